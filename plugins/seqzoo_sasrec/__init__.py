@@ -1,0 +1,24 @@
+"""SASRec: self-attentive sequential recommendation (arXiv 1808.09781), the post-norm variant."""
+
+from seqzoo.plugins import hookimpl
+from seqzoo.registry import Registrar
+
+
+@hookimpl
+def seqzoo_register(zoo: Registrar) -> None:
+    """Register the backbone, the architecture and its trained checkpoint."""
+    zoo.backbone(
+        "sasrec",
+        "seqzoo_sasrec.backbone:SASRec",
+        config="seqzoo_sasrec.config:SASRecConfig",
+        causal=True,
+    )
+    zoo.architecture(
+        "sasrec",
+        embedder="item-position",
+        backbone="sasrec",
+        head="tied-softmax",
+        paper="arXiv:1808.09781",
+        description="causal self-attention over the history, the post-norm form of most tables",
+    )
+    zoo.pretrained("sasrec-ml1m", package="seqzoo")

@@ -1,0 +1,89 @@
+"""The Mamba-1 block (arXiv 2312.00752, section 3), with mamba-ssm's parameter names and shapes.
+
+Shapes in brackets: B batch, L positions, D width, I inner width, N states, K taps, R rank of the
+step size.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.ops import selective_scan, selective_scan_last
+
+
+class MambaBlock(nn.Module):
+    """Gated selective state space block: [B, L, D] -> [B, L, D]."""
+
+    def __init__(self, hidden_size: int, state_size: int, conv_size: int, expand: int) -> None:
+        super().__init__()
+        inner = expand * hidden_size
+        self.state_size = state_size
+        self.rank = math.ceil(hidden_size / 16)
+        self.in_proj = nn.Linear(hidden_size, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, conv_size, groups=inner, padding=conv_size - 1)
+        self.x_proj = nn.Linear(inner, self.rank + 2 * state_size, bias=False)
+        self.dt_proj = nn.Linear(self.rank, inner)
+        rates = torch.arange(1, state_size + 1, dtype=torch.float32)
+        self.A_log = nn.Parameter(rates.log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, hidden_size, bias=False)
+        # Read by the optimizer's parameter groups: shrinking rates means longer memory, not less.
+        self.A_log._no_weight_decay = True  # type: ignore[attr-defined]
+
+    def reset_step_size(self) -> None:
+        """Mamba's own start: steps log-uniform between 0.001 and 0.1 (section 3.6 and its code)."""
+        bound = self.rank**-0.5
+        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
+        low, high = math.log(1e-3), math.log(1e-1)
+        steps = torch.exp(torch.rand_like(self.dt_proj.bias) * (high - low) + low).clamp(min=1e-4)
+        with torch.no_grad():
+            # The inverse of softplus.
+            self.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        x, gate = self.in_proj(hidden).chunk(2, dim=-1)
+        x = self._convolve(x)
+        step, write, read = self._select(x)
+        y = selective_scan(x, step, self._decay(), write, read) + self.D * x
+        return self.out_proj(y * functional.silu(gate))  # type: ignore[no-any-return]
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D], without the work that is for the others."""
+        inner = self.D.shape[0]
+        newest = batch.gather_last(hidden)
+        gate = functional.linear(newest, self.in_proj.weight[inner:])
+        x = self._convolve(functional.linear(hidden, self.in_proj.weight[:inner]))
+        x_newest = batch.gather_last(x)
+        projections = functional.linear(x, self.x_proj.weight[: self.rank + self.state_size])
+        step = functional.softplus(self.dt_proj(projections[..., : self.rank]))
+        write = projections[..., self.rank :]
+        read = functional.linear(x_newest, self.x_proj.weight[self.rank + self.state_size :])
+        state = selective_scan_last(x, step, self._decay(), write, batch.lengths)
+        y = torch.einsum("bni,bn->bi", state, read) + self.D * x_newest
+        return self.out_proj(y * functional.silu(gate))  # type: ignore[no-any-return]
+
+    def _decay(self) -> Tensor:
+        return -torch.exp(self.A_log).T.contiguous()
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """Causal depthwise convolution and SiLU: [B, L, I] -> [B, L, I]."""
+        taps = self.conv1d.weight.shape[-1]
+        padded = functional.pad(x, (0, 0, taps - 1, 0))
+        length = x.shape[1]
+        # A sum of shifted products: several times as fast on a CPU as a grouped convolution.
+        total = self.conv1d.bias + padded[:, :length] * self.conv1d.weight[:, 0, 0]
+        for tap in range(1, taps):
+            total = torch.addcmul(
+                total, padded[:, tap : tap + length], self.conv1d.weight[:, 0, tap]
+            )
+        return functional.silu(total)
+
+    def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Step sizes [B, L, I], write and read projections [B, L, N]."""
+        rank, states = self.rank, self.state_size
+        step, write, read = self.x_proj(x).split([rank, states, states], dim=-1)
+        return functional.softplus(self.dt_proj(step)), write, read

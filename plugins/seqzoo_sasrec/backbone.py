@@ -1,0 +1,119 @@
+"""The SASRec backbone: causal self-attention, post-norm (arXiv 1808.09781 as in published tables).
+
+Histories are padded on the right, so the causal mask alone keeps padding away from real events,
+and the attention runs fused.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqzoo.interfaces import Backbone, SequenceBatch
+from seqzoo_sasrec.config import SASRecConfig
+
+_INITIAL_STD = 0.02
+
+
+class SelfAttention(nn.Module):
+    """Multi-head causal self-attention with output projection, residual and LayerNorm."""
+
+    def __init__(self, config: SASRecConfig) -> None:
+        super().__init__()
+        self.num_heads = config.num_heads
+        self.attention_dropout = config.attention_dropout
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        mixed = functional.scaled_dot_product_attention(
+            self._heads(self.query(hidden)),
+            self._heads(self.key(hidden)),
+            self._heads(self.value(hidden)),
+            dropout_p=self.attention_dropout if self.training else 0.0,
+            is_causal=True,
+        )
+        return self._finish(mixed, hidden)
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event as query: [B, L, D] -> [B, D]."""
+        newest = batch.gather_last(hidden)[:, None]
+        mixed = functional.scaled_dot_product_attention(
+            self._heads(self.query(newest)),
+            self._heads(self.key(hidden)),
+            self._heads(self.value(hidden)),
+            attn_mask=batch.mask[:, None, None],
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )
+        return self._finish(mixed, newest)[:, 0]
+
+    def _heads(self, values: Tensor) -> Tensor:
+        """[B, L, D] -> [B, heads, L, D / heads]."""
+        return values.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
+        mixed = self.dense(mixed.transpose(1, 2).flatten(2))
+        return self.norm(self.dropout(mixed) + hidden)  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Position-wise feed-forward layer with residual and LayerNorm: [..., D] -> [..., D]."""
+
+    def __init__(self, config: SASRecConfig) -> None:
+        super().__init__()
+        self.dense_1 = nn.Linear(config.hidden_size, config.inner_size)
+        self.dense_2 = nn.Linear(config.inner_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``LN(Dropout(W2 GELU(W1 x)) + x)``."""
+        inner = self.dense_2(functional.gelu(self.dense_1(hidden)))
+        return self.norm(self.dropout(inner) + hidden)  # type: ignore[no-any-return]
+
+
+class SASRecLayer(nn.Module):
+    """Self-attention and feed-forward."""
+
+    def __init__(self, config: SASRecConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        return self.feed_forward(self.attention(hidden))  # type: ignore[no-any-return]
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D]."""
+        return self.feed_forward(self.attention.last(hidden, batch))  # type: ignore[no-any-return]
+
+
+class SASRec(Backbone):
+    """Stack of self-attention layers over embedded items and positions."""
+
+    causal = True
+
+    def __init__(self, config: SASRecConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(SASRecLayer(config) for _ in range(config.num_layers))
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, 0.0, _INITIAL_STD)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D]; the last layer works for it alone."""
+        *lower, top = self.layers
+        for layer in lower:
+            hidden = layer(hidden)
+        return top.last(hidden, batch)  # type: ignore[operator, no-any-return]

@@ -1,0 +1,42 @@
+"""Settings of the SASRec backbone."""
+
+from dataclasses import dataclass
+
+from seqzoo.errors import ConfigError
+
+
+@dataclass
+class SASRecConfig:
+    """Settings of the backbone ``sasrec``.
+
+    Attributes:
+        hidden_size: width D of the model.
+        num_layers: self-attention layers.
+        num_heads: attention heads; divides ``hidden_size``.
+        inner_size: width of the feed-forward layers.
+        dropout: share dropped after attention and after the feed-forward layer.
+        attention_dropout: share of the attention probabilities dropped.
+        norm_eps: epsilon of the LayerNorms.
+    """
+
+    hidden_size: int = 64
+    num_layers: int = 2
+    num_heads: int = 2
+    inner_size: int = 256
+    dropout: float = 0.2
+    attention_dropout: float = 0.2
+    norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "num_layers", "num_heads", "inner_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
+        for name in ("dropout", "attention_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(
+                    f"setting '{name}' is {getattr(self, name)}; expected 0 up to below 1"
+                )
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
+            )

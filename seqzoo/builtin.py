@@ -1,0 +1,60 @@
+"""Everything the core itself brings, registered through the hook that every plugin uses."""
+
+from seqzoo.data.catalogue import DATASETS
+from seqzoo.plugins import hookimpl
+from seqzoo.registry import Registrar
+
+_CONFIG = "seqzoo.parts.config"
+
+
+@hookimpl
+def seqzoo_register(zoo: Registrar) -> None:
+    """Register the core's embedders, heads, losses, data sets, metrics and protocols."""
+    zoo.embedder(
+        "item", "seqzoo.parts.embedders:ItemEmbedder", config=f"{_CONFIG}:ItemEmbedderConfig"
+    )
+    zoo.embedder(
+        "item-position",
+        "seqzoo.parts.embedders:ItemPositionEmbedder",
+        config=f"{_CONFIG}:ItemPositionEmbedderConfig",
+    )
+
+    zoo.head(
+        "tied-softmax", "seqzoo.parts.heads:TiedSoftmaxHead", config=f"{_CONFIG}:TiedSoftmaxConfig"
+    )
+    zoo.head(
+        "cosine-softmax",
+        "seqzoo.parts.heads:CosineSoftmaxHead",
+        config=f"{_CONFIG}:CosineSoftmaxConfig",
+    )
+
+    for name, loss, config in (
+        ("cross-entropy", "CrossEntropy", "CrossEntropyConfig"),
+        ("sampled-softmax", "SampledSoftmax", "NegativesConfig"),
+        ("bce", "BinaryCrossEntropy", "NegativesConfig"),
+        ("gbce", "GeneralisedBinaryCrossEntropy", "GeneralisedBceConfig"),
+        ("bpr", "BayesianPersonalisedRanking", "NegativesConfig"),
+    ):
+        zoo.loss(name, f"seqzoo.parts.losses:{loss}", config=f"{_CONFIG}:{config}")
+
+    for name, function in (("hit", "hit"), ("ndcg", "ndcg"), ("mrr", "mrr")):
+        zoo.metric(name, f"seqzoo.evaluation.metrics:{function}")
+
+    zoo.protocol(
+        "loo-full",
+        description="leave-one-out, all items are candidates, the history's own included",
+        remove_seen=False,
+    )
+    zoo.protocol(
+        "loo-full-unseen",
+        description="leave-one-out, all items but those of the user's whole history",
+        remove_seen=True,
+    )
+
+    for fields in DATASETS:
+        zoo.dataset(**fields)
+    zoo.dataset(
+        "synthetic",
+        target="seqzoo.data.synthetic:synthetic_from_options",
+        description="generated with a seed, any size",
+    )

@@ -1,0 +1,275 @@
+"""Several files of a folder replaced as one: after a crash they are all old or all new.
+
+The new files are written whole into ``.incoming-<random>``, which is then renamed to ``.commit``.
+That rename is the moment at which the new files count. Moving them over the old ones afterwards can
+be interrupted anywhere and is finished by whoever opens the folder next; a reader that may not
+write reads through ``.commit`` first and sees the same.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import TypeAlias, TypeVar
+
+from seqzoo.checkpoint.integrity import inside, is_plain_name
+from seqzoo.errors import CheckpointError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+COMMIT = ".commit"
+INCOMING = ".incoming-"
+LOCK_SECONDS = 60.0
+"""How long a writer waits for another one."""
+
+_READ_TRIES = 20
+
+ReadT = TypeVar("ReadT")
+Content: TypeAlias = bytes | Callable[[Path], object]
+"""A file's bytes, or a function that writes the file at the path it is given."""
+
+
+def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) -> None:
+    """Write files of a folder together; others in it stay as they are.
+
+    Args:
+        folder: made where it is missing.
+        files: content by plain file name.
+
+    Raises:
+        CheckpointError: a name is not plain, another process keeps writing here, or the system
+            refuses (disk full, no permission, not a folder); the old files are still there.
+    """
+    folder = Path(folder)
+    for name in files:
+        if not is_plain_name(name) or name.startswith((COMMIT, INCOMING)):
+            raise CheckpointError(f"{folder}: {name!r} is not a plain file name; choose another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder, wait=True) as alone:
+            _recover(folder, alone)
+            _refuse_occupied(folder, files)
+            _write(folder, files)
+            _roll_forward(folder)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def recover(folder: str | os.PathLike[str]) -> None:
+    """Finish or undo what a crash has interrupted in a folder; does nothing where it may not write.
+
+    Readers call it first and then read through ``locate``, which copes with what is left.
+    """
+    folder = Path(folder)
+    try:
+        if not any(entry.name.startswith((COMMIT, INCOMING)) for entry in os.scandir(folder)):
+            return
+        with _locked(folder, wait=False) as alone:
+            # Without the lock a live writer may be at work, and it finishes by itself. Where there
+            # are no locks at all, moving on what is committed is still safe.
+            if alone or fcntl is None:
+                _recover(folder, alone)
+    except OSError:
+        return
+
+
+def locate(folder: str | os.PathLike[str], name: str) -> Path:
+    """The path at which a reader finds a file: among the committed new ones, else in the folder.
+
+    Raises:
+        CheckpointError: as ``integrity.inside`` does.
+    """
+    commit = Path(folder) / COMMIT
+    if _is_real_folder(commit) and os.path.lexists(commit / name):
+        try:
+            return inside(commit, name)
+        except CheckpointError:
+            if os.path.lexists(commit / name):
+                raise  # it is no plain file; otherwise it has just been moved over
+    return inside(folder, name)
+
+
+def settled(folder: str | os.PathLike[str], read: Callable[[], ReadT]) -> ReadT:
+    """What ``read`` returns, tried again where another process wrote into the folder meanwhile.
+
+    Readers take no lock: one that is stopped must not keep a training run from saving.
+
+    Raises:
+        CheckpointError: ``read`` raised it and nothing had changed, or the folder keeps changing.
+    """
+    folder = Path(folder)
+    for attempt in range(_READ_TRIES):
+        before = _fingerprint(folder)
+        try:
+            return read()
+        except CheckpointError:
+            if _fingerprint(folder) == before:
+                raise
+        time.sleep(0.005 * attempt)
+    raise CheckpointError(
+        f"{folder} has changed during each of {_READ_TRIES} attempts to read it; read it when "
+        "nothing writes there"
+    )
+
+
+def _fingerprint(folder: Path) -> list[object]:
+    """What differs after any write that could have crossed a reader's way."""
+    commit = folder / COMMIT
+    moving: list[str] | None = None
+    with suppress(OSError):
+        moving = sorted(os.listdir(commit)) if _is_real_folder(commit) else None
+    return [moving, *map(_status, (folder, commit, *sorted(folder.glob("*.json"))))]
+
+
+def _status(path: Path) -> tuple[str, int, int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return path.name, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _write(folder: Path, files: Mapping[str, Content]) -> None:
+    incoming = folder / f"{INCOMING}{secrets.token_hex(8)}"
+    try:
+        incoming.mkdir()
+        for name, content in files.items():
+            path = incoming / name
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                content(path)
+            _sync(path)
+        _sync(incoming)
+        incoming.rename(folder / COMMIT)
+    # Whatever stops the writing, Ctrl-C included, leaves nothing half-written behind.
+    except BaseException:
+        shutil.rmtree(incoming, ignore_errors=True)
+        raise
+    _sync(folder)
+
+
+def _recover(folder: Path, alone: bool) -> None:
+    _roll_forward(folder)
+    if alone:
+        for entry in list(os.scandir(folder)):
+            if entry.name.startswith(INCOMING) and entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _roll_forward(folder: Path) -> None:
+    """Move committed files over the old ones. Another process may be doing the same."""
+    commit = folder / COMMIT
+    if not _is_real_folder(commit):
+        return
+    for name in sorted(os.listdir(commit)):
+        with suppress(FileNotFoundError):
+            os.replace(commit / name, folder / name)
+    _sync(folder)
+    try:
+        commit.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _refuse_occupied(folder: Path, files: Mapping[str, Content]) -> None:
+    """What cannot be replaced must be known before the commit, not half way through the moves."""
+    for name in [*files, COMMIT]:
+        path = folder / name
+        if os.path.lexists(path) and path.is_dir() and not path.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, f"{name} is a folder", str(path))
+    if (folder / COMMIT).is_symlink() or (folder / COMMIT).exists():
+        raise FileExistsError(errno.EEXIST, f"{COMMIT} is in the way", str(folder / COMMIT))
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the folder's lock, which ends with the process; yields whether it is held."""
+    if fcntl is None:
+        yield False
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield _lock(descriptor, folder, LOCK_SECONDS if wait else 0.0)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, patience: float) -> bool:
+    until = time.monotonic() + patience
+    while (locked := _try_lock(descriptor)) is False and patience:
+        if time.monotonic() > until:
+            raise CheckpointError(
+                f"{folder}: another process has been writing here for {patience:.0f} s; wait "
+                "for it or choose another folder"
+            )
+        time.sleep(0.02)
+    return bool(locked)
+
+
+def _try_lock(descriptor: int) -> bool | None:
+    """True with the lock, False while another has it, None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return None
+    return True
+
+
+def _is_real_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _sync(path: Path) -> None:
+    """Have a file or a folder on the disk before going on."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot sync a folder; they order renames by themselves.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EACCES: "check its permissions or choose another folder",
+    errno.EPERM: "check its permissions or choose another folder",
+    errno.EROFS: "choose a folder that can be written",
+    errno.ENOTDIR: "choose a path that is a folder",
+    errno.EEXIST: "choose a path that is a folder",
+    errno.EISDIR: "remove it or choose another folder",
+}
+
+
+def _refused(folder: Path, error: OSError) -> CheckpointError:
+    remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
+    reason = error.strerror or type(error).__name__
+    return CheckpointError(
+        f"{folder}: the checkpoint cannot be written: {reason}; {remedy} (what was there is kept)"
+    )

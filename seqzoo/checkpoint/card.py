@@ -1,0 +1,172 @@
+"""``README.md`` of a checkpoint: the model card, generated around what people write into it.
+
+Generated text stands between markers, ``<!-- seqzoo:generated NAME -->`` and
+``<!-- /seqzoo:generated -->``. Generating again replaces what is between them and leaves the rest;
+a block that somebody has removed stays away.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from seqzoo.checkpoint.card_sections import CardFacts, section_texts
+from seqzoo.errors import CheckpointError
+from seqzoo.registry import DatasetSpec
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_BLOCK = re.compile(
+    r"<!-- seqzoo:generated ([a-z-]+) -->(?:(?!<!-- seqzoo:generated ).)*?"
+    r"<!-- /seqzoo:generated -->",
+    re.DOTALL,
+)
+_TAGS = ["sequential-recommendation", "recommender-system", "seqzoo"]
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
+_TASK = "sequential-recommendation"
+_INDEXED = ("hit@10", "ndcg@10", "mrr@10")
+
+
+def model_card(
+    *,
+    name: str,
+    architecture: str,
+    config: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Mapping[str, Any]],
+    vocabulary_size: int,
+    parameters: int,
+    size: int,
+    paper: str = "",
+    description: str = "",
+    dataset: DatasetSpec | None = None,
+    source: str | None = None,
+    example: Sequence[str] = (),
+    licence: str | None = None,
+    existing: str | None = None,
+) -> str:
+    """The text of a model card.
+
+    Args:
+        name: of the model, its title.
+        architecture: registered name.
+        config: resolved settings of the model.
+        recipe: what reproduces it.
+        metrics: stored figures by protocol.
+        vocabulary_size: how many items it knows.
+        parameters: how many numbers its weights hold.
+        size: bytes of the folder's files.
+        paper: of the architecture, as registered (``arXiv:2403.03900``).
+        description: of the architecture.
+        dataset: what it was trained on, where that is a registered data set.
+        source: what to give ``seqzoo.load``; ``name`` where None.
+        example: a few item ids that it knows, for the commands.
+        licence: of the weights, as the Hub spells it (``apache-2.0``); where None, what the card
+            says already, else ``other`` where the data set has terms.
+        existing: the card that is there, whose hand-written text is kept.
+
+    Raises:
+        CheckpointError: the existing card's front matter cannot be read.
+    """
+    facts = CardFacts(
+        name=name,
+        architecture=architecture,
+        paper=paper,
+        description=description,
+        config=config,
+        recipe=recipe,
+        metrics=metrics,
+        vocabulary_size=vocabulary_size,
+        parameters=parameters,
+        size=size,
+        dataset=dataset,
+        source=name if source is None else source,
+        example=tuple(example),
+    )
+    before, body = _split(existing or "")
+    front = _front_matter(facts, before, licence)
+    blocks = {key: _block(key, text) for key, text in section_texts(facts).items()}
+    if has_generated_blocks(body):
+        body = _BLOCK.sub(lambda found: blocks.get(found[1], found[0]), body)
+    else:
+        body = "\n\n".join([*([body.strip()] if body.strip() else []), *blocks.values()]) + "\n"
+    text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
+    return f"---\n{text}---\n\n{body.lstrip()}"
+
+
+def has_generated_blocks(text: str) -> bool:
+    """Whether a card has a part that generating it again would replace."""
+    return _BLOCK.search(text) is not None
+
+
+def _block(key: str, text: str) -> str:
+    return f"<!-- seqzoo:generated {key} -->\n{text.strip()}\n<!-- /seqzoo:generated -->"
+
+
+def _split(text: str) -> tuple[dict[str, Any], str]:
+    """Front matter and body of a card."""
+    found = _FRONT_MATTER.match(text)
+    if found is None:
+        return {}, text
+    try:
+        front = yaml.safe_load(found[1])
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"README.md: its front matter is not YAML ({' '.join(str(error).split())[:120]}); "
+            "mend what is between the two lines of dashes"
+        ) from error
+    if front is not None and not isinstance(front, dict):
+        raise CheckpointError(
+            f"README.md: its front matter is {type(front).__name__}, expected keys and values; "
+            "mend what is between the two lines of dashes"
+        )
+    return front or {}, text[found.end() :]
+
+
+def _front_matter(
+    facts: CardFacts, before: Mapping[str, Any], licence: str | None
+) -> dict[str, Any]:
+    """The Hub's metadata: the keys that are ours replaced, the others kept."""
+    # Not at the top: listing checkpoints reads no cards, and this import takes a while.
+    from huggingface_hub import ModelCardData
+
+    results = _eval_results(facts)
+    tags = [*_TAGS, facts.architecture]
+    tags += [f"arxiv:{number}" for number in _ARXIV.findall(facts.paper)]
+    own = before.get("tags")
+    tags += [tag for tag in own if tag not in tags] if isinstance(own, list) else []
+    data = ModelCardData(
+        library_name="seqzoo",
+        tags=tags,
+        model_name=facts.name if results else None,
+        eval_results=results or None,
+    )
+    generated: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
+    kept = {key: value for key, value in before.items() if key != "model-index"}
+    if licence is not None:
+        kept["license"] = licence
+    elif "license" not in kept and facts.dataset is not None and facts.dataset.licence:
+        # The Hub has no name for "as the data's publisher allows"; the card's section says it.
+        kept |= {"license": "other", "license_name": f"{facts.dataset.name}-terms"}
+    return kept | generated
+
+
+def _eval_results(facts: CardFacts) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type=_TASK,
+            task_name="Sequential recommendation",
+            dataset_type=facts.data_name(protocol) or "own-data",
+            dataset_name=facts.data_title(protocol),
+            dataset_config=protocol,
+            dataset_split="test",
+            metric_type=metric,
+            metric_name=f"{metric.partition('@')[0].upper()}@{metric.partition('@')[2]}",
+            metric_value=float(facts.figures(protocol)[metric]),
+        )
+        for protocol in facts.metrics
+        for metric in _INDEXED
+        if metric in facts.figures(protocol)
+    ]

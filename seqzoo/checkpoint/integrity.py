@@ -1,0 +1,189 @@
+"""What is read from a checkpoint folder, and how it is known to be what was written."""
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from seqzoo.errors import CheckpointError, IntegrityError
+
+_CHUNK = 1 << 20
+_DEEPEST = 64
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file as 64 hex digits.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise _unreadable(Path(path), error) from error
+    return digest.hexdigest()
+
+
+def canonical_text(document: object) -> str:
+    """JSON with sorted keys and no spaces: one text for one document.
+
+    Raises:
+        ValueError: the document holds NaN or an infinity, or nests too deeply.
+        TypeError: the document holds something that JSON has no form for.
+    """
+    try:
+        return json.dumps(
+            document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+
+
+def sha256_of_document(document: object) -> str:
+    """The sha256 of a document's canonical text; raises as ``canonical_text`` does."""
+    return hashlib.sha256(canonical_text(document).encode()).hexdigest()
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a name can only be that of a file directly in a folder, on any system."""
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and not any(character in name for character in "/\\:\0")
+    )
+
+
+def inside(folder: str | os.PathLike[str], name: str) -> Path:
+    """The path of a plain file of a folder.
+
+    A symbolic link may point at a file of the same folder, or, in a snapshot of the Hub's cache,
+    at that repository's ``blobs``: that is how the cache stores every file.
+
+    Raises:
+        CheckpointError: the name is not a plain file name, the file is missing, is no regular
+            file, or is a link out of the folder.
+    """
+    folder = Path(folder)
+    if not is_plain_name(name):
+        raise CheckpointError(
+            f"{folder}: {name!r} is not a plain file name; a checkpoint's files lie directly in "
+            "its folder, so fetch the checkpoint again from a source you trust"
+        )
+    path = folder / name
+    try:
+        real, home = path.resolve(strict=True), folder.resolve(strict=True)
+        regular = stat.S_ISREG(real.stat().st_mode)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} is missing; a checkpoint needs it, so fetch the checkpoint again or restore "
+            "the file"
+        ) from None
+    # Path.resolve reports a loop of links as a RuntimeError before Python 3.13.
+    except (OSError, RuntimeError) as error:
+        raise _unreadable(path, error) from error
+    blobs = home.parent.parent / "blobs"
+    in_hub_cache = home.parent.name == "snapshots" and real.parent == blobs
+    if real.parent != home and not in_hub_cache:
+        raise CheckpointError(
+            f"{path} is a link out of the checkpoint's folder; replace it with the file itself"
+        )
+    if not regular:
+        raise CheckpointError(f"{path} is not a regular file; restore the file")
+    return path
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The bytes of a file that is expected to be at most ``limit`` bytes long.
+
+    Raises:
+        CheckpointError: the file is longer, or cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except (OSError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+    if len(content) > limit:
+        raise CheckpointError(
+            f"{path} is longer than {limit} bytes, the most that is read of it; restore the file"
+        )
+    return content
+
+
+def check_bytes(path: Path, content: bytes, size: int, sha256: str) -> None:
+    """See that a file's bytes are those that were recorded.
+
+    Raises:
+        IntegrityError: the size or the sha256 differs.
+    """
+    if len(content) != size:
+        raise wrong_size(path, len(content), size)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise wrong_sha256(path, found, sha256)
+
+
+def wrong_size(path: Path, found: int, expected: int) -> IntegrityError:
+    """The error for a file of another size than recorded."""
+    return IntegrityError(
+        f"{path} has {found} bytes, expected {expected}; fetch the checkpoint again or restore "
+        "the file"
+    )
+
+
+def wrong_sha256(path: Path, found: str, expected: str) -> IntegrityError:
+    """The error for a file of another sha256 than recorded."""
+    return IntegrityError(
+        f"{path} has sha256 {found}, expected {expected}; fetch the checkpoint again or restore "
+        "the file"
+    )
+
+
+def parse_json(path: Path, content: bytes) -> Any:
+    """Read JSON from a file's bytes, without NaN, infinities or deep nesting.
+
+    Raises:
+        CheckpointError: it is not JSON, or not of that kind.
+    """
+    try:
+        document = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        depth = _depth(document)
+    # RecursionError comes from the parser itself, ValueError from it and from decoding.
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"{path} is not the JSON that seqzoo writes ({reason}); fetch the checkpoint again or "
+            "restore the file"
+        ) from error
+    if depth > _DEEPEST:
+        raise CheckpointError(
+            f"{path} nests {depth} levels deep, expected at most {_DEEPEST}; fetch the checkpoint "
+            "again or restore the file"
+        )
+    return document
+
+
+def _refuse_constant(text: str) -> object:
+    raise ValueError(f"it holds {text}")
+
+
+def _depth(document: object) -> int:
+    """How deep lists and objects nest, without recursion."""
+    depth, level = 0, [document]
+    while level := [value for value in level if isinstance(value, dict | list)]:
+        depth += 1
+        inner: list[object] = []
+        for value in level:
+            inner.extend(value.values() if isinstance(value, dict) else value)
+        level = inner
+    return depth
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+    return CheckpointError(f"{path} cannot be read: {reason}; check the path and its permissions")

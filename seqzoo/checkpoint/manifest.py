@@ -1,0 +1,390 @@
+"""``config.json`` of a checkpoint: what it is, and the sha256 that every other file is checked by.
+
+Nothing here imports torch, so that checkpoints can be listed and described quickly.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqzoo.checkpoint.atomic import locate, recover, settled
+from seqzoo.checkpoint.integrity import (
+    check_bytes,
+    parse_json,
+    read_bytes,
+    sha256_of,
+    sha256_of_document,
+    wrong_sha256,
+    wrong_size,
+)
+from seqzoo.checkpoint.recipe import parse_recipe
+from seqzoo.errors import CheckpointError, DataError, FormatVersionError, IntegrityError, nearest
+
+if TYPE_CHECKING:
+    from seqzoo.data.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+VOCABULARY = "vocabulary.json"
+RECIPE = "recipe.yaml"
+METRICS = "metrics.json"
+CARD = "README.md"
+HASHED = (WEIGHTS, VOCABULARY, RECIPE, METRICS)
+"""The files that ``config.json`` records, all of them required."""
+
+_MIB = 1 << 20
+_LARGEST = {CONFIG: 4 * _MIB, RECIPE: _MIB, METRICS: 16 * _MIB, VOCABULARY: 2048 * _MIB}
+_LARGEST_HEADER = 100 * _MIB
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# They end up in commands that people are told to type, so nothing but a name gets through.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From a format version to the next one: a function over the parsed ``config.json``."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``config.json`` says about a checkpoint.
+
+    Attributes:
+        folder: where the checkpoint lies.
+        architecture: registered name.
+        parts: registered names of ``embedder``, ``backbone`` and ``head``.
+        plugin: ``name``, ``distribution`` and ``version`` of the plugin it was made with.
+        config: resolved settings of the model, flat.
+        files: ``{"sha256", "size"}`` by file name.
+        sha256: of the canonical text of ``config.json`` without this key.
+        created_with: versions of what wrote it.
+    """
+
+    folder: Path
+    architecture: str
+    parts: dict[str, str]
+    plugin: dict[str, str]
+    config: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    sha256: str
+    created_with: dict[str, str]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the recorded files together."""
+        return sum(entry["size"] for entry in self.files.values())
+
+
+def render_manifest(
+    *,
+    architecture: str,
+    parts: Mapping[str, str],
+    plugin: Mapping[str, str],
+    config: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Any]],
+    created_with: Mapping[str, str],
+) -> bytes:
+    """The content of ``config.json``.
+
+    Raises:
+        TypeError: a setting has no form in JSON.
+        ValueError: a setting is NaN or infinite.
+    """
+    document: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "architecture": architecture,
+        "parts": dict(parts),
+        "plugin": dict(plugin),
+        "config": dict(config),
+        "files": {name: dict(entry) for name, entry in files.items()},
+        "created_with": dict(created_with),
+    }
+    # As it will be read: a number as a key becomes text, a tuple a list.
+    document = json.loads(json.dumps(document, allow_nan=False))
+    return _pretty(document | {"sha256": sha256_of_document(document)})
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Read and check ``config.json``, and see that the files it records are there in full size.
+
+    Raises:
+        CheckpointError: the folder or a file is missing, or ``config.json`` is not what seqzoo
+            writes.
+        IntegrityError: its own sha256 or the size of a file differs.
+        FormatVersionError: a newer seqzoo has written it.
+    """
+    home = Path(folder)
+    _require_checkpoint(home)
+    recover(home)
+    return settled(home, lambda: _read_manifest(home))
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = locate(folder, CONFIG)
+    content = read_bytes(path, _LARGEST[CONFIG])
+    manifest = _checked(folder, path, content, parse_json(path, content))
+    for name in HASHED:
+        _sized(manifest, name)
+    return manifest
+
+
+def read_vocabulary(manifest: Manifest) -> "Vocabulary":
+    """The items of a checkpoint in index order.
+
+    Raises:
+        CheckpointError: the file is missing or not a vocabulary.
+        IntegrityError: it differs from what was recorded.
+    """
+    from seqzoo.data.vocabulary import Vocabulary  # numpy, which listing does without
+
+    path, content = read_verified(manifest, VOCABULARY)
+    try:
+        return Vocabulary.from_json(parse_json(path, content))
+    except DataError as error:
+        raise CheckpointError(f"{path}: {error}; restore the file") from error
+
+
+def read_recipe(manifest: Manifest) -> dict[str, Any]:
+    """What reproduces a checkpoint, as ``seqzoo train`` takes it.
+
+    Raises:
+        CheckpointError: the file is missing or not plain YAML.
+        IntegrityError: it differs from what was recorded.
+    """
+    return parse_recipe(*read_verified(manifest, RECIPE))
+
+
+def read_metrics(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """The stored figures by protocol.
+
+    Raises:
+        CheckpointError: the file is missing or not of that form.
+        IntegrityError: it differs from what was recorded.
+    """
+    path, content = read_verified(manifest, METRICS)
+    document: dict[str, dict[str, Any]] = parse_json(path, content)
+    check_metrics(path, document)
+    return document
+
+
+def check_metrics(path: Path, document: object) -> None:
+    """See that figures have the form of ``metrics.json``.
+
+    Raises:
+        CheckpointError: they have not; names ``path``.
+    """
+    if not isinstance(document, Mapping):
+        raise _malformed(path, "the document", document, "an object of protocols")
+    for protocol, entry in document.items():
+        figures = entry.get("metrics") if isinstance(entry, Mapping) else None
+        if not isinstance(figures, Mapping) or not all(
+            isinstance(value, int | float) and not isinstance(value, bool)
+            for value in figures.values()
+        ):
+            raise _malformed(path, f"protocol '{protocol}'", entry, "an object with 'metrics'")
+
+
+def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
+    """The path and the bytes of a recorded file; the bytes returned are the ones checked.
+
+    Raises:
+        CheckpointError: the file is missing, too long to be one, or cannot be read.
+        IntegrityError: its size or sha256 differs from what was recorded.
+    """
+    path = _sized(manifest, name)
+    size = manifest.files[name]["size"]
+    if size > _LARGEST.get(name, size):
+        raise CheckpointError(
+            f"{path} has {size} bytes, expected at most {_LARGEST[name]}; fetch the checkpoint "
+            "again from a source you trust"
+        )
+    content = read_bytes(path, size)
+    check_bytes(path, content, size, manifest.files[name]["sha256"])
+    return path, content
+
+
+def verify(manifest: Manifest) -> None:
+    """Check every recorded file against its sha256, without keeping it in memory.
+
+    Raises:
+        CheckpointError: a file is missing or cannot be read.
+        IntegrityError: a file differs from what was recorded.
+    """
+    for name in HASHED:
+        path = _sized(manifest, name)
+        found, expected = sha256_of(path), manifest.files[name]["sha256"]
+        if found != expected:
+            raise wrong_sha256(path, found, expected)
+
+
+def count_parameters(manifest: Manifest) -> int:
+    """How many numbers the weights hold, read from the header of the file alone.
+
+    Raises:
+        CheckpointError: the header is not that of a safetensors file.
+    """
+    path = _sized(manifest, WEIGHTS)
+    size = manifest.files[WEIGHTS]["size"]
+    length = int.from_bytes(read_bytes_of(path, 0, 8), "little")
+    if length > min(_LARGEST_HEADER, size - 8):
+        raise CheckpointError(
+            f"{path} claims a header of {length} bytes in a file of {size}; fetch the checkpoint "
+            "again or restore the file"
+        )
+    header = parse_json(path, read_bytes_of(path, 8, length))
+    total = 0
+    for name, entry in header.items() if isinstance(header, dict) else ():
+        if name != "__metadata__":
+            shape = entry.get("shape") if isinstance(entry, dict) else None
+            if not isinstance(shape, list) or not all(isinstance(n, int) for n in shape):
+                raise _malformed(path, f"tensor '{name}'", entry, "an entry with a shape")
+            count = 1
+            for extent in shape:
+                count *= extent
+            total += count
+    return total
+
+
+def read_bytes_of(path: Path, start: int, length: int) -> bytes:
+    """``length`` bytes of a file from ``start``, fewer where it ends before."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(length)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _require_checkpoint(folder: Path) -> None:
+    if not folder.exists():
+        here = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise CheckpointError(
+            f"no folder {folder}{nearest(folder.name, here)} `seqzoo list` shows the names that "
+            "need no folder"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder} is a file; a checkpoint is a folder"
+            + (f", give {folder.parent}" if folder.name in (*HASHED, CONFIG, CARD) else "")
+        )
+    if not os.path.lexists(folder / CONFIG) and not (folder / ".commit").is_dir():
+        inner = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+        hint = f"did you mean {folder / inner[0]}?" if inner else "`seqzoo train` makes one"
+        raise CheckpointError(f"{folder} is not a checkpoint, it holds no {CONFIG}; {hint}")
+
+
+def _sized(manifest: Manifest, name: str) -> Path:
+    """Where a recorded file lies, once it is there and as long as recorded."""
+    path = locate(manifest.folder, name)
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if found != manifest.files[name]["size"]:
+        raise wrong_size(path, found, manifest.files[name]["size"])
+    return path
+
+
+def _checked(folder: Path, path: Path, content: bytes, document: Any) -> Manifest:
+    if not isinstance(document, dict):
+        raise _malformed(path, "the document", document, "an object")
+    version = document.get("format_version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise CheckpointError(
+            f"{path} has format_version {version!r}, expected 1 to {FORMAT_VERSION}; this is not "
+            "a checkpoint of seqzoo, `seqzoo list` shows those that are"
+        )
+    if version > FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{path} has format_version {version}, this seqzoo reads up to {FORMAT_VERSION}: the "
+            "checkpoint was written by a newer seqzoo; pip install -U seqzoo"
+        )
+    recorded = document.pop("sha256", None)
+    _check_own_sha256(path, content, document, recorded)
+    while version < FORMAT_VERSION:
+        document = _MIGRATIONS[version](document)
+        version += 1
+    _check_fields(path, document)
+    return Manifest(
+        folder=folder,
+        architecture=document["architecture"],
+        parts=document["parts"],
+        plugin=document["plugin"],
+        config=document["config"],
+        files=document["files"],
+        sha256=recorded,
+        created_with=document["created_with"],
+    )
+
+
+def _check_own_sha256(path: Path, content: bytes, document: Any, recorded: object) -> None:
+    if not isinstance(recorded, str) or not _SHA256.fullmatch(recorded):
+        raise _malformed(path, "'sha256'", recorded, "64 hex digits")
+    try:
+        found = sha256_of_document(document)
+        # Damage that leaves the values alone, 1e-05 made 1E-05 say, is damage all the same.
+        as_written = _pretty(document | {"sha256": recorded}) == content
+    except ValueError as error:
+        raise _malformed(path, "the document", str(error), "plain JSON") from error
+    if found != recorded:
+        raise wrong_sha256(path, found, recorded)
+    if not as_written:
+        raise IntegrityError(
+            f"{path} is not laid out as seqzoo writes it; fetch the checkpoint again or restore "
+            "the file"
+        )
+
+
+def _check_fields(path: Path, document: dict[str, Any]) -> None:
+    texts = {"parts": ("embedder", "backbone", "head"), "created_with": None}
+    texts["plugin"] = ("name", "distribution", "version")
+    expected = {"format_version", "architecture", "config", "files", *texts}
+    for key in sorted(set(document) ^ expected):
+        what = "lacks" if key in expected else "has an unknown key"
+        hint = "" if key in expected else nearest(key, expected)
+        raise CheckpointError(f"{path} {what} '{key}'{hint}; fetch the checkpoint again")
+    architecture = document["architecture"]
+    if not isinstance(architecture, str) or not _NAME.fullmatch(architecture):
+        raise _malformed(path, "'architecture'", architecture, "a name")
+    for key, names in texts.items():
+        value = document[key]
+        if (
+            not isinstance(value, dict)
+            or not all(isinstance(text, str) and _NAME.fullmatch(text) for text in value.values())
+            or (names is not None and set(value) != set(names))
+        ):
+            listing = "" if names is None else f" {', '.join(names)}"
+            raise _malformed(path, f"'{key}'", value, f"an object of names{listing}")
+    if not isinstance(document["config"], dict):
+        raise _malformed(path, "'config'", document["config"], "an object of settings")
+    files = document["files"]
+    if not isinstance(files, dict) or set(files) != set(HASHED):
+        found = sorted(files) if isinstance(files, dict) else files
+        raise _malformed(path, "'files'", found, ", ".join(sorted(HASHED)))
+    for name, entry in files.items():
+        if (
+            not isinstance(entry, dict)
+            or set(entry) != {"sha256", "size"}
+            or type(entry["size"]) is not int
+            or entry["size"] < 0
+            or not isinstance(entry["sha256"], str)
+            or not _SHA256.fullmatch(entry["sha256"])
+        ):
+            raise _malformed(path, f"the entry of '{name}'", entry, "a size and a sha256")
+
+
+def _pretty(document: Mapping[str, Any]) -> bytes:
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def _malformed(path: Path, what: str, found: object, expected: str) -> CheckpointError:
+    shown = repr(found)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return CheckpointError(
+        f"{path}: {what} is {shown}, expected {expected}; fetch the checkpoint again or restore "
+        "the file"
+    )

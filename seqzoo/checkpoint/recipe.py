@@ -1,0 +1,86 @@
+"""``recipe.yaml``: plain YAML, written and read without tags, anchors or aliases."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seqzoo.errors import CheckpointError
+
+_DEEPEST = 32
+_REFUSED = {
+    yaml.TagToken: "a tag",
+    yaml.AnchorToken: "an anchor",
+    yaml.AliasToken: "an alias",
+    yaml.DirectiveToken: "a directive",
+}
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes a value that occurs twice twice, as the reader takes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def render_recipe(recipe: Mapping[str, Any]) -> bytes:
+    """The content of ``recipe.yaml``.
+
+    Raises:
+        CheckpointError: the recipe holds something else than plain values.
+    """
+    try:
+        plain = json.loads(json.dumps(dict(recipe), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"the recipe cannot be saved: {error}; use texts, numbers, lists and dicts"
+        ) from error
+    text = yaml.dump(plain, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True)
+    return text.encode()
+
+
+def parse_recipe(path: Path, content: bytes) -> dict[str, Any]:
+    """The recipe in a file's bytes.
+
+    Raises:
+        CheckpointError: it is not YAML, holds a tag, an anchor or an alias, nests too deeply, or
+            is not a mapping.
+    """
+    try:
+        text = content.decode("utf-8")
+        _refuse_tricks(path, text)
+        recipe = yaml.safe_load(text)
+    # PyYAML lets ValueError through for dates and numbers that do not exist.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is not plain YAML ({' '.join(str(error).split())[:120]}); restore the file"
+        ) from error
+    if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
+        raise CheckpointError(
+            f"{path} holds {type(recipe).__name__}, expected settings by name; restore the file"
+        )
+    return recipe
+
+
+def _refuse_tricks(path: Path, text: str) -> None:
+    """A few aliases can stand for gigabytes, a tag for any object: a recipe needs neither."""
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        refused = _REFUSED.get(type(token))
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > _DEEPEST:
+            refused = f"more than {_DEEPEST} levels"
+        if refused is not None:
+            line = token.start_mark.line + 1
+            raise CheckpointError(
+                f"{path} line {line} has {refused}, expected plain YAML; write the values out"
+            )

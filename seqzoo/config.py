@@ -1,0 +1,143 @@
+"""Strict configuration: dataclass schemas checked by OmegaConf; an unknown key is an error.
+
+The settings of a model are flat: the fields of its embedder, backbone and head together. A field
+that several parts have, ``dropout`` say, is one setting that they share.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from seqzoo.errors import ConfigError, PluginError
+from seqzoo.registry import ArchitectureSpec, Catalogue
+
+SchemaT = TypeVar("SchemaT")
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Turn ``["model.num_layers=2", "train.lr=5e-4"]`` into a nested dict; values are YAML.
+
+    Raises:
+        ConfigError: one is not of the form ``key=value``.
+    """
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not all(part.isidentifier() for part in key.split(".")):
+            raise ConfigError(
+                f"setting {override!r} is not of the form section.key=value, "
+                "for example model.num_layers=2 or train.lr=5e-4"
+            )
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"settings {list(overrides)} cannot be read: {_first_line(error)}") from None
+    return {str(key): value for key, value in parsed.items()}  # type: ignore[union-attr]
+
+
+def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) -> SchemaT:
+    """Build a dataclass from values, strictly.
+
+    Args:
+        schema: a dataclass whose defaults fill what is not given.
+        values: settings by name.
+        section: what the settings are called in messages, ``model`` for ``model.dropout``.
+
+    Raises:
+        ConfigError: a key is unknown (shows the nearest one), a value has the wrong type, or the
+            dataclass's own ``__post_init__`` refuses it.
+    """
+    fields = {field.name: field for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            close = difflib.get_close_matches(str(key), list(fields), n=1, cutoff=0.5)
+            hint = f"did you mean '{section}.{close[0]}'? " if close else ""
+            raise ConfigError(
+                f"unknown setting '{section}.{key}'; {hint}Known: {', '.join(sorted(fields))}."
+            )
+    config: DictConfig = OmegaConf.structured(schema)
+    for key, value in values.items():
+        try:
+            config[key] = value
+        except OmegaConfBaseException:
+            kind = fields[key].type
+            expected = getattr(kind, "__name__", kind)
+            raise ConfigError(
+                f"setting '{section}.{key}' is {value!r}; expected {expected}"
+            ) from None
+    try:
+        return OmegaConf.to_object(config)  # type: ignore[return-value]
+    except ConfigError as error:
+        raise ConfigError(f"{section}: {error}") from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{section}: {_first_line(error)}") from None
+
+
+def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[Any]:
+    """The flat dataclass of an architecture's settings, with its defaults in place.
+
+    Raises:
+        PluginError: two parts give one field different types, or a default names no field.
+    """
+    merged: dict[str, tuple[type, dataclasses.Field[Any]]] = {}
+    owner: dict[str, str] = {}
+    for part in parts_of(architecture, catalogue):
+        for field in dataclasses.fields(part.load_config()):
+            if field.name in merged and merged[field.name][1].type != field.type:
+                raise PluginError(
+                    f"architecture '{architecture.name}': setting '{field.name}' is "
+                    f"{merged[field.name][1].type} in '{owner[field.name]}' and {field.type} in "
+                    f"'{part.name}'"
+                )
+            merged.setdefault(field.name, (field.type, field))  # type: ignore[arg-type]
+            owner.setdefault(field.name, part.name)
+    unknown = set(architecture.defaults) - set(merged)
+    if unknown:
+        raise PluginError(
+            f"architecture '{architecture.name}' has defaults for {sorted(unknown)}, "
+            f"which none of its parts has; known: {sorted(merged)}"
+        )
+    columns: list[tuple[str, type, Any]] = []
+    for name, (kind, field) in merged.items():
+        if name in architecture.defaults:
+            value = architecture.defaults[name]
+            columns.append((name, kind, dataclasses.field(default=value)))
+        elif field.default_factory is not dataclasses.MISSING:
+            columns.append((name, kind, dataclasses.field(default_factory=field.default_factory)))
+        else:
+            columns.append((name, kind, dataclasses.field(default=field.default)))
+    return dataclasses.make_dataclass("ModelConfig", columns)
+
+
+def model_config(
+    architecture: ArchitectureSpec, values: Mapping[str, Any], catalogue: Catalogue
+) -> dict[str, Any]:
+    """The resolved settings of a model, every field present, as plain values."""
+    config = structure(model_schema(architecture, catalogue), values, "model")
+    resolved = dataclasses.asdict(config)
+    for part in parts_of(architecture, catalogue):
+        part_config(part.load_config(), resolved)
+    return resolved
+
+
+def part_config(schema: type[SchemaT], resolved: Mapping[str, Any]) -> SchemaT:
+    """The settings of one part out of the resolved settings of the model."""
+    names = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    return structure(schema, {name: resolved[name] for name in names}, "model")
+
+
+def parts_of(architecture: ArchitectureSpec, catalogue: Catalogue) -> list[Any]:
+    """The specs of an architecture's embedder, backbone and head."""
+    return [
+        catalogue.embedders.get(architecture.embedder),
+        catalogue.backbones.get(architecture.backbone),
+        catalogue.heads.get(architecture.head),
+    ]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,156 @@
+"""Interactions by name or by path: from the data folder, the cache or the publisher."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from seqzoo.data.checksums import record_of
+from seqzoo.data.download import download
+from seqzoo.data.interactions import Interactions, k_core
+from seqzoo.data.readers import read_interactions
+from seqzoo.data.readers.read import SUFFIXES
+from seqzoo.errors import DataError, DownloadError, UnknownNameError, UsageError, nearest
+from seqzoo.registry import DatasetSpec, resolve
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``SEQZOO_CACHE``, or ``~/.cache/seqzoo``."""
+    given = os.environ.get("SEQZOO_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "seqzoo"
+
+
+def load_interactions(
+    source: str | Path,
+    *,
+    specs: Iterable[DatasetSpec] | Mapping[str, DatasetSpec],
+    user_col: str | None = None,
+    item_col: str | None = None,
+    time_col: str | None = None,
+    label_col: str | None = None,
+    options: Mapping[str, object] | None = None,
+    progress: bool = True,
+) -> Interactions:
+    """Load a data set by its registered name, or interactions from a path.
+
+    A registered name is looked for in the folder ``SEQZOO_DATA``, then in the cache, then at its
+    publisher. Anything with a separator or a known ending, and any other existing file or folder,
+    is a path; write ``./ml-1m`` for a folder that is called like a data set.
+
+    Args:
+        source: the name or the path.
+        specs: the registered data sets, as the registry holds them or by name.
+        user_col: see :func:`seqzoo.data.readers.read_interactions`; this and the other columns
+            are for files, not for generated data.
+        item_col: the column of items.
+        time_col: the column of times; empty for the order of the rows.
+        label_col: the column of titles.
+        options: settings of a generated data set.
+        progress: show a bar while downloading, if stderr is a terminal.
+
+    Raises:
+        UnknownNameError: neither a registered name nor a path.
+        UsageError: options for data that are not generated.
+        PluginError: the generator of a data set cannot be imported.
+        DataError: the file cannot be read.
+        DownloadError: the file cannot be fetched, or is not what the registry expects.
+    """
+    columns = {
+        "user_col": user_col,
+        "item_col": item_col,
+        "time_col": time_col,
+        "label_col": label_col,
+    }
+    known = specs if isinstance(specs, Mapping) else {spec.name: spec for spec in specs}
+    spec = known.get(source) if isinstance(source, str) else None
+    if spec is not None and spec.target is not None:
+        generated: Interactions = resolve(spec.target, spec.plugin)(dict(options or {}))
+        return generated
+    if options:
+        raise UsageError(
+            f"{source} takes no options ({', '.join(options)}): only generated data sets do"
+        )
+    if spec is not None:
+        local = _local_folder(spec.name)
+        if local is not None:
+            return read_interactions(local, name=spec.name, **columns)
+        return _from_publisher(spec, columns, progress)
+    if _looks_like_path(source):
+        return read_interactions(source, **columns)
+    raise UnknownNameError(
+        f"the data set '{source}' is unknown (known: {', '.join(sorted(known))}), and there is no "
+        f"such file or folder{nearest(str(source), known)}; choose a name or give a path"
+    )
+
+
+def _looks_like_path(source: str | Path) -> bool:
+    if isinstance(source, Path) or source in (".", "..") or source.startswith("~"):
+        return True
+    separated = "/" in source or os.sep in source
+    return separated or source.lower().endswith(SUFFIXES) or Path(source).exists()
+
+
+def _local_folder(name: str) -> Path | None:
+    """The data set's folder inside ``SEQZOO_DATA``, if there is one."""
+    given = os.environ.get("SEQZOO_DATA")
+    if not given:
+        return None
+    folder = Path(given).expanduser() / name
+    return folder if folder.is_dir() else None
+
+
+def _from_publisher(
+    spec: DatasetSpec, columns: Mapping[str, str | None], progress: bool
+) -> Interactions:
+    if spec.url is None:
+        raise UsageError(
+            f"the data set '{spec.name}' has no address to fetch it from; give a path to it"
+        )
+    file = Path(urlsplit(spec.url).path).name
+    destination = cache_folder() / "datasets" / spec.name / file
+    is_new = not destination.exists()
+    if is_new:
+        _tell(
+            f"{spec.name}: downloading {spec.url}\nlicence: {spec.licence}\ncite: {spec.citation}\n"
+        )
+    download(
+        spec.url,
+        destination,
+        size=spec.size,
+        md5=spec.md5,
+        sha256=spec.sha256,
+        progress=progress,
+    )
+    if not is_new or spec.md5 is not None or spec.sha256 is not None:
+        return read_interactions(destination, name=spec.name, **columns)
+    # No published sum: what came must at least be interactions before its own sum is trusted.
+    try:
+        interactions = read_interactions(destination, name=spec.name)
+        if spec.counts is not None:
+            _check_counts(spec.counts, interactions)
+    except (DataError, DownloadError) as error:
+        destination.unlink(missing_ok=True)
+        record_of(destination).unlink(missing_ok=True)
+        raise DownloadError(
+            f"{spec.url} is not the data set '{spec.name}' ({error}); the file was removed: the "
+            "publisher changed it, or something on the way answered in its place"
+        ) from error
+    if any(column is not None for column in columns.values()):
+        return read_interactions(destination, name=spec.name, **columns)
+    return interactions
+
+
+def _check_counts(expected: tuple[int, int, int], interactions: Interactions) -> None:
+    core = k_core(interactions, 5)
+    found = (core.num_users, core.num_items, len(core))
+    if found != expected:
+        raise DownloadError(
+            f"{found[0]:,} users, {found[1]:,} items and {found[2]:,} interactions after the "
+            f"5-core filter, expected {expected[0]:,}, {expected[1]:,} and {expected[2]:,}"
+        )
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

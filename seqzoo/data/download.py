@@ -1,0 +1,214 @@
+"""Fetch a file whole or not at all: resumable, checked before it gets its name."""
+
+import contextlib
+import http.client
+import os
+import re
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from seqzoo.data.checksums import Sums, difference, measure, record_of, remember, remembered
+from seqzoo.errors import DownloadError, UsageError
+
+_BLOCK = 1 << 16
+_TIMEOUT_SECONDS = 60.0
+
+_RUN_AGAIN = "run the same command again to resume"
+
+
+def download(
+    url: str,
+    destination: str | Path,
+    *,
+    size: int | None = None,
+    md5: str | None = None,
+    sha256: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Fetch a file, unless it is there already, and check it.
+
+    The bytes go to ``<destination>.part``, which stays when the connection breaks and is resumed
+    by the next call. Only a file with the right sums gets its name. Where no sum is given, the
+    sha256 seen first is written to ``<destination>.sha256`` and checked from then on.
+
+    Args:
+        url: an ``http`` or ``https`` address.
+        destination: the file to write; its folder is made.
+        size: bytes, where the publisher gives them.
+        md5: the publisher's sum.
+        sha256: the sum of a file known to be right.
+        progress: show a bar on stderr, if that is a terminal.
+
+    Returns:
+        The destination.
+
+    Raises:
+        UsageError: the address is of another kind.
+        DownloadError: the server cannot be reached, the connection broke, the file has other
+            sums, or the disk refuses it.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"the address '{url}' cannot be fetched; expected http:// or https://")
+    destination = Path(destination)
+    expected = Sums(size, md5, sha256)
+    try:
+        if not destination.exists():
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            with _one_at_a_time(destination):
+                if not destination.exists():  # else another process fetched it meanwhile
+                    _fetch(url, destination, expected, progress)
+                    return destination
+        _check_existing(destination, expected)
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise DownloadError(
+            f"{url} could not be fetched into {destination}: {reason}; {_RUN_AGAIN}"
+        ) from error
+    return destination
+
+
+@contextlib.contextmanager
+def _one_at_a_time(destination: Path) -> Iterator[None]:
+    """Keep two processes from writing into the same partial file."""
+    # Here, as its import takes a while; the name is documented but not re-exported for typing.
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
+    # The lock file stays: removing it would let two waiting processes hold two different locks.
+    with WeakFileLock(destination.with_name(f".{destination.name}.lock")):
+        yield
+
+
+def _check_existing(destination: Path, expected: Sums) -> None:
+    found = measure(destination)
+    known = expected if expected.published else remembered(destination)
+    wrong = difference(known, found)
+    if wrong:
+        raise DownloadError(f"{destination} has {wrong}; delete it and run again")
+    if not expected.published and known.sha256 is None:
+        with contextlib.suppress(PermissionError):  # a shared cache may be read-only
+            remember(destination, found)
+
+
+def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
+    part = destination.with_name(destination.name + ".part")
+    _receive(url, part, destination.name, progress)
+    found = measure(part)
+    known = expected
+    if not expected.published:
+        known = Sums(expected.size, None, remembered(destination).sha256)
+    wrong = difference(known, found)
+    if wrong:
+        _discard(part)
+        mend = "run again; if it stays so, the publisher changed the file"
+        if not expected.published and record_of(destination).exists():
+            mend = f"if the publisher renewed the file, delete {record_of(destination)}"
+        raise DownloadError(f"{url} gave a file with {wrong}; it was removed; {mend}")
+    if not expected.published:
+        remember(destination, found)
+    os.replace(part, destination)
+    _discard(part)
+
+
+def _receive(url: str, part: Path, label: str, progress: bool) -> None:
+    """Bring the partial file to its full length."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "seqzoo"})  # noqa: S310 - http(s)
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+        tag = _tag_of(part)
+        if tag.exists():
+            # A file that changed since is sent whole, not glued to the old beginning.
+            request.add_header("If-Range", tag.read_text())
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - http(s)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
+                raise DownloadError(
+                    f"{url} answered {error.code} {error.reason}; check the address or give a path"
+                ) from error
+            total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range") or "")
+        if total and int(total[1]) == have:
+            return  # every byte had come before the break
+        _discard(part)
+        _receive(url, part, label, progress)
+        return
+    with response:
+        start = _start_of(response)
+        if start not in (0, have):
+            raise DownloadError(f"{url} answered from byte {start}, asked for {have}; {_RUN_AGAIN}")
+        length = response.headers.get("Content-Length")
+        total_bytes = None if length is None else start + int(length)
+        _store_tag(part, response)
+        with (
+            part.open("ab" if start else "wb") as stream,
+            _progress(label, start, total_bytes, progress) as advance,
+        ):
+            got = start
+            while block := response.read(_BLOCK):
+                stream.write(block)
+                got += len(block)
+                advance(len(block))
+    # http.client ends a body that is cut off like one that is whole.
+    if total_bytes is not None and got < total_bytes:
+        raise DownloadError(
+            f"{url} was cut off after {got:,} of {total_bytes:,} bytes; {_RUN_AGAIN}"
+        )
+
+
+def _start_of(response: http.client.HTTPResponse) -> int:
+    """The first byte that the server sends: 0 where it ignores the range that was asked for."""
+    if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+        return 0
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
+    return int(match[1]) if match else -1
+
+
+def _tag_of(part: Path) -> Path:
+    return part.with_name(part.name + ".tag")
+
+
+def _store_tag(part: Path, response: http.client.HTTPResponse) -> None:
+    tag = response.headers.get("ETag") or ""
+    if tag and not tag.startswith("W/"):  # a weak tag may not be used with ranges
+        _tag_of(part).write_text(tag)
+    else:
+        _tag_of(part).unlink(missing_ok=True)
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag_of(part).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _progress(
+    label: str, start: int, total: int | None, wanted: bool
+) -> Iterator[Callable[[int], None]]:
+    """A function that takes the number of new bytes; a bar on stderr if that is a terminal."""
+    if not wanted or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console  # here, as most calls find the file in the cache
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, completed=start)
+        yield lambda count: bar.advance(task, count)

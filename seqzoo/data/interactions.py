@@ -1,0 +1,132 @@
+"""The table of interactions, and the k-core filter on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from seqzoo.errors import DataError
+
+COLUMNS = {"user": pl.String(), "item": pl.String(), "order": pl.Int64()}
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Who met which item and when, under the data's own ids, in the order of the file's rows.
+
+    Build it with :meth:`from_frame`, which checks the table.
+
+    Attributes:
+        frame: columns ``user`` (String), ``item`` (String), ``order`` (Int64).
+        labels: item id to title; empty where the data have no titles.
+        name: what messages and recipes call the data.
+        has_times: True where ``order`` is unix seconds, False where it is only a position.
+    """
+
+    frame: pl.DataFrame
+    labels: Mapping[str, str] = field(default_factory=dict)
+    name: str = "interactions"
+    has_times: bool = True
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pl.DataFrame,
+        *,
+        labels: Mapping[str, str] | None = None,
+        name: str = "interactions",
+        has_times: bool = True,
+    ) -> "Interactions":
+        """Check a table and wrap it.
+
+        Args:
+            frame: columns ``user``, ``item`` (text) and ``order`` (int64); others are left out.
+            labels: item id to title.
+            name: what messages call the data.
+            has_times: whether ``order`` is unix seconds.
+
+        Raises:
+            DataError: a column is missing, has another type or holds nulls, or there is no row.
+        """
+        for column, dtype in COLUMNS.items():
+            if column not in frame.columns:
+                raise DataError(
+                    f"{name}: interactions have the columns {', '.join(frame.columns)}; "
+                    f"expected {', '.join(COLUMNS)}"
+                )
+            if frame.schema[column] != dtype:
+                raise DataError(
+                    f"{name}: column '{column}' is {frame.schema[column]}; expected {dtype}"
+                )
+            if frame[column].null_count():
+                row = frame[column].is_null().arg_max()
+                raise DataError(f"{name}: column '{column}' has no value in row {row}")
+        if frame.is_empty():
+            raise DataError(f"{name}: there are no interactions; expected at least one row")
+        return cls(frame.select(*COLUMNS), dict(labels or {}), name, has_times)
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @property
+    def num_users(self) -> int:
+        """How many different users there are."""
+        return self.frame["user"].n_unique()
+
+    @property
+    def num_items(self) -> int:
+        """How many different items there are."""
+        return self.frame["item"].n_unique()
+
+
+def codes_by_appearance(column: pl.Series) -> tuple[npt.NDArray[np.int64], pl.Series]:
+    """Number the values of a text column 0, 1, … in order of first appearance.
+
+    Returns:
+        The code of every row (N,), and the different values in code order.
+    """
+    values = column.unique(maintain_order=True)
+    numbered = pl.DataFrame({"value": values}).with_row_index("code")
+    codes = (
+        pl.DataFrame({"value": column})
+        .join(numbered, on="value", how="left", maintain_order="left")["code"]
+        .cast(pl.Int64)
+    )
+    return codes.to_numpy(), values
+
+
+def k_core(interactions: Interactions, minimum: int = 5) -> Interactions:
+    """Drop users and items with fewer than ``minimum`` interactions until none is left to drop.
+
+    Args:
+        interactions: the table; the order of its rows is kept.
+        minimum: the least number of interactions of each user and item; 1 or less keeps all.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    if minimum <= 1:
+        return interactions
+    users, user_ids = codes_by_appearance(interactions.frame["user"])
+    items, item_ids = codes_by_appearance(interactions.frame["item"])
+    kept = np.arange(len(users))
+    while len(kept):
+        enough_of_user = np.bincount(users[kept], minlength=len(user_ids)) >= minimum
+        enough_of_item = np.bincount(items[kept], minlength=len(item_ids)) >= minimum
+        stays = enough_of_user[users[kept]] & enough_of_item[items[kept]]
+        if stays.all():
+            break
+        kept = kept[stays]
+    if not len(kept):
+        raise DataError(
+            f"{interactions.name}: the {minimum}-core of {len(user_ids)} users, {len(item_ids)} "
+            f"items and {len(users)} interactions is empty: no set of users and items has "
+            f"{minimum} interactions each; lower the minimum: data.min_count={minimum - 1}"
+        )
+    if len(kept) == len(users):
+        return interactions
+    return Interactions(
+        interactions.frame[kept], interactions.labels, interactions.name, interactions.has_times
+    )

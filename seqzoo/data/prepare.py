@@ -1,0 +1,61 @@
+"""The ``data`` section of a recipe, and reading what it names."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from seqzoo.config import structure
+from seqzoo.data.datasets import load_interactions
+from seqzoo.data.interactions import Interactions, k_core
+from seqzoo.data.sequences import SequenceData, build_sequences
+from seqzoo.errors import ConfigError
+from seqzoo.plugins import catalogue
+
+
+@dataclass
+class DataConfig:
+    """Which interactions, and how they are filtered.
+
+    Attributes:
+        source: name of a data set, or a path.
+        min_count: k of the iterative k-core filter on users and items; 1 keeps everything.
+        user_col: column of user ids, found by its usual names where None.
+        item_col: column of item ids.
+        time_col: column of times; empty text for the order of the rows.
+        label_col: column of item titles.
+        options: settings of a generated data set.
+        fingerprint: what the prepared data are known by; written by training.
+    """
+
+    source: str = ""
+    min_count: int = 5
+    user_col: str | None = None
+    item_col: str | None = None
+    time_col: str | None = None
+    label_col: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_count < 1:
+            raise ConfigError(f"setting 'min_count' is {self.min_count}; expected 1 or more")
+
+
+def load_data(source: str, settings: Mapping[str, Any]) -> Interactions:
+    """Read the interactions of a source with the column names of a recipe's data section."""
+    config = structure(DataConfig, {**settings, "source": source}, "data")
+    return load_interactions(
+        source,
+        specs=catalogue().datasets,
+        user_col=config.user_col,
+        item_col=config.item_col,
+        time_col=config.time_col,
+        label_col=config.label_col,
+        options=config.options or None,
+    )
+
+
+def prepare(config: DataConfig) -> SequenceData:
+    """Read, filter, order and number the interactions that a recipe names."""
+    interactions = load_data(config.source, asdict(config))
+    return build_sequences(k_core(interactions, config.min_count))

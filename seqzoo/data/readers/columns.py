@@ -1,0 +1,131 @@
+"""Which column holds the users, which the items, which the times."""
+
+from collections.abc import Sequence
+
+from seqzoo.data.readers.text import Table
+from seqzoo.errors import DataError, UsageError, nearest
+
+# Names as data sets in the field use them, without case and punctuation. The second line of
+# each is used only where the first gives nothing: sessions where there are no users, and so on.
+USER_NAMES = (
+    ("userid", "user", "uid", "users", "useridx", "reviewerid", "customerid", "visitorid"),
+    ("sessionid", "session", "playlistid", "u"),
+)
+ITEM_NAMES = (
+    ("itemid", "item", "iid", "items", "itemidx", "movieid", "productid", "articleid"),
+    ("asin", "parentasin", "movie", "product", "artistid", "trackid", "videoid", "bookid", "i"),
+)
+TIME_NAMES = (
+    ("timestamp", "time", "ts", "unixtime", "unixreviewtime", "unixtimestamp"),
+    ("datetime", "date", "createdat", "eventtime", "timestamps"),
+)
+POSITION_NAMES = (("position", "order"),)
+LABEL_NAMES = (("title", "movietitle", "itemtitle", "itemname", "productname", "label"),)
+
+
+def choose_column(
+    table: Table,
+    role: str,
+    option: str,
+    given: str | None,
+    names: Sequence[Sequence[str]],
+    *,
+    hint: str = "",
+) -> str:
+    """The column for a role: the one the user names, or the only one with a usual name.
+
+    Args:
+        table: the file's table.
+        role: what is looked for: ``user``, ``item``, ``time``.
+        option: the option that names the column, for messages.
+        given: the user's choice, or None.
+        names: the usual names, the likeliest group first, without case and punctuation.
+        hint: what else mends a missing column.
+
+    Raises:
+        DataError: the named column is not there, or none or several have a usual name.
+    """
+    columns = table.frame.columns
+    if given is not None:
+        return _named(table, role, option, given)
+    found = find_columns(columns, names)
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(columns)
+    if found:
+        raise DataError(
+            f"{table.file.shown}: the columns {' and '.join(found)} could both hold the {role} "
+            f"(columns: {known}); choose one: {option} {found[0]}"
+        )
+    if all(_is_number(name) for name in columns):
+        raise DataError(
+            f"{table.file.shown}: the first line ({known}) has numbers where the names of the "
+            f"columns are expected; add a first line such as user,item,timestamp"
+        )
+    raise DataError(
+        f"{table.file.shown}: no column is known to hold the {role} (columns: {known}); "
+        f"name it: {option} COLUMN{hint}"
+    )
+
+
+def find_columns(columns: Sequence[str], names: Sequence[Sequence[str]]) -> list[str]:
+    """The columns with a name of the first group that matches any."""
+    for group in names:
+        found = [column for column in columns if _plain(column) in group]
+        if found:
+            return found
+    return []
+
+
+def choose_optional(
+    table: Table, role: str, option: str, given: str | None, names: Sequence[Sequence[str]]
+) -> str | None:
+    """As :func:`choose_column`, but None where no column, or more than one, has a usual name.
+
+    Raises:
+        DataError: the named column is not there.
+    """
+    if given is not None:
+        return _named(table, role, option, given)
+    found = find_columns(table.frame.columns, names)
+    return found[0] if len(found) == 1 else None
+
+
+def check_different(table: Table, **roles: str | None) -> None:
+    """Refuse one column for two roles.
+
+    Raises:
+        UsageError: two roles have the same column.
+    """
+    taken: dict[str, str] = {}
+    for role, column in roles.items():
+        if column is None:
+            continue
+        if column in taken:
+            raise UsageError(
+                f"{table.file.shown}: the column '{column}' is chosen for the {taken[column]} and "
+                f"the {role}; expected two columns (columns: {', '.join(table.frame.columns)})"
+            )
+        taken[column] = role
+
+
+def _named(table: Table, role: str, option: str, given: str) -> str:
+    columns = table.frame.columns
+    if given not in columns:
+        raise DataError(
+            f"{table.file.shown} has no column '{given}' for the {role} ({option}); its columns "
+            f"are {', '.join(columns)}{nearest(given, columns)}"
+        )
+    return given
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+"""From a file's table to interactions."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from seqzoo.data.interactions import Interactions
+from seqzoo.data.readers.columns import (
+    ITEM_NAMES,
+    LABEL_NAMES,
+    POSITION_NAMES,
+    TIME_NAMES,
+    USER_NAMES,
+    check_different,
+    choose_column,
+    choose_optional,
+    find_columns,
+)
+from seqzoo.data.readers.text import Table
+from seqzoo.data.readers.times import read_times
+from seqzoo.errors import DataError
+
+
+def to_interactions(
+    table: Table,
+    *,
+    name: str,
+    labels: Mapping[str, str],
+    user_col: str | None,
+    item_col: str | None,
+    time_col: str | None,
+    label_col: str | None,
+) -> Interactions:
+    """Choose the columns of a table and turn them into interactions.
+
+    Args:
+        table: the rows of the file.
+        name: what messages call the data.
+        labels: titles from another file; a label column of the table comes before them.
+        user_col: the user's choice of a column, or None.
+        item_col: the same for items.
+        time_col: the same for times; empty for the order of the rows.
+        label_col: the same for titles.
+
+    Raises:
+        DataError: a column is missing or ambiguous, a value is missing or is no time, or there
+            is only one user.
+    """
+    user_col = choose_column(table, "user", "--user-col", user_col, USER_NAMES)
+    item_col = choose_column(table, "item", "--item-col", item_col, ITEM_NAMES)
+    label_col = choose_optional(table, "label", "--label-col", label_col, LABEL_NAMES)
+    time_col, has_times = _choose_time(table, time_col)
+    check_different(table, user=user_col, item=item_col, time=time_col)
+
+    users = _ids(table, "user", user_col)
+    items = _ids(table, "item", item_col)
+    if time_col is None:
+        order = pl.int_range(table.frame.height, eager=True, dtype=pl.Int64)
+    else:
+        order = read_times(table, time_col)
+    frame = pl.DataFrame({"user": users, "item": items, "order": order})
+    if (frame["user"] == frame["user"][0]).all():
+        raise DataError(
+            f"{table.file.shown} has only one user, '{frame['user'][0]}', in its column "
+            f"'{user_col}'; expected several: if that is not the column of users, name it: "
+            "--user-col COLUMN"
+        )
+    if label_col is not None:
+        labels = {**labels, **_labels(items, table.frame[label_col])}
+    return Interactions.from_frame(frame, labels=labels, name=name, has_times=has_times)
+
+
+def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
+    """The column that orders the rows (None for the rows as they stand), and if it holds times."""
+    if given == "":
+        return None, False
+    columns = table.frame.columns
+    if given is None and not find_columns(columns, TIME_NAMES):
+        position = choose_optional(table, "position", "--time-col", None, POSITION_NAMES)
+        if position is not None:
+            return position, False
+    hint = ', or say that the rows are in order: --time-col ""'
+    column = choose_column(table, "time", "--time-col", given, TIME_NAMES, hint=hint)
+    is_position = column in find_columns(columns, POSITION_NAMES)
+    return column, not is_position
+
+
+def _ids(table: Table, role: str, column: str) -> pl.Series:
+    """A column of ids as the text that the data have."""
+    ids = table.frame[column]
+    if ids.dtype != pl.String:
+        if ids.dtype.is_nested() or ids.dtype in (pl.Binary, pl.Object, pl.Null):
+            raise DataError(
+                f"{table.file.shown}: the column '{column}' holds {ids.dtype}; expected the ids "
+                f"of the {role}s as text or numbers"
+            )
+        ids = ids.cast(pl.String)
+    missing = ids.is_null() | (ids == "")
+    if missing.any():
+        row = missing.arg_max() or 0
+        raise DataError(
+            f"{table.place(row)}: the {role} is missing (column '{column}'); "
+            "expected an id in every row"
+        )
+    return ids
+
+
+def _labels(items: pl.Series, titles: pl.Series) -> dict[str, str]:
+    """The first title of each item."""
+    frame = pl.DataFrame({"item": items, "title": titles.cast(pl.String)})
+    frame = frame.drop_nulls().unique("item", keep="first", maintain_order=True)
+    return dict(frame.iter_rows())

@@ -1,0 +1,172 @@
+"""The forms in which data sets are published, each recognised by what is there."""
+
+import re
+from collections.abc import Iterable
+
+import polars as pl
+
+from seqzoo.data.readers.columns import ITEM_NAMES, LABEL_NAMES, find_columns
+from seqzoo.data.readers.sources import Source, SourceFile
+from seqzoo.data.readers.text import Layout, Table, read_first_line, read_table
+from seqzoo.errors import DataError
+
+ATOMIC_FIELD = re.compile(r"(?P<name>.+):(?P<type>token|token_seq|float|float_seq)")
+ATOMIC_LAYOUT = Layout("\t", quote=None)
+AMAZON_COLUMNS = ("user", "item", "rating", "timestamp")
+RATING_COLUMNS = AMAZON_COLUMNS
+
+
+def read_atomic(file: SourceFile) -> Table:
+    """Read one of RecBole's atomic files; ``:type`` is taken off the names of the columns.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return _without_types(read_table(file, ATOMIC_LAYOUT))
+
+
+def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
+    """Titles from the ``.item`` file beside an ``.inter`` file; none where it is not there.
+
+    The title is the first ``token_seq`` column; where there is a ``release_year`` the label is
+    ``Title (1995)``.
+
+    Raises:
+        DataError: the file is damaged or has no column of items.
+    """
+    name = interactions.removesuffix(".inter") + ".item"
+    if name not in source:
+        return {}
+    table = read_table(source[name], ATOMIC_LAYOUT)
+    texts = [column for column in table.frame.columns if column.endswith(":token_seq")]
+    title = texts[0].removesuffix(":token_seq") if texts else None
+    frame = _without_types(table).frame
+    item = find_columns(frame.columns, ITEM_NAMES)
+    if not item:
+        raise DataError(
+            f"{table.file.shown}: no column is known to hold the item "
+            f"(columns: {', '.join(frame.columns)}); expected item_id:token"
+        )
+    titles = [title] if title else find_columns(frame.columns, LABEL_NAMES)
+    if not titles:
+        return {}
+    label = pl.col(titles[0])
+    if "release_year" in frame.columns:
+        year = pl.col("release_year").str.strip_chars()
+        is_year = year.str.contains(r"^\d{4}$").fill_null(False)
+        label = pl.when(is_year).then(pl.format("{} ({})", label, year)).otherwise(label)
+    return _as_labels(frame.select(pl.col(item[0]).alias("item"), label.alias("label")))
+
+
+def read_double_colon(file: SourceFile) -> Table:
+    """Read ``user::item::rating::timestamp``, the form of ML-1M and ML-10M.
+
+    Raises:
+        DataError: the file is damaged or another separator is used.
+    """
+    number, first = read_first_line(file)
+    if first.count("::") != len(RATING_COLUMNS) - 1:
+        raise DataError(
+            f"{file.shown}, line {number}: '{first[:60]}' is not in the form "
+            "user::item::rating::timestamp; for another form give the file the ending .csv"
+        )
+    return read_table(file, Layout("::", quote=None, header=False, columns=RATING_COLUMNS))
+
+
+def double_colon_labels(source: Source) -> dict[str, str]:
+    """Titles from ``movies.dat`` (``item::title::genres``, latin-1) beside the ratings."""
+    return _split_labels(source, "movies.dat", "::")
+
+
+def read_tab_ratings(file: SourceFile) -> Table:
+    """Read ML-100K's ``u.data``: user, item, rating, timestamp between tabs.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return read_table(file, Layout("\t", quote=None, header=False, columns=RATING_COLUMNS))
+
+
+def bar_labels(source: Source) -> dict[str, str]:
+    """Titles from ``u.item`` (``item|title|…``, latin-1) beside the ratings."""
+    return _split_labels(source, "u.item", "|")
+
+
+def movies_csv_labels(source: Source) -> dict[str, str]:
+    """Titles from ``movies.csv`` (movieId, title, genres) beside ``ratings.csv``.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if "movies.csv" not in source:
+        return {}
+    frame = read_table(source["movies.csv"], Layout(",")).frame
+    if not {"movieId", "title"} <= set(frame.columns):
+        return {}
+    return _as_labels(frame.select(pl.col("movieId").alias("item"), pl.col("title").alias("label")))
+
+
+def read_delimited(file: SourceFile) -> Table:
+    """Read a CSV or TSV file with a header, or an Amazon 2014 ratings file, which has none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    _, first = read_first_line(file)
+    if _is_amazon(first):
+        return read_table(file, Layout(",", header=False, columns=AMAZON_COLUMNS))
+    # The separator that the header has most of; a tie goes to the more usual one.
+    separator = max("\t,;|", key=first.count) if not file.shown.endswith(".csv") else None
+    separator = separator or max(",\t;|", key=first.count)
+    return _without_types(read_table(file, Layout(separator)))
+
+
+def read_parquet(file: SourceFile) -> Table:
+    """Read a Parquet file.
+
+    Raises:
+        DataError: the file is damaged or has no rows.
+    """
+    try:
+        frame = pl.read_parquet(file.content)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{file.shown} cannot be read as Parquet: {str(error).splitlines()[0]}"
+        ) from error
+    if frame.is_empty():
+        raise DataError(f"{file.shown} is empty; expected interactions, one a row")
+    return Table(file, frame)
+
+
+def _is_amazon(line: str) -> bool:
+    """Whether a line is ``user,item,rating,unix time`` and so not a header."""
+    fields = line.split(",")
+    if len(fields) != len(AMAZON_COLUMNS):
+        return False
+    rating = re.fullmatch(r"[0-5](\.\d+)?", fields[2])
+    return rating is not None and re.fullmatch(r"\d{9,10}", fields[3]) is not None
+
+
+def _without_types(table: Table) -> Table:
+    """Take RecBole's ``:type`` off the columns where all of them have one."""
+    matches = [ATOMIC_FIELD.fullmatch(column) for column in table.frame.columns]
+    names = [match["name"] for match in matches if match is not None]
+    if len(names) != len(matches) or len(set(names)) != len(names):
+        return table
+    frame = table.frame.rename(dict(zip(table.frame.columns, names, strict=True)))
+    return Table(table.file, frame, table.layout, table.rows)
+
+
+def _split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
+    if name not in source:
+        return {}
+    with source[name].open() as stream:
+        # GroupLens wrote its older sets in latin-1, which decodes any byte.
+        lines: Iterable[str] = stream.read().decode("latin-1").splitlines()
+    fields = [line.split(separator) for line in lines]
+    return {parts[0]: parts[1] for parts in fields if len(parts) > 1 and parts[0] and parts[1]}
+
+
+def _as_labels(frame: pl.DataFrame) -> dict[str, str]:
+    frame = frame.drop_nulls().unique("item", keep="first", maintain_order=True)
+    return dict(frame.iter_rows())

@@ -1,0 +1,194 @@
+"""Delimited text as a table of strings that still knows the line of every row."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import TextIOWrapper
+from typing import Literal
+
+import polars as pl
+
+from seqzoo.data.readers.sources import SourceFile
+from seqzoo.errors import DataError
+
+Quote = Literal['"'] | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text is cut into fields.
+
+    Attributes:
+        separator: the character between fields, or one character twice (``::``).
+        quote: the character around fields that hold separators, or None.
+        header: whether the first line names the columns.
+        columns: the names of the columns where there is no header.
+    """
+
+    separator: str
+    quote: Quote = '"'
+    header: bool = True
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's rows. Columns of text files are all strings; a missing field is null.
+
+    Attributes:
+        file: where the rows are from.
+        frame: the rows, without blank ones.
+        layout: how the text was cut, or None for a binary file.
+        rows: the number of each row in the file, blank ones counted, or None if none was blank.
+    """
+
+    file: SourceFile
+    frame: pl.DataFrame
+    layout: Layout | None = None
+    rows: pl.Series | None = None
+
+    def place(self, row: int) -> str:
+        """The file and the line of a row, as messages name it."""
+        row = row if self.rows is None else int(self.rows[row])
+        if self.layout is None:
+            return f"{self.file.shown}, row {row + 1}"
+        for number, (line, _) in enumerate(_records(self.file, self.layout)):
+            if number == row:
+                return f"{self.file.shown}, line {line}"
+        return self.file.shown
+
+
+def read_first_line(file: SourceFile) -> tuple[int, str]:
+    """The number and the text of the first line that is not blank.
+
+    Raises:
+        DataError: there is no such line, or it is not UTF-8.
+    """
+    with file.open() as stream:
+        for number, raw in enumerate(stream, start=1):
+            text = _decode(file, number, raw).strip("\r\n")
+            if text.strip():
+                return number, text
+    raise DataError(f"{file.shown} is empty; expected interactions, one a line")
+
+
+def read_table(file: SourceFile, layout: Layout) -> Table:
+    """Read all fields as text.
+
+    Args:
+        file: what to read.
+        layout: how the text is cut into fields.
+
+    Raises:
+        DataError: the file is empty, not UTF-8, names a column twice, or a row has too few or
+            too many fields; with the line.
+    """
+    number, first = read_first_line(file)
+    columns = layout.columns
+    if layout.header:
+        columns = tuple(name.strip() for name in _split(first, layout))
+        for name in columns:
+            if columns.count(name) > 1:
+                raise DataError(
+                    f"{file.shown}, line {number}: the column '{name}' is there more than once; "
+                    "expected each name once"
+                )
+    try:
+        frame = pl.read_csv(
+            file.content,
+            separator=layout.separator[0],
+            quote_char=layout.quote,
+            has_header=layout.header,
+            infer_schema=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        _raise_for_damage(file, layout, len(columns))
+        raise DataError(
+            f"{file.shown} cannot be read as a table: {str(error).splitlines()[0]}"
+        ) from error
+    if len(layout.separator) == 2:
+        frame = _without_between(frame)
+    if frame.width != len(columns):
+        _raise_for_damage(file, layout, len(columns))
+        raise DataError(
+            f"{file.shown} has {frame.width} columns; expected {len(columns)}: {', '.join(columns)}"
+        )
+    frame.columns = list(columns)
+    # A row cut short and one with an empty last field look alike to polars: count its fields.
+    if frame[columns[-1]].null_count():
+        _raise_for_damage(file, layout, len(columns))
+    blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    rows = None
+    if blank.any():
+        rows = pl.int_range(frame.height, eager=True).filter(~blank)
+        frame = frame.filter(~blank)
+    if frame.is_empty():
+        raise DataError(f"{file.shown} has a header but no rows; expected interactions")
+    return Table(file, frame, layout, rows)
+
+
+def _without_between(frame: pl.DataFrame) -> pl.DataFrame:
+    """Drop the empty fields that polars, which cuts at one character, sees inside ``::``.
+
+    Where they are not empty the text is damaged: all columns stay, and the width tells.
+    """
+    between = frame.columns[1::2]
+    if any(frame[column].null_count() < frame.height for column in between):
+        return frame
+    return frame.drop(between)
+
+
+def _split(line: str, layout: Layout) -> list[str]:
+    if layout.quote is None:
+        return line.split(layout.separator)
+    return next(csv.reader([line], delimiter=layout.separator))
+
+
+def _records(file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    """The line number and the fields of every row after the header, blank ones included."""
+    first, _ = read_first_line(file)
+    with file.open() as stream, TextIOWrapper(stream, "utf-8-sig", "replace", newline="") as text:
+        for _ in range(first - 1 + layout.header):
+            text.readline()
+        before = first - 1 + layout.header
+        if layout.quote is None:
+            for line, raw in enumerate(text, start=before + 1):
+                record = raw.rstrip("\r\n")
+                yield line, record.split(layout.separator) if record else []
+            return
+        reader = csv.reader(text, delimiter=layout.separator)
+        line = before + 1
+        for fields in reader:
+            yield line, fields
+            line = before + reader.line_num + 1
+
+
+def _raise_for_damage(file: SourceFile, layout: Layout, expected: int) -> None:
+    """Find the first row that is not a table's row and say where it is.
+
+    A pass in Python over the file: only for files that are known or suspected to be damaged.
+    """
+    with file.open() as stream:
+        for number, raw in enumerate(stream, start=1):
+            _decode(file, number, raw)
+    line = 1
+    try:
+        for line, fields in _records(file, layout):
+            if fields and len(fields) != expected:
+                hint = "the row is cut short" if len(fields) < expected else "the row is too long"
+                raise DataError(
+                    f"{file.shown}, line {line}: {len(fields)} fields, expected {expected}; "
+                    f"{hint}: mend or remove the line"
+                )
+    except csv.Error as error:
+        raise DataError(f"{file.shown}, after line {line}: {error}; mend the line") from error
+
+
+def _decode(file: SourceFile, line: int, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file.shown}, line {line}: the text is not UTF-8; expected UTF-8 "
+            "(convert it: iconv -f latin1 -t utf-8)"
+        ) from error

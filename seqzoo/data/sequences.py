@@ -1,0 +1,251 @@
+"""Users' histories as compressed rows: one flat array of items and where each user starts."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqzoo.data.interactions import Interactions, codes_by_appearance
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import DataError
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The histories of U users with N interactions, oldest first.
+
+    Attributes:
+        items: item indices 1..V (N,), int32.
+        timestamps: unix seconds (N,), int64; None where the data have only an order.
+        offsets: user ``u`` has the positions ``offsets[u]:offsets[u + 1]`` (U + 1,), int64.
+    """
+
+    items: Int32s
+    timestamps: Int64s | None
+    offsets: Int64s
+
+    def __post_init__(self) -> None:
+        _check_array("items", self.items, np.int32)
+        _check_array("offsets", self.offsets, np.int64)
+        count = len(self.items)
+        if len(self.offsets) < 2 or self.offsets[0] != 0 or self.offsets[-1] != count:
+            raise DataError(
+                f"sequences: the offsets (of length {len(self.offsets)}) do not span the {count} "
+                f"items; expected them to run from 0 to {count}"
+            )
+        if (np.diff(self.offsets) < 0).any():
+            raise DataError("sequences: the offsets fall; expected them to rise or stay")
+        if count and self.items.min() < 1:
+            raise DataError(
+                f"sequences: the items hold the index {self.items.min()}; expected 1 or more "
+                "(0 is padding)"
+            )
+        if self.timestamps is not None:
+            _check_array("timestamps", self.timestamps, np.int64)
+            if len(self.timestamps) != count:
+                raise DataError(
+                    f"sequences: there are {len(self.timestamps)} timestamps for {count} items; "
+                    "expected one for each"
+                )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, user: int) -> Int32s:
+        """The items of the user with number ``user`` (T,), oldest first."""
+        if not -len(self) <= user < len(self):
+            raise IndexError(f"user {user} is outside 0 to {len(self) - 1}")
+        user %= len(self)
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+    @property
+    def lengths(self) -> Int64s:
+        """The number of interactions of each user (U,)."""
+        return np.diff(self.offsets)
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``items.npy``, ``offsets.npy`` and, where there are times, ``timestamps.npy``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "items.npy", self.items, allow_pickle=False)
+        np.save(folder / "offsets.npy", self.offsets, allow_pickle=False)
+        if self.timestamps is None:
+            # Times of an earlier save would else be read back with these items.
+            (folder / "timestamps.npy").unlink(missing_ok=True)
+        else:
+            np.save(folder / "timestamps.npy", self.timestamps, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: str | Path, mmap: bool = True) -> "Sequences":
+        """Read what :meth:`save` wrote.
+
+        Args:
+            folder: where the ``.npy`` files are.
+            mmap: map the files into memory instead of reading them whole.
+
+        Raises:
+            DataError: a file is missing or damaged, or the arrays do not belong together.
+        """
+        folder = Path(folder)
+        has_times = (folder / "timestamps.npy").exists()
+        return cls(
+            items=_load_array(folder / "items.npy", mmap),
+            timestamps=_load_array(folder / "timestamps.npy", mmap) if has_times else None,
+            offsets=_load_array(folder / "offsets.npy", mmap),
+        )
+
+
+@dataclass(frozen=True)
+class SequenceData:
+    """Sequences with what their numbers mean.
+
+    Attributes:
+        sequences: the histories of U users.
+        vocabulary: the items by index.
+        users: the user ids (U,) in the order of the sequences.
+        name: what messages call the data.
+        fingerprint: ``sha256:…`` over the content, see :func:`build_sequences`.
+        dropped: how many interactions a given vocabulary did not know.
+    """
+
+    sequences: Sequences
+    vocabulary: Vocabulary
+    users: tuple[str, ...]
+    name: str
+    fingerprint: str
+    dropped: int = 0
+
+
+def build_sequences(
+    interactions: Interactions, *, vocabulary: Vocabulary | None = None
+) -> SequenceData:
+    """Sort the interactions of each user by time, then by row, and number the items.
+
+    Users come in the order of their first row. The fingerprint covers all interactions, those
+    that a given vocabulary does not know as well. It depends on who met which items in which
+    order and when, not on the order of the users, of the vocabulary or of the file's rows (apart
+    from rows of one user with the same time, whose order is their order in the file).
+
+    Args:
+        interactions: the table.
+        vocabulary: the items to number by; without it, the items in order of first appearance.
+            Interactions with other items are dropped and counted.
+
+    Raises:
+        DataError: the vocabulary holds no item of the data.
+    """
+    frame = interactions.frame
+    users, user_ids = codes_by_appearance(frame["user"])
+    items, item_ids = codes_by_appearance(frame["item"])
+    order = frame["order"].to_numpy()
+    # lexsort is stable: rows of one user with the same time keep the order of the file.
+    sorting = np.lexsort((order, users))
+    users, items, order = users[sorting], items[sorting], order[sorting]
+    times = order if interactions.has_times else None
+    names, item_names = user_ids.to_list(), item_ids.to_list()
+    fingerprint = _fingerprint(names, item_names, users, items, times)
+
+    dropped = 0
+    if vocabulary is None:
+        labels = [interactions.labels.get(item) for item in item_names]
+        vocabulary = Vocabulary(item_names, labels if any(labels) else None)
+        indices = items + 1
+    else:
+        index_of_code = np.asarray(
+            [vocabulary.index(item) if item in vocabulary else 0 for item in item_names]
+        )
+        indices = index_of_code[items]
+        known = indices > 0
+        dropped = int(len(known) - known.sum())
+        if dropped == len(known):
+            raise DataError(
+                f"{interactions.name}: none of its {len(item_names)} items is among the "
+                f"{len(vocabulary)} of the vocabulary (data: '{item_names[0]}', vocabulary: "
+                f"'{vocabulary.items[0]}'); expected data with the same item ids"
+            )
+        users, indices = users[known], indices[known]
+        times = None if times is None else times[known]
+
+    counts = np.bincount(users, minlength=len(names))
+    present = counts > 0
+    sequences = Sequences(
+        items=indices.astype(np.int32),
+        timestamps=times,
+        offsets=_offsets(counts[present]),
+    )
+    return SequenceData(
+        sequences=sequences,
+        vocabulary=vocabulary,
+        users=tuple(name for name, here in zip(names, present, strict=True) if here),
+        name=interactions.name,
+        fingerprint=fingerprint,
+        dropped=dropped,
+    )
+
+
+def _fingerprint(
+    user_ids: Sequence[str],
+    item_ids: Sequence[str],
+    users: Int64s,
+    items: Int64s,
+    times: Int64s | None,
+) -> str:
+    """Hash the sorted content; ``users`` (N,) is already grouped, each user oldest first."""
+    user_order = sorted(range(len(user_ids)), key=user_ids.__getitem__)
+    item_order = sorted(range(len(item_ids)), key=item_ids.__getitem__)
+    user_rank = np.empty(len(user_ids), dtype=np.int64)
+    user_rank[user_order] = np.arange(len(user_ids))
+    item_rank = np.empty(len(item_ids), dtype=np.int64)
+    item_rank[item_order] = np.arange(1, len(item_ids) + 1)
+    by_user = np.argsort(user_rank[users], kind="stable")
+
+    digest = hashlib.sha256(b"seqzoo interactions 1\n")
+    for ids, ranked in ((user_ids, user_order), (item_ids, item_order)):
+        # The length before each id keeps ("ab", "c") and ("a", "bc") apart.
+        encoded = [ids[code].encode() for code in ranked]
+        digest.update(f"{len(encoded)}\n".encode())
+        digest.update(b"".join(b"%d:%s" % (len(text), text) for text in encoded))
+    digest.update(np.bincount(user_rank[users]).astype("<i8").tobytes())
+    digest.update(item_rank[items[by_user]].astype("<i4").tobytes())
+    digest.update(b"no times" if times is None else b"times")
+    if times is not None:
+        digest.update(times[by_user].astype("<i8").tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _offsets(counts: Int64s) -> Int64s:
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def _check_array(name: str, array: object, dtype: type[np.generic]) -> None:
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
+        found = (
+            f"{array.dtype} of shape {array.shape}"
+            if isinstance(array, np.ndarray)
+            else type(array).__name__
+        )
+        raise DataError(
+            f"sequences: '{name}' is {found}; expected a flat array of {np.dtype(dtype)}"
+        )
+
+
+def _load_array(path: Path, mmap: bool) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+        return array
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; expected the files of Sequences.save") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path} cannot be read as an array ({str(error).splitlines()[0]}); "
+            "write the sequences again"
+        ) from error

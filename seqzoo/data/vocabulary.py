@@ -1,0 +1,210 @@
+"""Item ids in index order: index 1..V, 0 is padding."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from seqzoo.errors import DataError, UnknownItemError, UsageError, nearest
+
+# Comparing a mistyped id with every id of a large catalogue would take seconds.
+_MOST_COMPARED = 5_000
+
+
+class Vocabulary:
+    """The items a model knows, each with its index and, where there is one, its label.
+
+    Attributes:
+        items: item ids as the data have them; ``items[0]`` has index 1.
+        labels: a title or None for each item, or None where there are no titles at all.
+    """
+
+    def __init__(self, items: Sequence[str], labels: Sequence[str | None] | None = None) -> None:
+        """Check and keep the ids.
+
+        Args:
+            items: V different, non-empty texts.
+            labels: V titles (None where an item has none), or None.
+
+        Raises:
+            DataError: no item, an id that is not text, is empty or comes twice, or labels of
+                another number or type.
+        """
+        self.items: tuple[str, ...] = tuple(items)
+        self.labels: tuple[str | None, ...] | None = None if labels is None else tuple(labels)
+        if not self.items:
+            raise DataError("the vocabulary has no items; expected at least one")
+        for index, item in enumerate(self.items, start=1):
+            if not isinstance(item, str) or not item:
+                raise DataError(
+                    f"the vocabulary's item {index} is {item!r}; expected a non-empty text"
+                )
+        if len(set(self.items)) != len(self.items):
+            raise DataError(
+                f"the vocabulary has the item '{_first_repeated(self.items)}' more than once; "
+                "expected each id once"
+            )
+        if self.labels is None:
+            return
+        if len(self.labels) != len(self.items):
+            raise DataError(
+                f"the vocabulary has {len(self.items)} items but {len(self.labels)} labels; "
+                "expected one label (or null) for each item"
+            )
+        for index, label in enumerate(self.labels, start=1):
+            if label is not None and not isinstance(label, str):
+                raise DataError(
+                    f"the vocabulary's label {index} is {label!r}; expected a text or null"
+                )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._indices
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return self.items == other.items and self.labels == other.labels
+
+    def __hash__(self) -> int:
+        return hash(self.items)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} items, {'with' if self.labels else 'no'} labels)"
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {item: index for index, item in enumerate(self.items, start=1)}
+
+    def index(self, item: str) -> int:
+        """The index 1..V of an item id.
+
+        Raises:
+            UsageError: the id is not text.
+            UnknownItemError: the vocabulary does not hold it.
+        """
+        found = self._indices.get(_as_id(item))
+        if found is None:
+            raise UnknownItemError(
+                f"item '{item}' is not among the {len(self)} items of the vocabulary"
+                + self._suggestion(item)
+            )
+        return found
+
+    def encode(self, items: Iterable[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
+        """Turn ids into indices and set unknown ids aside.
+
+        Args:
+            items: item ids, oldest first.
+
+        Returns:
+            The indices of the known ids in their order (K,) as int32, and the unknown ids.
+
+        Raises:
+            UsageError: an id is not text, or ``items`` is one text instead of a list of them.
+        """
+        if isinstance(items, str):
+            raise UsageError(
+                f"the history is the text '{items}'; expected a list of item ids: ['{items}']"
+            )
+        known: list[int] = []
+        unknown: list[str] = []
+        for item in items:
+            index = self._indices.get(_as_id(item))
+            if index is None:
+                unknown.append(item)
+            else:
+                known.append(index)
+        return np.asarray(known, dtype=np.int32), unknown
+
+    def item(self, index: int) -> str:
+        """The id of the item with an index 1..V.
+
+        Raises:
+            UsageError: the index is outside 1..V (0 is padding).
+        """
+        return self.items[self._position(index)]
+
+    def label(self, index: int) -> str | None:
+        """The label of the item with an index 1..V, or None.
+
+        Raises:
+            UsageError: the index is outside 1..V (0 is padding).
+        """
+        position = self._position(index)
+        return None if self.labels is None else self.labels[position]
+
+    def _position(self, index: int) -> int:
+        if not 1 <= index <= len(self.items):
+            raise UsageError(
+                f"item index {index} is outside the vocabulary; expected 1 to {len(self)} "
+                "(0 is padding)"
+            )
+        return int(index) - 1
+
+    def _suggestion(self, item: str) -> str:
+        """A hint at the id that was meant: of the item with this title, or spelt alike."""
+        if self.labels is not None:
+            wanted = item.casefold()
+            for known, label in zip(self.items, self.labels, strict=True):
+                if label is not None and label.casefold() == wanted:
+                    return f"; did you mean '{known}', the id of '{label}'?"
+        alike = (known for known in self.items if abs(len(known) - len(item)) <= 2)
+        return nearest(item, islice(alike, _MOST_COMPARED))
+
+    def to_json(self) -> dict[str, list[str] | list[str | None]]:
+        """The JSON form: ``{"items": [...], "labels": [...]}``; no labels, no such key."""
+        document: dict[str, list[str] | list[str | None]] = {"items": list(self.items)}
+        if self.labels is not None:
+            document["labels"] = list(self.labels)
+        return document
+
+    @classmethod
+    def from_json(cls, document: object) -> "Vocabulary":
+        """Read what :meth:`to_json` gives.
+
+        Raises:
+            DataError: the document has another form, or ids are missing, empty or repeated.
+        """
+        if not isinstance(document, Mapping):
+            raise DataError(
+                f"the vocabulary is a {type(document).__name__}; expected an object with 'items'"
+            )
+        unknown = [str(key) for key in document if key not in ("items", "labels")]
+        if unknown:
+            raise DataError(
+                f"the vocabulary has an unknown key '{unknown[0]}'; expected 'items' and, where "
+                f"there are labels, 'labels'{nearest(unknown[0], ('items', 'labels'))}"
+            )
+        items, labels = document.get("items"), document.get("labels")
+        if not isinstance(items, list):
+            raise DataError(
+                f"the vocabulary's 'items' is {type(items).__name__}; expected a list of texts"
+            )
+        if labels is not None and not isinstance(labels, list):
+            raise DataError(
+                f"the vocabulary's 'labels' is {type(labels).__name__}; expected a list"
+            )
+        return cls(items, labels)
+
+
+def _as_id(item: object) -> str:
+    if not isinstance(item, str):
+        raise UsageError(
+            f"item {item!r} is {type(item).__name__}; item ids are text as the data have them: "
+            f"'{item}'"
+        )
+    return item
+
+
+def _first_repeated(items: Iterable[str]) -> str:
+    seen: set[str] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return ""

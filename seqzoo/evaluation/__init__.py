@@ -1,0 +1,1 @@
+"""Evaluation: protocols as data, ranks over the whole catalogue, figures beside the stored ones."""

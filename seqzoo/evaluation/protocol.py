@@ -1,0 +1,60 @@
+"""A protocol: how figures are measured, as data."""
+
+from dataclasses import dataclass, field
+
+from seqzoo.config import structure
+from seqzoo.errors import ConfigError
+from seqzoo.plugins import catalogue
+
+
+@dataclass
+class Protocol:
+    """How figures are measured.
+
+    Attributes:
+        name: registered name.
+        remove_seen: whether the items of the user's whole history stop being candidates.
+        split: ``leave-one-out``: the last interaction tests, the one before it validates.
+        order: ``time-row``: by int64 time, ties in the order of the file.
+        candidates: ``all`` items of the model's vocabulary; nothing is ever sampled.
+        ties: ``half``: items with the target's score take their places in every order alike.
+        min_count: k of the k-core filter, or None for the one the model was trained with.
+        window: how many of the newest events are read, or None for the model's own.
+        metrics: registered names.
+        cutoffs: the k of metric@k.
+    """
+
+    name: str = ""
+    remove_seen: bool = False
+    split: str = "leave-one-out"
+    order: str = "time-row"
+    candidates: str = "all"
+    ties: str = "half"
+    min_count: int | None = None
+    window: int | None = None
+    metrics: list[str] = field(default_factory=lambda: ["hit", "ndcg", "mrr"])
+    cutoffs: list[int] = field(default_factory=lambda: [5, 10, 20, 50])
+
+    def __post_init__(self) -> None:
+        supported = {
+            "split": "leave-one-out",
+            "order": "time-row",
+            "candidates": "all",
+            "ties": "half",
+        }
+        for key, value in supported.items():
+            if getattr(self, key) != value:
+                raise ConfigError(
+                    f"protocol '{self.name}' has {key} '{getattr(self, key)}'; expected '{value}'"
+                )
+
+
+def get_protocol(name: str) -> Protocol:
+    """The registered protocol of a name.
+
+    Raises:
+        UnknownNameError: no protocol has the name.
+        ConfigError: a plugin registered it with a setting that does not exist.
+    """
+    spec = catalogue().protocols.get(name)
+    return structure(Protocol, {"name": name, **spec.settings}, f"protocol '{name}'")

@@ -1,0 +1,333 @@
+"""``SequenceModel``: embedder, backbone, head and vocabulary as one module that recommends."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqzoo.config import model_config, part_config, parts_of
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import UnknownItemError, UsageError, nearest
+from seqzoo.interfaces import Backbone, Embedder, Head, SequenceBatch
+from seqzoo.plugins import catalogue
+
+logger = logging.getLogger("seqzoo")
+
+History = Sequence[str]
+"""Item ids of one user, oldest first."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended item: its id, the model's score and its title where the model knows one."""
+
+    item: str
+    score: float
+    label: str | None = None
+
+
+class SequenceModel(nn.Module):
+    """A model of histories that takes and returns the user's own item ids.
+
+    Attributes:
+        architecture: registered name.
+        config: resolved settings, flat.
+        vocabulary: the items it knows, in index order.
+        embedder, backbone, head: the three parts.
+        recipe: what trained it, as in ``recipe.yaml``; empty for fresh weights.
+        metrics: stored figures by protocol, as in ``metrics.json``; empty for fresh weights.
+    """
+
+    embedder: Embedder
+    backbone: Backbone
+    head: Head
+
+    def __init__(
+        self,
+        architecture: str,
+        config: Mapping[str, Any],
+        vocabulary: Vocabulary,
+        embedder: Embedder,
+        backbone: Backbone,
+        head: Head,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.config = dict(config)
+        self.vocabulary = vocabulary
+        self.embedder = embedder
+        self.backbone = backbone
+        self.head = head
+        self.recipe: dict[str, Any] = {}
+        self.metrics: dict[str, Any] = {}
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Registered names of the three parts."""
+        spec = catalogue().architectures.get(self.architecture)
+        return {"embedder": spec.embedder, "backbone": spec.backbone, "head": spec.head}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedder.item_table.device
+
+    @property
+    def max_length(self) -> int:
+        """How many of the newest events of a history are read."""
+        return int(self.config["max_length"])
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """Hidden vectors of every position: [B, L, D]."""
+        hidden: Tensor = self.backbone(self.embedder(batch), batch)
+        return hidden
+
+    def last(self, batch: SequenceBatch) -> Tensor:
+        """Hidden vectors after the newest event of each history: [B, D]."""
+        return self.backbone.last(self.embedder(batch), batch)
+
+    def encode(
+        self,
+        histories: Sequence[History],
+        *,
+        timestamps: Sequence[Sequence[int]] | None = None,
+        batch_size: int = 256,
+        on_unknown: str = "skip",
+    ) -> Tensor:
+        """User vectors [B, D] of histories of item ids.
+
+        Args:
+            histories: item ids of each user, oldest first.
+            timestamps: unix seconds of each event, where the model uses times.
+            batch_size: how many histories are encoded at once.
+            on_unknown: ``skip`` leaves items out that the model does not know, ``error`` refuses.
+
+        Raises:
+            UnknownItemError: a history holds no known item, or an unknown one under ``error``.
+            UsageError: a history is empty, or times and items differ in number.
+        """
+        encoded = self._encode_ids(histories, timestamps, on_unknown)
+        vectors = [
+            (rows, hidden.cpu()) for rows, hidden in self._encode_batches(encoded, batch_size)
+        ]
+        order = torch.cat([rows for rows, _ in vectors]).argsort()
+        return torch.cat([hidden for _, hidden in vectors])[order]
+
+    def recommend(
+        self,
+        history: History,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Sequence[str] | None = None,
+        timestamps: Sequence[int] | None = None,
+        on_unknown: str = "skip",
+    ) -> list[Recommendation]:
+        """The ``k`` best items after one history of item ids, best first.
+
+        Fewer than ``k`` come back only where fewer are left to recommend. Arguments and errors are
+        those of ``recommend_many``.
+        """
+        return self.recommend_many(
+            [history],
+            k,
+            exclude_seen=exclude_seen,
+            candidates=candidates,
+            timestamps=None if timestamps is None else [timestamps],
+            on_unknown=on_unknown,
+        )[0]
+
+    def recommend_many(
+        self,
+        histories: Sequence[History],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Sequence[str] | None = None,
+        timestamps: Sequence[Sequence[int]] | None = None,
+        batch_size: int = 256,
+        on_unknown: str = "skip",
+    ) -> list[list[Recommendation]]:
+        """The ``k`` best items after each history, best first.
+
+        Args:
+            histories: item ids of each user, oldest first.
+            k: how many items, 1 to the size of the catalogue.
+            exclude_seen: leave out what the history holds (all of it, not only what is read).
+            candidates: ids to choose from; the whole catalogue where None.
+            timestamps: unix seconds of each event, where the model uses times.
+            batch_size: how many histories are scored at once.
+            on_unknown: ``skip`` leaves items out that the model does not know, ``error`` refuses.
+
+        Raises:
+            UnknownItemError: an unknown candidate, a history without a known item, or an unknown
+                item under ``on_unknown="error"``.
+            UsageError: ``k`` out of range, an empty history, or times that do not match the items.
+        """
+        if not 1 <= k <= len(self.vocabulary):
+            raise UsageError(
+                f"k is {k}; expected 1 to {len(self.vocabulary)}, the number of items of the model"
+            )
+        encoded = self._encode_ids(histories, timestamps, on_unknown)
+        allowed = None
+        if candidates is not None:
+            known, unknown = self.vocabulary.encode(list(dict.fromkeys(candidates)))
+            if unknown or not len(known):
+                self._refuse_unknown("candidates", unknown)
+            allowed = torch.from_numpy(known.astype(np.int64)).to(self.device)
+        results: list[list[Recommendation]] = [[] for _ in histories]
+        for rows, hidden in self._encode_batches(encoded, batch_size):
+            exclude = _seen_pairs([encoded[row][0] for row in rows], hidden.device)
+            with torch.inference_mode():
+                scores, items = self.head.topk(
+                    hidden, k, exclude if exclude_seen else None, allowed
+                )
+            for row, row_scores, row_items in zip(
+                rows.tolist(), scores.tolist(), items.tolist(), strict=True
+            ):
+                results[row] = [
+                    Recommendation(
+                        self.vocabulary.item(item), score, self.vocabulary.label(item)
+                    )
+                    for score, item in zip(row_scores, row_items, strict=True)
+                    if score > -float("inf")
+                ]
+        return results
+
+    def _encode_ids(
+        self,
+        histories: Sequence[History],
+        timestamps: Sequence[Sequence[int]] | None,
+        on_unknown: str,
+    ) -> list[tuple[list[int], list[int] | None]]:
+        """Item indices and times of each history, unknown items left out."""
+        if on_unknown not in ("skip", "error"):
+            raise UsageError(f"on_unknown is '{on_unknown}'; expected 'skip' or 'error'")
+        if timestamps is not None and len(timestamps) != len(histories):
+            raise UsageError(
+                f"{len(timestamps)} lists of timestamps for {len(histories)} histories; "
+                "give one list for each history"
+            )
+        if self.backbone.uses_time and timestamps is None:
+            logger.warning(
+                "%s uses times and none were given: all events are taken as simultaneous",
+                self.architecture,
+            )
+        encoded = []
+        for row, history in enumerate(histories):
+            if isinstance(history, str):
+                raise UsageError(f"a history is a list of item ids; got the text {history!r}")
+            if not len(history):
+                raise UsageError("the history is empty; give at least one item id")
+            times = None if timestamps is None else list(timestamps[row])
+            if times is not None and len(times) != len(history):
+                raise UsageError(f"{len(times)} timestamps for {len(history)} items of a history")
+            known, unknown = self.vocabulary.encode(list(history))
+            if unknown and (on_unknown == "error" or not len(known)):
+                self._refuse_unknown("history", unknown)
+            if unknown:
+                logger.info("items the model does not know were left out: %s", ", ".join(unknown))
+                if times is not None:
+                    missing = set(unknown)
+                    times = [
+                        time
+                        for item, time in zip(history, times, strict=True)
+                        if item not in missing
+                    ]
+            encoded.append((known.tolist(), times))
+        return encoded
+
+    def _refuse_unknown(self, what: str, unknown: list[str]) -> None:
+        shown = ", ".join(repr(item) for item in unknown[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        example = ", ".join(self.vocabulary.items[:3])
+        hint = nearest(unknown[0], self.vocabulary.items[:50_000]) if unknown else ""
+        raise UnknownItemError(
+            f"{what}: item ids the model does not know: {shown or 'none given'}{more}{hint}; "
+            f"its ids look like {example} (all of them are in vocabulary.json)"
+        )
+
+    def _encode_batches(
+        self, encoded: list[tuple[list[int], list[int] | None]], batch_size: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Row numbers and user vectors of batches of similar length, so that little is padded."""
+        window = self.max_length
+        order = sorted(range(len(encoded)), key=lambda row: min(len(encoded[row][0]), window))
+        results = []
+        training = self.training
+        self.eval()
+        try:
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                times = [encoded[row][1] for row in rows]
+                batch = SequenceBatch.from_histories(
+                    [encoded[row][0][-window:] for row in rows],
+                    None
+                    if any(time is None for time in times)
+                    else [time[-window:] for time in times if time is not None],
+                )
+                with torch.inference_mode():
+                    results.append((torch.tensor(rows), self.last(batch.to(self.device))))
+        finally:
+            self.train(training)
+        return results
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write a checkpoint folder, with the recipe and the figures that the model came with."""
+        from seqzoo.checkpoint.checkpoint import save_checkpoint  # above this module
+
+        save_checkpoint(folder, self, recipe=self.recipe, metrics=self.metrics)
+
+    @classmethod
+    def from_pretrained(cls, name: str | PathLike[str], device: str = "cpu") -> "SequenceModel":
+        """What ``seqzoo.load`` does."""
+        from seqzoo.zoo import load  # above this module
+
+        return load(name, device=device)
+
+
+def _seen_pairs(histories: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(row, item) of everything the histories hold."""
+    counts = torch.tensor([len(history) for history in histories])
+    rows = torch.repeat_interleave(torch.arange(len(histories)), counts)
+    items = torch.tensor([item for history in histories for item in history])
+    return rows.to(device), items.to(device)
+
+
+def build_model(
+    architecture: str, settings: Mapping[str, Any], vocabulary: Vocabulary
+) -> SequenceModel:
+    """Make a model with fresh weights, drawn from torch's global generator.
+
+    Args:
+        architecture: registered name.
+        settings: what differs from the architecture's defaults.
+        vocabulary: the items.
+
+    Raises:
+        UnknownNameError: no architecture has the name.
+        ConfigError: a setting is unknown or has the wrong type.
+        PluginError: a part cannot be imported.
+    """
+    everything = catalogue()
+    spec = everything.architectures.get(architecture)
+    config = model_config(spec, settings, everything)
+    embedder_spec, backbone_spec, head_spec = parts_of(spec, everything)
+
+    def part(part_spec: Any, *arguments: Any) -> Any:
+        return part_spec.load()(part_config(part_spec.load_config(), config), *arguments)
+
+    embedder = part(embedder_spec, len(vocabulary))
+    backbone = part(backbone_spec)
+    head = part(head_spec, embedder)
+    return SequenceModel(architecture, config, vocabulary, embedder, backbone, head)

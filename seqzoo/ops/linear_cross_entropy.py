@@ -1,0 +1,68 @@
+"""Cross-entropy over a large catalogue without keeping the scores of a batch.
+
+``cross_entropy(hidden @ table.T, targets)`` for M positions and V + 1 rows needs M * (V + 1)
+numbers several times over. Here rows are taken in blocks that stay in the processor's cache, and
+the gradients are made in the same pass, so each block of scores is built once and dropped.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_BLOCK_ELEMENTS = 2**21
+"""Scores of one block, counted in numbers."""
+
+
+def linear_cross_entropy(
+    hidden: Tensor, table: Tensor, targets: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Mean cross-entropy of the softmax over ``hidden @ table.T``: scalar.
+
+    Args:
+        hidden: [M, D].
+        table: one row for each class [C, D].
+        targets: class indices [M].
+        label_smoothing: share of the target's weight that is spread evenly over all classes.
+    """
+    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, table, targets, label_smoothing
+    )
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, label_smoothing: float
+    ) -> Tensor:
+        rows, classes = len(hidden), len(table)
+        block = max(64, _BLOCK_ELEMENTS // classes)
+        grad_hidden, grad_table = torch.empty_like(hidden), torch.zeros_like(table)
+        total = hidden.new_zeros(())
+        for start in range(0, rows, block):
+            part = slice(start, start + block)
+            wanted = targets[part, None]
+            scores = hidden[part] @ table.T
+            normaliser = scores.logsumexp(1, keepdim=True)
+            loss = normaliser - (1.0 - label_smoothing) * scores.gather(1, wanted)
+            if label_smoothing:
+                loss = loss - label_smoothing * scores.mean(1, keepdim=True)
+            total += loss.sum()
+            # The gradient of the scores: softmax minus the smoothed target.
+            scores.sub_(normaliser).exp_()
+            if label_smoothing:
+                scores.sub_(label_smoothing / classes)
+            weight = scores.new_full((1, 1), label_smoothing - 1.0).expand(wanted.shape)
+            scores.scatter_add_(1, wanted, weight)
+            grad_hidden[part] = scores @ table
+            grad_table.addmm_(scores.T, hidden[part])
+        ctx.save_for_backward(grad_hidden, grad_table)
+        ctx.rows = rows
+        return total / rows
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden, grad_table = ctx.saved_tensors
+        scale = gradients[0] / ctx.rows
+        return grad_hidden * scale, grad_table * scale, None, None

@@ -1,0 +1,138 @@
+"""The selective scan of Mamba-1 (arXiv 2312.00752, algorithm 2), in PyTorch alone.
+
+For channel i and state n, with the state zero before the first position::
+
+    state[t, n, i] = exp(step[t, i] * decay[n, i]) * state[t - 1, n, i]
+                     + step[t, i] * x[t, i] * write[t, n]
+    y[t, i]        = sum_n state[t, n, i] * read[t, n]
+
+Shapes in brackets: B batch, L positions, I channels, N states. Inside, time is the leading axis
+and channels are the innermost one, so that every elementwise kernel runs over contiguous channels.
+The states of a whole sequence are never kept: the forward pass keeps one state for each chunk of
+positions, and the backward pass, written by hand, makes a chunk's states again.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CHUNK_ELEMENTS = 2**20
+"""States of one chunk, counted in numbers: a few MB, which stay in the processor's cache."""
+
+
+def selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
+    """Run the scan over whole sequences and return y [B, L, I].
+
+    Args:
+        x: input [B, L, I].
+        step: positive step sizes [B, L, I].
+        decay: negative rates [N, I], the transpose of Mamba's ``A``.
+        write: input projections [B, L, N], Mamba's ``B``.
+        read: output projections [B, L, N], Mamba's ``C``.
+    """
+    x, step, write, read = (_time_first(tensor) for tensor in (x, step, write, read))
+    y: Tensor = _SelectiveScan.apply(x, step, decay, write, read)  # type: ignore[no-untyped-call]
+    return y.transpose(0, 1)
+
+
+def selective_scan_last(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
+) -> Tensor:
+    """The state after the newest event of each sequence: [B, N, I].
+
+    Positions from ``lengths`` [B] on are left out: their step is taken as zero, which neither
+    decays nor writes. Other arguments as in ``selective_scan``; meant for inference.
+    """
+    positions = torch.arange(x.shape[1], device=x.device)
+    step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
+    x, step, write = (_time_first(tensor) for tensor in (x, step, write))
+    length, batch, channels = x.shape
+    chunk = _chunk_length(batch, decay)
+    inputs = x * step
+    state = x.new_zeros(batch, *decay.shape)
+    for start in range(0, length, chunk):
+        part = slice(start, start + chunk)
+        # exp(decay * (steps still to come in the chunk)) carries each position to the chunk's end;
+        # the exponent is never positive, so nothing overflows.
+        to_come = step[part].flip(0).cumsum(0).flip(0)
+        after = to_come - step[part]
+        carried = torch.exp(after[:, :, None] * decay).mul_(inputs[part, :, None])
+        state = state * torch.exp(to_come[0][:, None] * decay)
+        state += carried.mul_(write[part, ..., None]).sum(0)
+    return state
+
+
+def _time_first(tensor: Tensor) -> Tensor:
+    return tensor.transpose(0, 1).contiguous()
+
+
+def _chunk_length(batch: int, decay: Tensor) -> int:
+    return max(4, min(64, _CHUNK_ELEMENTS // (batch * decay.numel())))
+
+
+def _chunk_states(
+    state: Tensor, step: Tensor, inputs: Tensor, decay: Tensor, write: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Decay factors and states of a chunk of T positions, both [T, B, N, I]."""
+    factors = (step[:, :, None] * decay).exp_()
+    states = inputs[:, :, None] * write[..., None]
+    for t in range(len(states)):
+        state = states[t].addcmul_(state, factors[t])
+    return factors, states
+
+
+class _SelectiveScan(torch.autograd.Function):
+    """All arguments and the result are time first: x, step [L, B, I]; write, read [L, B, N]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
+    ) -> Tensor:
+        length, batch, _ = x.shape
+        chunk = _chunk_length(batch, decay)
+        inputs = x * step
+        y = torch.empty_like(x)
+        state = x.new_zeros(batch, *decay.shape)
+        starts = []
+        for start in range(0, length, chunk):
+            part = slice(start, start + chunk)
+            starts.append(state)
+            _, states = _chunk_states(state, step[part], inputs[part], decay, write[part])
+            y[part] = torch.matmul(read[part, :, None], states).squeeze(2)
+            state = states[-1].clone()
+        ctx.save_for_backward(x, step, decay, write, read, *starts)
+        ctx.chunk = chunk
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        x, step, decay, write, read, *starts = ctx.saved_tensors
+        grad_y = gradients[0].contiguous()
+        inputs = x * step
+        grad_inputs, grad_step = torch.empty_like(x), torch.empty_like(x)
+        grad_write, grad_read = torch.empty_like(write), torch.empty_like(read)
+        grad_decay = torch.zeros_like(decay)
+        carry: Tensor | None = None
+        for index in reversed(range(len(starts))):
+            part = slice(index * ctx.chunk, (index + 1) * ctx.chunk)
+            factors, states = _chunk_states(
+                starts[index], step[part], inputs[part], decay, write[part]
+            )
+            grad_read[part] = torch.matmul(states, grad_y[part, ..., None]).squeeze(-1)
+            grad_states = grad_y[part, :, None] * read[part, ..., None]
+            if carry is not None:
+                grad_states[-1] += carry
+            for t in range(len(states) - 1, 0, -1):
+                grad_states[t - 1].addcmul_(grad_states[t], factors[t])
+            grad_inputs[part] = torch.matmul(write[part, :, None], grad_states).squeeze(2)
+            grad_write[part] = torch.matmul(grad_states, inputs[part, ..., None]).squeeze(-1)
+            # From here on grad_states holds the gradient of the product step * decay.
+            grad_states.mul_(factors)
+            carry = grad_states[0].clone()
+            grad_states[1:].mul_(states[:-1])
+            grad_states[0].mul_(starts[index])
+            grad_decay += (grad_states * step[part, :, None]).sum((0, 1))
+            grad_step[part] = grad_states.mul_(decay).sum(2)
+        grad_step.addcmul_(grad_inputs, x)
+        return grad_inputs * step, grad_step, grad_decay, grad_write, grad_read

@@ -1,0 +1,1 @@
+"""The core's own embedders, heads and losses; ``seqzoo.builtin`` registers them."""

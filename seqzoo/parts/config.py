@@ -1,0 +1,139 @@
+"""Settings of the core's own parts. No torch here, so that they can be read without it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from seqzoo.errors import ConfigError
+
+
+def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
+    """Refuse a setting outside ``low <= value < high``.
+
+    Raises:
+        ConfigError: names the setting, the value and the range.
+    """
+    if value < low or (high is not None and value >= high):
+        limits = f"at least {low}" if high is None else f"at least {low} and below {high}"
+        raise ConfigError(f"setting '{name}' is {value}; expected {limits}")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a setting that is none of ``choices``.
+
+    Raises:
+        ConfigError: names the setting, the value and the choices.
+    """
+    if value not in choices:
+        raise ConfigError(f"setting '{name}' is '{value}'; expected one of: {', '.join(choices)}")
+
+
+@dataclass
+class ItemEmbedderConfig:
+    """Settings of the embedder ``item``.
+
+    Attributes:
+        hidden_size: width D of the item vectors.
+        max_length: how many of the newest events of a history are read.
+        dropout: share of the embedded values dropped in training.
+        embedding_norm: LayerNorm ``after-dropout``, ``before-dropout`` or ``none``.
+        norm_eps: epsilon of that LayerNorm.
+    """
+
+    hidden_size: int = 64
+    max_length: int = 200
+    dropout: float = 0.2
+    embedding_norm: str = "after-dropout"
+    norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        check_range("hidden_size", self.hidden_size, 1)
+        check_range("max_length", self.max_length, 1)
+        check_range("dropout", self.dropout, 0.0, 1.0)
+        check_choice(
+            "embedding_norm", self.embedding_norm, ("after-dropout", "before-dropout", "none")
+        )
+
+
+@dataclass
+class ItemPositionEmbedderConfig(ItemEmbedderConfig):
+    """Settings of the embedder ``item-position``: those of ``item``."""
+
+    embedding_norm: str = "before-dropout"
+
+
+@dataclass
+class TiedSoftmaxConfig:
+    """Settings of the head ``tied-softmax``.
+
+    Attributes:
+        loss: name of a registered loss.
+        loss_options: settings of that loss.
+        output_bias: learn one bias for each item.
+    """
+
+    loss: str = "cross-entropy"
+    loss_options: dict[str, Any] = field(default_factory=dict)
+    output_bias: bool = False
+
+
+@dataclass
+class CosineSoftmaxConfig:
+    """Settings of the head ``cosine-softmax``.
+
+    Attributes:
+        loss: name of a registered loss.
+        loss_options: settings of that loss.
+        temperature: what cosines are divided by.
+    """
+
+    loss: str = "cross-entropy"
+    loss_options: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_range("temperature", self.temperature, 1e-4)
+
+
+@dataclass
+class CrossEntropyConfig:
+    """Settings of the loss ``cross-entropy``.
+
+    Attributes:
+        label_smoothing: share of the target's weight spread evenly over all rows.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("label_smoothing", self.label_smoothing, 0.0, 1.0)
+
+
+@dataclass
+class NegativesConfig:
+    """Settings of the losses that draw negatives uniformly from the catalogue.
+
+    Attributes:
+        negatives: how many are drawn for each target (or, for ``sampled-softmax``, shared by all
+            targets of a batch).
+    """
+
+    negatives: int = 256
+
+    def __post_init__(self) -> None:
+        check_range("negatives", self.negatives, 1)
+
+
+@dataclass
+class GeneralisedBceConfig(NegativesConfig):
+    """Settings of the loss ``gbce``.
+
+    Attributes:
+        negatives: how many are drawn for each target.
+        calibration: t of the paper: 0 is plain BCE, 1 is fully calibrated.
+    """
+
+    calibration: float = 0.75
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("calibration", self.calibration, 0.0, 1.0 + 1e-9)

@@ -1,0 +1,79 @@
+"""Embedders: items alone, or items and their absolute positions."""
+
+import torch
+from torch import Tensor, nn
+
+from seqzoo.errors import ConfigError
+from seqzoo.interfaces import Embedder, SequenceBatch, State
+from seqzoo.parts.config import ItemEmbedderConfig, ItemPositionEmbedderConfig
+
+INITIAL_STD = 0.02
+"""Standard deviation of freshly made tables and matrices in this family of models."""
+
+
+class ItemEmbedder(Embedder):
+    """A row of the item table for each event, with dropout and LayerNorm in either order.
+
+    Dropout before LayerNorm is Mamba4Rec's order (arXiv 2403.03900, section 3.1).
+    """
+
+    def __init__(self, config: ItemEmbedderConfig, num_items: int) -> None:
+        super().__init__()
+        table = torch.empty(num_items + 1, config.hidden_size).normal_(0.0, INITIAL_STD)
+        self.item_table = nn.Parameter(table)
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm_order = config.embedding_norm
+        if config.embedding_norm != "none":
+            self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """Embed every position: [B, L, D]."""
+        return self._finish(nn.functional.embedding(batch.items, self.item_table))
+
+    def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
+        """Embed one new event of each user [B] -> [B, D]; keeps no state."""
+        return self._finish(nn.functional.embedding(items, self.item_table)), state
+
+    def _finish(self, vectors: Tensor) -> Tensor:
+        if self.norm_order == "before-dropout":
+            return self.dropout(self.norm(vectors))  # type: ignore[no-any-return]
+        vectors = self.dropout(vectors)
+        return vectors if self.norm_order == "none" else self.norm(vectors)
+
+
+class ItemPositionEmbedder(ItemEmbedder):
+    """Item rows plus learnt absolute positions, counted from the oldest event that is read.
+
+    LayerNorm before dropout is the order of SASRec as published tables measured it.
+    """
+
+    def __init__(self, config: ItemPositionEmbedderConfig, num_items: int) -> None:
+        super().__init__(config, num_items)
+        table = torch.empty(config.max_length, config.hidden_size).normal_(0.0, INITIAL_STD)
+        self.position_table = nn.Parameter(table)
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """Embed every position: [B, L, D].
+
+        Raises:
+            ConfigError: the batch is longer than ``max_length``.
+        """
+        length = batch.items.shape[1]
+        if length > len(self.position_table):
+            raise ConfigError(
+                f"a history of {length} events is longer than max_length = "
+                f"{len(self.position_table)}; cut it to its newest events"
+            )
+        vectors = nn.functional.embedding(batch.items, self.item_table)
+        return self._finish(vectors + self.position_table[:length])
+
+    def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
+        """Embed one new event of each user [B] -> [B, D]; the state counts the events so far."""
+        position = 0 if state is None else int(state)
+        if position >= len(self.position_table):
+            raise ConfigError(
+                f"event {position + 1} of a session is beyond max_length = "
+                f"{len(self.position_table)}; positions are learnt up to there"
+            )
+        vectors = nn.functional.embedding(items, self.item_table)
+        return self._finish(vectors + self.position_table[position]), position + 1

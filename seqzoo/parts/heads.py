@@ -1,0 +1,88 @@
+"""Heads: softmax over the catalogue with the embedder's own table, by dot product or by cosine."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqzoo.config import structure
+from seqzoo.interfaces import Embedder, Head
+from seqzoo.parts.config import CosineSoftmaxConfig, TiedSoftmaxConfig
+from seqzoo.parts.losses import Loss
+from seqzoo.plugins import catalogue
+
+
+def make_loss(name: str, options: dict[str, Any]) -> Loss:
+    """The registered loss of a name with its settings.
+
+    Raises:
+        UnknownNameError: no loss has the name.
+        ConfigError: an option is unknown or has the wrong type.
+    """
+    spec = catalogue().losses.get(name)
+    loss: Loss = spec.load()(structure(spec.load_config(), options, "model.loss_options"))
+    return loss
+
+
+class TiedHead(Head):
+    """A head that scores with the embedder's item table.
+
+    The table stays the embedder's parameter: it is held in a tuple, which ``nn.Module`` does not
+    look into, so it is neither saved nor counted twice.
+    """
+
+    def __init__(self, loss: Loss, embedder: Embedder) -> None:
+        super().__init__()
+        self._loss = loss
+        self._embedder = (embedder,)
+
+    @property
+    def table(self) -> Tensor:
+        """The embedder's item table [V + 1, D]."""
+        return self._embedder[0].item_table
+
+    @abstractmethod
+    def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """User vectors [..., E] and item vectors [V + 1, E] whose dot products are the scores."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Scores of all items [..., V + 1]."""
+        users, items = self.operands(hidden)
+        return users @ items.T
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of predicting ``targets`` [M] from ``hidden`` [M, D]: scalar."""
+        users, items = self.operands(hidden)
+        return self._loss(users, items, targets)
+
+
+class TiedSoftmaxHead(TiedHead):
+    """Scores ``hidden . item``, plus a bias for each item where asked for."""
+
+    def __init__(self, config: TiedSoftmaxConfig, embedder: Embedder) -> None:
+        super().__init__(make_loss(config.loss, config.loss_options), embedder)
+        rows = len(embedder.item_table)
+        self.bias = nn.Parameter(torch.zeros(rows)) if config.output_bias else None
+
+    def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors as they are; a bias becomes one more column against a column of ones."""
+        if self.bias is None:
+            return hidden, self.table
+        ones = hidden.new_ones(*hidden.shape[:-1], 1)
+        users = torch.cat([hidden, ones], dim=-1)
+        return users, torch.cat([self.table, self.bias[:, None]], dim=-1)
+
+
+class CosineSoftmaxHead(TiedHead):
+    """Scores ``cos(hidden, item) / temperature``."""
+
+    def __init__(self, config: CosineSoftmaxConfig, embedder: Embedder) -> None:
+        super().__init__(make_loss(config.loss, config.loss_options), embedder)
+        self.temperature = config.temperature
+
+    def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Both sides at length one, the users' divided by the temperature."""
+        users = functional.normalize(hidden, dim=-1) / self.temperature
+        return users, functional.normalize(self.table, dim=-1)

@@ -1,0 +1,356 @@
+"""The registry: names to lazy specs. It knows kinds of things, never a particular one.
+
+Specs are data. A target is text ``"module:attribute"`` that is imported when the thing is used, so
+listing imports neither torch nor model code.
+"""
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from seqzoo.errors import PluginError, UnknownNameError, nearest
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def resolve(target: str, plugin: str) -> Any:
+    """Import ``"module:attribute"`` and return the attribute.
+
+    Raises:
+        PluginError: the module or the attribute is not there; names the plugin.
+    """
+    module_name, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:
+        raise PluginError(
+            f"plugin '{plugin}' names {target}, which cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Anything registered: its name and the plugin that brought it."""
+
+    name: str
+    plugin: str
+
+
+@dataclass(frozen=True)
+class PartSpec(Spec):
+    """An embedder, a backbone, a head or a loss: a lazy class and its lazy config schema."""
+
+    target: str
+    config: str
+
+    def load(self) -> Any:
+        """The class that the target names."""
+        return resolve(self.target, self.plugin)
+
+    def load_config(self) -> Any:
+        """The dataclass that describes the part's settings."""
+        return resolve(self.config, self.plugin)
+
+
+@dataclass(frozen=True)
+class BackboneSpec(PartSpec):
+    """A backbone with the claims of its default configuration."""
+
+    causal: bool = True
+    streaming: bool = False
+    uses_time: bool = False
+
+
+@dataclass(frozen=True)
+class ArchitectureSpec(Spec):
+    """A named choice of embedder, backbone and head with default settings."""
+
+    embedder: str
+    backbone: str
+    head: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    paper: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class PretrainedSpec(Spec):
+    """Where trained weights are: a Hub repository at a commit, or a folder shipped in a package.
+
+    ``package`` is the import name of a package that ships the folder ``model_cards/<name>``;
+    ``sha256`` is that of the checkpoint's ``config.json``.
+    """
+
+    repo: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    package: str | None = None
+
+
+@dataclass(frozen=True)
+class DatasetSpec(Spec):
+    """A public data set at its publisher's, or a generator of one (``target``)."""
+
+    url: str | None = None
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    licence: str = ""
+    citation: str = ""
+    counts: tuple[int, int, int] | None = None
+    target: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class MetricSpec(Spec):
+    """A ranking metric: a lazy function ``(ranks [U], cutoff) -> values [U]``."""
+
+    target: str
+
+    def load(self) -> Any:
+        """The function that the target names."""
+        return resolve(self.target, self.plugin)
+
+
+@dataclass(frozen=True)
+class ProtocolSpec(Spec):
+    """How figures are measured, as data: the fields of ``seqzoo.evaluation.Protocol``."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class CommandSpec(Spec):
+    """A verb that a plugin adds to the command line: a lazy function for typer."""
+
+    target: str
+    help: str = ""
+
+    def load(self) -> Any:
+        """The function that the target names."""
+        return resolve(self.target, self.plugin)
+
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+class Registry(Generic[SpecT]):
+    """Names of one kind to their specs. A name belongs to whoever registered it first."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._specs: dict[str, SpecT] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def __iter__(self) -> Iterator[SpecT]:
+        return iter(sorted(self._specs.values(), key=lambda spec: spec.name))
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._specs)
+
+    def get(self, name: str) -> SpecT:
+        """The spec of a name.
+
+        Raises:
+            UnknownNameError: nothing of this kind has the name; shows the nearest one.
+        """
+        if name in self._specs:
+            return self._specs[name]
+        known = self.names()
+        raise UnknownNameError(
+            f"unknown {self.kind} '{name}'{nearest(name, known)} "
+            f"Known: {', '.join(known) if known else 'none'}. "
+            "A plugin may provide it: `seqzoo plugins` shows what is installed."
+        )
+
+    def add(self, spec: SpecT) -> None:
+        """Take a spec in; raises ``PluginError`` as ``check`` does."""
+        self.check(spec)
+        self._specs[spec.name] = spec
+
+    def check(self, spec: SpecT) -> None:
+        """See that a spec could be taken in.
+
+        Raises:
+            PluginError: the name is malformed or taken; names both plugins.
+        """
+        if not _NAME.fullmatch(spec.name):
+            raise PluginError(
+                f"plugin '{spec.plugin}' registers the {self.kind} name {spec.name!r}; a name is "
+                "lower-case letters, digits, '.', '_' and '-'"
+            )
+        if spec.name in self._specs:
+            owner = self._specs[spec.name].plugin
+            raise PluginError(
+                f"plugin '{spec.plugin}' registers the {self.kind} '{spec.name}', which plugin "
+                f"'{owner}' already provides; rename one or switch one off with "
+                "SEQZOO_DISABLE_PLUGINS"
+            )
+
+
+class Catalogue:
+    """One registry for each kind of thing a plugin can bring."""
+
+    def __init__(self) -> None:
+        self.embedders: Registry[PartSpec] = Registry("embedder")
+        self.backbones: Registry[BackboneSpec] = Registry("backbone")
+        self.heads: Registry[PartSpec] = Registry("head")
+        self.losses: Registry[PartSpec] = Registry("loss")
+        self.architectures: Registry[ArchitectureSpec] = Registry("architecture")
+        self.pretrained: Registry[PretrainedSpec] = Registry("checkpoint")
+        self.datasets: Registry[DatasetSpec] = Registry("data set")
+        self.metrics: Registry[MetricSpec] = Registry("metric")
+        self.protocols: Registry[ProtocolSpec] = Registry("protocol")
+        self.commands: Registry[CommandSpec] = Registry("command")
+
+    def registries(self) -> list[Registry[Any]]:
+        """All registries, in the order they are shown."""
+        return list(vars(self).values())
+
+    def take(self, specs: list[tuple[str, Spec]]) -> None:
+        """Take in all specs of a plugin, or none of them.
+
+        Raises:
+            PluginError: a name is malformed, taken, or registered twice.
+        """
+        by_kind = {registry.kind: registry for registry in self.registries()}
+        seen: set[tuple[str, str]] = set()
+        for kind, spec in specs:
+            by_kind[kind].check(spec)
+            if (kind, spec.name) in seen:
+                raise PluginError(f"plugin '{spec.plugin}' registers the {kind} '{spec.name}' twice")
+            seen.add((kind, spec.name))
+        for kind, spec in specs:
+            by_kind[kind].add(spec)
+
+
+class Registrar:
+    """What a plugin's hook gets as ``zoo``: it collects the plugin's specs before any is taken in.
+
+    Collecting first means that a plugin that fails half way leaves nothing behind.
+    """
+
+    def __init__(self, plugin: str) -> None:
+        self._plugin = plugin
+        self.staged: list[tuple[str, Spec]] = []
+
+    def _target(self, what: str, target: str) -> str:
+        if not isinstance(target, str) or not _TARGET.fullmatch(target):
+            raise PluginError(
+                f"plugin '{self._plugin}' gives {target!r} as {what}; expected text of the form "
+                "'package.module:Name', so that listing does not import it"
+            )
+        return target
+
+    def _part(self, kind: str, name: str, target: str, config: str) -> None:
+        spec = PartSpec(
+            name,
+            self._plugin,
+            self._target(f"{kind} '{name}'", target),
+            self._target(f"config of {kind} '{name}'", config),
+        )
+        self.staged.append((kind, spec))
+
+    def embedder(self, name: str, target: str, *, config: str) -> None:
+        """Register an embedder class and the dataclass of its settings."""
+        self._part("embedder", name, target, config)
+
+    def head(self, name: str, target: str, *, config: str) -> None:
+        """Register a head class and the dataclass of its settings."""
+        self._part("head", name, target, config)
+
+    def loss(self, name: str, target: str, *, config: str) -> None:
+        """Register a loss class and the dataclass of its settings."""
+        self._part("loss", name, target, config)
+
+    def backbone(
+        self,
+        name: str,
+        target: str,
+        *,
+        config: str,
+        causal: bool,
+        streaming: bool = False,
+        uses_time: bool = False,
+    ) -> None:
+        """Register a backbone class, the dataclass of its settings and its claims."""
+        spec = BackboneSpec(
+            name,
+            self._plugin,
+            self._target(f"backbone '{name}'", target),
+            self._target(f"config of backbone '{name}'", config),
+            causal=causal,
+            streaming=streaming,
+            uses_time=uses_time,
+        )
+        self.staged.append(("backbone", spec))
+
+    def architecture(
+        self,
+        name: str,
+        *,
+        embedder: str,
+        backbone: str,
+        head: str,
+        defaults: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        paper: str = "",
+        description: str = "",
+    ) -> None:
+        """Register a named choice of three parts; ``recipe`` holds training settings that suit it."""
+        spec = ArchitectureSpec(
+            name,
+            self._plugin,
+            embedder,
+            backbone,
+            head,
+            dict(defaults or {}),
+            dict(recipe or {}),
+            paper,
+            description,
+        )
+        self.staged.append(("architecture", spec))
+
+    def pretrained(
+        self,
+        name: str,
+        *,
+        repo: str | None = None,
+        revision: str | None = None,
+        sha256: str | None = None,
+        package: str | None = None,
+    ) -> None:
+        """Register trained weights: on the Hub at a commit, or shipped in a package, or both."""
+        spec = PretrainedSpec(name, self._plugin, repo, revision, sha256, package)
+        self.staged.append(("checkpoint", spec))
+
+    def dataset(self, name: str, **fields: Any) -> None:
+        """Register a data set; the keywords are the fields of ``DatasetSpec``."""
+        self.staged.append(("data set", DatasetSpec(name, self._plugin, **fields)))
+
+    def metric(self, name: str, target: str) -> None:
+        """Register a metric function ``(ranks [U], cutoff) -> values [U]``."""
+        spec = MetricSpec(name, self._plugin, self._target(f"metric '{name}'", target))
+        self.staged.append(("metric", spec))
+
+    def protocol(self, name: str, *, description: str = "", **settings: Any) -> None:
+        """Register a protocol; the keywords are the fields of ``seqzoo.evaluation.Protocol``."""
+        self.staged.append(("protocol", ProtocolSpec(name, self._plugin, settings, description)))
+
+    def command(self, name: str, target: str, *, help: str = "") -> None:  # noqa: A002 typer's word
+        """Register a verb of the command line."""
+        spec = CommandSpec(name, self._plugin, self._target(f"command '{name}'", target), help)
+        self.staged.append(("command", spec))

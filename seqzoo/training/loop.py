@@ -1,0 +1,313 @@
+"""The training loop: epochs over windows, validation, the best checkpoint, resuming."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from seqzoo.checkpoint.atomic import recover
+from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from seqzoo.data.batches import TrainingBatch, training_batch, training_batches, training_windows
+from seqzoo.data.prepare import prepare
+from seqzoo.data.sequences import SequenceData
+from seqzoo.data.splits import leave_one_out
+from seqzoo.errors import DataError, TrainingError
+from seqzoo.evaluation.evaluate import environment_of, evaluate_protocols, gains_of
+from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.model import SequenceModel, build_model
+from seqzoo.training.progress import Reporter
+from seqzoo.training.recipe import Recipe, TrainConfig
+from seqzoo.training.schedule import learning_rate, parameter_groups
+from seqzoo.training.state import (
+    FOLDER,
+    Progress,
+    read_progress,
+    read_state,
+    recipe_digest,
+    write_state,
+)
+
+logger = logging.getLogger("seqzoo")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a run.
+
+    Attributes:
+        out: folder of the checkpoint.
+        best_epoch: the epoch whose weights it holds.
+        epochs: how many were run.
+        metrics: figures by protocol, on the test items; empty where the run was interrupted.
+        seconds: time spent, over all starts of the run.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    out: Path
+    best_epoch: int
+    epochs: int
+    metrics: dict[str, dict[str, float]]
+    seconds: float
+    interrupted: bool = False
+
+
+class _Objective(nn.Module):
+    """Model and loss in one forward pass, so that accelerate can wrap it for several processes."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: TrainingBatch) -> Tensor:
+        targets = batch.targets
+        if not self.model.backbone.causal:
+            rows = targets.sum(1) > 0
+            hidden = self.model.last(batch.histories)[rows]
+            return self.model.head.loss(hidden, targets.sum(1)[rows])
+        wanted = targets > 0
+        return self.model.head.loss(self.model(batch.histories)[wanted], targets[wanted])
+
+
+def train(
+    recipe: Recipe | Mapping[str, Any],
+    out: str | Path,
+    *,
+    reporter: Reporter | None = None,
+    overwrite: bool = False,
+) -> TrainingResult:
+    """Train a model and leave a checkpoint in a folder.
+
+    A run that was ended before, by Ctrl-C or by a kill, goes on after its last whole epoch and
+    ends with the same weights (bit for bit on a CPU with the same number of threads). Ctrl-C keeps
+    the best checkpoint so far.
+
+    Args:
+        recipe: what to train, on what and how.
+        out: folder of the checkpoint; the run keeps its state in the folder ``training`` inside.
+        reporter: is told of progress.
+        overwrite: start anew where the folder holds another run.
+
+    Raises:
+        TrainingError: the folder holds another run, or something else.
+        ConfigError, DataError, CheckpointError: as their names say.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.make(recipe)
+    return _Run(recipe, Path(out), reporter or Reporter(), overwrite).go()
+
+
+class _Run:
+    """One run: its data, its model and its place in time."""
+
+    def __init__(self, recipe: Recipe, out: Path, reporter: Reporter, overwrite: bool) -> None:
+        self.out, self.reporter = out, reporter
+        self.progress = self._claim(recipe, overwrite)
+        self.data = self._prepare(recipe)
+        # The fingerprint is known only now; the recipe that is stored has it.
+        self.recipe = replace(
+            recipe, data=replace(recipe.data, fingerprint=self.data.fingerprint)
+        )
+        self.config: TrainConfig = recipe.train
+        self.protocols = [get_protocol(name) for name in self.config.protocols]
+        self.split = leave_one_out(self.data.sequences, "train")
+        self.accelerator = Accelerator(mixed_precision=self.config.precision)
+        torch.manual_seed(self.config.seed)
+        self.model = build_model(recipe.architecture, recipe.model, self.data.vocabulary)
+        optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, self.config.weight_decay), lr=self.config.lr
+        )
+        if self.progress.epoch:
+            read_state(out, self.model, optimizer)
+        self.objective, self.optimizer = self.accelerator.prepare(_Objective(self.model), optimizer)
+
+    def _claim(self, recipe: Recipe, overwrite: bool) -> Progress:
+        """See that the folder is free or holds this very run."""
+        digest = recipe_digest(_without_fingerprint(recipe))
+        fresh = Progress(digest)
+        if overwrite:
+            return fresh
+        if self.out.exists() and not self.out.is_dir():
+            raise TrainingError(f"{self.out} is a file; give a folder as --out")
+        found = read_progress(self.out)
+        if found is None:
+            if self.out.is_dir() and any(self.out.iterdir()):
+                raise TrainingError(
+                    f"{self.out} is not empty and holds no run; give another folder as --out"
+                )
+            return fresh
+        if found.recipe != digest:
+            raise TrainingError(
+                f"{self.out} holds a run of another recipe; give another folder as --out, or add "
+                "--overwrite to start anew there"
+            )
+        return found
+
+    def _prepare(self, recipe: Recipe) -> SequenceData:
+        data = prepare(recipe.data)
+        expected = recipe.data.fingerprint
+        if expected and expected != data.fingerprint:
+            logger.warning(
+                "these are not the data of the recipe: their fingerprint is %s, the recipe's %s",
+                data.fingerprint,
+                expected,
+            )
+        longest = int(data.sequences.lengths.max())
+        if longest < 4:
+            raise DataError(
+                f"{data.name}: the longest history has {longest} interactions; training needs one "
+                "of 4 or more, as the last two are held out"
+            )
+        return data
+
+    def go(self) -> TrainingResult:
+        """Run all epochs that are left, then measure the best one."""
+        if self.progress.finished:
+            logger.info("%s is finished; its figures are read back", self.out)
+            return self._result()
+        try:
+            with self.reporter:
+                while not self._is_over():
+                    self._epoch()
+        except KeyboardInterrupt:
+            if not self.progress.best_epoch:
+                raise TrainingError(
+                    "stopped before the first epoch ended: there is nothing to keep; "
+                    "the same command starts again"
+                ) from None
+            logger.warning(
+                "stopped; %s holds the best epoch (%d); the same command goes on",
+                self.out,
+                self.progress.best_epoch,
+            )
+            return replace(self._result(), interrupted=True)
+        self._measure()
+        return self._result()
+
+    def _is_over(self) -> bool:
+        waited = self.progress.epoch - self.progress.best_epoch
+        return self.progress.epoch >= self.config.epochs or waited >= self.config.patience
+
+    def _epoch(self) -> None:
+        number = self.progress.epoch
+        started = time.perf_counter()
+        loss = self._train_epoch(number)
+        value = self._validate()
+        seconds = time.perf_counter() - started
+        self.progress.epoch = number + 1
+        self.progress.seconds += seconds
+        record = {
+            "epoch": number + 1,
+            "loss": loss,
+            "metric": self.config.metric,
+            "value": value,
+            "lr": learning_rate(self.config, number),
+            "seconds": round(seconds, 2),
+        }
+        self.progress.epochs.append(record)
+        best = value > self.progress.best_value
+        if best:
+            self.progress.best_epoch, self.progress.best_value = number + 1, value
+        if self.accelerator.is_main_process:
+            if best:
+                save_checkpoint(self.out, self.model, recipe=self.recipe.to_dict(), metrics={})
+            # After the checkpoint: a kill in between repeats this epoch, to the same weights.
+            write_state(self.out, self.progress, self.model, self.optimizer)
+        self.reporter.epoch(record, best)
+
+    def _train_epoch(self, number: int) -> float:
+        config = self.config
+        generator = np.random.default_rng([config.seed, number])
+        torch.manual_seed(config.seed * 1_000_003 + number + 1)
+        every_position = self.model.backbone.causal
+        starts, lengths = training_windows(
+            self.split, self.model.max_length, generator, config.shift_windows
+        )
+        batches = training_batches(
+            starts,
+            lengths,
+            positions_per_batch=config.batch_size * self.model.max_length,
+            generator=generator,
+            every_position=every_position,
+        )[self.accelerator.process_index :: self.accelerator.num_processes]
+        self.objective.train()
+        self.reporter.start(number + 1, config.epochs, len(batches))
+        total, targets, began = 0.0, 0, time.perf_counter()
+        for index, (batch_starts, batch_lengths) in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(config, number + index / len(batches))
+            batch = training_batch(
+                self.data.sequences, batch_starts, batch_lengths, every_position
+            )
+            count = int((batch.targets > 0).sum())
+            loss = self._step(batch)
+            if not np.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} in epoch {number + 1}; lower train.lr or set "
+                    "train.clip_norm=1"
+                )
+            total, targets = total + loss * count, targets + count
+            self.reporter.batch(loss, targets / (time.perf_counter() - began))
+        return total / max(targets, 1)
+
+    def _step(self, batch: TrainingBatch) -> float:
+        device = self.accelerator.device
+        moved = TrainingBatch(batch.histories.to(device), batch.targets.to(device))
+        loss = self.objective(moved)
+        self.accelerator.backward(loss)
+        if self.config.clip_norm:
+            self.accelerator.clip_grad_norm_(self.objective.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(loss.detach())
+
+    def _validate(self) -> float:
+        (figures,) = evaluate_protocols(self.model, self.data, self.protocols[:1], part="valid")
+        if self.config.metric not in figures:
+            raise TrainingError(
+                f"train.metric is '{self.config.metric}'; the protocol "
+                f"'{self.protocols[0].name}' has: {', '.join(figures)}"
+            )
+        return figures[self.config.metric]
+
+    def _measure(self) -> None:
+        """Measure the best weights on the test items and finish the checkpoint."""
+        best = load_checkpoint(self.out, device=self.accelerator.device)
+        figures = evaluate_protocols(best, self.data, self.protocols)
+        surroundings = environment_of(best)
+        metrics = {
+            protocol.name: {
+                "metrics": values,
+                "data": {"name": self.data.name, "fingerprint": self.data.fingerprint},
+                "users": len(leave_one_out(self.data.sequences, "test")),
+                "items": len(self.data.vocabulary),
+                "seed": self.config.seed,
+                **{key: surroundings[key] for key in ("backend", "dtype", "versions")},
+            }
+            for protocol, values in zip(self.protocols, figures, strict=True)
+        }
+        save_checkpoint(self.out, best, recipe=self.recipe.to_dict(), metrics=metrics)
+        self.progress.finished = True
+        write_state(self.out, self.progress, self.model, self.optimizer)
+
+    def _result(self) -> TrainingResult:
+        best = load_checkpoint(self.out)
+        return TrainingResult(
+            self.out,
+            self.progress.best_epoch,
+            self.progress.epoch,
+            {name: entry["metrics"] for name, entry in best.metrics.items()},
+            self.progress.seconds,
+        )
+
+
+def _without_fingerprint(recipe: Recipe) -> dict[str, Any]:
+    values = recipe.to_dict()
+    values["data"].pop("fingerprint", None)
+    return values

@@ -1,0 +1,141 @@
+"""A recipe: everything that training needs, as data; ``seqzoo train recipe.yaml`` runs it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqzoo.checkpoint.recipe import parse_recipe
+from seqzoo.config import model_config, structure
+from seqzoo.data.prepare import DataConfig
+from seqzoo.errors import ConfigError, nearest
+from seqzoo.plugins import catalogue
+
+logger = logging.getLogger("seqzoo")
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+@dataclass
+class TrainConfig:
+    """How a model is trained.
+
+    Attributes:
+        epochs: at most this many passes over all interactions; schedules end there.
+        batch_size: windows of full length that make up a batch; as many positions of shorter ones.
+        lr: learning rate of Adam, at its highest.
+        schedule: ``constant``, or falling to zero at the last epoch: ``linear``, ``cosine``.
+        warmup: epochs (or a share of one) in which the learning rate rises from zero.
+        weight_decay: decoupled weight decay of matrices.
+        clip_norm: largest norm of the gradient; 0 leaves it alone.
+        shift_windows: cut long histories at other places in every epoch.
+        patience: stop after this many epochs without a better validation figure.
+        metric: validation figure that picks the best epoch.
+        seed: of weights, order and dropout.
+        precision: ``no`` is float32; ``bf16`` and ``fp16`` run mixed.
+        protocols: what the finished checkpoint is measured under, on the test items.
+    """
+
+    epochs: int = 100
+    batch_size: int = 16
+    lr: float = 1e-3
+    schedule: str = "constant"
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    shift_windows: bool = True
+    patience: int = 10
+    metric: str = "ndcg@10"
+    seed: int = 0
+    precision: str = "no"
+    protocols: list[str] = field(default_factory=lambda: ["loo-full", "loo-full-unseen"])
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
+        for name in ("warmup", "weight_decay", "clip_norm", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 0 or more")
+        if self.lr <= 0:
+            raise ConfigError(f"setting 'lr' is {self.lr}; expected more than 0")
+        for name, choices in (("schedule", SCHEDULES), ("precision", ("no", "bf16", "fp16"))):
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"setting '{name}' is '{getattr(self, name)}'; expected one of: "
+                    f"{', '.join(choices)}"
+                )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What reproduces a checkpoint.
+
+    Attributes:
+        architecture: registered name.
+        model: resolved settings of the model.
+        data: which interactions.
+        train: how.
+    """
+
+    architecture: str
+    model: Mapping[str, Any]
+    data: DataConfig
+    train: TrainConfig
+
+    @classmethod
+    def make(cls, values: Mapping[str, Any]) -> "Recipe":
+        """Check and resolve plain values; what is left out comes from the architecture's defaults.
+
+        Raises:
+            ConfigError: a section or a setting is unknown or has the wrong type.
+            UnknownNameError: no architecture has the name.
+        """
+        sections = ("architecture", "model", "data", "train", "seqzoo")
+        for key in values:
+            if key not in sections:
+                raise ConfigError(
+                    f"unknown section '{key}'{nearest(str(key), sections)} A setting belongs to "
+                    "'model', 'data' or 'train', for example train.lr=5e-4"
+                )
+            if key in ("model", "data", "train") and not isinstance(values[key], Mapping):
+                raise ConfigError(f"section '{key}' is {values[key]!r}; expected settings by name")
+        everything = catalogue()
+        spec = everything.architectures.get(str(values.get("architecture", "")))
+        data = structure(DataConfig, values.get("data", {}), "data")
+        if not data.source:
+            raise ConfigError(
+                "no data given; name a data set or a file with --data "
+                f"(data sets: {', '.join(everything.datasets.names())})"
+            )
+        return cls(
+            spec.name,
+            model_config(spec, values.get("model", {}), everything),
+            data,
+            structure(TrainConfig, {**spec.recipe, **values.get("train", {})}, "train"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in ``recipe.yaml``."""
+        return {
+            "architecture": self.architecture,
+            "model": dict(self.model),
+            "data": {key: value for key, value in asdict(self.data).items() if value is not None},
+            "train": asdict(self.train),
+        }
+
+
+def read_recipe_file(path: str | Path) -> dict[str, Any]:
+    """The plain values of a recipe file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        CheckpointError: it is not plain YAML.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"recipe {path} cannot be read: {error.strerror}") from None
+    return dict(parse_recipe(path, content))

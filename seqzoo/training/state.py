@@ -1,0 +1,117 @@
+"""The state of a run between epochs: enough to go on to the same result bit for bit.
+
+Nothing random is stored: order and dropout of an epoch come from the seed and the epoch's number.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from seqzoo.checkpoint.atomic import locate, write_files
+from seqzoo.checkpoint.integrity import sha256_of_document
+from seqzoo.checkpoint.weights import weights_bytes
+from seqzoo.errors import TrainingError
+
+FOLDER = "training"
+_TENSORS, _PROGRESS = "state.safetensors", "progress.json"
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        recipe: sha256 of the recipe that is run.
+        epoch: how many epochs are done.
+        best_epoch: the one whose weights are the checkpoint, counted from 1; 0 before the first.
+        best_value: its validation figure.
+        finished: whether training has ended and the checkpoint carries its figures.
+        seconds: time spent so far.
+        epochs: one record for each epoch: loss, validation figures, learning rate, seconds.
+    """
+
+    recipe: str
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = -1.0
+    finished: bool = False
+    seconds: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+def recipe_digest(recipe: dict[str, Any]) -> str:
+    """What tells whether a run and a recipe belong together."""
+    return sha256_of_document(recipe)
+
+
+def read_progress(out: Path) -> Progress | None:
+    """The progress of the run in a folder, or None where there is no run.
+
+    Raises:
+        TrainingError: the file cannot be understood.
+    """
+    path = locate(out / FOLDER, _PROGRESS) if (out / FOLDER).is_dir() else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        return Progress(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"{path} cannot be read as the progress of a run: {error}; "
+            "train into another folder or add --overwrite"
+        ) from None
+
+
+def write_state(
+    out: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write progress, weights and optimizer state, all or none of them.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+    write_files(
+        out / FOLDER,
+        {
+            _TENSORS: weights_bytes(tensors),
+            _PROGRESS: (json.dumps(asdict(progress), indent=1) + "\n").encode(),
+        },
+    )
+
+
+def read_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put the stored weights and optimizer state back.
+
+    Raises:
+        TrainingError: the file is damaged or belongs to another model.
+    """
+    path = locate(out / FOLDER, _TENSORS)
+    try:
+        tensors = load_tensors(path.read_bytes())
+        weights: dict[str, Tensor] = {}
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "model":
+                weights[rest] = value
+            else:
+                index, _, key = rest.partition(".")
+                states.setdefault(int(index), {})[key] = value
+        model.load_state_dict(weights, strict=True)
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"{path} does not hold the state of this run ({str(error).splitlines()[0]}); "
+            "train into another folder or add --overwrite"
+        ) from None

@@ -1,0 +1,175 @@
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from seqzoo.checkpoint.card import model_card
+from seqzoo.checkpoint.checkpoint import save_checkpoint
+from seqzoo.errors import CheckpointError
+from seqzoo.registry import DatasetSpec
+
+from .conftest import METRICS, RECIPE, make_model
+
+DATASET = DatasetSpec(
+    "toy",
+    "seqzoo",
+    url="https://example.org/toy.zip",
+    licence="research use",
+    citation="A. Author. 2020.",
+    description="Toy-1K: a thousand events",
+)
+
+
+def card(**changes) -> str:
+    arguments = {
+        "name": "linrec-toy",
+        "architecture": "linrec",
+        "paper": "arXiv:2403.03900",
+        "description": "a linear recurrence",
+        "config": {"max_length": 200},
+        "recipe": RECIPE,
+        "metrics": METRICS,
+        "vocabulary_size": 3416,
+        "parameters": 123_456,
+        "size": 2_000_000,
+        "dataset": DATASET,
+        "example": ["1", "it's 2"],
+    }
+    return model_card(**(arguments | changes))
+
+
+def front(text: str) -> dict:
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def test_the_hub_reads_its_metadata():
+    data = ModelCard(card()).data
+    assert data.library_name == "seqzoo"
+    assert data.license == "other"
+    assert {"sequential-recommendation", "recommender-system", "seqzoo", "linrec"} <= set(data.tags)
+    assert "arxiv:2403.03900" in data.tags
+    found = {(r.dataset_config, r.metric_type): r.metric_value for r in data.eval_results}
+    assert found == {
+        ("loo-full", "hit@10"): 0.25,
+        ("loo-full", "ndcg@10"): 1e-05,
+        ("loo-full", "mrr@10"): 0.1,
+    }
+    assert {r.dataset_name for r in data.eval_results} == {"Toy-1K"}
+
+
+def test_a_person_finds_what_is_needed():
+    text = card()
+    for fragment in (
+        "# linrec-toy",
+        "[arXiv:2403.03900](https://arxiv.org/abs/2403.03900)",
+        "3,416 items",
+        "123,456 parameters",
+        "1.9 MiB",
+        'model = seqzoo.load("linrec-toy")',
+        'model.recommend(["1", "it\'s 2"], k=5)',
+        "seqzoo recommend linrec-toy --history 1 'it'\"'\"'s 2' -k 5",
+        "| metric | @5 | @10 |",
+        "| hit | 0.2000 | 0.2500 |",
+        "12 users, 20 items",
+        "seqzoo eval linrec-toy --data toy",
+        "research use",
+        "A. Author. 2020.",
+        "| `train.lr` | 1e-05 |",
+        "seqzoo train recipe.yaml",
+        "newest 200 events",
+    ):
+        assert fragment in text, fragment
+
+
+def test_no_figure_stands_where_none_was_measured():
+    text = card(metrics={}, recipe={}, dataset=None, paper="", description="")
+    assert "Not measured yet" in text
+    assert "model-index" not in front(text)
+    assert "license" not in front(text)
+    assert "cannot be reproduced" in text
+    ModelCard(text)
+
+
+def test_generating_again_changes_nothing():
+    assert card(existing=card()) == card()
+
+
+def test_hand_written_text_and_keys_survive():
+    mine = (
+        card().replace("---\n", "---\nlanguage: en\n", 1).replace("- linrec\n", "- linrec\n- me\n")
+    )
+    mine = mine.replace("license: other", "license: mit")
+    block = "<!-- seqzoo:generated limits -->"
+    mine = mine.replace(block, f"## Mine\n\nMy own words.\n\n{block}") + "\nThe end.\n"
+    again = card(existing=mine, vocabulary_size=9)
+    assert "## Mine\n\nMy own words." in again
+    assert again.endswith("The end.\n")
+    assert "3,416" not in again
+    assert front(again)["language"] == "en"
+    assert front(again)["license"] == "mit"
+    assert "me" in front(again)["tags"]
+    assert front(card(existing=mine, licence="apache-2.0"))["license"] == "apache-2.0"
+
+
+def test_a_removed_block_stays_away():
+    text = card()
+    start = text.index("<!-- seqzoo:generated files -->")
+    again = card(existing=text[:start])
+    assert "## Files" not in again
+    assert "## Limits" in again
+
+
+def test_a_marker_without_its_end_swallows_nothing():
+    text = card().replace(
+        "<!-- /seqzoo:generated -->\n\n<!-- seqzoo:generated use",
+        "words\n<!-- seqzoo:generated use",
+        1,
+    )
+    again = card(existing=text)
+    assert "words" in again
+    assert again.count("## Use it") == 1
+
+
+def test_a_card_without_blocks_keeps_its_text_first():
+    text = card(existing="# Hello\n\nMine.")
+    assert text.index("Mine.") < text.index("# linrec-toy")
+
+
+def test_values_cannot_break_out_of_their_place():
+    text = card(
+        description="a\n<!-- /seqzoo:generated --> | b",
+        recipe={"note": "x | y\n<script>", "data": {"path": "/home/somebody/data.csv"}},
+        name="n",
+    )
+    assert text.count("<!-- /seqzoo:generated -->") == text.count("<!-- seqzoo:generated ")
+    assert "<script>" not in text
+    assert "x \\| y" in text
+    assert "somebody" not in text
+
+
+@pytest.mark.parametrize("existing", ["---\na: [\n---\nx", "---\n- a\n---\nx"])
+def test_front_matter_that_cannot_be_read(existing):
+    with pytest.raises(CheckpointError, match=r"README\.md: its front matter"):
+        card(existing=existing)
+
+
+def test_saving_writes_a_card_and_keeps_what_people_wrote(folder, model):
+    path = folder / "README.md"
+    assert "| hit | 0.2000 | 0.2500 |" in path.read_text("utf-8")
+    path.write_text(path.read_text("utf-8") + "\nMine.\n", "utf-8")
+    save_checkpoint(folder, make_model(1, items=33), recipe=RECIPE, metrics=METRICS)
+    assert "33 items" in path.read_text("utf-8")
+    assert path.read_text("utf-8").endswith("\nMine.\n")
+    path.write_text("All mine.")
+    save_checkpoint(folder, model, recipe=RECIPE, metrics=METRICS)
+    assert path.read_text() == "All mine."
+    save_checkpoint(folder, model, recipe=RECIPE, metrics=METRICS, card="Given.")
+    assert path.read_text() == "Given."
+
+
+def test_a_card_that_cannot_be_read_does_not_cost_the_model(folder, model, caplog):
+    path = folder / "README.md"
+    broken = path.read_text("utf-8").replace("---\n", "---\na: [\n", 1)
+    path.write_text(broken, "utf-8")
+    save_checkpoint(folder, model, recipe={}, metrics={})
+    assert path.read_text("utf-8") == broken
+    assert "front matter" in caplog.text

@@ -1,0 +1,155 @@
+"""What users do wrong: every message is one line with the place and the remedy."""
+
+import zipfile
+
+import polars as pl
+import pytest
+
+from seqzoo.data.readers import read_interactions
+from seqzoo.errors import DataError, SeqzooError, UsageError
+
+HEAD = "user_id,item_id,timestamp\n"
+GOOD = HEAD + "1,a,10\n2,b,20\n"
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """A function that writes a file, reads it and gives the message of the error."""
+
+    def read(content, name="a.csv", **options):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(SeqzooError) as caught:
+            read_interactions(path, **options)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert name in message
+        return message
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty; expected interactions"),
+        ("\n\n", "is empty"),
+        (HEAD, "has a header but no rows"),
+        (HEAD + "\n\n", "has a header but no rows"),
+        (GOOD + "3,c\n4,d,5\n", "line 4: 2 fields, expected 3; the row is cut short"),
+        (GOOD + "\n\n3,c", "line 6: 2 fields, expected 3; the row is cut short"),
+        (GOOD + "3,c,5,6\n", "line 4: 4 fields, expected 3; the row is too long"),
+        (GOOD + ",c,5\n", "line 4: the user is missing (column 'user_id')"),
+        (GOOD + '3,"",5\n', "line 4: the item is missing (column 'item_id')"),
+        (GOOD + "3,c,\n", "line 4: the column 'timestamp' has no value; expected unix seconds"),
+        (GOOD + "3,c,soon\n", "line 4: the timestamp 'soon' is not a time"),
+        ('user,item,time\n1,"a\nb",5\n2,c,soon\n', "line 4: the time 'soon' is not a time"),
+        ("\n" + GOOD + "\n3,c,soon\n", "line 6: the timestamp 'soon'"),
+        (GOOD + '3,"c,5\n', "line 4: 2 fields, expected 3"),
+        (GOOD.encode() + b"3,caf\xe9,5\n", "line 4: the text is not UTF-8"),
+        (b"\xff\xfeu\0s\0", "line 1: the text is not UTF-8"),
+        ("user,user,time\n1,2,3\n", "line 1: the column 'user' is there more than once"),
+        (HEAD + "1,a,10\n1,b,20\n", "has only one user, '1', in its column 'user_id'"),
+        ("1,a,10\n2,b,20\n", "(columns: 1, a, 10)"),
+        ("1,11,10\n2,12,20\n", "the first line (1, 11, 10) has numbers where the names"),
+    ],
+)
+def test_damaged_files(refused, content, message):
+    assert message in refused(content)
+
+
+def test_a_column_nobody_knows(refused):
+    message = refused("who,item,time\n1,a,3\n2,b,4\n")
+    assert "no column is known to hold the user (columns: who, item, time)" in message
+    assert message.endswith("name it: --user-col COLUMN")
+    assert "--item-col" in refused("user,what,time\n1,a,3\n2,b,4\n")
+    message = refused("user,item,when\n1,a,3\n2,b,4\n")
+    assert '--time-col COLUMN, or say that the rows are in order: --time-col ""' in message
+
+
+def test_two_columns_that_could_be_it(refused):
+    message = refused("user,user_id,item,time\n1,1,a,3\n2,2,b,4\n")
+    assert "the columns user and user_id could both hold the user" in message
+    assert "choose one: --user-col user" in message
+
+
+def test_a_column_that_is_not_there(refused):
+    message = refused(GOOD, user_col="user-id")
+    assert "has no column 'user-id' for the user (--user-col)" in message
+    assert "its columns are user_id, item_id, timestamp; did you mean 'user_id'?" in message
+    assert "(--label-col)" in refused(GOOD, label_col="titel")
+    assert "(--time-col)" in refused(GOOD, time_col="time")
+
+
+def test_one_column_for_two_roles(tmp_path):
+    (tmp_path / "a.csv").write_text(GOOD)
+    with pytest.raises(UsageError, match="'item_id' is chosen for the user and the item"):
+        read_interactions(tmp_path / "a.csv", user_col="item_id")
+
+
+def test_damaged_ratings_dat(refused):
+    good = "1::10::5::978300760\n2::10::5::978300761\n"
+    assert "line 3: 2 fields, expected 4" in refused(good + "3::1\n", "ratings.dat")
+    assert "line 3: 5 fields, expected 4" in refused(good + "3::1::2::4::5\n", "ratings.dat")
+    assert "line 3: 3 fields, expected 4" in refused(good + "3::1:2::4\n", "ratings.dat")
+    assert "is not in the form user::item::rating" in refused("1,2,3,4\n", "ratings.dat")
+
+
+def test_damaged_recbole_files(refused, tmp_path):
+    head = "user_id:token\titem_id:token\ttimestamp:float\n"
+    assert "line 3: 2 fields" in refused(head + "1\ta\t1\n2\tb\n", "a.inter")
+    (tmp_path / "b.item").write_text("thing:token\ttitle:token_seq\na\tA\n")
+    (tmp_path / "b.inter").write_text(head + "1\ta\t1\n2\tb\t2\n")
+    with pytest.raises(DataError, match=r"b\.item: no column is known to hold the item"):
+        read_interactions(tmp_path / "b.inter")
+
+
+def test_missing_path_shows_the_nearest(tmp_path):
+    (tmp_path / "interactions.csv").write_text(GOOD)
+    with pytest.raises(
+        DataError, match=r"no file or folder .*; did you mean '.*interactions\.csv'"
+    ):
+        read_interactions(tmp_path / "interaction.csv")
+    with pytest.raises(DataError, match=r"no file or folder .*nowhere does not exist either"):
+        read_interactions(tmp_path / "nowhere" / "a" / "b.csv")
+
+
+def test_folders_without_one_clear_file(tmp_path):
+    with pytest.raises(DataError, match="holds no interactions; expected a RecBole folder"):
+        read_interactions(tmp_path)
+    (tmp_path / "a.csv").write_text(GOOD)
+    (tmp_path / "b.csv").write_text(GOOD)
+    with pytest.raises(
+        DataError, match=r"several files .*\(a\.csv, b\.csv\); name the file itself"
+    ):
+        read_interactions(tmp_path)
+
+
+def test_unknown_form(refused):
+    assert "the form of the file is not known" in refused("{}", "a.json")
+
+
+def test_damaged_archives(refused, tmp_path):
+    assert "is not a whole zip archive" in refused("not a zip", "a.zip")
+    path = tmp_path / "ml-1m.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ml-1m/ratings.dat", "1::10::5::978300760\n" * 100)
+    damaged = bytearray(path.read_bytes())
+    damaged[100] ^= 0xFF
+    assert "cannot be read" in refused(bytes(damaged), "ml-1m.zip")
+
+
+def test_damaged_parquet(refused, tmp_path):
+    assert "cannot be read as Parquet" in refused("user,item", "a.parquet")
+
+    def parquet(**columns):
+        pl.DataFrame(columns).write_parquet(tmp_path / "b.parquet")
+        return refused((tmp_path / "b.parquet").read_bytes(), "a.parquet")
+
+    assert "is empty" in parquet(user=[], item=[], time=[])
+    good = {"user": [1, 2], "item": [1, 2], "time": [1, 2]}
+    assert "row 2: the user is missing" in parquet(**{**good, "user": [1, None]})
+    assert "row 2: the column 'time' has no value" in parquet(**{**good, "time": [1, None]})
+    assert "row 1: the time 'nan' is not a time" in parquet(**{**good, "time": [float("nan"), 1]})
+    assert "'time' holds Boolean" in parquet(**{**good, "time": [True, False]})
+    assert "'item' holds List(Int64)" in parquet(**{**good, "item": [[1], [2]]})

@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+
+from seqzoo.data.sequences import Sequences, build_sequences
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import DataError
+
+ROWS = [
+    ("u2", "b", 20),
+    ("u1", "a", 30),
+    ("u2", "a", 10),
+    ("u1", "c", 10),
+    ("u1", "b", 10),  # the same second as c: the order of the rows decides
+]
+
+
+def arrays(items=(1, 2, 3), timestamps=(5, 6, 7), offsets=(0, 1, 3)):
+    return {
+        "items": np.array(items, np.int32),
+        "timestamps": None if timestamps is None else np.array(timestamps, np.int64),
+        "offsets": np.array(offsets, np.int64),
+    }
+
+
+def as_ids(data):
+    return {
+        user: [data.vocabulary.item(int(index)) for index in data.sequences[number]]
+        for number, user in enumerate(data.users)
+    }
+
+
+def test_sorted_by_time_then_row(interactions):
+    data = build_sequences(interactions(ROWS, labels={"a": "A"}, name="shop"))
+    assert data.users == ("u2", "u1")
+    assert data.vocabulary.items == ("b", "a", "c")
+    assert data.vocabulary.labels == (None, "A", None)
+    assert as_ids(data) == {"u2": ["a", "b"], "u1": ["c", "b", "a"]}
+    assert data.sequences.timestamps.tolist() == [10, 20, 10, 10, 30]
+    assert data.sequences.offsets.tolist() == [0, 2, 5]
+    assert (data.sequences.items.dtype, data.name, data.dropped) == (np.int32, "shop", 0)
+
+
+def test_times_beyond_float32_and_float64_keep_their_order(interactions):
+    # RecBole's float32 makes the first two equal; the last two are equal even in float64.
+    rows = [("u", "b", 978300761), ("u", "a", 978300760), ("u", "d", 2**60 + 1), ("u", "c", 2**60)]
+    assert as_ids(build_sequences(interactions(rows))) == {"u": ["a", "b", "c", "d"]}
+
+
+def test_positions_are_no_times(interactions):
+    assert build_sequences(interactions(ROWS, has_times=False)).sequences.timestamps is None
+
+
+def test_given_vocabulary_drops_and_counts_the_rest(interactions):
+    rows = [*ROWS, ("u3", "x", 1)]
+    data = build_sequences(interactions(rows), vocabulary=Vocabulary(["z", "c", "a"]))
+    assert as_ids(data) == {"u2": ["a"], "u1": ["c", "a"]}
+    assert data.sequences.items.tolist() == [3, 2, 3]
+    assert data.sequences.timestamps.tolist() == [10, 10, 30]
+    assert data.dropped == 3
+    assert data.fingerprint == build_sequences(interactions(rows)).fingerprint
+
+
+def test_given_vocabulary_without_any_item(interactions):
+    with pytest.raises(DataError, match="none of its 3 items is among the 1"):
+        build_sequences(interactions(ROWS), vocabulary=Vocabulary(["z"]))
+
+
+def test_fingerprint_does_not_depend_on_the_order_of_rows(interactions):
+    expected = build_sequences(interactions(ROWS)).fingerprint
+    assert expected.startswith("sha256:")
+    assert len(expected) == 71
+    for order in ([1, 0, 3, 4, 2], [3, 4, 2, 1, 0], [2, 3, 4, 0, 1]):
+        shuffled = [ROWS[row] for row in order]
+        assert build_sequences(interactions(shuffled, name="other")).fingerprint == expected
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ROWS[:-1],
+        [*ROWS[:3], ROWS[4], ROWS[3]],  # a tie the other way round
+        [*ROWS[:-1], ("u1", "b", 11)],
+        [("u9" if user == "u1" else user, item, time) for user, item, time in ROWS],
+        [(user, "z" if item == "c" else item, time) for user, item, time in ROWS],
+    ],
+)
+def test_fingerprint_depends_on_the_content(interactions, rows):
+    assert (
+        build_sequences(interactions(rows)).fingerprint
+        != build_sequences(interactions(ROWS)).fingerprint
+    )
+
+
+def test_fingerprint_tells_times_from_positions(interactions):
+    timed, ordered = interactions(ROWS), interactions(ROWS, has_times=False)
+    assert build_sequences(timed).fingerprint != build_sequences(ordered).fingerprint
+
+
+def test_access():
+    sequences = Sequences(**arrays())
+    assert len(sequences) == 2
+    assert [items.tolist() for items in sequences] == [[1], [2, 3]]
+    assert sequences[-1].tolist() == [2, 3]
+    assert sequences.lengths.tolist() == [1, 2]
+    with pytest.raises(IndexError):
+        sequences[2]
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+@pytest.mark.parametrize("timestamps", [(5, 6, 7), None])
+def test_save_and_load(tmp_path, mmap, timestamps):
+    Sequences(**arrays()).save(tmp_path)
+    sequences = Sequences(**arrays(timestamps=timestamps))
+    sequences.save(tmp_path)
+    loaded = Sequences.load(tmp_path, mmap=mmap)
+    assert isinstance(loaded.items, np.memmap) == mmap
+    np.testing.assert_array_equal(loaded.items, sequences.items)
+    np.testing.assert_array_equal(loaded.offsets, sequences.offsets)
+    assert (loaded.timestamps is None) == (timestamps is None)
+
+
+def test_load_refuses_what_is_missing_cut_or_pickled(tmp_path):
+    with pytest.raises(DataError, match=r"items\.npy is not there"):
+        Sequences.load(tmp_path)
+    Sequences(**arrays()).save(tmp_path)
+    whole = (tmp_path / "items.npy").read_bytes()
+    (tmp_path / "items.npy").write_bytes(whole[:-2])
+    with pytest.raises(DataError, match=r"items\.npy cannot be read"):
+        Sequences.load(tmp_path)
+    np.save(tmp_path / "items.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"items\.npy cannot be read"):
+        Sequences.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"items": np.array([1, 2, 3])}, "'items' is int64.*expected a flat array of int32"),
+        ({"items": [1, 2, 3]}, "'items' is list"),
+        ({"items": np.array([1, 0, 3], np.int32)}, "hold the index 0"),
+        ({"items": np.ones((3, 1), np.int32)}, r"shape \(3, 1\)"),
+        ({"offsets": np.array([0, 1, 2])}, "do not span the 3 items"),
+        ({"offsets": np.array([1, 3])}, "do not span"),
+        ({"offsets": np.array([0, 4, 3])}, "the offsets fall"),
+        ({"offsets": np.array([], np.int64)}, "do not span"),
+        ({"timestamps": np.array([1])}, "1 timestamps for 3 items"),
+        ({"timestamps": np.array([1.0, 2, 3])}, "'timestamps' is float64"),
+    ],
+)
+def test_arrays_are_checked(changed, message):
+    with pytest.raises(DataError, match=message):
+        Sequences(**{**arrays(), **changed})

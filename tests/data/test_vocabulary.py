@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+import pytest
+
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import DataError, UnknownItemError, UsageError
+
+
+@pytest.fixture
+def films():
+    return Vocabulary(["1", "260", "007"], ["Toy Story (1995)", None, "Bond"])
+
+
+def test_indices_run_from_one(films):
+    assert len(films) == 3
+    assert [films.index(item) for item in films.items] == [1, 2, 3]
+    assert [films.item(index) for index in (1, 2, 3)] == ["1", "260", "007"]
+    assert films.label(1) == "Toy Story (1995)"
+    assert films.label(2) is None
+    assert Vocabulary(["a"]).label(1) is None
+    assert "007" in films
+    assert "7" not in films
+
+
+def test_encode_sets_unknown_items_aside(films):
+    known, unknown = films.encode(["007", "x", "1", "007", "7"])
+    assert known.dtype == np.int32
+    assert known.tolist() == [3, 1, 3]
+    assert unknown == ["x", "7"]
+    empty, _ = films.encode([])
+    assert empty.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("item", "hint"), [("261", "did you mean '260'"), ("toy story (1995)", "did you mean '1'")]
+)
+def test_unknown_item_shows_the_nearest(films, item, hint):
+    with pytest.raises(UnknownItemError, match=hint):
+        films.index(item)
+
+
+def test_numbers_are_not_ids(films):
+    with pytest.raises(UsageError, match=r"item 1 is int; item ids are text.*'1'"):
+        films.encode([1])
+    with pytest.raises(UsageError, match="expected a list of item ids"):
+        films.encode("260")
+
+
+@pytest.mark.parametrize("index", [0, 4, -1])
+def test_index_outside(films, index):
+    with pytest.raises(UsageError, match="expected 1 to 3"):
+        films.item(index)
+    with pytest.raises(UsageError, match="0 is padding"):
+        films.label(index)
+
+
+def test_json_round_trip(films):
+    for vocabulary in (films, Vocabulary(["a", "b"])):
+        document = json.loads(json.dumps(vocabulary.to_json()))
+        assert Vocabulary.from_json(document) == vocabulary
+    assert "labels" not in Vocabulary(["a"]).to_json()
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "expected an object with 'items'"),
+        ({}, "'items' is NoneType; expected a list"),
+        ({"items": "abc"}, "'items' is str; expected a list"),
+        ({"items": []}, "has no items"),
+        ({"items": ["a", 1]}, "item 2 is 1; expected a non-empty text"),
+        ({"items": ["a", ""]}, "item 2 is ''"),
+        ({"items": ["a", "b", "a"]}, "'a' more than once"),
+        ({"items": ["a"], "labels": []}, "1 items but 0 labels"),
+        ({"items": ["a"], "labels": [3]}, "label 1 is 3; expected a text or null"),
+        ({"items": ["a"], "labels": {"a": "A"}}, "'labels' is dict; expected a list"),
+        ({"items": ["a"], "label": ["A"]}, "unknown key 'label'.*did you mean 'labels'"),
+    ],
+)
+def test_from_json_refuses(document, message):
+    with pytest.raises(DataError, match=message):
+        Vocabulary.from_json(document)
