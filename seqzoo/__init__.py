@@ -1,1 +1,58 @@
+"""seqzoo: a plugin-based model zoo for sequential recommendation.
+
+``load`` a trained model by name, folder or Hub address, ``create`` a fresh one, ``train``,
+``evaluate``, and ``list_models``. Importing seqzoo is cheap: torch comes with the first model.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from seqzoo.errors import SeqzooError
+    from seqzoo.evaluation.evaluate import Evaluation
+    from seqzoo.evaluation.evaluate import evaluate as evaluate
+    from seqzoo.model import Recommendation, SequenceModel
+    from seqzoo.training.loop import TrainingResult, train
+    from seqzoo.zoo import create, info, list_models, load
+
+_HOMES = {
+    "Evaluation": "seqzoo.evaluation.evaluate",
+    "Recommendation": "seqzoo.model",
+    "SeqzooError": "seqzoo.errors",
+    "SequenceModel": "seqzoo.model",
+    "TrainingResult": "seqzoo.training.loop",
+    "create": "seqzoo.zoo",
+    "evaluate": "seqzoo.evaluation.evaluate",
+    "info": "seqzoo.zoo",
+    "list_models": "seqzoo.zoo",
+    "load": "seqzoo.zoo",
+    "train": "seqzoo.training.loop",
+}
+
+__all__ = [
+    "Evaluation",
+    "Recommendation",
+    "SequenceModel",
+    "SeqzooError",
+    "TrainingResult",
+    "create",
+    "evaluate",
+    "info",
+    "list_models",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'seqzoo' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -35,7 +35,9 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         parsed = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
     except (OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(f"settings {list(overrides)} cannot be read: {_first_line(error)}") from None
+        raise ConfigError(
+            f"settings {list(overrides)} cannot be read: {_first_line(error)}"
+        ) from None
     return {str(key): value for key, value in parsed.items()}  # type: ignore[union-attr]
 
 

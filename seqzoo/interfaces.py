@@ -1,4 +1,4 @@
-"""What the parts of a model promise each other: ``SequenceBatch``, ``Embedder``, ``Backbone``, ``Head``.
+"""What the parts of a model promise each other: embedder, backbone and head.
 
 Shapes in brackets: B histories in a batch, L positions, D hidden width, V items. Item index 0 is
 padding, histories are padded on the right, so position ``lengths[b] - 1`` is the newest event.
@@ -137,7 +137,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, hidden: Tensor) -> Tensor:
-        """Scores of all items [..., V + 1]; column 0 belongs to padding and is never recommended."""
+        """Scores of all items [..., V + 1]; column 0 is padding, which is never recommended."""
 
     @abstractmethod
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:

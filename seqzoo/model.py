@@ -196,9 +196,7 @@ class SequenceModel(nn.Module):
                 rows.tolist(), scores.tolist(), items.tolist(), strict=True
             ):
                 results[row] = [
-                    Recommendation(
-                        self.vocabulary.item(item), score, self.vocabulary.label(item)
-                    )
+                    Recommendation(self.vocabulary.item(item), score, self.vocabulary.label(item))
                     for score, item in zip(row_scores, row_items, strict=True)
                     if score > -float("inf")
                 ]

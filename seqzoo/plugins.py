@@ -70,8 +70,8 @@ def _names_in(variable: str) -> set[str] | None:
 
 
 def _found() -> list[tuple[EntryPoint, str, str]]:
-    """Entry points with distribution and version, by name; the same one twice on the path is one."""
-    found = {}
+    """Entry points with distribution and version; one that is on the path twice counts once."""
+    found: dict[tuple[str, str], tuple[EntryPoint, str, str]] = {}
     for entry in entry_points(group=GROUP):
         distribution = entry.dist.name if entry.dist else "unknown"
         version = entry.dist.version if entry.dist else ""

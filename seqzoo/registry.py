@@ -231,7 +231,9 @@ class Catalogue:
         for kind, spec in specs:
             by_kind[kind].check(spec)
             if (kind, spec.name) in seen:
-                raise PluginError(f"plugin '{spec.plugin}' registers the {kind} '{spec.name}' twice")
+                raise PluginError(
+                    f"plugin '{spec.plugin}' registers the {kind} '{spec.name}' twice"
+                )
             seen.add((kind, spec.name))
         for kind, spec in specs:
             by_kind[kind].add(spec)
@@ -310,7 +312,7 @@ class Registrar:
         paper: str = "",
         description: str = "",
     ) -> None:
-        """Register a named choice of three parts; ``recipe`` holds training settings that suit it."""
+        """Register a choice of three parts; ``recipe`` holds training settings that suit it."""
         spec = ArchitectureSpec(
             name,
             self._plugin,

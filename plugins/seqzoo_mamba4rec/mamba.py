@@ -75,11 +75,10 @@ class MambaBlock(nn.Module):
         padded = functional.pad(x, (0, 0, taps - 1, 0))
         length = x.shape[1]
         # A sum of shifted products: several times as fast on a CPU as a grouped convolution.
-        total = self.conv1d.bias + padded[:, :length] * self.conv1d.weight[:, 0, 0]
+        weight, bias = self.conv1d.weight, self.conv1d.get_parameter("bias")
+        total = torch.addcmul(bias, padded[:, :length], weight[:, 0, 0])
         for tap in range(1, taps):
-            total = torch.addcmul(
-                total, padded[:, tap : tap + length], self.conv1d.weight[:, 0, tap]
-            )
+            total = torch.addcmul(total, padded[:, tap : tap + length], weight[:, 0, tap])
         return functional.silu(total)
 
     def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

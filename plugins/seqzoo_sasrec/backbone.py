@@ -52,7 +52,7 @@ class SelfAttention(nn.Module):
 
     def _heads(self, values: Tensor) -> Tensor:
         """[B, L, D] -> [B, heads, L, D / heads]."""
-        return values.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return values.view(*values.shape[:2], self.num_heads, -1).transpose(1, 2)
 
     def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
         mixed = self.dense(mixed.transpose(1, 2).flatten(2))

@@ -163,10 +163,7 @@ def evaluate(
     chosen = get_protocol(protocol)
     recipe_data = {**model.recipe.get("data", {}), **(settings or {})}
     minimum = chosen.min_count or int(recipe_data.get("min_count", DataConfig.min_count))
-    if isinstance(data, Interactions):
-        interactions = data
-    else:
-        interactions = load_data(str(data), recipe_data)
+    interactions = data if isinstance(data, Interactions) else load_data(str(data), recipe_data)
     prepared = build_sequences(k_core(interactions, minimum), vocabulary=model.vocabulary)
     (metrics,) = evaluate_protocols(
         model, prepared, [chosen], batch_size=batch_size, advance=advance

@@ -1,7 +1,7 @@
 """Ranking metrics of one relevant item, as functions of its place: ``gain(places, cutoff)``.
 
-Places count from 1. How ties are shared out is not the metrics' business: ``seqzoo.evaluation.ranks``
-averages the gain over the places that a tie could take.
+Places count from 1. How ties are shared out is not the metrics' business:
+``seqzoo.evaluation.ranks`` averages the gain over the places that a tie could take.
 """
 
 import numpy as np

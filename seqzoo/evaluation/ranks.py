@@ -39,7 +39,10 @@ class Ranks:
         """The metric of each target [M], averaged over the places that its tie could take."""
         places = np.arange(1, self.candidates + 1, dtype=np.float64)
         total = np.concatenate([[0.0], np.cumsum(gain(places, cutoff))])
-        return (total[self.better + self.tied] - total[self.better]) / self.tied
+        values: npt.NDArray[np.float64] = (
+            total[self.better + self.tied] - total[self.better]
+        ) / self.tied
+        return values
 
 
 def rank_targets(
@@ -81,9 +84,9 @@ def rank_targets(
             # Removing only ever takes more away, so the settings share one pass.
             for index in sorted(range(len(remove_seen)), key=lambda index: remove_seen[index]):
                 if remove_seen[index]:
-                    scores[batch.seen[0].to(scores.device), batch.seen[1].to(scores.device)] = (
-                        -torch.inf
-                    )
+                    scores[
+                        batch.seen[0].to(scores.device), batch.seen[1].to(scores.device)
+                    ] = -torch.inf
                     scores.scatter_(1, targets, wanted)
                 better[index, rows] = (scores > wanted).sum(1).cpu().numpy()
                 tied[index, rows] = (scores == wanted).sum(1).cpu().numpy()

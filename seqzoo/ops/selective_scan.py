@@ -47,7 +47,7 @@ def selective_scan_last(
     positions = torch.arange(x.shape[1], device=x.device)
     step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
     x, step, write = (_time_first(tensor) for tensor in (x, step, write))
-    length, batch, channels = x.shape
+    length, batch, _ = x.shape
     chunk = _chunk_length(batch, decay)
     inputs = x * step
     state = x.new_zeros(batch, *decay.shape)

@@ -90,7 +90,9 @@ class GeneralisedBinaryCrossEntropy(Loss):
         positive, negative = _scores_with_negatives(hidden, table, targets, self.negatives)
         alpha = min(1.0, self.negatives / (len(table) - 2))
         beta = alpha * (self.calibration * (1.0 - 1.0 / alpha) + 1.0 / alpha)
-        return (beta * functional.softplus(-positive) + functional.softplus(negative).sum(-1)).mean()
+        return (
+            beta * functional.softplus(-positive) + functional.softplus(negative).sum(-1)
+        ).mean()
 
 
 class BayesianPersonalisedRanking(Loss):

@@ -12,22 +12,19 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from seqzoo.checkpoint.atomic import recover
 from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from seqzoo.data.batches import TrainingBatch, training_batch, training_batches, training_windows
 from seqzoo.data.prepare import prepare
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import leave_one_out
 from seqzoo.errors import DataError, TrainingError
-from seqzoo.evaluation.evaluate import environment_of, evaluate_protocols, gains_of
+from seqzoo.evaluation.evaluate import environment_of, evaluate_protocols
 from seqzoo.evaluation.protocol import get_protocol
-from seqzoo.interfaces import SequenceBatch
 from seqzoo.model import SequenceModel, build_model
 from seqzoo.training.progress import Reporter
 from seqzoo.training.recipe import Recipe, TrainConfig
 from seqzoo.training.schedule import learning_rate, parameter_groups
 from seqzoo.training.state import (
-    FOLDER,
     Progress,
     read_progress,
     read_state,
@@ -111,9 +108,7 @@ class _Run:
         self.progress = self._claim(recipe, overwrite)
         self.data = self._prepare(recipe)
         # The fingerprint is known only now; the recipe that is stored has it.
-        self.recipe = replace(
-            recipe, data=replace(recipe.data, fingerprint=self.data.fingerprint)
-        )
+        self.recipe = replace(recipe, data=replace(recipe.data, fingerprint=self.data.fingerprint))
         self.config: TrainConfig = recipe.train
         self.protocols = [get_protocol(name) for name in self.config.protocols]
         self.split = leave_one_out(self.data.sequences, "train")
@@ -242,9 +237,7 @@ class _Run:
         for index, (batch_starts, batch_lengths) in enumerate(batches):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(config, number + index / len(batches))
-            batch = training_batch(
-                self.data.sequences, batch_starts, batch_lengths, every_position
-            )
+            batch = training_batch(self.data.sequences, batch_starts, batch_lengths, every_position)
             count = int((batch.targets > 0).sum())
             loss = self._step(batch)
             if not np.isfinite(loss):

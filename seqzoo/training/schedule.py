@@ -24,8 +24,9 @@ def learning_rate(config: TrainConfig, epoch: float) -> float:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices with weight decay; biases, norms and what marks itself ``_no_weight_decay`` without."""
-    decayed, others = [], []
+    """Matrices with weight decay; biases, norms and ``_no_weight_decay`` parameters without."""
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for parameter in model.parameters():
         exempt = parameter.ndim < 2 or getattr(parameter, "_no_weight_decay", False)
         (others if exempt else decayed).append(parameter)
