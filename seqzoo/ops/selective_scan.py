@@ -19,6 +19,8 @@ from torch import Tensor
 
 _CHUNK_ELEMENTS = 2**20
 """States of one chunk, counted in numbers: a few MB, which stay in the processor's cache."""
+_LAST_ELEMENTS = 2**18
+"""The same where only the running state is kept."""
 
 
 def selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
@@ -47,19 +49,13 @@ def selective_scan_last(
     positions = torch.arange(x.shape[1], device=x.device)
     step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
     x, step, write = (_time_first(tensor) for tensor in (x, step, write))
-    length, batch, _ = x.shape
-    chunk = _chunk_length(batch, decay)
     inputs = x * step
-    state = x.new_zeros(batch, *decay.shape)
-    for start in range(0, length, chunk):
-        part = slice(start, start + chunk)
-        # exp(decay * (steps still to come in the chunk)) carries each position to the chunk's end;
-        # the exponent is never positive, so nothing overflows.
-        to_come = step[part].flip(0).cumsum(0).flip(0)
-        after = to_come - step[part]
-        carried = torch.exp(after[:, :, None] * decay).mul_(inputs[part, :, None])
-        state = state * torch.exp(to_come[0][:, None] * decay)
-        state += carried.mul_(write[part, ..., None]).sum(0)
+    state = x.new_zeros(x.shape[1], *decay.shape)
+    chunk = _chunk_length(x.shape[1], decay, _LAST_ELEMENTS)
+    for start in range(0, len(x), chunk):
+        factors = (step[start : start + chunk, :, None] * decay).exp_()
+        for t, factor in enumerate(factors, start):
+            state = state.mul_(factor).addcmul_(inputs[t][:, None], write[t][..., None])
     return state
 
 
@@ -67,8 +63,8 @@ def _time_first(tensor: Tensor) -> Tensor:
     return tensor.transpose(0, 1).contiguous()
 
 
-def _chunk_length(batch: int, decay: Tensor) -> int:
-    return max(4, min(64, _CHUNK_ELEMENTS // (batch * decay.numel())))
+def _chunk_length(batch: int, decay: Tensor, elements: int) -> int:
+    return max(1, min(64, elements // (batch * decay.numel())))
 
 
 def _chunk_states(
@@ -90,7 +86,7 @@ class _SelectiveScan(torch.autograd.Function):
         ctx: Any, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
     ) -> Tensor:
         length, batch, _ = x.shape
-        chunk = _chunk_length(batch, decay)
+        chunk = max(4, _chunk_length(batch, decay, _CHUNK_ELEMENTS))
         inputs = x * step
         y = torch.empty_like(x)
         state = x.new_zeros(batch, *decay.shape)

@@ -1,0 +1,88 @@
+"""Write the generated parts of README.md: tables of models and figures, and real outputs.
+
+``python tools/update_readme.py`` rewrites them, ``--check`` only says whether they are current.
+Every figure comes from the checkpoints' own ``metrics.json``.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import seqzoo
+
+README = Path(__file__).parent.parent / "README.md"
+RECOMMEND = ["recommend", "mamba4rec-ml1m", "--history", "1", "260", "1196", "-k", "5"]
+_PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+
+def architectures() -> str:
+    """A table of the architectures and what their backbones claim."""
+    lines = ["| architecture | paper | causal | streaming | uses times |", "|---|---|---|---|---|"]
+    for model in seqzoo.list_models(pretrained=False):
+        claims = [
+            "yes" if model.claims[claim] else "no" for claim in ("causal", "streaming", "uses_time")
+        ]
+        link = model.paper.replace("arXiv:", "https://arxiv.org/abs/")
+        paper = f"[{model.paper}]({link})" if link.startswith("https") else model.paper
+        lines.append(f"| `{model.name}` | {paper} | {' | '.join(claims)} |")
+    return "\n".join(lines)
+
+
+def checkpoints() -> str:
+    """A table of the checkpoints with their stored figures."""
+    lines = [
+        "| checkpoint | data | parameters | protocol | users | HR@10 | NDCG@10 | MRR@10 |",
+        "|---|---|---:|---|---:|---:|---:|---:|",
+    ]
+    for model in seqzoo.list_models(pretrained=True):
+        if not model.bundled:
+            continue
+        measured = seqzoo.info(model.name)["measured"]
+        for protocol, entry in measured.items():
+            figures = entry["metrics"]
+            shown = " | ".join(f"{figures[key]:.4f}" for key in ("hit@10", "ndcg@10", "mrr@10"))
+            lines.append(
+                f"| `{model.name}` | {entry['data']['name']} | {model.parameters:,} "
+                f"| `{protocol}` | {entry['users']:,} | {shown} |"
+            )
+    return "\n".join(lines)
+
+
+def recommend() -> str:
+    """What the main job prints."""
+    finished = subprocess.run(  # noqa: S603 our own command
+        [sys.executable, "-m", "seqzoo", *RECOMMEND], capture_output=True, text=True, check=True
+    )
+    lines = "\n".join(line.rstrip() for line in finished.stdout.strip("\n").splitlines())
+    return f"```text\n{lines}\n```"
+
+
+def render(text: str) -> str:
+    """The README with every generated part made anew."""
+    makers = {"architectures": architectures, "checkpoints": checkpoints, "recommend": recommend}
+
+    def part(match: re.Match[str]) -> str:
+        return f"{match[1]}{makers[match[2]]()}\n{match[3]}"
+
+    return _PART.sub(part, text)
+
+
+def main() -> int:
+    """Rewrite the README, or with ``--check`` exit 1 where it is out of date."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 on difference")
+    options = parser.parse_args()
+    current = README.read_text("utf-8")
+    wanted = render(current)
+    if options.check and wanted != current:
+        sys.stderr.write("README.md is out of date: python tools/update_readme.py\n")
+        return 1
+    if not options.check:
+        README.write_text(wanted, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
