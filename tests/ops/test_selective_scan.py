@@ -67,7 +67,9 @@ def test_outputs_and_gradients_in_float64(length, batch):
     outputs = selective_scan(*inputs)
     # Both are float64 sums of at most 200 * 7 terms, in another order: a few thousand roundings.
     torch.testing.assert_close(outputs, expected, rtol=1e-11, atol=1e-12)
-    for name, got, wanted in zip(NAMES, gradients(outputs, inputs), expected_gradients, strict=True):
+    for name, got, wanted in zip(
+        NAMES, gradients(outputs, inputs), expected_gradients, strict=True
+    ):
         torch.testing.assert_close(
             got, wanted, rtol=1e-10, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}"
         )
@@ -97,18 +99,96 @@ def test_gradcheck_over_several_chunks(monkeypatch):
     assert torch.autograd.gradcheck(selective_scan, inputs)
 
 
-@pytest.mark.parametrize("elements", [1, 7 * CHANNELS * STATES * 5, 2**30])
-def test_chunks_do_not_change_results(monkeypatch, elements):
-    """Chunks of 4, 5 and 64 positions, of a length that none of them divides."""
+@pytest.mark.parametrize(
+    ("elements", "chunk"), [(1, 4), (7 * CHANNELS * STATES * 5, 5), (2**30, 64)]
+)
+def test_chunks_do_not_change_results(monkeypatch, elements, chunk):
+    """Chunks of a length that divides none of 131 positions."""
     inputs = leaves(arguments(7, 131))
-    ordinary = selective_scan(*inputs)
-    ordinary_gradients = gradients(ordinary, inputs)
     lengths = torch.tensor([131, 130, 64, 5, 4, 3, 1])
-    ordinary_last = selective_scan_last(*inputs[:4], lengths) if False else _last(inputs, lengths)
+
+    def everything() -> list[Tensor]:
+        outputs = selective_scan(*inputs)
+        with torch.inference_mode():
+            last = selective_scan_last(*inputs[:4], lengths)
+        return [outputs, last, *gradients(outputs, inputs)]
+
+    ordinary = everything()
+    sizes = set()
+    states = module._chunk_states
+
+    def watched(state: Tensor, step: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.add(len(step))
+        return states(state, step, *rest)
+
+    monkeypatch.setattr(module, "_chunk_states", watched)
     for constant in ("_CHUNK_ELEMENTS", "_LAST_ELEMENTS"):
         monkeypatch.setattr(module, constant, elements)
-    outputs = selective_scan(*inputs)
-    torch.testing.assert_close(outputs, ordinary, rtol=1e-13, atol=1e-13)
-    for got, wanted in zip(gradients(outputs, inputs), ordinary_gradients, strict=True):
+    for got, wanted in zip(everything(), ordinary, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(_last(inputs, lengths), ordinary_last, rtol=1e-13, atol=1e-13)
+    assert sizes == {chunk, 131 % chunk}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("largest_step", [1.0, 50.0])
+def test_last_state_of_ragged_lengths(dtype, largest_step):
+    """In float32 as exact as step by step: no difference of large sums of steps is taken."""
+    exact = arguments(7, 200, largest_step=largest_step)
+    lengths = torch.tensor([200, 1, 2, 63, 64, 65, 199])
+    _, states = reference(*exact)
+    expected = states[torch.arange(7), lengths - 1].transpose(1, 2)
+    with torch.inference_mode():
+        last = selective_scan_last(*(tensor.to(dtype) for tensor in exact[:4]), lengths)
+    assert last.dtype == dtype
+    bound = 1e-13 if dtype == torch.float64 else 1e-6
+    assert (last - expected).abs().max() < bound * expected.abs().max()
+
+
+def test_last_state_leaves_padding_out():
+    x, step, decay, write, _ = arguments(7, 70)
+    lengths = torch.tensor([70, 1, 2, 31, 64, 65, 69])
+    padding = torch.arange(70) >= lengths[:, None]
+    with torch.inference_mode():
+        clean = selective_scan_last(x, step, decay, write, lengths)
+        for tensor in (x, step, write):
+            tensor[padding] = 1e6
+        dirty = selective_scan_last(x, step, decay, write, lengths)
+    assert torch.equal(clean, dirty)
+
+
+@pytest.mark.parametrize("largest_step", [1e4, 1e-4])
+def test_long_sequences_neither_overflow_nor_vanish(largest_step):
+    """A scan that divides by products of decays overflows from sums of about 88 on."""
+    exact = arguments(1, 2000, largest_step=largest_step)
+    expected, states = reference(*exact)
+    inputs = leaves(exact, torch.float32)
+    outputs = selective_scan(*inputs)
+    assert (outputs - expected).abs().max() < 5e-6 * expected.abs().max()
+    for gradient in gradients(outputs, inputs):
+        assert gradient.isfinite().all()
+        assert gradient.abs().max() > 0
+    with torch.inference_mode():
+        last = selective_scan_last(*inputs[:4], torch.tensor([2000]))
+    assert (last[0] - states[0, -1].T).abs().max() < 1e-5 * states[0, -1].abs().max()
+
+
+def test_the_state_starts_at_zero_and_rows_do_not_mix():
+    inputs = arguments(4, 40)
+    together = selective_scan(*inputs)
+    for row in range(4):
+        x, step, decay, write, read = inputs
+        part = slice(row, row + 1)
+        alone = selective_scan(x[part], step[part], decay, write[part], read[part])
+        torch.testing.assert_close(together[part], alone, rtol=1e-13, atol=1e-13)
+    first = (inputs[1] * inputs[0])[:, 0] * (inputs[3] * inputs[4])[:, 0].sum(-1, keepdim=True)
+    torch.testing.assert_close(together[:, 0], first, rtol=1e-13, atol=1e-13)
+
+
+def test_arguments_are_left_as_they_are():
+    inputs = leaves(arguments(2, 70))
+    copies = [tensor.detach().clone() for tensor in inputs]
+    gradients(selective_scan(*inputs), inputs)
+    with torch.inference_mode():
+        selective_scan_last(*inputs[:4], torch.tensor([70, 3]))
+    for tensor, copy in zip(inputs, copies, strict=True):
+        assert torch.equal(tensor.detach(), copy)

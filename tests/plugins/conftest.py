@@ -1,0 +1,82 @@
+"""Models of every first-party architecture in float64, with weights that are far from their start."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.model import SequenceModel, build_model
+
+ITEMS = 30
+
+
+def fresh(
+    architecture: str, seed: int = 0, items: int = ITEMS, **settings: object
+) -> SequenceModel:
+    torch.manual_seed(seed)
+    vocabulary = Vocabulary([f"item-{index}" for index in range(1, items + 1)])
+    return build_model(architecture, settings, vocabulary)
+
+
+def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
+    """In float64, every parameter moved by N(0, 0.3^2): no zero and no one hides a mistake."""
+    draw = torch.Generator().manual_seed(seed)
+    module.double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
+            parameter += 0.3 * noise
+    return module
+
+
+@pytest.fixture
+def make() -> Callable[..., SequenceModel]:
+    """``make("sasrec", num_layers=1)``: a small model as it starts."""
+
+    def make(architecture: str, seed: int = 0, **settings: object) -> SequenceModel:
+        return fresh(architecture, seed, **{"hidden_size": 16, "max_length": 20, **settings})
+
+    return make
+
+
+@pytest.fixture
+def shake() -> Callable[[nn.Module], nn.Module]:
+    return shaken
+
+
+def _pattern(values: Tensor) -> Tensor:
+    angle = torch.arange(values.numel(), dtype=values.dtype).view_as(values)
+    return values * (1.0 + 0.5 * torch.cos(angle))
+
+
+@pytest.fixture
+def patterned_dropout(monkeypatch: pytest.MonkeyPatch) -> Callable[[Tensor], Tensor]:
+    """Every ``nn.Dropout`` multiplies with a fixed pattern, which shows where it stands."""
+    monkeypatch.setattr(nn.Dropout, "forward", lambda self, values: _pattern(values))
+    return _pattern
+
+
+def _compare(
+    expected: Tensor,
+    got: Tensor,
+    parameters: dict[str, tuple[Tensor, Tensor]],
+    tolerance: float = 1e-10,
+) -> None:
+    torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
+    weights = torch.cos(torch.arange(got.numel(), dtype=got.dtype)).view_as(got)
+    theirs, ours = zip(*parameters.values(), strict=True)
+    wanted = torch.autograd.grad((expected * weights).sum(), theirs)
+    found = torch.autograd.grad((got * weights).sum(), ours)
+    for name, want, have in zip(parameters, wanted, found, strict=True):
+        # Relative to the largest entry: small ones are differences of large ones.
+        scale = float(want.abs().max())
+        error = float((have - want).abs().max())
+        assert error <= tolerance * max(scale, 1.0), f"{name}: off by {error} of {scale}"
+
+
+@pytest.fixture
+def compare() -> Callable[..., None]:
+    """Values and the gradients of all parameters, (reference's, ours) by name."""
+    return _compare

@@ -1,0 +1,121 @@
+"""SequenceModel: ids in, ids and titles out."""
+
+import logging
+
+import pytest
+import torch
+
+import seqzoo
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import UnknownItemError, UsageError
+from seqzoo.model import build_model
+
+ITEMS = tuple(f"film-{number}" for number in range(30))
+LABELS = tuple(f"Film number {number}" for number in range(30))
+HISTORY = ["film-3", "film-7", "film-1"]
+
+
+@pytest.fixture(scope="module", params=["mamba4rec", "sasrec"])
+def model(request):
+    torch.manual_seed(0)
+    settings = {"hidden_size": 16, "max_length": 10}
+    return build_model(request.param, settings, Vocabulary(ITEMS, LABELS)).eval()
+
+
+def test_recommendations_carry_ids_labels_and_falling_scores(model):
+    best = model.recommend(HISTORY, k=5)
+    assert len(best) == 5
+    assert all(entry.label == f"Film number {entry.item.split('-')[1]}" for entry in best)
+    assert [entry.score for entry in best] == sorted((e.score for e in best), reverse=True)
+
+
+def test_the_best_items_are_those_of_the_full_scores(model):
+    hidden = model.encode([HISTORY])
+    scores = model.head(hidden)[0]
+    allowed = [i for i in range(1, 31) if ITEMS[i - 1] not in HISTORY]
+    expected = sorted(allowed, key=lambda index: -scores[index].item())[:4]
+    found = [entry.item for entry in model.recommend(HISTORY, k=4)]
+    assert found == [ITEMS[index - 1] for index in expected]
+
+
+def test_seen_items_come_back_only_when_asked_for(model):
+    assert not {entry.item for entry in model.recommend(HISTORY, k=27)} & set(HISTORY)
+    everything = {entry.item for entry in model.recommend(HISTORY, k=30, exclude_seen=False)}
+    assert everything == set(ITEMS)
+
+
+def test_seen_items_beyond_the_window_are_excluded_too(model):
+    long_history = [f"film-{number % 25}" for number in range(40)]
+    found = {entry.item for entry in model.recommend(long_history, k=30)}
+    assert found == {f"film-{number}" for number in range(25, 30)}
+
+
+def test_only_the_newest_events_are_read(model):
+    long_history = [f"film-{number % 25}" for number in range(40)]
+    assert torch.equal(model.encode([long_history]), model.encode([long_history[-10:]]))
+
+
+def test_candidates_restrict_the_choice(model):
+    found = model.recommend(HISTORY, k=3, candidates=["film-9", "film-11", "film-3", "film-9"])
+    assert sorted(entry.item for entry in found) == ["film-11", "film-9"]
+
+
+def test_batches_do_not_change_the_result_or_the_order(model):
+    histories = [[f"film-{(user * step) % 30}" for step in range(1, user + 2)] for user in range(9)]
+    one = [model.recommend(history, k=5) for history in histories]
+    many = model.recommend_many(histories, k=5, batch_size=2)
+    for alone, together in zip(one, many, strict=True):
+        assert [entry.item for entry in alone] == [entry.item for entry in together]
+        assert [entry.score for entry in alone] == pytest.approx([e.score for e in together])
+    vectors = model.encode(histories, batch_size=4)
+    alone = torch.cat([model.encode([history]) for history in histories])
+    torch.testing.assert_close(vectors, alone)
+
+
+def test_unknown_items_are_left_out_and_said(model, caplog):
+    with caplog.at_level(logging.INFO, "seqzoo"):
+        found = model.recommend(["nonsense", *HISTORY], k=3)
+    assert "nonsense" in caplog.text
+    assert found == model.recommend(HISTORY, k=3)
+
+
+def test_recommending_leaves_a_model_in_training_mode_there(model):
+    model.train()
+    try:
+        first, second = model.recommend(HISTORY, k=3), model.recommend(HISTORY, k=3)
+        assert first == second
+        assert model.training
+    finally:
+        model.eval()
+
+
+@pytest.mark.parametrize("k", [0, -1, 31])
+def test_k_outside_the_catalogue_is_refused(model, k):
+    with pytest.raises(UsageError, match=f"k is {k}; expected 1 to 30"):
+        model.recommend(HISTORY, k=k)
+
+
+@pytest.mark.parametrize(
+    ("history", "options", "error", "message"),
+    [
+        ([], {}, UsageError, "history is empty"),
+        ("film-3", {}, UsageError, "list of item ids"),
+        (["nonsense"], {}, UnknownItemError, "'nonsense'.*film-0, film-1"),
+        (["film-33", "film-3"], {"on_unknown": "error"}, UnknownItemError, "did you mean 'film-3'"),
+        (["film-3"], {"on_unknown": "guess"}, UsageError, "expected 'skip' or 'error'"),
+        (["film-3"], {"candidates": ["nonsense"]}, UnknownItemError, "candidates.*'nonsense'"),
+        (["film-3"], {"candidates": []}, UnknownItemError, "candidates"),
+        (["film-3"], {"timestamps": [1, 2]}, UsageError, "2 timestamps for 1 items"),
+    ],
+)
+def test_wrong_calls_say_what_was_expected(model, history, options, error, message):
+    with pytest.raises(error, match=message):
+        model.recommend(history, **options)
+
+
+def test_saving_and_loading_gives_the_same_scores(model, tmp_path):
+    model.save_pretrained(tmp_path / "mine")
+    again = seqzoo.load(tmp_path / "mine")
+    assert torch.equal(again.encode([HISTORY]), model.encode([HISTORY]))
+    assert again.recommend(HISTORY) == model.recommend(HISTORY)
+    assert type(model).from_pretrained(tmp_path / "mine").vocabulary == model.vocabulary

@@ -1,0 +1,67 @@
+"""The project itself: lint, types, the README's generated parts and its plugin example."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def run(*command, **options):
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]])
+def test_lint_and_types_are_clean(command):
+    run(sys.executable, "-m", *command)
+
+
+def test_the_generated_parts_of_the_readme_are_current():
+    run(sys.executable, "tools/update_readme.py", "--check")
+
+
+def code_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_python_quick_start_runs_as_it_stands():
+    (code,) = (block for block in code_blocks("python") if "seqzoo.load" in block)
+    # Evaluating needs the data; the command-line tests do that where they are there.
+    lines = [line for line in code.splitlines() if "seqzoo.evaluate(" not in line]
+    run(sys.executable, "-c", "\n".join(lines))
+
+
+def test_the_readme_plugin_installs_lists_and_trains(tmp_path):
+    package = tmp_path / "seqzoo-average" / "seqzoo_average"
+    package.mkdir(parents=True)
+    first, second = (block for block in code_blocks("python") if block.startswith("# seqzoo_av"))
+    (package / "__init__.py").write_text(first)
+    (package / "backbone.py").write_text(second)
+    (entry_points,) = code_blocks("toml")
+    (package.parent / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "seqzoo-average"\nversion = "0.1.0"\n' + entry_points
+    )
+    site = tmp_path / "site"
+    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation",
+        "--no-index", "--target", str(site), str(package.parent))  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    seqzoo = [sys.executable, "-m", "seqzoo"]
+    assert "average" in run(*seqzoo, "list", env=environment)
+    assert "seqzoo-average" in run(*seqzoo, "plugins", env=environment)
+    out = tmp_path / "run"
+    run(*seqzoo, "train", "average", "--data", "synthetic", "--out", str(out),
+        "model.hidden_size=8", "train.epochs=1", env=environment)  # fmt: skip
+    assert (out / "model.safetensors").is_file()
+    # Without the plugin the checkpoint says what to install.
+    done = subprocess.run([*seqzoo, "recommend", str(out), "--history", "i1"],
+        capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 2
+    assert "pip install seqzoo-average" in done.stderr

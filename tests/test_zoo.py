@@ -1,0 +1,93 @@
+"""Names to models."""
+
+import subprocess
+import sys
+
+import pytest
+
+import seqzoo
+from seqzoo.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
+
+
+def test_listing_shows_architectures_and_checkpoints():
+    names = {(model.name, model.kind) for model in seqzoo.list_models()}
+    assert {("mamba4rec", "architecture"), ("sasrec", "architecture")} <= names
+    assert {("mamba4rec-ml1m", "checkpoint"), ("sasrec-ml1m", "checkpoint")} <= names
+
+
+def test_patterns_and_kinds_filter_the_listing():
+    assert [m.name for m in seqzoo.list_models("mamba4*", pretrained=True)] == ["mamba4rec-ml1m"]
+    assert all(m.kind == "architecture" for m in seqzoo.list_models(pretrained=False))
+    assert seqzoo.list_models("nothing*") == []
+
+
+def test_importing_and_listing_bring_in_no_heavy_library():
+    code = (
+        "import seqzoo, sys; seqzoo.list_models(); "
+        "print([m for m in ('torch', 'numpy', 'polars', 'accelerate') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["mamba4rec-ml1m", "sasrec-ml1m"])
+def test_bundled_checkpoints_load_and_recommend_titles(name):
+    model = seqzoo.load(name)
+    best = model.recommend(["1", "260", "1196"], k=5)
+    assert len(best) == 5
+    assert all(entry.label for entry in best)
+    # Star Wars V follows Star Wars IV for these users: VI is near the top for any sound model.
+    assert "1210" in {entry.item for entry in best}
+
+
+def test_info_has_what_the_card_needs():
+    info = seqzoo.info("mamba4rec-ml1m")
+    assert info["items"] == 3416
+    assert set(info["metrics"]) == {"loo-full", "loo-full-unseen"}
+    assert info["config"]["hidden_size"] == 64
+    assert info["recipe"]["data"]["source"] == "ml-1m"
+    assert "seqzoo.load" in info["card"]
+    assert seqzoo.info("sasrec")["config"]["num_heads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("mamba4rec-ml1n", UnknownNameError, "did you mean 'mamba4rec-ml1m'"),
+        ("sasrec", UnknownNameError, "is an architecture, which has no weights"),
+        ("./nowhere", CheckpointError, "nowhere"),
+        ("hf://org/name", UsageError, "hf download org/name"),
+    ],
+)
+def test_names_that_cannot_be_loaded_say_why(name, error, message):
+    with pytest.raises(error, match=message):
+        seqzoo.load(name)
+
+
+def test_a_folder_never_shadows_a_name(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownNameError, match="write './mine'"):
+        seqzoo.load("mine")
+
+
+def test_create_checks_its_settings():
+    model = seqzoo.create("sasrec", num_items=7, hidden_size=8, num_heads=1)
+    assert model.vocabulary.items == ("1", "2", "3", "4", "5", "6", "7")
+    with pytest.raises(ConfigError, match=r"did you mean 'model\.hidden_size'"):
+        seqzoo.create("sasrec", num_items=7, hiden_size=8)
+    with pytest.raises(ConfigError, match=r"model\.num_layers.*'two'"):
+        seqzoo.create("sasrec", num_items=7, num_layers="two")
+    with pytest.raises(ConfigError, match="not a multiple"):
+        seqzoo.create("sasrec", num_items=7, hidden_size=9)
+    with pytest.raises(UnknownNameError, match="did you mean 'sasrec'"):
+        seqzoo.create("sasrek", num_items=7)
+    with pytest.raises(UsageError, match="num_items is 0"):
+        seqzoo.create("sasrec", num_items=0)
+
+
+def test_all_public_names_can_be_imported():
+    for name in seqzoo.__all__:
+        assert getattr(seqzoo, name) is not None
+    with pytest.raises(AttributeError):
+        _ = seqzoo.nothing
