@@ -74,6 +74,8 @@ class Embedder(nn.Module, ABC):
     """
 
     item_table: nn.Parameter
+    max_length: int | None = None
+    """The longest history that can be embedded, or None for any."""
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError, nearest
 from seqzoo.interfaces import Backbone, Embedder, Head, SequenceBatch
 from seqzoo.plugins import catalogue
+
+if TYPE_CHECKING:
+    from seqzoo.streaming.session import Session
 
 logger = logging.getLogger("seqzoo")
 
@@ -174,33 +177,79 @@ class SequenceModel(nn.Module):
                 item under ``on_unknown="error"``.
             UsageError: ``k`` out of range, an empty history, or times that do not match the items.
         """
+        allowed = self._check_choice(k, candidates)
+        encoded = self._encode_ids(histories, timestamps, on_unknown)
+        results: list[list[Recommendation]] = [[] for _ in histories]
+        for rows, hidden in self._encode_batches(encoded, batch_size):
+            seen = [encoded[row][0] for row in rows] if exclude_seen else None
+            for row, found in zip(rows.tolist(), self._best(hidden, k, seen, allowed), strict=True):
+                results[row] = found
+        return results
+
+    def recommend_from(
+        self,
+        hidden: Tensor,
+        k: int = 10,
+        *,
+        seen: Sequence[Sequence[int]] | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> list[list[Recommendation]]:
+        """The ``k`` best items for user vectors that are there already, best first.
+
+        Args:
+            hidden: user vectors [B, D], from ``encode`` for example.
+            k: how many items, 1 to the size of the catalogue.
+            seen: item indices of each user that must not come back.
+            candidates: ids to choose from; the whole catalogue where None.
+
+        Raises:
+            UnknownItemError: an unknown candidate.
+            UsageError: ``k`` out of range.
+        """
+        return self._best(hidden, k, seen, self._check_choice(k, candidates))
+
+    def session(self) -> "Session":
+        """A new session of one user, one event at a time.
+
+        Raises:
+            UsageError: the backbone cannot stream.
+        """
+        from seqzoo.streaming.session import Session  # above this module
+
+        return Session(self)
+
+    def _check_choice(self, k: int, candidates: Sequence[str] | None) -> Tensor | None:
+        """Check ``k``, and turn candidates into their indices."""
         if not 1 <= k <= len(self.vocabulary):
             raise UsageError(
                 f"k is {k}; expected 1 to {len(self.vocabulary)}, the number of items of the model"
             )
-        encoded = self._encode_ids(histories, timestamps, on_unknown)
-        allowed = None
-        if candidates is not None:
-            known, unknown = self.vocabulary.encode(list(dict.fromkeys(candidates)))
-            if unknown or not len(known):
-                self._refuse_unknown("candidates", unknown)
-            allowed = torch.from_numpy(known.astype(np.int64)).to(self.device)
-        results: list[list[Recommendation]] = [[] for _ in histories]
-        for rows, hidden in self._encode_batches(encoded, batch_size):
-            exclude = _seen_pairs([encoded[row][0] for row in rows], hidden.device)
-            with torch.inference_mode():
-                scores, items = self.head.topk(
-                    hidden, k, exclude if exclude_seen else None, allowed
-                )
-            for row, row_scores, row_items in zip(
-                rows.tolist(), scores.tolist(), items.tolist(), strict=True
-            ):
-                results[row] = [
-                    Recommendation(self.vocabulary.item(item), score, self.vocabulary.label(item))
-                    for score, item in zip(row_scores, row_items, strict=True)
-                    if score > -float("inf")
-                ]
-        return results
+        if candidates is None:
+            return None
+        known, unknown = self.vocabulary.encode(list(dict.fromkeys(candidates)))
+        if unknown or not len(known):
+            self._refuse_unknown("candidates", unknown)
+        return torch.from_numpy(known.astype(np.int64)).to(self.device)
+
+    def _best(
+        self,
+        hidden: Tensor,
+        k: int,
+        seen: Sequence[Sequence[int]] | None,
+        allowed: Tensor | None,
+    ) -> list[list[Recommendation]]:
+        """The ``k`` best items of each row; fewer where fewer are left."""
+        exclude = None if seen is None else _seen_pairs(seen, hidden.device)
+        with torch.inference_mode():
+            scores, items = self.head.topk(hidden, k, exclude, allowed)
+        return [
+            [
+                Recommendation(self.vocabulary.item(item), score, self.vocabulary.label(item))
+                for score, item in zip(row_scores, row_items, strict=True)
+                if score > -float("inf")
+            ]
+            for row_scores, row_items in zip(scores.tolist(), items.tolist(), strict=True)
+        ]
 
     def _encode_ids(
         self,
@@ -294,7 +343,7 @@ class SequenceModel(nn.Module):
         return load(name, device=device)
 
 
-def _seen_pairs(histories: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+def _seen_pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """(row, item) of everything the histories hold."""
     counts = torch.tensor([len(history) for history in histories])
     rows = torch.repeat_interleave(torch.arange(len(histories)), counts)

@@ -12,6 +12,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         "seqzoo_mamba4rec.backbone:Mamba4Rec",
         config="seqzoo_mamba4rec.config:Mamba4RecConfig",
         causal=True,
+        streaming=True,
     )
     zoo.architecture(
         "mamba4rec",

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.interfaces import Backbone, SequenceBatch
+from seqzoo.interfaces import Backbone, SequenceBatch, State
 from seqzoo_mamba4rec.config import Mamba4RecConfig
 from seqzoo_mamba4rec.mamba import MambaBlock
 
@@ -47,6 +47,13 @@ class MambaLayer(nn.Module):
         """Only the newest event: [B, L, D] -> [B, D]."""
         return self._finish(self.mamba.last(hidden, batch), batch.gather_last(hidden))
 
+    def step(
+        self, hidden: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One more event of each user: [B, D] -> [B, D]."""
+        mixed, state = self.mamba.step(hidden, state)
+        return self._finish(mixed, hidden), state
+
     def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
         mixed = self.dropout(mixed)
         return self.ffn(self.norm(mixed + hidden if self.residual else mixed))  # type: ignore[no-any-return]
@@ -56,6 +63,7 @@ class Mamba4Rec(Backbone):
     """Stack of Mamba layers; every position is causal and the history may have any length."""
 
     causal = True
+    streaming = True
 
     def __init__(self, config: Mamba4RecConfig) -> None:
         super().__init__()
@@ -80,7 +88,22 @@ class Mamba4Rec(Backbone):
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event: [B, L, D] -> [B, D]; the last layer works for it alone."""
-        *lower, top = self.layers
+        *lower, top = self._mamba_layers()
         for layer in lower:
             hidden = layer(hidden)
-        return top.last(hidden, batch)  # type: ignore[operator, no-any-return]
+        return top.last(hidden, batch)
+
+    def initial_state(self, batch_size: int) -> State:
+        """One state for each layer: inputs of the convolution and states of the scan."""
+        return [layer.mamba.initial_state(batch_size) for layer in self._mamba_layers()]
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        states = []
+        for layer, layer_state in zip(self._mamba_layers(), state, strict=True):
+            hidden, layer_state = layer.step(hidden, layer_state)
+            states.append(layer_state)
+        return hidden, states
+
+    def _mamba_layers(self) -> list[MambaLayer]:
+        return [layer for layer in self.layers if isinstance(layer, MambaLayer)]

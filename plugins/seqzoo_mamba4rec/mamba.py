@@ -66,6 +66,30 @@ class MambaBlock(nn.Module):
         y = torch.einsum("bni,bn->bi", state, read) + self.D * x_newest
         return self.out_proj(y * functional.silu(gate))  # type: ignore[no-any-return]
 
+    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Zero inputs of the convolution [B, K - 1, I] and zero states [B, N, I]."""
+        inner = self.D.shape[0]
+        taps = self.conv1d.weight.shape[-1]
+        return (
+            self.D.new_zeros(batch_size, taps - 1, inner),
+            self.D.new_zeros(batch_size, self.state_size, inner),
+        )
+
+    def step(
+        self, hidden: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One more event of each user: [B, D] -> [B, D], at a cost that no history changes."""
+        inputs, states = state
+        x, gate = self.in_proj(hidden).chunk(2, dim=-1)
+        inputs = torch.cat([inputs, x[:, None]], dim=1)
+        weight, bias = self.conv1d.weight, self.conv1d.get_parameter("bias")
+        x = functional.silu(torch.einsum("bki,ik->bi", inputs, weight[:, 0]) + bias)
+        step, write, read = self._select(x)
+        states = states * torch.exp(step[:, None] * self._decay())
+        states = states + (step * x)[:, None] * write[..., None]
+        y = torch.einsum("bni,bn->bi", states, read) + self.D * x
+        return self.out_proj(y * functional.silu(gate)), (inputs[:, 1:], states)
+
     def _decay(self) -> Tensor:
         return -torch.exp(self.A_log).T.contiguous()
 
@@ -82,7 +106,7 @@ class MambaBlock(nn.Module):
         return functional.silu(total)
 
     def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Step sizes [B, L, I], write and read projections [B, L, N]."""
+        """Step sizes [..., I], write and read projections [..., N]."""
         rank, states = self.rank, self.state_size
         step, write, read = self.x_proj(x).split([rank, states, states], dim=-1)
         return functional.softplus(self.dt_proj(step)), write, read

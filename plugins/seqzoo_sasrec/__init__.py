@@ -12,6 +12,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         "seqzoo_sasrec.backbone:SASRec",
         config="seqzoo_sasrec.config:SASRecConfig",
         causal=True,
+        streaming=True,
     )
     zoo.architecture(
         "sasrec",

@@ -4,10 +4,11 @@ Histories are padded on the right, so the causal mask alone keeps padding away f
 and the attention runs fused.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.interfaces import Backbone, SequenceBatch
+from seqzoo.interfaces import Backbone, SequenceBatch, State
 from seqzoo_sasrec.config import SASRecConfig
 
 _INITIAL_STD = 0.02
@@ -49,6 +50,17 @@ class SelfAttention(nn.Module):
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
         return self._finish(mixed, newest)[:, 0]
+
+    def step(
+        self, hidden: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One more event of each user [B, D] -> [B, D]; the state holds keys and values so far."""
+        newest = hidden[:, None]
+        keys = torch.cat([state[0], self._heads(self.key(newest))], dim=2)
+        values = torch.cat([state[1], self._heads(self.value(newest))], dim=2)
+        query = self._heads(self.query(newest))
+        mixed = functional.scaled_dot_product_attention(query, keys, values)
+        return self._finish(mixed, newest)[:, 0], (keys, values)
 
     def _heads(self, values: Tensor) -> Tensor:
         """[B, L, D] -> [B, heads, L, D / heads]."""
@@ -93,9 +105,13 @@ class SASRecLayer(nn.Module):
 
 
 class SASRec(Backbone):
-    """Stack of self-attention layers over embedded items and positions."""
+    """Stack of self-attention layers over embedded items and positions.
+
+    Streaming keeps keys and values; the embedder's positions bound how many.
+    """
 
     causal = True
+    streaming = True
 
     def __init__(self, config: SASRecConfig) -> None:
         super().__init__()
@@ -113,7 +129,28 @@ class SASRec(Backbone):
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event: [B, L, D] -> [B, D]; the last layer works for it alone."""
-        *lower, top = self.layers
+        *lower, top = self._attention_layers()
         for layer in lower:
             hidden = layer(hidden)
-        return top.last(hidden, batch)  # type: ignore[operator, no-any-return]
+        return top.last(hidden, batch)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Empty keys and values [B, heads, 0, D / heads] for each layer."""
+        states = []
+        for layer in self._attention_layers():
+            weight, heads = layer.attention.key.weight, layer.attention.num_heads
+            empty = weight.new_zeros(batch_size, heads, 0, len(weight) // heads)
+            states.append((empty, empty))
+        return states
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        states = []
+        for layer, layer_state in zip(self._attention_layers(), state, strict=True):
+            mixed, layer_state = layer.attention.step(hidden, layer_state)
+            hidden = layer.feed_forward(mixed)
+            states.append(layer_state)
+        return hidden, states
+
+    def _attention_layers(self) -> list[SASRecLayer]:
+        return [layer for layer in self.layers if isinstance(layer, SASRecLayer)]

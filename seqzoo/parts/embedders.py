@@ -51,6 +51,7 @@ class ItemPositionEmbedder(ItemEmbedder):
         super().__init__(config, num_items)
         table = torch.empty(config.max_length, config.hidden_size).normal_(0.0, INITIAL_STD)
         self.position_table = nn.Parameter(table)
+        self.max_length = config.max_length
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Embed every position: [B, L, D].

@@ -1,0 +1,1 @@
+"""Streaming: a user's session, one event at a time."""

@@ -1,0 +1,219 @@
+"""``Session``: one user's events as they come, with recommendations after any of them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from seqzoo.checkpoint.atomic import locate, write_files
+from seqzoo.checkpoint.integrity import sha256_of_document
+from seqzoo.checkpoint.weights import weights_bytes
+from seqzoo.errors import CheckpointError, SeqzooError, UsageError
+from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.model import Recommendation, SequenceModel
+
+_EVENTS, _TENSORS = "session.json", "session.safetensors"
+
+
+class Session:
+    """The state of one user with a model.
+
+    A model whose weights take histories of any length carries one state of constant size: an event
+    costs the same whether it is the 10th or the 10,000th, and nothing of the history is ever cut
+    off (``recommend`` of the model reads only the newest ``max_length``). A model with a longest
+    history keeps its newest events; up to that length it goes on from its cache, beyond it reads
+    the window anew, at a cost that does not grow either.
+
+    Raises:
+        UsageError: the model's backbone cannot stream.
+    """
+
+    def __init__(self, model: SequenceModel) -> None:
+        if not model.backbone.streaming:
+            raise UsageError(
+                f"a model of architecture '{model.architecture}' cannot stream with its settings; "
+                "use recommend() with the whole history"
+            )
+        self.model = model.eval()
+        bounds = [model.embedder.max_length, model.backbone.max_length]
+        self._bound = min((bound for bound in bounds if bound is not None), default=None)
+        self._items: list[int] = []
+        self._times: list[int] = []
+        self._embedder_state: State = None
+        self._backbone_state: State = model.backbone.initial_state(1)
+        self._hidden: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def hidden(self) -> Tensor:
+        """The user's vector after the newest event [D].
+
+        Raises:
+            UsageError: nothing has been observed yet.
+        """
+        if self._hidden is None:
+            raise UsageError("nothing has been observed yet; call observe(item) first")
+        return self._hidden[0]
+
+    def observe(self, item: str, timestamp: int | None = None) -> None:
+        """Take in one event.
+
+        Args:
+            item: an id of the model's vocabulary.
+            timestamp: unix seconds, where the model uses times; not before the event before.
+
+        Raises:
+            UnknownItemError: the model does not know the item; the session stays as it was.
+            UsageError: the time is missing where others were given, or runs backwards.
+        """
+        index = self.model.vocabulary.index(item)
+        self._check_time(timestamp)
+        device = self.model.device
+        elapsed = None
+        if timestamp is not None:
+            previous = self._times[-1] if self._times else timestamp
+            elapsed = torch.tensor([timestamp - previous], device=device)
+        with torch.inference_mode():
+            if self._bound is not None and len(self._items) >= self._bound:
+                kept = slice(len(self._items) + 1 - self._bound, None)
+                times = None if timestamp is None else [[*self._times[kept], timestamp]]
+                window = SequenceBatch.from_histories([[*self._items[kept], index]], times)
+                self._hidden = self.model.last(window.to(device))
+            else:
+                vectors, embedder_state = self.model.embedder.step(
+                    torch.tensor([index], device=device), self._embedder_state
+                )
+                self._hidden, self._backbone_state = self.model.backbone.step(
+                    vectors, self._backbone_state, elapsed
+                )
+                self._embedder_state = embedder_state
+        self._items.append(index)
+        if timestamp is not None:
+            self._times.append(timestamp)
+
+    def recommend(
+        self, k: int = 10, *, exclude_seen: bool = True, candidates: Sequence[str] | None = None
+    ) -> list[Recommendation]:
+        """The ``k`` best items after the events so far, best first.
+
+        Raises:
+            UsageError: nothing has been observed yet, or ``k`` is out of range.
+            UnknownItemError: a candidate is unknown.
+        """
+        hidden = self.hidden[None]
+        seen = [self._items] if exclude_seen else None
+        return self.model.recommend_from(hidden, k, seen=seen, candidates=candidates)[0]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the session into a folder of its own, whole or not at all.
+
+        Raises:
+            CheckpointError: the folder cannot be written.
+        """
+        tensors: dict[str, Tensor] = {}
+        document = {
+            "model": _identity(self.model),
+            "items": [self.model.vocabulary.item(index) for index in self._items],
+            "timestamps": self._times,
+            "state": _flatten(
+                {
+                    "embedder": self._embedder_state,
+                    "backbone": self._backbone_state,
+                    "hidden": self._hidden,
+                },
+                tensors,
+            ),
+        }
+        write_files(
+            folder,
+            {_EVENTS: json.dumps(document).encode(), _TENSORS: weights_bytes(tensors)},
+        )
+
+    @classmethod
+    def restore(cls, model: SequenceModel, folder: str | Path) -> "Session":
+        """The session that was saved in a folder, with the model that it was saved with.
+
+        Raises:
+            UsageError: the folder holds no session, or one of another model.
+        """
+        session = cls(model)
+        try:
+            document = json.loads(locate(folder, _EVENTS).read_bytes())
+            tensors = load_tensors(locate(folder, _TENSORS).read_bytes())
+            if document["model"] != _identity(model):
+                raise UsageError(
+                    f"{folder} holds a session of another model ('{document['model']['name']}' "
+                    "with other settings or items); load the model that it was saved with"
+                )
+            session._items = [model.vocabulary.index(item) for item in document["items"]]
+            session._times = [int(time) for time in document["timestamps"]]
+            state = _unflatten(document["state"], tensors, model.device)
+            session._embedder_state = state["embedder"]
+            session._backbone_state = state["backbone"]
+            session._hidden = state["hidden"]
+        except (CheckpointError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise UsageError(
+                f"{folder} holds no session that can be read ({error}); start a new one"
+            ) from None
+        return session
+
+    def _check_time(self, timestamp: int | None) -> None:
+        if self._items and (timestamp is None) == bool(self._times):
+            raise UsageError(
+                "give a timestamp with every event of a session or with none; this one has "
+                f"{len(self._times)} for {len(self._items)} events"
+            )
+        if timestamp is not None and self._times and timestamp < self._times[-1]:
+            raise UsageError(
+                f"timestamp {timestamp} is before the event before it ({self._times[-1]}); "
+                "events come in the order of time"
+            )
+
+
+def _identity(model: SequenceModel) -> dict[str, str]:
+    weights = {name: float(value.double().sum()) for name, value in model.state_dict().items()}
+    return {
+        "name": model.architecture,
+        "config": sha256_of_document(model.config),
+        "vocabulary": sha256_of_document(model.vocabulary.to_json()),
+        "weights": sha256_of_document(weights),
+    }
+
+
+def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Plain JSON in which each tensor is replaced by its name."""
+    if isinstance(value, Tensor):
+        name = f"state.{len(tensors)}"
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": {key: _flatten(item, tensors) for key, item in value.items()}}
+    if isinstance(value, tuple):
+        return {"tuple": [_flatten(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return {"list": [_flatten(item, tensors) for item in value]}
+    if value is None or isinstance(value, int | float | str):
+        return {"value": value}
+    raise SeqzooError(
+        f"a session's state holds {type(value).__name__}, which cannot be saved; "
+        "use tensors, numbers, lists, tuples and dicts"
+    )
+
+
+def _unflatten(value: Any, tensors: dict[str, Tensor], device: torch.device) -> Any:
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content].to(device)
+    if kind == "dict":
+        return {key: _unflatten(item, tensors, device) for key, item in content.items()}
+    if kind in ("tuple", "list"):
+        items = [_unflatten(item, tensors, device) for item in content]
+        return tuple(items) if kind == "tuple" else items
+    return content
