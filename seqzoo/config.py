@@ -6,6 +6,7 @@ that several parts have, ``dropout`` say, is one setting that they share.
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -71,6 +72,9 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
             raise ConfigError(
                 f"setting '{section}.{key}' is {value!r}; expected {expected}"
             ) from None
+        number = config[key]
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ConfigError(f"setting '{section}.{key}' is {number}; expected a finite number")
     try:
         return OmegaConf.to_object(config)  # type: ignore[return-value]
     except ConfigError as error:

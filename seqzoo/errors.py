@@ -59,6 +59,10 @@ class TrainingError(SeqzooError):
     """Training cannot start, resume or go on."""
 
 
+class BackendUnavailableError(SeqzooError):
+    """A compute backend was asked for by name and does not work here."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint ``; did you mean 'x'?`` for the known name closest to ``name``, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

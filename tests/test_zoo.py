@@ -67,7 +67,7 @@ def test_names_that_cannot_be_loaded_say_why(name, error, message):
 def test_a_folder_never_shadows_a_name(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownNameError, match="write './mine'"):
+    with pytest.raises(UnknownNameError, match=r"write '\./mine'"):
         seqzoo.load("mine")
 
 

@@ -33,7 +33,11 @@ class MambaLayer(nn.Module):
         super().__init__()
         self.residual = config.num_layers > 1
         self.mamba = MambaBlock(
-            config.hidden_size, config.state_size, config.conv_size, config.expand
+            config.hidden_size,
+            config.state_size,
+            config.conv_size,
+            config.expand,
+            config.backend,
         )
         self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)

@@ -21,6 +21,7 @@ class Mamba4RecConfig:
         step_initialisation: ``published`` resets the step size's weights and bias as the published
             code does (every step starts near 0.69); ``mamba`` keeps Mamba's own spread of steps
             between 0.001 and 0.1.
+        backend: of the kernels: ``auto``, or one by name; see ``seqzoo doctor``.
     """
 
     hidden_size: int = 64
@@ -31,6 +32,7 @@ class Mamba4RecConfig:
     dropout: float = 0.2
     norm_eps: float = 1e-12
     step_initialisation: str = "published"
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "state_size", "conv_size", "expand"):

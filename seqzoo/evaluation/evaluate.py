@@ -20,6 +20,7 @@ from seqzoo.errors import DataError
 from seqzoo.evaluation.protocol import Protocol, get_protocol
 from seqzoo.evaluation.ranks import Gain, rank_targets, summarise
 from seqzoo.model import SequenceModel
+from seqzoo.ops.backends import verdicts
 from seqzoo.plugins import catalogue
 
 logger = logging.getLogger("seqzoo")
@@ -86,7 +87,7 @@ def environment_of(model: SequenceModel) -> dict[str, Any]:
         },
         "device": model.device.type,
         "threads": torch.get_num_threads(),
-        "backend": "torch",
+        "backend": "+".join(sorted({v.backend for v in verdicts(model.device) if v.chosen})),
         "dtype": str(model.embedder.item_table.dtype).removeprefix("torch."),
     }
 

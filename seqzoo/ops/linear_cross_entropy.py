@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqzoo.ops.precision import widened, without_autocast
+
 _BLOCK_ELEMENTS = 2**21
 """Scores of one block, counted in numbers."""
 
@@ -25,9 +27,10 @@ def linear_cross_entropy(
         targets: class indices [M].
         label_smoothing: share of the target's weight that is spread evenly over all classes.
     """
-    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden, table, targets, label_smoothing
-    )
+    with without_autocast(hidden.device):
+        loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            widened(hidden), widened(table), targets, label_smoothing
+        )
     return loss
 
 

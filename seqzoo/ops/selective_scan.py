@@ -17,13 +17,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqzoo.ops.backends import choose
+from seqzoo.ops.precision import widened, without_autocast
+
 _CHUNK_ELEMENTS = 2**20
 """States of one chunk, counted in numbers: a few MB, which stay in the processor's cache."""
 _LAST_ELEMENTS = 2**18
 """The same where only the running state is kept."""
 
 
-def selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
+def selective_scan(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    backend: str | None = None,
+) -> Tensor:
     """Run the scan over whole sequences and return y [B, L, I].
 
     Args:
@@ -32,10 +42,25 @@ def selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: 
         decay: negative rates [N, I], the transpose of Mamba's ``A``.
         write: input projections [B, L, N], Mamba's ``B``.
         read: output projections [B, L, N], Mamba's ``C``.
+        backend: name of a backend; see ``seqzoo.ops.backends.choose``.
+
+    Raises:
+        BackendUnavailableError: the backend asked for does not work here.
     """
+    return choose("selective-scan", x.device, backend)(x, step, decay, write, read)
+
+
+def torch_selective_scan(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
+) -> Tensor:
+    """``selective_scan`` in PyTorch, in chunks with a backward pass of its own."""
+    given = x.dtype
     x, step, write, read = (_time_first(tensor) for tensor in (x, step, write, read))
-    y: Tensor = _SelectiveScan.apply(x, step, decay, write, read)  # type: ignore[no-untyped-call]
-    return y.transpose(0, 1)
+    with without_autocast(x.device):
+        y: Tensor = _SelectiveScan.apply(  # type: ignore[no-untyped-call]
+            x, step, widened(decay), write, read
+        )
+    return y.transpose(0, 1).to(given)
 
 
 def selective_scan_last(
@@ -48,7 +73,9 @@ def selective_scan_last(
     """
     positions = torch.arange(x.shape[1], device=x.device)
     step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
+    given = x.dtype
     x, step, write = (_time_first(tensor) for tensor in (x, step, write))
+    decay = widened(decay)
     inputs = x * step
     state = x.new_zeros(x.shape[1], *decay.shape)
     chunk = _chunk_length(x.shape[1], decay, _LAST_ELEMENTS)
@@ -56,11 +83,11 @@ def selective_scan_last(
         factors = (step[start : start + chunk, :, None] * decay).exp_()
         for t, factor in enumerate(factors, start):
             state = state.mul_(factor).addcmul_(inputs[t][:, None], write[t][..., None])
-    return state
+    return state.to(given)
 
 
 def _time_first(tensor: Tensor) -> Tensor:
-    return tensor.transpose(0, 1).contiguous()
+    return widened(tensor).transpose(0, 1).contiguous()
 
 
 def _chunk_length(batch: int, decay: Tensor, elements: int) -> int:

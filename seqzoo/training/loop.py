@@ -25,10 +25,12 @@ from seqzoo.training.progress import Reporter
 from seqzoo.training.recipe import Recipe, TrainConfig
 from seqzoo.training.schedule import learning_rate, parameter_groups
 from seqzoo.training.state import (
+    FOLDER,
     Progress,
     read_progress,
     read_state,
     recipe_digest,
+    write_progress,
     write_state,
 )
 
@@ -112,7 +114,8 @@ class _Run:
         self.config: TrainConfig = recipe.train
         self.protocols = [get_protocol(name) for name in self.config.protocols]
         self.split = leave_one_out(self.data.sequences, "train")
-        self.accelerator = Accelerator(mixed_precision=self.config.precision)
+        self._check_metric()
+        self.accelerator = self._accelerator()
         torch.manual_seed(self.config.seed)
         self.model = build_model(recipe.architecture, recipe.model, self.data.vocabulary)
         optimizer = torch.optim.AdamW(
@@ -121,6 +124,26 @@ class _Run:
         if self.progress.epoch:
             read_state(out, self.model, optimizer)
         self.objective, self.optimizer = self.accelerator.prepare(_Objective(self.model), optimizer)
+
+    def _check_metric(self) -> None:
+        """See before the first epoch that its validation figure will be there."""
+        first = self.protocols[0]
+        known = [f"{name}@{cutoff}" for name in first.metrics for cutoff in first.cutoffs]
+        if self.config.metric not in known:
+            raise TrainingError(
+                f"train.metric is '{self.config.metric}'; the protocol '{first.name}' has: "
+                f"{', '.join(known)}"
+            )
+
+    def _accelerator(self) -> Accelerator:
+        try:
+            return Accelerator(mixed_precision=self.config.precision)
+        except ValueError as error:
+            # It keeps one state for the process, and some devices lack a precision.
+            raise TrainingError(
+                f"train.precision={self.config.precision} cannot be used in this process "
+                f"({str(error).splitlines()[0]}); start a new process or choose another precision"
+            ) from None
 
     def _claim(self, recipe: Recipe, overwrite: bool) -> Progress:
         """See that the folder is free or holds this very run."""
@@ -132,7 +155,8 @@ class _Run:
             raise TrainingError(f"{self.out} is a file; give a folder as --out")
         found = read_progress(self.out)
         if found is None:
-            if self.out.is_dir() and any(self.out.iterdir()):
+            # A kill may have left the run's own folder without its first file.
+            if self.out.is_dir() and any(path.name != FOLDER for path in self.out.iterdir()):
                 raise TrainingError(
                     f"{self.out} is not empty and holds no run; give another folder as --out"
                 )
@@ -166,11 +190,19 @@ class _Run:
         if self.progress.finished:
             logger.info("%s is finished; its figures are read back", self.out)
             return self._result()
+        if not self.progress.epoch and self.accelerator.is_main_process:
+            # The folder is this run's from here on: a kill while the first checkpoint is written
+            # must not leave a folder that nobody knows, nor an epoch be spent on one that cannot
+            # be written.
+            write_progress(self.out, self.progress)
         try:
             with self.reporter:
                 while not self._is_over():
                     self._epoch()
+            self._measure()
         except KeyboardInterrupt:
+            # What is on the disk: an epoch that was cut short does not count.
+            self.progress = read_progress(self.out) or self.progress
             if not self.progress.best_epoch:
                 raise TrainingError(
                     "stopped before the first epoch ended: there is nothing to keep; "
@@ -182,7 +214,6 @@ class _Run:
                 self.progress.best_epoch,
             )
             return replace(self._result(), interrupted=True)
-        self._measure()
         return self._result()
 
     def _is_over(self) -> bool:
@@ -262,11 +293,6 @@ class _Run:
 
     def _validate(self) -> float:
         (figures,) = evaluate_protocols(self.model, self.data, self.protocols[:1], part="valid")
-        if self.config.metric not in figures:
-            raise TrainingError(
-                f"train.metric is '{self.config.metric}'; the protocol "
-                f"'{self.protocols[0].name}' has: {', '.join(figures)}"
-            )
         return figures[self.config.metric]
 
     def _measure(self) -> None:

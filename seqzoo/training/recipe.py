@@ -58,6 +58,10 @@ class TrainConfig:
         for name in ("warmup", "weight_decay", "clip_norm", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 0 or more")
+        if self.seed >= 2**32:
+            raise ConfigError(f"setting 'seed' is {self.seed}; expected less than 2**32")
+        if not self.protocols:
+            raise ConfigError("setting 'protocols' is empty; name one, loo-full for example")
         if self.lr <= 0:
             raise ConfigError(f"setting 'lr' is {self.lr}; expected more than 0")
         for name, choices in (("schedule", SCHEDULES), ("precision", ("no", "bf16", "fp16"))):

@@ -68,6 +68,15 @@ def read_progress(out: Path) -> Progress | None:
         ) from None
 
 
+def write_progress(out: Path, progress: Progress) -> None:
+    """Write the progress of a run that has no state yet.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    write_files(out / FOLDER, {_PROGRESS: _progress_bytes(progress)})
+
+
 def write_state(
     out: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
@@ -84,9 +93,13 @@ def write_state(
         out / FOLDER,
         {
             _TENSORS: weights_bytes(tensors),
-            _PROGRESS: (json.dumps(asdict(progress), indent=1) + "\n").encode(),
+            _PROGRESS: _progress_bytes(progress),
         },
     )
+
+
+def _progress_bytes(progress: Progress) -> bytes:
+    return (json.dumps(asdict(progress), indent=1) + "\n").encode()
 
 
 def read_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

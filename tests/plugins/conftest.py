@@ -1,4 +1,4 @@
-"""Models of every first-party architecture in float64, with weights that are far from their start."""
+"""Small models of every first-party architecture, and comparisons in float64."""
 
 from collections.abc import Callable
 

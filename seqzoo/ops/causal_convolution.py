@@ -1,0 +1,37 @@
+"""Causal depthwise convolution: each channel sees its own last K values."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seqzoo.ops.backends import choose
+
+
+def causal_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor, backend: str | None = None
+) -> Tensor:
+    """Convolve every channel with its own taps, zeros before the first position: [B, L, I].
+
+    Args:
+        x: input [B, L, I].
+        weight: taps [I, K]; the last one multiplies the current position.
+        bias: [I].
+        backend: name of a backend; see ``seqzoo.ops.backends.choose``.
+
+    Raises:
+        BackendUnavailableError: the backend asked for does not work here.
+    """
+    return choose("causal-convolution", x.device, backend)(x, weight, bias)
+
+
+def torch_causal_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``causal_convolution`` in PyTorch: a sum of shifted products.
+
+    On a CPU this is several times as fast as a grouped convolution.
+    """
+    taps, length = weight.shape[1], x.shape[1]
+    padded = functional.pad(x, (0, 0, taps - 1, 0))
+    total = torch.addcmul(bias, padded[:, :length], weight[:, 0])
+    for tap in range(1, taps):
+        total = torch.addcmul(total, padded[:, tap : tap + length], weight[:, tap])
+    return total

@@ -1,0 +1,148 @@
+"""The table of backends: one stand-in for each way in which a backend fails."""
+
+import sys
+import types
+
+import pytest
+import torch
+
+from seqzoo.errors import BackendUnavailableError
+from seqzoo.ops import backends, causal_convolution, selective_scan
+from seqzoo.ops.backends import Backend, choose, probe, verdicts
+from seqzoo.ops.causal_convolution import torch_causal_convolution
+from seqzoo.ops.selective_scan import torch_selective_scan
+
+CPU = torch.device("cpu")
+
+
+def fails_when_called(*arguments):
+    raise NameError("name 'bare_metal_version' is not defined")
+
+
+def gives_nan(*arguments):
+    return torch_selective_scan(*arguments) * float("nan")
+
+
+def gives_wrong_numbers(*arguments):
+    return torch_selective_scan(*arguments) * 1.01
+
+
+def gives_wrong_shape(*arguments):
+    return torch_selective_scan(*arguments)[:, :-1]
+
+
+def has_wrong_gradients(x, step, decay, write, read):
+    return torch_selective_scan(x, step, decay, write, read.detach())
+
+
+def works(*arguments):
+    return torch_selective_scan(*arguments)
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch):
+    """A module with the functions above, an empty choice cache, and the table to add to."""
+    module = types.ModuleType("stand_in")
+    for function in (fails_when_called, gives_nan, gives_wrong_numbers, gives_wrong_shape):
+        setattr(module, function.__name__, function)
+    module.has_wrong_gradients, module.works = has_wrong_gradients, works
+    monkeypatch.setitem(sys.modules, "stand_in", module)
+    monkeypatch.delenv(backends.VARIABLE, raising=False)
+    monkeypatch.setattr(backends, "BACKENDS", list(backends.BACKENDS))
+    backends._choose.cache_clear()
+    backends.probe.cache_clear()
+    yield
+    backends._choose.cache_clear()
+    backends.probe.cache_clear()
+
+
+def install(function, module="stand_in", devices=("cpu",)):
+    backend = Backend("selective-scan", "fast", f"{module}:{function}", devices, "reinstall it")
+    backends.BACKENDS.insert(0, backend)
+    return backend
+
+
+@pytest.mark.parametrize(
+    ("function", "module", "reason"),
+    [
+        ("works", "no_such_package", "cannot be imported: ModuleNotFoundError"),
+        ("no_such_function", "stand_in", "cannot be imported: AttributeError"),
+        ("fails_when_called", "stand_in", "fails when called: NameError: name 'bare_metal"),
+        ("gives_nan", "stand_in", "not numbers"),
+        ("gives_wrong_numbers", "stand_in", "differs from torch"),
+        ("gives_wrong_shape", "stand_in", "shape"),
+        ("has_wrong_gradients", "stand_in", "differs from torch"),
+    ],
+)
+def test_a_backend_that_does_not_work_is_passed_over_and_says_why(function, module, reason):
+    backend = install(function, module)
+    assert reason in probe(backend, "cpu")
+    assert choose("selective-scan", CPU) is torch_selective_scan
+    with pytest.raises(BackendUnavailableError, match=r"fast.*does not work on cpu.*reinstall it"):
+        choose("selective-scan", CPU, "fast")
+    first, *_ = (v for v in verdicts(CPU) if v.op == "selective-scan")
+    assert (first.backend, first.usable, first.chosen) == ("fast", False, False)
+    assert reason in first.reason
+
+
+def test_a_backend_that_works_is_preferred_and_can_be_declined(monkeypatch):
+    install("works")
+    assert choose("selective-scan", CPU) is works
+    assert choose("selective-scan", CPU, "torch") is torch_selective_scan
+    monkeypatch.setenv(backends.VARIABLE, "torch")
+    backends._choose.cache_clear()
+    assert choose("selective-scan", CPU) is torch_selective_scan
+    assert choose("selective-scan", CPU, "fast") is works
+
+
+def test_a_backend_for_another_device_is_not_even_imported():
+    backend = install("works", "no_such_package", ("cuda",))
+    assert probe(backend, "cpu") == "runs on cuda, this is cpu"
+
+
+def test_a_probe_runs_once_for_each_device(monkeypatch):
+    calls = []
+    monkeypatch.setattr(sys.modules["stand_in"], "works", lambda *a: calls.append(1) or works(*a))
+    install("works")
+    for _ in range(3):
+        choose("selective-scan", CPU)
+    assert len(calls) == 1
+
+
+def test_an_unknown_backend_shows_the_nearest():
+    with pytest.raises(BackendUnavailableError, match="did you mean 'mamba-ssm'"):
+        choose("selective-scan", CPU, "mamba_ssm")
+
+
+def test_a_backend_of_another_kernel_leaves_this_one_alone():
+    assert choose("causal-convolution", CPU, "mamba-ssm") is torch_causal_convolution
+
+
+def test_every_kernel_has_torch_chosen_on_a_cpu():
+    chosen = {verdict.op: verdict.backend for verdict in verdicts(CPU) if verdict.chosen}
+    assert set(chosen.values()) == {"torch"}
+    assert set(chosen) == set(backends.operations())
+
+
+def test_the_argument_and_the_environment_reach_the_kernels(monkeypatch):
+    x, taps, bias = torch.randn(2, 5, 3), torch.randn(3, 4), torch.randn(3)
+    with pytest.raises(BackendUnavailableError, match="causal-conv1d"):
+        causal_convolution(x, taps, bias, "causal-conv1d")
+    monkeypatch.setenv(backends.VARIABLE, "mamba-ssm")
+    with pytest.raises(BackendUnavailableError, match="mamba-ssm"):
+        selective_scan(x, x.exp(), -torch.ones(4, 3), torch.randn(2, 5, 4), torch.randn(2, 5, 4))
+
+
+def test_the_convolution_is_causal_and_depthwise():
+    x, taps, bias = torch.randn(2, 7, 3).double(), torch.randn(3, 4).double(), torch.zeros(3)
+    found = torch_causal_convolution(x, taps, bias.double())
+    for t in range(7):
+        expected = sum(taps[:, 3 - lag] * x[:, t - lag] for lag in range(4) if t >= lag)
+        torch.testing.assert_close(found[:, t], expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("backend", backends.BACKENDS, ids=lambda b: f"{b.op}-{b.name}")
+def test_on_a_gpu_each_backend_works_or_says_why(backend):
+    reason = probe(backend, "cuda")
+    assert reason == "" or any(word in reason for word in ("import", "called", "differs"))
