@@ -9,7 +9,7 @@ _CONFIG = "seqzoo.parts.config"
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the core's embedders, heads, losses, data sets, metrics and protocols."""
+    """Register the core's embedders, heads, losses, data sets, metrics, protocols and verbs."""
     zoo.embedder(
         "item", "seqzoo.parts.embedders:ItemEmbedder", config=f"{_CONFIG}:ItemEmbedderConfig"
     )
@@ -50,6 +50,18 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="leave-one-out, all items but those of the user's whole history",
         remove_seen=True,
     )
+
+    # The verbs stand here so that no plugin can take their names; `seqzoo.cli.app` wires them up.
+    for verb, target in (
+        ("list", "list_models:list_models"),
+        ("info", "info:info"),
+        ("recommend", "recommend:recommend"),
+        ("eval", "evaluate:evaluate"),
+        ("train", "train:train"),
+        ("plugins", "plugins:plugins"),
+        ("doctor", "doctor:doctor"),
+    ):
+        zoo.command(verb, f"seqzoo.cli.{target}")
 
     for fields in DATASETS:
         zoo.dataset(**fields)

@@ -65,7 +65,8 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
     config: DictConfig = OmegaConf.structured(schema)
     for key, value in values.items():
         try:
-            config[key] = value
+            # Not `config[key] = value`: that warns where 5 is given for 5.0.
+            OmegaConf.update(config, key, value, merge=False)
         except OmegaConfBaseException:
             kind = fields[key].type
             expected = getattr(kind, "__name__", kind)

@@ -171,7 +171,7 @@ class Registry(Generic[SpecT]):
             return self._specs[name]
         known = self.names()
         raise UnknownNameError(
-            f"unknown {self.kind} '{name}'{nearest(name, known)} "
+            f"unknown {self.kind} '{name}'{nearest(name, known) or '.'} "
             f"Known: {', '.join(known) if known else 'none'}. "
             "A plugin may provide it: `seqzoo plugins` shows what is installed."
         )

@@ -191,7 +191,7 @@ def find(name: str) -> Path:
         )
     hint = f" For the folder of that name write './{name}'." if Path(name).exists() else ""
     raise UnknownNameError(
-        f"unknown model '{name}'{nearest(name, known)}{hint} "
+        f"unknown model '{name}'{nearest(name, known) or '.'}{hint} "
         f"`seqzoo list` shows all {len(known)} checkpoints"
     )
 

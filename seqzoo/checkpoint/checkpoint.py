@@ -250,8 +250,9 @@ def _card(
         everything = plugins().catalogue
         spec = everything.architectures.get(model.architecture)
         data = data_name(recipe, metrics)
+        name = folder.resolve().name
         return model_card(
-            name=folder.resolve().name,
+            name=name,
             architecture=model.architecture,
             paper=spec.paper,
             description=spec.description,
@@ -262,7 +263,7 @@ def _card(
             parameters=parameters,
             size=size,
             dataset=everything.datasets.get(data) if data and data in everything.datasets else None,
-            source=f"./{folder.resolve().name}",
+            source=name if name in everything.pretrained else f"./{name}",
             example=model.vocabulary.items[:3],
             existing=existing,
         )

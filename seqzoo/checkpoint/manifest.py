@@ -262,8 +262,8 @@ def _require_checkpoint(folder: Path) -> None:
     if not folder.exists():
         here = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise CheckpointError(
-            f"no folder {folder}{nearest(folder.name, here)} `seqzoo list` shows the names that "
-            "need no folder"
+            f"no folder {folder}{nearest(folder.name, here) or ';'} `seqzoo list` shows the names "
+            "that need no folder"
         )
     if not folder.is_dir():
         raise CheckpointError(

@@ -162,9 +162,9 @@ def evaluate(
     """
     started = time.perf_counter()
     chosen = get_protocol(protocol)
-    recipe_data = {**model.recipe.get("data", {}), **(settings or {})}
-    minimum = chosen.min_count or int(recipe_data.get("min_count", DataConfig.min_count))
-    interactions = data if isinstance(data, Interactions) else load_data(str(data), recipe_data)
+    section = {**_section_for(data, model.recipe.get("data", {})), **(settings or {})}
+    minimum = chosen.min_count or int(section.get("min_count", DataConfig.min_count))
+    interactions = data if isinstance(data, Interactions) else load_data(str(data), section)
     prepared = build_sequences(k_core(interactions, minimum), vocabulary=model.vocabulary)
     (metrics,) = evaluate_protocols(
         model, prepared, [chosen], batch_size=batch_size, advance=advance
@@ -203,3 +203,17 @@ def evaluate(
         seconds=time.perf_counter() - started,
         environment=environment_of(model),
     )
+
+
+def _section_for(data: str | Path | Interactions, trained_on: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the recipe's data section holds for the data that are to be measured on."""
+    section = dict(trained_on)
+    if str(data) == section.get("source"):
+        return section
+    # Settings of generated data are of no other data. A file keeps the recipe's columns, as it
+    # most often comes from where the training data came; a registered data set has its own.
+    section.pop("options", None)
+    if data in catalogue().datasets:
+        for column in ("user_col", "item_col", "time_col", "label_col"):
+            section.pop(column, None)
+    return section

@@ -138,7 +138,7 @@ def _choose(op: str, device: str, wanted: str) -> Implementation:
     everything = {backend.name for backend in BACKENDS}
     if wanted not in everything:
         raise BackendUnavailableError(
-            f"unknown backend '{wanted}'{nearest(wanted, everything)} "
+            f"unknown backend '{wanted}'{nearest(wanted, everything) or '.'} "
             f"Known: auto, {', '.join(sorted(everything))}"
         )
     if wanted not in names:

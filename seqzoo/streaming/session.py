@@ -158,7 +158,14 @@ class Session:
             session._embedder_state = state["embedder"]
             session._backbone_state = state["backbone"]
             session._hidden = state["hidden"]
-        except (CheckpointError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (
+            CheckpointError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            SafetensorError,
+        ) as error:
             raise UsageError(
                 f"{folder} holds no session that can be read ({error}); start a new one"
             ) from None

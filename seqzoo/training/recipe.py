@@ -100,8 +100,8 @@ class Recipe:
         for key in values:
             if key not in sections:
                 raise ConfigError(
-                    f"unknown section '{key}'{nearest(str(key), sections)} A setting belongs to "
-                    "'model', 'data' or 'train', for example train.lr=5e-4"
+                    f"unknown section '{key}'{nearest(str(key), sections) or '.'} A setting "
+                    "belongs to 'model', 'data' or 'train', for example train.lr=5e-4"
                 )
             if key in ("model", "data", "train") and not isinstance(values[key], Mapping):
                 raise ConfigError(f"section '{key}' is {values[key]!r}; expected settings by name")

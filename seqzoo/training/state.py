@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seqzoo.checkpoint.atomic import locate, write_files
 from seqzoo.checkpoint.integrity import sha256_of_document
 from seqzoo.checkpoint.weights import weights_bytes
-from seqzoo.errors import TrainingError
+from seqzoo.errors import CheckpointError, TrainingError
 
 FOLDER = "training"
 _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
@@ -56,8 +56,9 @@ def read_progress(out: Path) -> Progress | None:
     Raises:
         TrainingError: the file cannot be understood.
     """
-    path = locate(out / FOLDER, _PROGRESS) if (out / FOLDER).is_dir() else None
-    if path is None or not path.is_file():
+    try:
+        path = locate(out / FOLDER, _PROGRESS)
+    except CheckpointError:
         return None
     try:
         return Progress(**json.loads(path.read_text()))
@@ -108,9 +109,8 @@ def read_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     Raises:
         TrainingError: the file is damaged or belongs to another model.
     """
-    path = locate(out / FOLDER, _TENSORS)
     try:
-        tensors = load_tensors(path.read_bytes())
+        tensors = load_tensors(locate(out / FOLDER, _TENSORS).read_bytes())
         weights: dict[str, Tensor] = {}
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
@@ -123,8 +123,8 @@ def read_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         model.load_state_dict(weights, strict=True)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": states, "param_groups": groups})
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+    except (CheckpointError, OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise TrainingError(
-            f"{path} does not hold the state of this run ({str(error).splitlines()[0]}); "
-            "train into another folder or add --overwrite"
+            f"{out / FOLDER / _TENSORS} does not hold the state of this run "
+            f"({str(error).splitlines()[0]}); train into another folder or add --overwrite"
         ) from None

@@ -1,0 +1,77 @@
+"""What typer's parser lacks: options with several values, and usage errors of one line."""
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+# Typer brings its parser along in some versions and has it from click in others.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
+_NEGATIVE_NUMBER = re.compile(r"-\d+(\.\d+)?")
+
+
+class SeveralValues(TyperCommand):
+    """A command whose repeatable options take several values: ``--history 1 260 1196 -k 5``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse ``--history 1 260`` as ``--history=1 --history=260``."""
+        repeatable = [
+            option
+            for parameter in self.params
+            if getattr(parameter, "multiple", False)
+            for option in parameter.opts
+        ]
+        return list(super().parse_args(ctx, spread(args, repeatable)))
+
+
+def spread(arguments: Sequence[str], repeatable: Collection[str]) -> list[str]:
+    """Repeat an option before each of the values that follow it, up to the next option.
+
+    A negative number is a value; any other value that begins with a dash is written
+    ``--history=-value``.
+    """
+    result: list[str] = []
+    option = ""
+    for index, word in enumerate(arguments):
+        if word == "--":
+            return [*result, *arguments[index:]]
+        if word.startswith("-") and word != "-" and not _NEGATIVE_NUMBER.fullmatch(word):
+            option = word if word in repeatable else ""
+            if not option:
+                result.append(word)
+        else:
+            result.append(f"{option}={word}" if option else word)
+    return result
+
+
+def whole_number(text: str | int) -> int:
+    """A whole number, or an error that shows what was given."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a whole number") from None
+
+
+def explain(error: Any, words: Sequence[str]) -> str:
+    """A usage error in one line, with the nearest option and the command that shows them all.
+
+    Args:
+        error: what typer's parser raised.
+        words: the command line.
+    """
+    # Not every error of the parser knows the verb that it is about.
+    context = error.ctx
+    path = context.command_path if context else " ".join(["seqzoo", *words[:1]])
+    text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    if hasattr(error, "possibilities"):
+        known = [name for parameter in context.command.params for name in parameter.opts]
+        close = difflib.get_close_matches(error.option_name, known, n=1, cutoff=0.7)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        text = f"unknown option '{error.option_name}'{hint}"
+    text = text[:1].lower() + text[1:]
+    ending = "" if text.endswith("?") else ";"
+    return f"{text}{ending} `{path} --help` shows what it takes"

@@ -1,0 +1,78 @@
+"""``seqzoo plugins``: who provides what, and what is wrong with the broken ones."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from seqzoo.cli.options import Json
+from seqzoo.cli.output import Column, command, print_json, show, table, write
+
+EXAMPLE = "Example:  seqzoo plugins --traceback linrec"
+
+_KEYS = ("name", "distribution", "version", "status", "reason", "provides", "seconds")
+
+
+def plugin_list() -> list[dict[str, Any]]:
+    """Every plugin that was found, as plain values."""
+    from seqzoo.plugins import plugins as load
+
+    records = [asdict(record) for record in load().records]
+    return [{key: record[key] for key in _KEYS} for record in records]
+
+
+def plugins(
+    traceback: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Show the traceback of a broken plugin.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show who provides what, and broken plugins."""
+    if traceback is not None:
+        from seqzoo.plugins import plugins as load
+
+        record = load().record(traceback)
+        details = record.details or record.reason
+        if as_json:
+            print_json({"name": record.name, "traceback": details})
+        else:
+            write((details or f"plugin '{record.name}' works").rstrip() + "\n")
+        return
+    found = plugin_list()
+    if as_json:
+        print_json(found)
+        return
+    show(*plugin_table(found))
+
+
+def plugin_table(found: list[dict[str, Any]]) -> list[Any]:
+    """The table, and a line for each plugin that is not at work."""
+    if not found:
+        return ["no plugins are installed; `pip install seqzoo` brings the first-party ones"]
+    columns = [
+        Column("plugin", style="cyan"),
+        Column("distribution", spare=2),
+        Column("version"),
+        Column("status"),
+        Column("ms", right=True, spare=3),
+        Column("provides", wrap=True),
+    ]
+    rows = [
+        [
+            plugin["name"],
+            plugin["distribution"],
+            plugin["version"],
+            plugin["status"],
+            f"{1000 * plugin['seconds']:.0f}",
+            ", ".join(plugin["provides"]),
+        ]
+        for plugin in found
+    ]
+    lines: list[Any] = [table(columns, rows)]
+    for plugin in found:
+        if plugin["status"] != "ok":
+            more = ""
+            if plugin["status"] == "broken":
+                more = f" ({command('seqzoo', 'plugins', '--traceback', plugin['name'])})"
+            lines += ["", f"{plugin['name']} is {plugin['status']}: {plugin['reason']}{more}"]
+    return lines

@@ -1,0 +1,168 @@
+"""``seqzoo train``: a checkpoint from an architecture or a recipe, and data."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqzoo.cli.options import (
+    ItemCol,
+    Json,
+    LabelCol,
+    MinCount,
+    Quiet,
+    TimeCol,
+    UserCol,
+    given,
+)
+from seqzoo.cli.output import (
+    as_model,
+    command,
+    facts,
+    figures_table,
+    log_from,
+    print_json,
+    seconds,
+    show,
+)
+from seqzoo.errors import TrainingError
+
+if TYPE_CHECKING:
+    from seqzoo.training.loop import TrainingResult
+    from seqzoo.training.recipe import Recipe
+
+EXAMPLE = (
+    "\b\nExamples:\n"
+    "seqzoo train mamba4rec --data shop.csv --out runs/shop model.num_layers=2\n"
+    "seqzoo train runs/shop/recipe.yaml --out runs/again train.lr=5e-4"
+)
+
+
+def train(
+    what: Annotated[
+        str, typer.Argument(metavar="ARCHITECTURE|RECIPE", help="A name, or a recipe.yaml.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SECTION.KEY=VALUE", help="Settings of model, data or train."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Data set by name, file or folder.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the run; runs/ARCHITECTURE without it."),
+    ] = None,
+    user_col: UserCol = None,
+    item_col: ItemCol = None,
+    time_col: TimeCol = None,
+    label_col: LabelCol = None,
+    min_count: MinCount = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew where DIR holds another run.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model; its folder is a checkpoint.
+
+    A run that was stopped goes on with the same command. Ctrl-C keeps the best epoch so far.
+    """
+    log_from(logging.ERROR if quiet else logging.INFO)
+    options = given(
+        source=data,
+        user_col=user_col,
+        item_col=item_col,
+        time_col=time_col,
+        label_col=label_col,
+        min_count=min_count,
+    )
+    recipe = _recipe(what, settings or [], options)
+    if out is None:
+        out = Path("runs", recipe.architecture)
+    _require_writable(out)
+    result = _run(recipe, out, overwrite, quiet)
+    if as_json:
+        print_json(
+            {
+                "out": str(result.out),
+                "best_epoch": result.best_epoch,
+                "epochs": result.epochs,
+                "metrics": result.metrics,
+                "seconds": result.seconds,
+                "interrupted": result.interrupted,
+            }
+        )
+    else:
+        _show(result)
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> "Recipe":
+    """The whole recipe, checked before any data are read."""
+    from seqzoo.config import parse_overrides
+    from seqzoo.evaluation.protocol import get_protocol
+    from seqzoo.training.recipe import Recipe, read_recipe_file
+
+    is_file = what.endswith((".yaml", ".yml"))
+    values = read_recipe_file(what) if is_file else {"architecture": what}
+    values = _merged(_merged(values, parse_overrides(settings)), {"data": options})
+    recipe = Recipe.make(values)
+    for protocol in recipe.train.protocols:
+        get_protocol(protocol)
+    return recipe
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the changes in place, section by section."""
+    result = dict(values)
+    for key, change in changes.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(change, Mapping)
+        result[key] = _merged(old, change) if both else change  # type: ignore[arg-type]
+    return result
+
+
+def _require_writable(out: Path) -> None:
+    """Find out now, not after the first epoch, that the folder cannot be made."""
+    place = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+    if not place.is_dir():
+        raise TrainingError(f"{place} is a file; give a folder as --out")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise TrainingError(f"{place} cannot be written to; give another folder as --out")
+
+
+def _run(recipe: "Recipe", out: Path, overwrite: bool, quiet: bool) -> "TrainingResult":
+    from seqzoo.training import loop
+    from seqzoo.training.progress import Reporter, for_terminal
+
+    reporter = Reporter() if quiet else for_terminal()
+    return loop.train(recipe, out, reporter=reporter, overwrite=overwrite)
+
+
+def _show(result: "TrainingResult") -> None:
+    model = as_model(result.out)
+    state = "stopped" if result.interrupted else "trained"
+    show(
+        f"{state}: {result.epochs} epochs in {seconds(result.seconds)}, the best is epoch "
+        f"{result.best_epoch}; {result.out} holds it",
+        "",
+        *([figures_table(result.metrics), ""] if result.metrics else []),
+        facts(
+            [
+                ("use", command("seqzoo", "recommend", model, "--history", *_examples(result.out))),
+                ("check", command("seqzoo", "eval", model)),
+            ]
+        ),
+    )
+
+
+def _examples(out: Path) -> list[str]:
+    """A few item ids that the model knows."""
+    from seqzoo.checkpoint.manifest import read_manifest, read_vocabulary
+
+    return list(read_vocabulary(read_manifest(out)).items[:3])

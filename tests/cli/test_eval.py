@@ -1,0 +1,108 @@
+"""``seqzoo eval``."""
+
+import json
+
+import pytest
+
+from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+
+
+def tamper(folder, by, fingerprint=None):
+    """Save the checkpoint again with other stored figures."""
+    model = load_checkpoint(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["loo-full"]["metrics"]["ndcg@10"] += by
+    if fingerprint:
+        metrics["loo-full"]["data"]["fingerprint"] = fingerprint
+    save_checkpoint(folder, model, recipe=model.recipe, metrics=metrics)
+
+
+def test_the_json_has_the_keys_of_the_contract(trained, seqzoo):
+    answer = seqzoo("eval", trained.folder, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    said = json.loads(answer.out)
+    assert said.keys() == {
+        "model", "protocol", "users", "items", "metrics", "stored", "drift", "data", "seconds",
+        "environment",
+    }  # fmt: skip
+    assert said["protocol"] == "loo-full"
+    assert (said["users"], said["items"]) == (120, 40)
+    assert set(said["metrics"]) == {
+        f"{metric}@{cutoff}" for metric in ("hit", "ndcg", "mrr") for cutoff in (5, 10, 20, 50)
+    }
+    assert said["stored"] == pytest.approx(said["metrics"], abs=1e-6)
+    assert said["drift"] == {}
+
+
+def test_the_real_command_shows_measured_beside_stored(trained, process):
+    answer = process("eval", trained.folder, "--protocol", "loo-full-unseen")
+    assert (answer.code, answer.err) == (0, "")
+    assert "metric   measured  stored  difference" in answer.out
+    (row,) = (line.split() for line in answer.out.splitlines() if line.startswith("ndcg@10"))
+    assert row[1] == row[2]
+    assert row[3] in ("+0.0000", "-0.0000")
+    assert "no drift" in answer.out
+    assert "data sha256:" in answer.out
+
+
+def test_drift_is_exit_code_1(seqzoo, tiny):
+    tamper(tiny, 0.01)
+    answer = seqzoo("eval", tiny)
+    assert (answer.code, answer.err) == (1, "")
+    (row,) = (line.split() for line in answer.out.splitlines() if line.startswith("ndcg@10"))
+    assert row[-2:] == ["-0.0100", "drift"]
+    assert "drift: 1 of 12 figures differ" in answer.out
+    said = seqzoo("eval", tiny, "--json")
+    assert said.code == 1
+    assert json.loads(said.out)["drift"] == {"ndcg@10": pytest.approx(-0.01)}
+
+
+def test_what_four_digits_do_not_show_is_no_drift(seqzoo, tiny):
+    tamper(tiny, 4e-5)
+    assert seqzoo("eval", tiny).code == 0
+
+
+def test_figures_of_other_data_are_a_warning(seqzoo, tiny):
+    tamper(tiny, 0.01, fingerprint="sha256:" + "0" * 64)
+    answer = seqzoo("eval", tiny)
+    assert answer.code == 0
+    assert "warning: these are not the data of the stored figures" in answer.err
+    assert "the stored figures are of other data" in answer.out
+    assert seqzoo("eval", tiny, "--quiet").err == ""
+
+
+def test_other_settings_of_the_data_are_other_data(seqzoo, tiny):
+    answer = seqzoo("eval", tiny, "--min-count", 6, "--json")
+    assert answer.code == 0
+    assert "not the data" in answer.err
+    assert json.loads(answer.out)["drift"]
+
+
+def test_no_stored_figures(seqzoo, tiny):
+    model = load_checkpoint(tiny)
+    save_checkpoint(tiny, model, recipe=model.recipe, metrics={})
+    answer = seqzoo("eval", tiny)
+    assert answer.code == 0
+    assert "no figures are stored under loo-full" in answer.out
+    assert "difference" not in answer.out
+
+
+def test_a_file_keeps_the_columns_of_the_recipe(seqzoo, shop, shop_csv, tmp_path):
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(shop_csv.read_bytes())
+    for words in ([], ["--data", shop_csv], ["--data", copy]):
+        answer = seqzoo("eval", shop.folder, *words, "--json")
+        assert (answer.code, answer.err) == (0, "")
+        assert json.loads(answer.out)["drift"] == {}
+
+
+def test_options_of_generated_data_do_not_reach_a_file(refused, tiny, shop_csv):
+    said = refused("eval", tiny, "--data", shop_csv, "--user-col", "customer", "--item-col", "sku",
+        "--time-col", "bought_at", "--min-count", 1)  # fmt: skip
+    assert "none of its 30 items" in said
+
+
+def test_no_data_to_be_found(refused, tiny):
+    model = load_checkpoint(tiny)
+    save_checkpoint(tiny, model, recipe={}, metrics={})
+    assert "name them with --data" in refused("eval", tiny)

@@ -1,0 +1,115 @@
+"""``seqzoo list`` and ``seqzoo info``."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def test_the_listing_imports_nothing_heavy_and_is_quick():
+    code = (
+        "import sys, time; started = time.perf_counter()\n"
+        "from seqzoo.cli.app import run\n"
+        "assert run(['list']) == 0\n"
+        "spent = time.perf_counter() - started\n"
+        "heavy = ('torch', 'numpy', 'polars', 'accelerate', 'omegaconf', 'huggingface_hub')\n"
+        "print(spent, [name for name in heavy if name in sys.modules], file=sys.stderr)\n"
+    )
+    best, modules = 9.0, ""
+    for _ in range(3):  # the machine may be busy with something else
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        spent, _, modules = done.stderr.strip().partition(" ")
+        best = min(best, float(spent))
+        if best < 0.5:
+            break
+    assert modules == "[]"
+    assert best < 0.5
+
+
+def test_the_real_command_answers_quickly(process):
+    took = []
+    for _ in range(3):
+        started = time.perf_counter()
+        answer = process("list", "--json")
+        took.append(time.perf_counter() - started)
+        assert answer.code == 0
+        if took[-1] < 0.5:
+            break
+    assert min(took) < 1.0
+    assert {model["name"] for model in json.loads(answer.out)} >= {"mamba4rec", "sasrec"}
+
+
+def test_the_json_has_the_keys_of_the_contract(seqzoo):
+    models = json.loads(seqzoo("list", "--json").out)
+    keys = {"name", "kind", "architecture", "plugin", "bundled", "parameters", "bytes", "data"}
+    assert all(keys | {"metrics", "claims"} <= model.keys() for model in models)
+    assert {model["kind"] for model in models} == {"architecture", "checkpoint"}
+    (sasrec,) = (model for model in models if model["name"] == "sasrec")
+    assert sasrec["claims"]["causal"] is True
+
+
+def test_patterns_and_kinds(seqzoo):
+    def names(*words):
+        return [model["name"] for model in json.loads(seqzoo("list", *words, "--json").out)]
+
+    assert names("mamba4*", "--architectures") == ["mamba4rec"]
+    assert names("mamba4*", "--pretrained") == ["mamba4rec-ml1m"]
+    assert names("nothing*") == []
+    answer = seqzoo("list", "ml1m")
+    assert (answer.code, answer.out) == (0, "")
+    assert "try '*ml1m*'" in answer.err
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_table_fits(seqzoo, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = seqzoo("list").out.splitlines()
+    table = lines[: lines.index("")]
+    assert max(map(len, table)) <= columns
+    assert all(line == line.rstrip() for line in lines)
+    assert ("plugin" in table[0].split()) == (columns == 120)
+    for name in ("mamba4rec", "sasrec", "mamba4rec-ml1m"):
+        assert any(line.startswith(name) for line in table)
+
+
+def test_piped_tables_are_as_wide_as_they_need_and_plain(seqzoo):
+    answer = seqzoo("list")
+    assert "\x1b" not in answer.out
+    assert "…" not in answer.out
+    assert "plugin" in answer.out.splitlines()[0]
+
+
+def test_an_architecture_in_short(seqzoo):
+    out = seqzoo("info", "sasrec").out
+    assert out.startswith("sasrec, architecture (arXiv:1808.09781)")
+    assert "hidden_size=64" in out
+    assert "seqzoo train sasrec --data" in out
+
+
+def test_a_checkpoint_in_short(seqzoo, tiny):
+    out = seqzoo("info", tiny).out
+    for words in ("40 items, 120 users, 5-core", "loo-full-unseen", "ndcg", "@10", "causal"):
+        assert words in out
+    assert f"seqzoo eval {tiny}" in out
+
+
+def test_the_json_of_a_checkpoint(seqzoo, tiny):
+    known = json.loads(seqzoo("info", tiny, "--json").out)
+    listed = {"name", "kind", "architecture", "plugin", "bundled", "parameters", "bytes", "data"}
+    assert listed | {"metrics", "config", "recipe", "card", "source", "sha256"} <= known.keys()
+    assert known["kind"] == "checkpoint"
+    assert known["architecture"] == "sasrec"
+    assert known["config"]["hidden_size"] == 16
+    assert known["metrics"]["loo-full"]["ndcg@10"] > 0
+    assert len(known["sha256"]) == 64
+
+
+def test_the_licence_of_the_data_is_known():
+    from seqzoo.cli.info import _licence
+
+    assert "commercial" in _licence({"data": "ml-1m"})
+    assert _licence({"data": "synthetic"}) is None
+    assert _licence({"data": None}) is None

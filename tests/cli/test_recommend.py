@@ -1,0 +1,102 @@
+"""``seqzoo recommend``."""
+
+import json
+
+import pytest
+
+from seqzoo.cli.parsing import spread
+
+
+def test_the_shops_own_ids_come_and_go(shop, seqzoo):
+    assert shop.answer.code == 0, shop.answer.err
+    history = ["SKU-003", "SKU-004", "SKU-005"]
+    answer = seqzoo("recommend", shop.folder, "--history", *history, "-k", 5, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    said = json.loads(answer.out)
+    assert (said["model"], said["history"], said["unknown"]) == (str(shop.folder), history, [])
+    items = [entry["item"] for entry in said["recommendations"]]
+    assert len(set(items)) == 5
+    assert all(item.startswith("SKU-") for item in items)
+    assert not set(items) & set(history)
+    assert [entry["label"] for entry in said["recommendations"]] == [f"Product {i}" for i in items]
+    scores = [entry["score"] for entry in said["recommendations"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_the_real_command_prints_a_table(process, tiny):
+    answer = process("recommend", "./tiny", "--history", "i1", "i2", "-k", "3", cwd=tiny.parent)
+    assert (answer.code, answer.err) == (0, "")
+    head, *rows = answer.out.splitlines()
+    assert head.split() == ["item", "score", "title"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+    assert "of group" in rows[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["NAME", "--history", "i1", "i2", "i3", "-k", "4"],
+        ["--history", "i1", "i2", "i3", "-k", "4", "NAME"],
+        ["NAME", "-k", "4", "--history", "i1", "i2", "i3"],
+        ["--history", "i1", "i2", "i3", "NAME", "-k", "4"],
+        ["-k", "4", "--history", "i1", "i2", "i3", "NAME"],
+        ["-k4", "NAME", "--history", "i1", "--history=i2", "--history", "i3"],
+        ["--history=i1", "--history=i2", "--history=i3", "-k", "4", "--", "NAME"],
+    ],
+)
+def test_the_history_may_stand_anywhere(seqzoo, tiny, words):
+    words = [str(tiny) if word == "NAME" else word for word in words]
+    answer = seqzoo("recommend", "--json", *words)
+    assert answer.code == 0, answer.err
+    said = json.loads(answer.out)
+    assert said["history"] == ["i1", "i2", "i3"]
+    assert len(said["recommendations"]) == 4
+    assert said["model"] == str(tiny)
+
+
+def test_values_are_spread_up_to_the_next_option():
+    def words(line):
+        return spread(line.split(), ["--history", "--candidates"])
+
+    assert words("m --history 1 -2 -k 5") == ["m", "--history=1", "--history=-2", "-k", "5"]
+    assert words("--candidates a b --json") == ["--candidates=a", "--candidates=b", "--json"]
+    assert words("--history a -- b") == ["--history=a", "--", "b"]
+    assert words("--history=a b -k -1") == ["--history=a", "b", "-k", "-1"]
+    assert words("--history - -x y") == ["--history=-", "-x", "y"]
+
+
+def test_seen_items_stay_out_unless_asked_for(seqzoo, tiny):
+    history = [f"i{number}" for number in range(1, 41)]
+    words = ("recommend", tiny, "--history", *history[:39], "-k", 40, "--json")
+    left = json.loads(seqzoo(*words).out)["recommendations"]
+    assert [entry["item"] for entry in left] == ["i40"]
+    assert len(json.loads(seqzoo(*words, "--include-seen").out)["recommendations"]) == 40
+
+
+def test_candidates(seqzoo, tiny):
+    answer = seqzoo("recommend", tiny, "--candidates", "i5", "i7", "--history", "i1", "--json")
+    items = {entry["item"] for entry in json.loads(answer.out)["recommendations"]}
+    assert items == {"i5", "i7"}
+
+
+def test_unknown_items_are_skipped_and_named(seqzoo, tiny):
+    answer = seqzoo("recommend", tiny, "--history", "i1", "gone", "i2", "--json")
+    assert answer.code == 0
+    assert json.loads(answer.out)["unknown"] == ["gone"]
+    assert answer.err == "left out, as the model does not know them: 'gone'\n"
+    known = json.loads(seqzoo("recommend", tiny, "--history", "i1", "i2", "--json").out)
+    assert json.loads(answer.out)["recommendations"] == known["recommendations"]
+
+
+def test_timestamps_are_taken(seqzoo, tiny):
+    words = ("recommend", tiny, "--history", "i1", "i2", "--timestamps", "100", "200", "--json")
+    assert seqzoo(*words).code == 0
+
+
+def test_titles_with_control_characters_do_no_harm(seqzoo, tiny, monkeypatch):
+    from seqzoo.data.vocabulary import Vocabulary
+
+    monkeypatch.setattr(Vocabulary, "label", lambda self, index: "\x1b[2J bad\n[bold]title")
+    out = seqzoo("recommend", tiny, "--history", "i1", "-k", 1).out
+    assert "\x1b[2J" not in out
+    assert out.splitlines()[1].endswith(r"\x1b[2J bad [bold]title")

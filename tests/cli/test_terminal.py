@@ -1,0 +1,170 @@
+"""Help, terminals, pipes that close and Ctrl-C."""
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from seqzoo.cli import output
+
+VERBS = ("list", "info", "recommend", "eval", "train", "plugins", "doctor")
+
+
+def test_help_is_one_page_with_an_example(seqzoo):
+    out = seqzoo("--help").out
+    assert seqzoo().out == out
+    assert seqzoo("-h").out == out
+    assert "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5" in out
+    for verb in VERBS:
+        (line,) = (line for line in out.splitlines() if line.startswith(f"  {verb} "))
+        assert line.endswith(".")
+        assert not line.endswith("...")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_an_example_and_json(seqzoo, verb):
+    out = seqzoo(verb, "--help").out
+    assert f"seqzoo {verb}" in out.partition("Example")[2]
+    assert "--json" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_version(process):
+    answer = process("--version")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("seqzoo ")
+
+
+def in_terminal(*words, cwd=None, **variables):
+    """What a terminal shows on stderr, and stdout, which is piped."""
+    ours, theirs = pty.openpty()
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    started = subprocess.Popen(
+        [sys.executable, "-m", "seqzoo", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        cwd=cwd,
+        env={**environment, "TERM": "xterm", "COLUMNS": "80", **variables},
+    )
+    os.close(theirs)
+    shown = []
+
+    def read():
+        try:
+            while chunk := os.read(ours, 4096):
+                shown.append(chunk)
+        except OSError:  # the other end is closed
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    out = started.communicate()[0]
+    reader.join()
+    os.close(ours)
+    return started.returncode, out, b"".join(shown).decode()
+
+
+def test_bars_are_for_terminals(trained, tmp_path):
+    code, out, shown = in_terminal("eval", trained.folder, "--json")
+    assert code == 0
+    assert json.loads(out)["drift"] == {}
+    assert "users" in shown
+    assert "120/120" in shown
+    words = ("train", "sasrec", "--data", "synthetic", "--out", tmp_path / "run")
+    settings = ("data.options.users=60", "model.hidden_size=8", "train.epochs=1")
+    code, out, shown = in_terminal(*words, *settings)
+    assert code == 0
+    assert "epoch 1/1" in shown
+    assert "\x1b" not in out
+
+
+def test_errors_are_red_only_on_terminals():
+    assert in_terminal("lst")[2].startswith("\x1b[1;31merror:\x1b[0m unknown command")
+    assert in_terminal("lst", NO_COLOR="1")[2].startswith("error: unknown command")
+
+
+def test_a_reader_that_leaves_is_no_error():
+    command = f"{sys.executable} -m seqzoo info sasrec --json | head -c 5; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout[:5] == '{\n  "'
+
+
+def test_a_closed_pipe_says_nothing():
+    reading, writing = os.pipe()
+    os.close(reading)
+    for words in (["list"], ["list", "--json"], ["--version"], ["list", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "seqzoo", *words], stdout=writing, stderr=subprocess.PIPE
+        )
+        assert done.stderr == b""
+        # typer, which writes the help of a verb, says 1.
+        assert done.returncode == (1 if "--help" in words else 141)
+    os.close(writing)
+
+
+def test_ctrl_c_keeps_the_best_epoch(tmp_path):
+    out = tmp_path / "run"
+    words = ["train", "sasrec", "--data", "synthetic", "--out", str(out), "model.hidden_size=8"]
+    words += ["train.epochs=100000", "train.patience=100000"]
+    command = [sys.executable, "-m", "seqzoo", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr.readline().startswith("epoch   1")
+    process.send_signal(signal.SIGINT)
+    said, complained = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in complained
+    assert "the same command goes on" in complained
+    assert said.startswith("stopped: ")
+    assert f"seqzoo recommend {out}" in said
+    assert (out / "model.safetensors").is_file()
+
+
+def test_ctrl_c_before_anything_is_there_is_quiet(tmp_path):
+    fifo = tmp_path / "data.csv"
+    os.mkfifo(fifo)
+    command = [sys.executable, "-m", "seqzoo", "train", "sasrec", "--data", str(fifo), "--out",
+        str(tmp_path / "run")]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with fifo.open("w"):  # opens when the command reads
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    said, complained = process.communicate(timeout=60)
+    assert (process.returncode, said, complained) == (130, "", "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_as_people_read_them():
+    assert output.size(512) == "512 B"
+    assert output.size(2048) == "2 KiB"
+    assert output.size(3 << 20) == "3.0 MiB"
+    assert output.size(5 << 30) == "5.0 GiB"
+    assert output.figure(0.12345) == "0.1235"
+    assert (output.figure(None), output.count(None), output.size(None)) == ("", "", "")
+    assert output.count(1234567) == "1,234,567"
+    assert [output.seconds(value) for value in (1.23, 75, 3725)] == [
+        "1.2 s",
+        "1 min 15 s",
+        "1 h 02 min",
+    ]
+    assert output.as_model("mine") == "./mine"
+    assert output.as_model("runs/mine") == "runs/mine"
+
+
+def test_old_encodings_get_what_they_can_show(monkeypatch):
+    screen = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(screen, encoding="ascii"))
+    output.write("Amélie\n")
+    sys.stdout.flush()
+    assert screen.getvalue() == b"Am?lie\n"

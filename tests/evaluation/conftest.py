@@ -1,0 +1,132 @@
+"""Evaluation once more, in plain loops over users, items and places."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seqzoo.data.interactions import Interactions
+from seqzoo.data.synthetic import synthetic
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.model import SequenceModel, build_model
+
+CUTOFFS = (5, 10, 20, 50)
+
+Histories = Mapping[str, Sequence[str]]
+
+
+@pytest.fixture(scope="session")
+def interactions() -> Interactions:
+    """100 users; many repeat an item, most are longer than the windows of the models here."""
+    return synthetic(users=100, items=60, mean_length=15)
+
+
+def plain_histories(interactions: Interactions, minimum: int = 1) -> dict[str, list[str]]:
+    """Each user's items by time, ties by row, after the k-core filter: users by first row."""
+    rows = list(interactions.frame.iter_rows())
+    while True:
+        users, items = Counter(row[0] for row in rows), Counter(row[1] for row in rows)
+        kept = [row for row in rows if users[row[0]] >= minimum and items[row[1]] >= minimum]
+        if len(kept) == len(rows):
+            break
+        rows = kept
+    events = defaultdict(list)
+    for number, (user, item, when) in enumerate(rows):
+        events[user].append((when, number, item))
+    return {user: [item for _, _, item in sorted(events[user])] for user in events}
+
+
+class Coarse(nn.Module):
+    """A head's scores in a few steps, so that there are ties everywhere."""
+
+    def __init__(self, head: nn.Module, steps: float) -> None:
+        super().__init__()
+        self.head, self.steps = head, steps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return (self.head(hidden) * self.steps).round() / self.steps
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., SequenceModel]:
+    """A model with weights far from zero, in float64, for the items of some histories."""
+
+    def make(
+        histories: Histories, architecture: str = "sasrec", coarse: float = 0.0, **settings: object
+    ) -> SequenceModel:
+        torch.manual_seed(1)
+        items = sorted({item for history in histories.values() for item in history})
+        settings = {"hidden_size": 16, "max_length": 7, **settings}
+        model = build_model(architecture, settings, Vocabulary(items)).double()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.3 * torch.randn_like(parameter)
+        if coarse:
+            model.head = Coarse(model.head, coarse)
+        return model
+
+    return make
+
+
+@torch.inference_mode()
+def plain_ranks(
+    model: SequenceModel, histories: Histories, *, remove_seen: bool, window: int, held_out: int = 1
+) -> list[tuple[int, int, int]]:
+    """(better, tied, candidates) of each user's item ``held_out`` places from the end."""
+    model.eval()
+    results = []
+    for history in histories.values():
+        if len(history) < 3:
+            continue
+        *before, target = history[: len(history) + 1 - held_out]
+        indices = [model.vocabulary.index(item) for item in before[-window:]]
+        batch = SequenceBatch(torch.tensor([indices]), torch.tensor([len(indices)]))
+        # Ranks are taken on scores in float32.
+        scores = model.head(model.last(batch)).float()[0].tolist()
+        wanted = scores[model.vocabulary.index(target)]
+        better = tied = candidates = 0
+        for item in model.vocabulary.items:
+            if remove_seen and item in before and item != target:
+                continue
+            score = scores[model.vocabulary.index(item)]
+            candidates += 1
+            better += score > wanted
+            tied += score == wanted
+        results.append((better, tied, candidates))
+    return results
+
+
+GAINS = {
+    "hit": lambda place: 1.0,
+    "ndcg": lambda place: 1.0 / math.log2(place + 1),
+    "mrr": lambda place: 1.0 / place,
+}
+
+
+def plain_figures(ranks: list[tuple[int, int, int]]) -> dict[str, float]:
+    """Means over users; a tie takes each of its places equally often."""
+    figures = {}
+    for name, gain in GAINS.items():
+        for cutoff in CUTOFFS:
+            total = 0.0
+            for better, tied, _ in ranks:
+                places = range(better + 1, better + tied + 1)
+                total += sum(gain(place) for place in places if place <= cutoff) / tied
+            figures[f"{name}@{cutoff}"] = total / len(ranks)
+    return figures
+
+
+@pytest.fixture(scope="session")
+def plain() -> type:
+    """The three functions above, by short names."""
+
+    class Plain:
+        histories = staticmethod(plain_histories)
+        ranks = staticmethod(plain_ranks)
+        figures = staticmethod(plain_figures)
+
+    return Plain

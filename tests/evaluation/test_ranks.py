@@ -1,0 +1,173 @@
+"""Ranks and figures against plain loops, on generated and on real data."""
+
+import pytest
+import torch
+from torch import nn
+
+from seqzoo.data.interactions import Interactions
+from seqzoo.data.readers import read_interactions
+from seqzoo.data.sequences import build_sequences
+from seqzoo.data.splits import leave_one_out
+from seqzoo.errors import DataError
+from seqzoo.evaluation.evaluate import evaluate, evaluate_protocols
+from seqzoo.evaluation.protocol import Protocol, get_protocol
+from seqzoo.evaluation.ranks import rank_targets
+
+PROTOCOLS = {"loo-full": False, "loo-full-unseen": True}
+
+
+def ranks_of(model, interactions, remove_seen, part="test", **options):
+    data = build_sequences(interactions, vocabulary=model.vocabulary)
+    split = leave_one_out(data.sequences, part)
+    found = rank_targets(model, data.sequences, split, remove_seen=remove_seen, **options)
+    return [list(zip(ranks.better.tolist(), ranks.tied.tolist(), strict=True)) for ranks in found]
+
+
+def without_candidates(ranks):
+    return [(better, tied) for better, tied, _ in ranks]
+
+
+def test_the_data_have_what_can_go_wrong(interactions, plain):
+    """Targets that were met before, items seen before the window only, histories of any length."""
+    histories = plain.histories(interactions).values()
+    assert sum(history[-1] in history[:-1] for history in histories) >= 5
+    assert sum(len(set(history[:-8]) - set(history[-8:-1])) > 2 for history in histories) >= 20
+    assert {5, 6, 7, 8, 9} <= {len(history) for history in histories}
+
+
+@pytest.mark.parametrize("architecture", ["mamba4rec", "sasrec"])
+@pytest.mark.parametrize("coarse", [0.0, 1.0])
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_ranks_and_figures_of_generated_data(interactions, make, plain, architecture, coarse, part):
+    histories = plain.histories(interactions)
+    model = make(histories, architecture, coarse)
+    model.train()  # dropout must not matter
+    expected = [
+        plain.ranks(
+            model, histories, remove_seen=seen, window=7, held_out=1 if part == "test" else 2
+        )
+        for seen in PROTOCOLS.values()
+    ]
+    tied = sum(rank[1] > 1 for rank in expected[0])
+    assert tied > 50 if coarse else tied == 0
+    model.train()
+    found = ranks_of(model, interactions, list(PROTOCOLS.values()), part)
+    assert found == [without_candidates(ranks) for ranks in expected]
+    data = build_sequences(interactions, vocabulary=model.vocabulary)
+    figures = evaluate_protocols(
+        model, data, [get_protocol(name) for name in PROTOCOLS], part=part, batch_size=17
+    )
+    for got, ranks in zip(figures, expected, strict=True):
+        assert got == pytest.approx(plain.figures(ranks), abs=1e-12)
+
+
+def test_ranks_and_figures_of_ml_100k(real_data, make, plain):
+    interactions = read_interactions(real_data("ml-100k"))
+    histories = plain.histories(interactions, 5)
+    model = make(histories, "mamba4rec", max_length=20, hidden_size=8)
+    sample = dict(list(histories.items())[::9])
+    assert len(histories) == 943
+    assert 100 <= len(sample) <= 110
+    for protocol, remove_seen in PROTOCOLS.items():
+        expected = plain.ranks(model, sample, remove_seen=remove_seen, window=20)
+        frame = interactions.frame
+        part = Interactions.from_frame(frame.filter(frame["user"].is_in(list(sample))))
+        found = evaluate(model, part, protocol, settings={"min_count": 1})
+        # The items that the filter took away are unknown to the model and so left out.
+        assert found.data["unknown_interactions"] > 0
+        assert (found.users, found.items) == (len(sample), 1_349)
+        assert found.metrics == pytest.approx(plain.figures(expected), abs=1e-12)
+        (ranks,) = ranks_of(model, part, [remove_seen])
+        by_user = dict(zip(build_sequences(part).users, ranks, strict=True))
+        assert [by_user[user] for user in sample] == without_candidates(expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 13, 1000])
+def test_neither_batches_nor_company_change_ranks(interactions, make, plain, batch_size):
+    model = make(plain.histories(interactions))
+    both = ranks_of(model, interactions, [False, True])
+    done = []
+    other = ranks_of(model, interactions, [True, False], batch_size=batch_size, advance=done.append)
+    assert other == both[::-1]
+    assert sum(done) == 100
+    assert max(done) == min(batch_size, 100)
+    assert ranks_of(model, interactions, [True], batch_size=batch_size) == both[1:]
+
+
+@pytest.mark.parametrize("window", [1, 3, 7, 20])
+def test_window_of_a_protocol(interactions, make, plain, window):
+    """Never more than the model reads, and items before the window still count as seen."""
+    histories = plain.histories(interactions)
+    model = make(histories)
+    protocols = [
+        Protocol("ordinary", remove_seen=True),
+        Protocol("other", remove_seen=True, window=window),
+    ]
+    data = build_sequences(interactions, vocabulary=model.vocabulary)
+    ordinary, other = evaluate_protocols(model, data, protocols)
+    ranks = plain.ranks(model, histories, remove_seen=True, window=min(window, 7))
+    assert other == pytest.approx(plain.figures(ranks), abs=1e-12)
+    assert (ordinary == other) == (window >= 7)
+
+
+class Alike(nn.Module):
+    def __init__(self, items: int, value: float) -> None:
+        super().__init__()
+        self.items, self.value = items, value
+
+    def forward(self, hidden):
+        return hidden.new_full((len(hidden), self.items + 1), self.value)
+
+
+@pytest.mark.parametrize("value", [0.0, -1e30, 3.0])
+def test_a_model_that_scores_everything_alike_gets_what_chance_gives(
+    interactions, make, plain, value
+):
+    histories = plain.histories(interactions)
+    model = make(histories)
+    items = len(model.vocabulary)
+    model.head = Alike(items, value)
+    everything = {"min_count": 1}
+    found = evaluate(model, interactions, "loo-full", settings=everything).metrics
+    for cutoff in (5, 10, 20, 50):
+        assert found[f"hit@{cutoff}"] == pytest.approx(cutoff / items, abs=1e-15)
+        gain = sum(1 / place for place in range(1, cutoff + 1))
+        assert found[f"mrr@{cutoff}"] == pytest.approx(gain / items, abs=1e-15)
+    left = [items - len({*history[:-1]} - {history[-1]}) for history in histories.values()]
+    assert min(left) < max(left) < items
+    found = evaluate(model, interactions, "loo-full-unseen", settings=everything).metrics
+    for cutoff in (5, 10, 20, 50):
+        chance = sum(min(1.0, cutoff / candidates) for candidates in left) / len(left)
+        assert found[f"hit@{cutoff}"] == pytest.approx(chance, abs=1e-14)
+
+
+def test_padding_is_no_candidate(interactions, make, plain):
+    model = make(plain.histories(interactions))
+    expected = ranks_of(model, interactions, [False, True])
+    head = model.head
+
+    class PaddingFirst(nn.Module):
+        def forward(self, hidden):
+            scores = head(hidden)
+            scores[:, 0] = 1e9
+            return scores
+
+    model.head = PaddingFirst()
+    assert ranks_of(model, interactions, [False, True]) == expected
+
+
+@pytest.mark.parametrize("where", ["everywhere", "one item of one user"])
+def test_scores_that_are_not_numbers(interactions, make, plain, where):
+    model = make(plain.histories(interactions))
+
+    class Broken(nn.Module):
+        def forward(self, hidden):
+            scores = hidden.new_zeros(len(hidden), len(model.vocabulary) + 1)
+            if where == "everywhere":
+                return scores * torch.nan
+            scores[0, 17] = torch.nan
+            return scores
+
+    model.head = Broken()
+    with pytest.raises(DataError, match="scores that are not numbers"):
+        evaluate(model, interactions)

@@ -1,0 +1,154 @@
+"""What may be in the folder of a run, and what becomes of it."""
+
+import os
+import shutil
+
+import pytest
+
+from seqzoo.checkpoint.checkpoint import load_checkpoint
+from seqzoo.errors import CheckpointError, TrainingError
+from seqzoo.training.loop import train
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of a finished run, to do anything to."""
+    result, _ = finished("sasrec")
+    return shutil.copytree(result.out, tmp_path / "run")
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_finished_run_is_read_back(finished, run, recipe, heard):
+    result, _ = finished("sasrec")
+    before = contents(run)
+    again = train(recipe("sasrec"), run, reporter=heard)
+    assert not heard.started
+    assert contents(run) == before
+    assert (again.metrics, again.epochs, again.best_epoch, again.seconds) == (
+        result.metrics,
+        result.epochs,
+        result.best_epoch,
+        result.seconds,
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"lr": 1e-4}, {"epochs": 4}, {"model": {"dropout": 0.1}}, {"data": {"min_count": 2}}]
+)
+def test_another_recipe_is_refused(run, recipe, change):
+    before = contents(run)
+    with pytest.raises(TrainingError, match=r"holds a run of another recipe.*--overwrite"):
+        train(recipe("sasrec", **change), run)
+    with pytest.raises(TrainingError, match="another recipe"):
+        train(recipe("mamba4rec"), run)
+    assert contents(run) == before
+
+
+def test_overwrite_starts_anew(finished, run, recipe, heard, same_files):
+    expected, _ = finished("mamba4rec")
+    result = train(recipe("mamba4rec"), run, overwrite=True, reporter=heard)
+    assert [epoch for epoch, _, _ in heard.started] == [1, 2, 3]
+    assert result.metrics == expected.metrics
+    same_files(run, expected.out)
+
+
+def test_overwrite_starts_the_same_recipe_anew(finished, run, recipe, heard, same_files):
+    expected, _ = finished("sasrec")
+    train(recipe("sasrec"), run, overwrite=True, reporter=heard)
+    assert len(heard.started) == 3
+    same_files(run, expected.out)
+
+
+def test_an_empty_folder_is_taken(recipe, tmp_path, heard):
+    train(recipe("sasrec", epochs=1), tmp_path, reporter=heard)
+    assert len(heard.started) == 1
+
+
+def test_what_a_kill_at_the_very_start_leaves_is_taken(recipe, tmp_path, heard):
+    (tmp_path / "training").mkdir()
+    train(recipe("sasrec", epochs=1), tmp_path, reporter=heard)
+    assert len(heard.started) == 1
+
+
+def test_a_folder_with_something_else_is_refused(recipe, tmp_path):
+    (tmp_path / "thesis.tex").write_text("dear")
+    with pytest.raises(TrainingError, match="not empty and holds no run; give another folder"):
+        train(recipe("sasrec"), tmp_path)
+    assert contents(tmp_path) == {"thesis.tex": b"dear"}
+
+
+def test_a_checkpoint_without_its_run_is_refused(run, recipe):
+    shutil.rmtree(run / "training")
+    before = contents(run)
+    with pytest.raises(TrainingError, match="holds no run"):
+        train(recipe("sasrec"), run)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("place", ["file", "file/run", "file/deep/run"])
+def test_what_cannot_be_a_folder_is_refused_before_any_work(
+    recipe, tmp_path, heard, place, overwrite
+):
+    (tmp_path / "file").write_text("dear")
+    with pytest.raises((TrainingError, CheckpointError)) as caught:
+        train(recipe("sasrec"), tmp_path / place, reporter=heard, overwrite=overwrite)
+    assert str(tmp_path / "file") in str(caught.value)
+    assert not heard.started
+    assert contents(tmp_path) == {"file": b"dear"}
+
+
+def test_a_file_is_named_as_one(recipe, tmp_path):
+    (tmp_path / "file").write_text("dear")
+    with pytest.raises(TrainingError, match="is a file; give a folder as --out"):
+        train(recipe("sasrec"), tmp_path / "file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_parent_that_cannot_be_written_is_refused_before_any_work(recipe, tmp_path, heard):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(CheckpointError, match="check its permissions or choose another folder"):
+        train(recipe("sasrec"), tmp_path / "locked" / "run", reporter=heard)
+    assert not heard.started
+
+
+def test_a_system_that_refuses_is_no_traceback(recipe, heard):
+    """/proc takes no folders, not even root's."""
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        train(recipe("sasrec"), "/proc/seqzoo/run", reporter=heard)
+    assert not heard.started
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch": 3}', b'{"recipe": "x", "y": 1}'])
+def test_a_damaged_progress_file(run, recipe, content):
+    (run / "training" / "progress.json").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"progress\.json cannot be read.*--overwrite"):
+        train(recipe("sasrec"), run)
+    train(recipe("sasrec", epochs=1), run, overwrite=True)
+    load_checkpoint(run)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "missing", "of another model"])
+def test_a_damaged_state(recipe, finished, run, damage):
+    """The run is made unfinished, so that its state has to be read."""
+    progress = run / "training" / "progress.json"
+    text = progress.read_text()
+    progress.write_text(text.replace('"finished": true', '"finished": false'))
+    state = run / "training" / "state.safetensors"
+    content = state.read_bytes()
+    if damage == "missing":
+        state.unlink()
+    elif damage == "of another model":
+        other, _ = finished("mamba4rec")
+        shutil.copy(other.out / "training" / "state.safetensors", state)
+    else:
+        state.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(TrainingError, match=r"state\.safetensors does not hold .*--overwrite"):
+        train(recipe("sasrec"), run)

@@ -1,0 +1,25 @@
+"""Put a finished run into ``model_cards/`` under a registered name.
+
+``python tools/bundle.py runs/mine mamba4rec-ml1m``; hand-written text of an old card stays.
+"""
+
+import argparse
+from pathlib import Path
+
+from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+
+CARDS = Path(__file__).parent.parent / "model_cards"
+
+
+def main() -> None:
+    """Load the run, which verifies it, and write it as a checkpoint without the training state."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("name", help="registered name of the checkpoint")
+    options = parser.parse_args()
+    model = load_checkpoint(options.run)
+    save_checkpoint(CARDS / options.name, model, recipe=model.recipe, metrics=model.metrics)
+
+
+if __name__ == "__main__":
+    main()
