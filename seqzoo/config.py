@@ -4,8 +4,10 @@ The settings of a model are flat: the fields of its embedder, backbone and head 
 that several parts have, ``dropout`` say, is one setting that they share.
 """
 
+import copy
 import dataclasses
 import difflib
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -67,13 +69,13 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
         try:
             # Not `config[key] = value`: that warns where 5 is given for 5.0.
             OmegaConf.update(config, key, value, merge=False)
+            number = config[key]
         except OmegaConfBaseException:
             kind = fields[key].type
             expected = getattr(kind, "__name__", kind)
             raise ConfigError(
                 f"setting '{section}.{key}' is {value!r}; expected {expected}"
             ) from None
-        number = config[key]
         if isinstance(number, float) and not math.isfinite(number):
             raise ConfigError(f"setting '{section}.{key}' is {number}; expected a finite number")
     try:
@@ -111,8 +113,9 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
     columns: list[tuple[str, type, Any]] = []
     for name, (kind, field) in merged.items():
         if name in architecture.defaults:
-            value = architecture.defaults[name]
-            columns.append((name, kind, dataclasses.field(default=value)))
+            # Made anew for each model: a default may be a list or a dict.
+            value = functools.partial(copy.deepcopy, architecture.defaults[name])
+            columns.append((name, kind, dataclasses.field(default_factory=value)))
         elif field.default_factory is not dataclasses.MISSING:
             columns.append((name, kind, dataclasses.field(default_factory=field.default_factory)))
         else:

@@ -73,8 +73,9 @@ def _found() -> list[tuple[EntryPoint, str, str]]:
     """Entry points with distribution and version; one that is on the path twice counts once."""
     found: dict[tuple[str, str], tuple[EntryPoint, str, str]] = {}
     for entry in entry_points(group=GROUP):
-        distribution = entry.dist.name if entry.dist else "unknown"
-        version = entry.dist.version if entry.dist else ""
+        # What an upgrade that was cut short leaves has neither name nor version.
+        distribution = (entry.dist and entry.dist.name) or "unknown"
+        version = (entry.dist and entry.dist.version) or ""
         found.setdefault((entry.name, distribution), (entry, distribution, version))
     # Our own distribution first, so that nobody takes over a name that ships with seqzoo.
     return [found[key] for key in sorted(found, key=lambda key: (key[1] != "seqzoo", key))]

@@ -208,12 +208,12 @@ def evaluate(
 def _section_for(data: str | Path | Interactions, trained_on: Mapping[str, Any]) -> dict[str, Any]:
     """What of the recipe's data section holds for the data that are to be measured on."""
     section = dict(trained_on)
-    if str(data) == section.get("source"):
+    if isinstance(data, Interactions) or str(data) == section.get("source"):
         return section
     # Settings of generated data are of no other data. A file keeps the recipe's columns, as it
     # most often comes from where the training data came; a registered data set has its own.
     section.pop("options", None)
-    if data in catalogue().datasets:
+    if str(data) in catalogue().datasets:
         for column in ("user_col", "item_col", "time_col", "label_col"):
             section.pop(column, None)
     return section
