@@ -38,9 +38,9 @@ class TrainConfig:
     """
 
     epochs: int = 100
-    batch_size: int = 16
+    batch_size: int = 32
     lr: float = 1e-3
-    schedule: str = "constant"
+    schedule: str = "cosine"
     warmup: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float = 0.0

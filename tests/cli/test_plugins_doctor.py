@@ -12,6 +12,12 @@ def seqzoo_register(zoo):
     zoo.command("greet", "good_verbs:greet", help="Say hello.")
     zoo.command("absent", "no_such_module:verb", help="Cannot be imported.")
     zoo.command("shapeless", "good_verbs:SHAPELESS", help="Is no function.")
+"""
+THIEF = """
+from seqzoo.plugins import hookimpl
+
+@hookimpl
+def seqzoo_register(zoo):
     zoo.command("list", "good_verbs:greet", help="Has the name of a verb of seqzoo.")
 """
 VERBS = '''
@@ -100,7 +106,6 @@ def test_verbs_of_plugins(with_plugins):
     assert "imported" not in answer.err
     for words in ("greet", "Say hello.", "absent", "recommend"):
         assert words in answer.out
-    assert "Has the name" not in answer.out
     answer = with_plugins("greet", "world", "--loud")
     assert (answer.code, answer.out) == (0, "hello world!\n")
     assert with_plugins("greet", "no").code == 1
@@ -110,6 +115,15 @@ def test_verbs_of_plugins(with_plugins):
     assert answer.err == "imported\nerror: nobody is there; name somebody\n"
     answer = with_plugins("greet", "a", "--lound")
     assert "did you mean '--loud'? `seqzoo greet --help`" in answer.err
+
+
+def test_no_plugin_takes_over_a_verb(process, tmp_path):
+    install(tmp_path, "thief", THIEF)
+    answer = process("plugins", "--json", PYTHONPATH=str(tmp_path))
+    (thief,) = (plugin for plugin in json.loads(answer.out) if plugin["name"] == "thief")
+    assert thief["status"] == "broken"
+    assert "'list', which plugin 'seqzoo' already provides" in thief["reason"]
+    assert process("list", "sasrec", "--json", PYTHONPATH=str(tmp_path)).code == 0
 
 
 def test_broken_verbs_break_no_others(with_plugins):

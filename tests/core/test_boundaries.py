@@ -1,0 +1,114 @@
+"""The core knows no architecture and imports no plugin; looking for plugins is cheap."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqzoo.plugins import plugins
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = sorted((ROOT / "seqzoo").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+
+# What the core offers to those who write plugins.
+PUBLIC = {"config", "errors", "interfaces", "ops", "parts", "plugins", "registry", "testing"}
+
+
+def imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module
+
+
+def test_there_is_something_to_look_at():
+    assert len(CORE) > 40
+    assert len(PLUGINS) >= 6
+
+
+def test_the_core_imports_no_plugin():
+    for path in CORE:
+        for module in imported(ast.parse(path.read_text("utf-8"))):
+            assert not module.startswith("seqzoo_"), f"{path} imports {module}"
+
+
+def test_plugins_import_public_modules_and_not_each_other():
+    for path in PLUGINS:
+        own = path.relative_to(ROOT / "plugins").parts[0]
+        for module in imported(ast.parse(path.read_text("utf-8"))):
+            first, *rest = module.split(".")
+            if first == "seqzoo":
+                assert rest, path
+                assert rest[0] in PUBLIC, f"{path} imports {module}"
+            else:
+                assert not first.startswith("seqzoo_") or first == own, f"{path} imports {module}"
+
+
+def test_the_core_names_no_architecture():
+    """Words in docstrings and examples may; a name, or a text that is one, may not."""
+    catalogue = plugins().catalogue
+    names = {
+        spec.name
+        for registry in catalogue.registries()
+        for spec in registry
+        if spec.plugin != "seqzoo"
+    }
+    assert {"mamba4rec", "sasrec", "sasrec-ml1m"} <= names
+    for path in CORE:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant):
+                assert node.value not in names, f"{path}:{node.lineno} has '{node.value}'"
+            for word in (getattr(node, "id", ""), getattr(node, "attr", "")):
+                assert not any(name in word.lower() for name in ("mamba4rec", "sasrec")), (
+                    f"{path}:{node.lineno} has the name {word}"
+                )
+
+
+def run(code, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_looking_for_plugins_imports_nothing_heavy():
+    code = (
+        "import json, sys, seqzoo.plugins\n"
+        "found = seqzoo.plugins.plugins()\n"
+        "assert {'mamba4rec', 'sasrec'} <= {r.name for r in found.records if r.status == 'ok'}\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    modules = set(json.loads(run(code)))
+    assert not {"torch", "polars", "numpy", "accelerate", "omegaconf", "rich"} & modules
+    assert not {name for name in modules if name.endswith((".backbone", ".mamba", "seqzoo.model"))}
+
+
+@pytest.mark.parametrize("off", ["mamba4rec", "sasrec", "mamba4rec,sasrec"])
+def test_the_core_runs_with_any_plugin_off(off):
+    code = (
+        "import json, seqzoo\n"
+        "from seqzoo.errors import UnknownNameError\n"
+        "from seqzoo.plugins import catalogue\n"
+        "names = [info.name for info in seqzoo.list_models()]\n"
+        "for name in ('mamba4rec', 'sasrec'):\n"
+        "    try:\n"
+        "        seqzoo.create(name, num_items=5, hidden_size=8)\n"
+        "        names.append('made ' + name)\n"
+        "    except UnknownNameError as error:\n"
+        "        assert 'seqzoo plugins' in str(error)\n"
+        "print(json.dumps(names))"
+    )
+    names = json.loads(run(code, SEQZOO_DISABLE_PLUGINS=off))
+    for name in ("mamba4rec", "sasrec"):
+        assert (name in names) == (f"made {name}" in names) == (name not in off.split(","))

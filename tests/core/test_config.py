@@ -1,0 +1,199 @@
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from seqzoo import errors
+from seqzoo.config import model_config, model_schema, parse_overrides, part_config, structure
+from seqzoo.errors import ConfigError, PluginError, SeqzooError, nearest
+from seqzoo.plugins import catalogue
+from seqzoo.registry import Catalogue, Registrar
+
+
+@dataclass
+class Settings:
+    width: int = 4
+    rate: float = 0.5
+    name: str = "x"
+    fast: bool = False
+    column: str | None = None
+    sizes: list[int] = field(default_factory=lambda: [1, 2])
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ConfigError(f"setting 'width' is {self.width}; expected 1 or more")
+
+
+@dataclass
+class OtherWidth:
+    width: float = 4.0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], {}),
+        (
+            ["model.num_layers=2", "train.lr=5e-4"],
+            {"model": {"num_layers": 2}, "train": {"lr": 5e-4}},
+        ),
+        (["train.lr=1", "train.lr=2"], {"train": {"lr": 2}}),
+        (["data.source=a=b"], {"data": {"source": "a=b"}}),
+        (["train.protocols=[loo-full]"], {"train": {"protocols": ["loo-full"]}}),
+        (["data.time_col=''"], {"data": {"time_col": ""}}),
+        (["data.time_col=null"], {"data": {"time_col": None}}),
+        (["train.shift_windows=false"], {"train": {"shift_windows": False}}),
+        (["data.options.users=80"], {"data": {"options": {"users": 80}}}),
+        (["architecture=sasrec"], {"architecture": "sasrec"}),
+    ],
+)
+def test_overrides(overrides, expected):
+    assert parse_overrides(overrides) == expected
+
+
+@pytest.mark.parametrize(
+    "override", ["model.num_layers", "=2", "model.=2", ".x=2", "mo del.x=2", "--x=2", "", "a..b=1"]
+)
+def test_malformed_overrides(override):
+    with pytest.raises(ConfigError, match=r"not of the form section\.key=value.*train\.lr=5e-4"):
+        parse_overrides([override])
+
+
+@pytest.mark.parametrize("override", ["train.lr=[1", "train.lr={", "train.lr='"])
+def test_values_that_are_no_yaml(override):
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        parse_overrides([override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {}),
+        ({"width": 3}, {"width": 3}),
+        ({"width": "3"}, {"width": 3}),
+        ({"rate": 1}, {"rate": 1.0}),
+        ({"rate": "1e-3"}, {"rate": 1e-3}),
+        ({"column": "c"}, {"column": "c"}),
+        ({"column": None}, {"column": None}),
+        ({"fast": True}, {"fast": True}),
+        ({"sizes": [3]}, {"sizes": [3]}),
+        ({"sizes": []}, {"sizes": []}),
+        ({"options": {"a": {"b": [1]}}}, {"options": {"a": {"b": [1]}}}),
+    ],
+)
+def test_values_fill_a_dataclass(values, expected):
+    """Without a word of OmegaConf's about 1 for 1.0."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = structure(Settings, values, "model")
+    assert made == Settings(**expected)
+    for name, value in expected.items():
+        assert type(getattr(made, name)) is type(value)
+
+
+def test_defaults_are_not_shared():
+    structure(Settings, {}, "model").sizes.append(3)
+    assert structure(Settings, {}, "model").sizes == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"widht": 3},
+            r"unknown setting 'model\.widht'; did you mean 'model\.width'\? Known: colu",
+        ),
+        ({"zzz": 3}, r"unknown setting 'model\.zzz'; Known: column, fast"),
+        ({"width": 2.5}, r"setting 'model\.width' is 2\.5; expected int"),
+        ({"width": "wide"}, r"'model\.width' is 'wide'; expected int"),
+        ({"width": True}, r"'model\.width' is True; expected int"),
+        ({"width": None}, r"'model\.width' is None; expected int"),
+        ({"rate": "fast"}, r"'model\.rate' is 'fast'; expected float"),
+        ({"rate": float("nan")}, r"'model\.rate' is nan; expected a finite number"),
+        ({"rate": "-inf"}, r"'model\.rate' is -inf; expected a finite number"),
+        ({"fast": "perhaps"}, r"'model\.fast' is 'perhaps'; expected bool"),
+        ({"sizes": 3}, r"'model\.sizes' is 3; expected"),
+        ({"sizes": ["a"]}, r"'model\.sizes' is \['a'\]"),
+        ({"options": 3}, r"'model\.options' is 3"),
+        ({"width": 0}, r"model: setting 'width' is 0; expected 1 or more"),
+        ({"name": "${nobody}"}, r"'model\.name' is '\$\{nobody\}'; expected str"),
+    ],
+)
+def test_values_that_do_not_fit(values, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        structure(Settings, values, "model")
+    assert "\n" not in str(caught.value)
+
+
+def architecture(configs, **fields):
+    """A catalogue with one architecture whose three parts have these config classes."""
+    made, registrar = Catalogue(), Registrar("mine")
+    for kind, config in zip(("embedder", "backbone", "head"), configs, strict=True):
+        options = {"config": f"{config.__module__}:{config.__qualname__}"}
+        if kind == "backbone":
+            options["causal"] = True
+        getattr(registrar, kind)("part", "json:loads", **options)
+    registrar.architecture("linrec", embedder="part", backbone="part", head="part", **fields)
+    made.take(registrar.staged)
+    return made.architectures.get("linrec"), made
+
+
+def test_parts_share_settings_of_one_name():
+    spec = catalogue().architectures.get("sasrec")
+    config = model_config(spec, {"dropout": 0.5, "hidden_size": 8}, catalogue())
+    embedder = catalogue().embedders.get(spec.embedder).load_config()
+    backbone = catalogue().backbones.get(spec.backbone).load_config()
+    for part in (embedder, backbone):
+        made = part_config(part, config)
+        assert (made.dropout, made.hidden_size) == (0.5, 8)
+    assert config["num_heads"] == 2
+    assert config["loss_options"] == {}
+
+
+def test_defaults_of_an_architecture():
+    spec, made = architecture([Settings] * 3, defaults={"width": 7, "sizes": [9]})
+    config = model_config(spec, {"rate": 0.25}, made)
+    assert (config["width"], config["rate"], config["name"]) == (7, 0.25, "x")
+    assert model_config(spec, {"width": 2}, made)["width"] == 2
+    config["sizes"].append(10)
+    assert model_config(spec, {}, made)["sizes"] == [9]
+
+
+def test_defaults_that_no_part_has():
+    spec, made = architecture([Settings] * 3, defaults={"heads": 7})
+    with pytest.raises(PluginError, match=r"'linrec' has defaults for \['heads'\]"):
+        model_schema(spec, made)
+
+
+def test_one_name_of_two_types():
+    spec, made = architecture([Settings, OtherWidth, Settings])
+    with pytest.raises(PluginError, match=r"setting 'width' is .*int.* and .*float"):
+        model_schema(spec, made)
+
+
+def test_parts_check_their_own_settings():
+    spec, made = architecture([Settings] * 3)
+    with pytest.raises(ConfigError, match="'width' is 0"):
+        model_config(spec, {"width": 0}, made)
+
+
+def test_every_error_is_one_of_ours():
+    found = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    assert len(found) >= 13
+    for error in found:
+        assert issubclass(error, SeqzooError)
+        assert error.exit_code == 2
+        assert error.__doc__
+
+
+def test_nearest():
+    assert nearest("ndgc", ["hit", "ndcg", "mrr"]) == "; did you mean 'ndcg'?"
+    assert nearest("zzz", ["hit", "ndcg"]) == ""
+    assert nearest("x", []) == ""

@@ -1,0 +1,268 @@
+"""Finding and loading plugins: one that fails is set aside with its reason, the others go on."""
+
+import sys
+
+import pytest
+
+from seqzoo.errors import PluginError
+from seqzoo.plugins import API_VERSION, load_plugins, plugins
+
+GOOD = """
+zoo.metric("double", "json:loads")
+zoo.protocol("short", window=3)
+"""
+OURS = {"mamba4rec", "sasrec"}
+
+
+def broken(loaded, name="linrec"):
+    """The reason a plugin is set aside for; everything else must still be there."""
+    record = loaded.record(name)
+    assert record.status == "broken"
+    assert record.provides == []
+    assert "\n" not in record.reason
+    assert {other.name for other in loaded.records if other.status == "ok"} >= OURS
+    known = plugins().catalogue
+    for registry, expected in zip(loaded.catalogue.registries(), known.registries(), strict=True):
+        assert registry.names() == expected.names()
+        assert [spec.plugin for spec in registry] == [spec.plugin for spec in expected]
+    return record.reason
+
+
+def test_a_good_plugin(install, hook):
+    install(hook(GOOD))
+    loaded = load_plugins()
+    record = loaded.record("linrec")
+    assert (record.status, record.reason, record.details) == ("ok", "", "")
+    assert (record.distribution, record.version) == ("seqzoo-linrec", "1.2.3")
+    assert record.provides == ["metric double", "protocol short"]
+    assert record.seconds >= 0
+    assert loaded.catalogue.metrics.get("double").plugin == "linrec"
+    assert loaded.catalogue.protocols.get("short").settings == {"window": 3}
+    # Loading keeps nothing; what this process works with is as it was.
+    assert "double" not in plugins().catalogue.metrics
+
+
+def test_the_first_party_plugins_come_in_by_the_same_way(site):
+    loaded = load_plugins()
+    assert {record.name for record in loaded.records} >= OURS
+    for name in OURS:
+        assert loaded.record(name).distribution == "seqzoo"
+        assert loaded.catalogue.architectures.get(name).plugin == name
+    assert loaded.catalogue.metrics.get("hit").plugin == "seqzoo"
+    with pytest.raises(PluginError, match="no plugin 'nobody'"):
+        loaded.record("nobody")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise RuntimeError('no luck\\nat all')", "RuntimeError: no luck at all"),
+        ("import no_such_module_anywhere", "ModuleNotFoundError: No module named"),
+        ("def broken(:", "SyntaxError"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("", "no function seqzoo_register marked with seqzoo.plugins.hookimpl"),
+        ("def seqzoo_register(zoo): pass", "no function seqzoo_register marked with"),
+        ("seqzoo_api_version = 2", f"plugin API 2, this seqzoo has {API_VERSION}"),
+        ("seqzoo_api_version = 'new'", "plugin API new, this seqzoo has"),
+    ],
+)
+def test_modules_that_fail(install, source, reason):
+    install(source)
+    loaded = load_plugins()
+    assert reason in broken(loaded)
+    assert "Traceback" in loaded.record("linrec").details
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("raise ValueError('half way')", "ValueError: half way"),
+        ("import sys; sys.exit('bye')", "SystemExit: bye"),
+        ("zoo.metric('Wrong Name', 'json:loads')", "registers the metric name 'Wrong Name'"),
+        ("zoo.metric('twice', 'json:loads')", "the metric 'twice' twice"),
+        ("zoo.metric('hit', 'json:loads')", "'hit', which plugin 'seqzoo' already provides"),
+        ("zoo.metric('other', 'json.loads')", "gives 'json.loads' as metric 'other'"),
+        ("zoo.metric('other', len)", "gives <built-in function len>"),
+        ("zoo.metric(3, 'json:loads')", "TypeError"),
+        ("zoo.backbone('b', 'm:B', config='m:C')", "missing 1 required keyword-only argument"),
+        ("zoo.backbone('b', 'm:B', config='m:C', causal=True, fast=True)", "'fast'"),
+        ("zoo.dataset('d', adress='https://example.org')", "'adress'"),
+        ("zoo.architecture('sasrec', embedder='item', backbone='x', head='y')", "'sasrec'"),
+        ("zoo.backbon('b')", "has no attribute 'backbon'"),
+    ],
+)
+def test_hooks_that_fail_leave_nothing_behind(install, hook, body, reason):
+    """Something good is registered before, in each case."""
+    install(hook(f"zoo.metric('twice', 'json:loads')\n{GOOD}\n{body}"))
+    assert reason in broken(load_plugins())
+
+
+def test_a_hook_of_another_signature(install, hook):
+    install(hook("pass").replace("(zoo)", "(zoo, catalogue)"))
+    assert "catalogue" in broken(load_plugins())
+
+
+@pytest.mark.parametrize("api", ["", f"seqzoo_api_version = {API_VERSION}\n"])
+def test_the_api_version_may_be_stated(install, hook, api):
+    install(api + hook(GOOD))
+    assert load_plugins().record("linrec").status == "ok"
+
+
+@pytest.mark.parametrize("value", ["no.such:thing", "not a module!", ":x"])
+def test_entry_points_that_lead_nowhere(install, hook, value):
+    install(hook(GOOD), value=value)
+    assert broken(load_plugins())
+
+
+def test_an_entry_point_may_be_an_object(install, site):
+    (site / "seqzoo_test_object.py").write_text(
+        "from seqzoo.plugins import hookimpl\n"
+        "class Plugin:\n"
+        "    @hookimpl\n"
+        "    def seqzoo_register(self, zoo):\n"
+        "        zoo.metric('double', 'json:loads')\n"
+        "plugin = Plugin()\n"
+    )
+    install("", value="seqzoo_test_object:plugin")
+    assert load_plugins().record("linrec").provides == ["metric double"]
+
+
+def test_ctrl_c_is_nobodys_failure(install):
+    install("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_plugins()
+
+
+def test_a_name_taken_by_another_plugin(install, hook):
+    install(hook("zoo.metric('double', 'json:loads')"), "alpha", "seqzoo-alpha")
+    install(hook("zoo.metric('double', 'json:dumps')"), "beta", "seqzoo-beta")
+    loaded = load_plugins()
+    assert loaded.record("alpha").status == "ok"
+    record = loaded.record("beta")
+    assert record.status == "broken"
+    assert "'double', which plugin 'alpha' already provides" in record.reason
+    assert loaded.catalogue.metrics.get("double").target == "json:loads"
+
+
+def test_one_distribution_may_bring_several_plugins(install, hook):
+    install(hook("zoo.metric('one', 'json:loads')"), "alpha")
+    install(hook("zoo.metric('two', 'json:loads')"), "beta")
+    loaded = load_plugins()
+    assert loaded.record("alpha").distribution == loaded.record("beta").distribution
+    assert {"one", "two"} <= set(loaded.catalogue.metrics.names())
+
+
+def test_two_distributions_with_one_entry_point_name(install, hook):
+    """pluggy's own loader would silently skip the second one."""
+    install(hook("zoo.metric('second', 'json:loads')"), "linrec", "zz-linrec", "2.0")
+    install(hook("zoo.metric('first', 'json:loads')"), "linrec", "aa-linrec", "1.0")
+    loaded = load_plugins()
+    first, second = (record for record in loaded.records if record.name == "linrec")
+    assert (first.distribution, first.status) == ("aa-linrec", "ok")
+    assert (second.distribution, second.status, second.version) == ("zz-linrec", "broken", "2.0")
+    for part in ("'aa-linrec'", "'zz-linrec'", "'linrec'", "uninstall one"):
+        assert part in second.reason
+    assert "first" in loaded.catalogue.metrics
+    assert "second" not in loaded.catalogue.metrics
+
+
+def test_nobody_takes_over_a_name_of_ours(install, hook):
+    install(hook("zoo.metric('mine', 'json:loads')"), "sasrec", "aa-first-in-the-alphabet")
+    loaded = load_plugins()
+    ours, theirs = (record for record in loaded.records if record.name == "sasrec")
+    assert (ours.distribution, ours.status) == ("seqzoo", "ok")
+    assert theirs.status == "broken"
+    assert loaded.catalogue.architectures.get("sasrec").plugin == "sasrec"
+
+
+def test_where_the_first_is_broken_the_second_may_work(install, hook):
+    install("raise RuntimeError", "linrec", "aa-linrec")
+    install(hook(GOOD), "linrec", "zz-linrec")
+    loaded = load_plugins()
+    found = {r.distribution: r.status for r in loaded.records if r.name == "linrec"}
+    assert found == {"aa-linrec": "broken", "zz-linrec": "ok"}
+
+
+def test_one_distribution_twice_on_the_path(install, hook, site, monkeypatch):
+    again = site / "again"
+    again.mkdir()
+    monkeypatch.syspath_prepend(again)
+    install(hook(GOOD), folder=again)
+    install("raise RuntimeError")
+    loaded = load_plugins()
+    (record,) = (record for record in loaded.records if record.name == "linrec")
+    assert record.status == "ok"
+
+
+def test_a_distribution_without_its_metadata(install, hook, site):
+    """What an upgrade that was cut short leaves must not keep seqzoo from starting."""
+    install(hook(GOOD), "linrec", "seqzoo-linrec")
+    install(hook("zoo.metric('other', 'json:loads')"), "linrec", "leftover")
+    (site / "leftover-1.2.3.dist-info" / "METADATA").unlink()
+    loaded = load_plugins()
+    assert {record.name for record in loaded.records if record.status == "ok"} >= OURS
+    assert "double" in loaded.catalogue.metrics or "other" in loaded.catalogue.metrics
+
+
+@pytest.mark.parametrize(
+    ("variables", "disabled"),
+    [
+        ({"SEQZOO_DISABLE_PLUGINS": "linrec"}, {"linrec"}),
+        ({"SEQZOO_DISABLE_PLUGINS": " linrec , sasrec,"}, {"linrec", "sasrec"}),
+        ({"SEQZOO_DISABLE_PLUGINS": "nobody"}, set()),
+        ({"SEQZOO_DISABLE_PLUGINS": ""}, set()),
+        ({"SEQZOO_PLUGINS": "linrec"}, OURS),
+        ({"SEQZOO_PLUGINS": "sasrec, linrec"}, {"mamba4rec"}),
+        ({"SEQZOO_PLUGINS": ""}, {"linrec", *OURS}),
+        ({"SEQZOO_PLUGINS": "linrec", "SEQZOO_DISABLE_PLUGINS": "linrec"}, {"linrec", *OURS}),
+    ],
+)
+def test_switching_off(install, hook, monkeypatch, variables, disabled):
+    module = install(hook(GOOD))
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    loaded = load_plugins()
+    status = {record.name: record.status for record in loaded.records}
+    assert {n for n in ("linrec", *OURS) if status[n] == "disabled"} == disabled
+    assert {n for n in ("linrec", *OURS) if status[n] == "ok"} == {"linrec", *OURS} - disabled
+    assert ("double" in loaded.catalogue.metrics) == ("linrec" not in disabled)
+    assert ("sasrec" in loaded.catalogue.architectures) == ("sasrec" not in disabled)
+    # What the core brings is no plugin and stays; what is off is not even imported.
+    assert "hit" in loaded.catalogue.metrics
+    assert (module in sys.modules) == ("linrec" not in disabled)
+    for record in loaded.records:
+        if record.status == "disabled":
+            assert "SEQZOO_" in record.reason
+            assert record.provides == []
+
+
+def test_a_broken_plugin_can_be_switched_off(install, monkeypatch):
+    install("raise RuntimeError")
+    monkeypatch.setenv("SEQZOO_STRICT_PLUGINS", "1")
+    monkeypatch.setenv("SEQZOO_DISABLE_PLUGINS", "linrec")
+    assert load_plugins().record("linrec").status == "disabled"
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_strictness_has_to_be_asked_for(install, monkeypatch, value):
+    install("raise RuntimeError")
+    monkeypatch.setenv("SEQZOO_STRICT_PLUGINS", value)
+    assert load_plugins().record("linrec").status == "broken"
+
+
+def test_strict(install, hook, monkeypatch):
+    monkeypatch.setenv("SEQZOO_STRICT_PLUGINS", "1")
+    install(hook(GOOD), "alpha", "seqzoo-alpha")
+    assert load_plugins().record("alpha").status == "ok"
+    install("raise RuntimeError('no luck')", "beta", "seqzoo-beta", "0.1")
+    install("raise ValueError('nor here')", "gamma", "seqzoo-gamma", "0.2")
+    with pytest.raises(PluginError) as caught:
+        load_plugins()
+    text = str(caught.value)
+    assert "beta (seqzoo-beta 0.1): RuntimeError: no luck" in text
+    assert "gamma (seqzoo-gamma 0.2): ValueError: nor here" in text
+    assert "alpha" not in text
+
+
+def test_loaded_once():
+    assert plugins() is plugins()
