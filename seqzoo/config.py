@@ -66,6 +66,12 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
             )
     config: DictConfig = OmegaConf.structured(schema)
     for key, value in values.items():
+        # OmegaConf would put in what it refers to, the environment's secrets included.
+        if "${" in str(value):
+            raise ConfigError(
+                f"setting '{section}.{key}' is {value!r}; references are not taken, write the "
+                "value out"
+            )
         try:
             # Not `config[key] = value`: that warns where 5 is given for 5.0.
             OmegaConf.update(config, key, value, merge=False)

@@ -85,8 +85,7 @@ def train(
     """Train a model and leave a checkpoint in a folder.
 
     A run that was ended before, by Ctrl-C or by a kill, goes on after its last whole epoch and
-    ends with the same weights (bit for bit on a CPU with the same number of threads). Ctrl-C keeps
-    the best checkpoint so far.
+    ends with the same weights, bit for bit on a CPU. Ctrl-C keeps the best checkpoint so far.
 
     Args:
         recipe: what to train, on what and how.
@@ -99,7 +98,11 @@ def train(
         ConfigError, DataError, CheckpointError: as their names say.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.make(recipe)
-    return _Run(recipe, Path(out), reporter or Reporter(), overwrite).go()
+    threads = torch.get_num_threads()
+    try:
+        return _Run(recipe, Path(out), reporter or Reporter(), overwrite).go()
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Run:
@@ -109,8 +112,15 @@ class _Run:
         self.out, self.reporter = out, reporter
         self.progress = self._claim(recipe, overwrite)
         self.data = self._prepare(recipe)
-        # The fingerprint is known only now; the recipe that is stored has it.
-        self.recipe = replace(recipe, data=replace(recipe.data, fingerprint=self.data.fingerprint))
+        self.progress.threads = (
+            self.progress.threads or recipe.train.threads or torch.get_num_threads()
+        )
+        # The recipe that is stored has what is known only now.
+        self.recipe = replace(
+            recipe,
+            data=replace(recipe.data, fingerprint=self.data.fingerprint),
+            train=replace(recipe.train, threads=self.progress.threads),
+        )
         self.config: TrainConfig = recipe.train
         self.protocols = [get_protocol(name) for name in self.config.protocols]
         self.split = leave_one_out(self.data.sequences, "train")
@@ -147,7 +157,7 @@ class _Run:
 
     def _claim(self, recipe: Recipe, overwrite: bool) -> Progress:
         """See that the folder is free or holds this very run."""
-        digest = recipe_digest(_without_fingerprint(recipe))
+        digest = recipe_digest(_as_asked_for(recipe))
         fresh = Progress(digest)
         if overwrite:
             return fresh
@@ -187,6 +197,7 @@ class _Run:
 
     def go(self) -> TrainingResult:
         """Run all epochs that are left, then measure the best one."""
+        torch.set_num_threads(self.progress.threads)
         if self.progress.finished:
             logger.info("%s is finished; its figures are read back", self.out)
             return self._result()
@@ -245,6 +256,7 @@ class _Run:
                 save_checkpoint(self.out, self.model, recipe=self.recipe.to_dict(), metrics={})
             # After the checkpoint: a kill in between repeats this epoch, to the same weights.
             write_state(self.out, self.progress, self.model, self.optimizer)
+        self.accelerator.wait_for_everyone()
         self.reporter.epoch(record, best)
 
     def _train_epoch(self, number: int) -> float:
@@ -261,7 +273,10 @@ class _Run:
             positions_per_batch=config.batch_size * self.model.max_length,
             generator=generator,
             every_position=every_position,
-        )[self.accelerator.process_index :: self.accelerator.num_processes]
+        )
+        # Every process takes the same number of batches, or the others would wait for ever.
+        shared = len(batches) // self.accelerator.num_processes * self.accelerator.num_processes
+        batches = batches[self.accelerator.process_index : shared : self.accelerator.num_processes]
         self.objective.train()
         self.reporter.start(number + 1, config.epochs, len(batches))
         total, targets, began = 0.0, 0, time.perf_counter()
@@ -311,9 +326,11 @@ class _Run:
             }
             for protocol, values in zip(self.protocols, figures, strict=True)
         }
-        save_checkpoint(self.out, best, recipe=self.recipe.to_dict(), metrics=metrics)
         self.progress.finished = True
-        write_state(self.out, self.progress, self.model, self.optimizer)
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.out, best, recipe=self.recipe.to_dict(), metrics=metrics)
+            write_state(self.out, self.progress, self.model, self.optimizer)
+        self.accelerator.wait_for_everyone()
 
     def _result(self) -> TrainingResult:
         best = load_checkpoint(self.out)
@@ -326,7 +343,9 @@ class _Run:
         )
 
 
-def _without_fingerprint(recipe: Recipe) -> dict[str, Any]:
+def _as_asked_for(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without what a run finds out and adds."""
     values = recipe.to_dict()
     values["data"].pop("fingerprint", None)
+    values["train"].pop("threads")
     return values

@@ -33,6 +33,8 @@ class TrainConfig:
         patience: stop after this many epochs without a better validation figure.
         metric: validation figure that picks the best epoch.
         seed: of weights, order and dropout.
+        threads: of the CPU; 0 takes all that torch takes. The number is written into the recipe of
+            the checkpoint, as results are the same bit for bit only with the same number.
         precision: ``no`` is float32; ``bf16`` and ``fp16`` run mixed.
         protocols: what the finished checkpoint is measured under, on the test items.
     """
@@ -48,6 +50,7 @@ class TrainConfig:
     patience: int = 10
     metric: str = "ndcg@10"
     seed: int = 0
+    threads: int = 0
     precision: str = "no"
     protocols: list[str] = field(default_factory=lambda: ["loo-full", "loo-full-unseen"])
 
@@ -55,7 +58,7 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
-        for name in ("warmup", "weight_decay", "clip_norm", "seed"):
+        for name in ("warmup", "weight_decay", "clip_norm", "seed", "threads"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 0 or more")
         if self.seed >= 2**32:

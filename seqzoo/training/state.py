@@ -31,6 +31,7 @@ class Progress:
         epoch: how many epochs are done.
         best_epoch: the one whose weights are the checkpoint, counted from 1; 0 before the first.
         best_value: its validation figure.
+        threads: of the CPU, the same after resuming as before.
         finished: whether training has ended and the checkpoint carries its figures.
         seconds: time spent so far.
         epochs: one record for each epoch: loss, validation figures, learning rate, seconds.
@@ -40,6 +41,7 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best_value: float = -1.0
+    threads: int = 0
     finished: bool = False
     seconds: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)

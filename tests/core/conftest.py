@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from seqzoo.plugins import plugins
+
 _numbers = itertools.count()
 
 HOOK = """
@@ -33,6 +35,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of installed packages that this process looks into."""
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
+    plugins()  # this process keeps what it finds first: let that be what is really installed
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 

@@ -9,6 +9,7 @@ from seqzoo.config import model_config, model_schema, parse_overrides, part_conf
 from seqzoo.errors import ConfigError, PluginError, SeqzooError, nearest
 from seqzoo.plugins import catalogue
 from seqzoo.registry import Catalogue, Registrar
+from seqzoo.training.recipe import TrainConfig
 
 
 @dataclass
@@ -119,7 +120,7 @@ def test_defaults_are_not_shared():
         ({"sizes": ["a"]}, r"'model\.sizes' is \['a'\]"),
         ({"options": 3}, r"'model\.options' is 3"),
         ({"width": 0}, r"model: setting 'width' is 0; expected 1 or more"),
-        ({"name": "${nobody}"}, r"'model\.name' is '\$\{nobody\}'; expected str"),
+        ({"name": "${nobody}"}, "references are not taken"),
     ],
 )
 def test_values_that_do_not_fit(values, message):
@@ -197,3 +198,11 @@ def test_nearest():
     assert nearest("ndgc", ["hit", "ndcg", "mrr"]) == "; did you mean 'ndcg'?"
     assert nearest("zzz", ["hit", "ndcg"]) == ""
     assert nearest("x", []) == ""
+
+
+def test_references_to_the_environment_are_refused(monkeypatch):
+    monkeypatch.setenv("SECRET", "s3cret")
+    for value in ("${oc.env:SECRET}", ["${oc.env:SECRET}"]):
+        with pytest.raises(ConfigError, match="references are not taken") as error:
+            structure(TrainConfig, {"metric": value}, "train")
+        assert "s3cret" not in str(error.value)

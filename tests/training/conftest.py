@@ -19,11 +19,15 @@ def small_recipe(
     data: dict[str, Any] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
+    # Defaults that may be tuned one day are written out.
+    small = {"hidden_size": 16, "max_length": 20, "num_layers": 1, "dropout": 0.2}
+    if architecture == "sasrec":
+        small["attention_dropout"] = 0.2
     return {
         "architecture": architecture,
-        "model": {"hidden_size": 16, "max_length": 20, "num_layers": 1, **(model or {})},
+        "model": {**small, **(model or {})},
         "data": {"source": "synthetic", "min_count": 1, "options": OPTIONS, **(data or {})},
-        "train": {"epochs": 3, "lr": 5e-3, "batch_size": 8, **settings},
+        "train": {"epochs": 3, "lr": 5e-3, "batch_size": 8, "schedule": "constant", **settings},
     }
 
 

@@ -123,7 +123,7 @@ def rates(places, **settings):
 
 
 def test_learning_rates():
-    assert rates([0, 3.7, 9.99]) == [2.0, 2.0, 2.0]
+    assert rates([0, 3.7, 9.99], schedule="constant") == [2.0, 2.0, 2.0]
     assert rates([0, 2.5, 5, 10], schedule="linear") == pytest.approx([2.0, 1.5, 1.0, 0.0])
     expected = [2.0, 1 + math.cos(math.pi / 4), 1.0, 0.0]
     assert rates([0, 2.5, 5, 10], schedule="cosine") == pytest.approx(expected)
