@@ -1,0 +1,54 @@
+"""TiM4Rec: time-aware Mamba-2 for sequential recommendation (arXiv 2409.16182), and plain SSD.
+
+The backbone is a stack of SSD layers (Mamba-2) whose step sizes are modulated by the time between
+events. Three time modes:
+
+- ``causal``, the default, is ours: the paper's idea with features of each event alone, so that
+  every position trains and events can stream in.
+- ``reference`` is the released code: its time branch normalises and mixes the whole window, so only
+  the newest position can train, nothing can stream, and ``max_length`` is baked into the weights.
+- ``off`` has no times. It is registered as ``ssd4rec`` too: the one-directional model that the
+  paper's tables call SSD4Rec, not the bidirectional one of arXiv 2409.01192.
+"""
+
+from seqzoo.plugins import hookimpl
+from seqzoo.registry import Registrar
+
+
+@hookimpl
+def seqzoo_register(zoo: Registrar) -> None:
+    """Register both backbones and both architectures."""
+    zoo.backbone(
+        "tim4rec",
+        "seqzoo_tim4rec.backbone:TiM4Rec",
+        config="seqzoo_tim4rec.config:TiM4RecConfig",
+        causal=True,
+        streaming=True,
+        uses_time=True,
+    )
+    zoo.backbone(
+        "ssd4rec",
+        "seqzoo_tim4rec.backbone:Ssd4Rec",
+        config="seqzoo_tim4rec.config:Ssd4RecConfig",
+        causal=True,
+        streaming=True,
+    )
+    zoo.architecture(
+        "tim4rec",
+        embedder="item",
+        backbone="tim4rec",
+        head="tied-softmax",
+        paper="arXiv:2409.16182",
+        description="Mamba-2 layers whose steps follow the time between events; linear in the "
+        "length of the history",
+    )
+    zoo.architecture(
+        "ssd4rec",
+        embedder="item",
+        backbone="ssd4rec",
+        head="tied-softmax",
+        defaults={"time_mode": "off"},
+        paper="arXiv:2409.16182",
+        description="the same Mamba-2 layers without times: the baseline that TiM4Rec's tables "
+        "call SSD4Rec",
+    )

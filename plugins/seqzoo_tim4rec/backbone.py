@@ -1,0 +1,240 @@
+"""The backbones: a stack of SSD layers, without times (``Ssd4Rec``) and with them (``TiM4Rec``).
+
+Shapes in brackets: B batch, L positions, D width, H heads.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqzoo.errors import ConfigError
+from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo_tim4rec.config import Ssd4RecConfig, TiM4RecConfig
+from seqzoo_tim4rec.ssd import BlockState, SsdBlock
+from seqzoo_tim4rec.time_ssd import CausalTimeSsdBlock, ReferenceTimeSsdBlock
+from seqzoo_tim4rec.times import gaps, padded_gaps, standardised
+
+_INITIAL_STD = 0.02
+_FEED_FORWARD_EPS = 1e-12
+"""The released code does not hand its ``norm_eps`` to the feed-forward layer."""
+
+
+class FeedForward(nn.Module):
+    """Position-wise feed-forward layer with residual and LayerNorm: [..., D] -> [..., D]."""
+
+    def __init__(self, config: Ssd4RecConfig) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(config.hidden_size, 4 * config.hidden_size)
+        self.fc2 = nn.Linear(4 * config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=_FEED_FORWARD_EPS)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``LN(Dropout(W2 Dropout(Hardswish(W1 x))) + x)``."""
+        inner = self.dropout(functional.hardswish(self.fc1(hidden)))
+        return self.layer_norm(self.dropout(self.fc2(inner)) + hidden)  # type: ignore[no-any-return]
+
+
+class SsdLayer(nn.Module):
+    """An SSD block, dropout, residual where there are several layers, LayerNorm, feed-forward."""
+
+    def __init__(self, config: Ssd4RecConfig, block: SsdBlock) -> None:
+        super().__init__()
+        self.residual = config.num_layers > 1
+        self.ssd = block
+        self.dropout = nn.Dropout(config.dropout)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        self.ffn = FeedForward(config)
+
+    def forward(self, hidden: Tensor, modulation: Tensor | None) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        return self._finish(self.ssd(hidden, modulation), hidden)
+
+    def last(self, hidden: Tensor, batch: SequenceBatch, modulation: Tensor | None) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D]."""
+        mixed = self.ssd.last(hidden, batch, modulation)
+        return self._finish(mixed, batch.gather_last(hidden))
+
+    def step(
+        self, hidden: Tensor, state: BlockState, modulation: Tensor | None
+    ) -> tuple[Tensor, BlockState]:
+        """One more event of each user: [B, D] -> [B, D]."""
+        mixed, state = self.ssd.step(hidden, state, modulation)
+        return self._finish(mixed, hidden), state
+
+    def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
+        mixed = self.dropout(mixed)
+        return self.ffn(self.layer_norm(mixed + hidden if self.residual else mixed))  # type: ignore[no-any-return]
+
+
+class Ssd4Rec(Backbone):
+    """Stack of SSD layers without times; causal, of any length.
+
+    Args:
+        config: settings.
+        blocks: the SSD blocks of the layers; new ones without times where None.
+    """
+
+    causal = True
+    streaming = True
+
+    def __init__(self, config: Ssd4RecConfig, blocks: Sequence[SsdBlock] | None = None) -> None:
+        super().__init__()
+        if blocks is None:
+            blocks = [SsdBlock(config) for _ in range(config.num_layers)]
+        self.ssd_layers = nn.ModuleList(SsdLayer(config, block) for block in blocks)
+        # As released: all linear layers alike, the time branch's too. The steps' own start, which
+        # is in `dt_bias`, survives.
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, 0.0, _INITIAL_STD)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Conv1d) and config.conv_initialisation == "kaiming":
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.get_parameter("bias"))
+
+    def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        for layer, modulation in zip(self._layers(), self._modulations(batch), strict=True):
+            hidden = layer(hidden, modulation)
+        return hidden
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D]; the last layer works for it alone."""
+        *lower, top = self._layers()
+        *modulations, newest = self._modulations(batch)
+        for layer, modulation in zip(lower, modulations, strict=True):
+            hidden = layer(hidden, modulation)
+        return top.last(hidden, batch, newest)
+
+    def initial_state(self, batch_size: int) -> State:
+        """For each layer the state of its block, and that of the time branch where there is one."""
+        return {
+            "layers": [layer.ssd.initial_state(batch_size) for layer in self._layers()],
+            "times": self._initial_times(batch_size),
+        }
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]."""
+        modulations, times = self._modulations_step(len(hidden), elapsed, state["times"])
+        layers = []
+        for layer, layer_state, modulation in zip(
+            self._layers(), state["layers"], modulations, strict=True
+        ):
+            hidden, layer_state = layer.step(hidden, layer_state, modulation)
+            layers.append(layer_state)
+        return hidden, {"layers": layers, "times": times}
+
+    def _modulations(self, batch: SequenceBatch) -> Sequence[Tensor | None]:
+        """What multiplies the steps of each layer: [B, L, H], or None."""
+        return [None] * len(self.ssd_layers)
+
+    def _initial_times(self, batch_size: int) -> State:
+        return None
+
+    def _modulations_step(
+        self, batch_size: int, elapsed: Tensor | None, state: State
+    ) -> tuple[Sequence[Tensor | None], State]:
+        """``_modulations`` for one more event [B, H], with the time branch's new state."""
+        return [None] * len(self.ssd_layers), None
+
+    def _layers(self) -> list[SsdLayer]:
+        return [layer for layer in self.ssd_layers if isinstance(layer, SsdLayer)]
+
+
+class TiM4Rec(Ssd4Rec):
+    """Stack of SSD layers whose steps the times modulate.
+
+    A model that streams reads the gap before each event it is given. One that is given a window
+    takes the gap before the window's first event as zero.
+    """
+
+    uses_time = True
+
+    def __init__(self, config: TiM4RecConfig) -> None:
+        makers = {"causal": CausalTimeSsdBlock, "reference": ReferenceTimeSsdBlock}
+        make = makers.get(config.time_mode)
+        last = config.num_layers - 1
+        super().__init__(
+            config,
+            None if make is None else [make(config, i < last) for i in range(last + 1)],
+        )
+        self.config = config
+        self.uses_time = config.time_mode != "off"
+        if config.time_mode == "reference":
+            self.causal = self.streaming = False
+            self.max_length = config.max_length
+            self.dropout = nn.Dropout(config.dropout)
+            self.layer_norm_time = nn.LayerNorm(config.max_length, eps=config.norm_eps)
+
+    def initial_state(self, batch_size: int) -> State:
+        """For each layer the state of its block, and that of the time branch where there is one.
+
+        Raises:
+            NotImplementedError: in reference mode, where each event moves the whole window's times.
+        """
+        if not self.streaming:
+            raise NotImplementedError("TiM4Rec cannot stream with time_mode='reference'")
+        return super().initial_state(batch_size)
+
+    def _modulations(self, batch: SequenceBatch) -> Sequence[Tensor | None]:
+        if self.config.time_mode == "off":
+            return super()._modulations(batch)
+        if self.config.time_mode == "reference":
+            return self._reference_modulations(batch)
+        gap, times = self._gap_and_times(gaps(batch))
+        modulations = []
+        for block in self._causal_blocks():
+            modulation, times = block.modulate(times, gap)
+            modulations.append(modulation)
+        return modulations
+
+    def _reference_modulations(self, batch: SequenceBatch) -> list[Tensor]:
+        length, longest = batch.items.shape[1], self.config.max_length
+        if length > longest:
+            raise ConfigError(
+                f"a history of {length} events is longer than max_length = {longest}, which the "
+                "time branch has in its weights; cut it to its newest events"
+            )
+        differences = padded_gaps(batch, longest).to(self.layer_norm_time.weight.dtype)
+        times = self.layer_norm_time(self.dropout(differences))
+        times = times[:, None].expand(-1, self.config.num_heads, -1)
+        modulations = []
+        for layer in self._layers():
+            if isinstance(layer.ssd, ReferenceTimeSsdBlock):
+                modulation, times = layer.ssd.modulate(times)
+                modulations.append(modulation[:, :length])
+        return modulations
+
+    def _initial_times(self, batch_size: int) -> State:
+        return [block.initial_times(batch_size) for block in self._causal_blocks()]
+
+    def _modulations_step(
+        self, batch_size: int, elapsed: Tensor | None, state: State
+    ) -> tuple[Sequence[Tensor | None], State]:
+        if self.config.time_mode == "off":
+            return super()._modulations_step(batch_size, elapsed, state)
+        if elapsed is None:
+            elapsed = torch.zeros(batch_size, dtype=torch.int64, device=self._first.D.device)
+        gap, times = self._gap_and_times(elapsed)
+        modulations, states = [], []
+        for block, block_state in zip(self._causal_blocks(), state, strict=True):
+            modulation, times, block_state = block.modulate_step(times, gap, block_state)
+            modulations.append(modulation)
+            states.append(block_state)
+        return modulations, states
+
+    def _gap_and_times(self, seconds: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised gaps [..., 1], and the same for each head [..., H]."""
+        gap = standardised(seconds, self.config, self._first.D.dtype)[..., None]
+        return gap, gap.expand(*gap.shape[:-1], self.config.num_heads)
+
+    @property
+    def _first(self) -> SsdBlock:
+        return self._layers()[0].ssd
+
+    def _causal_blocks(self) -> list[CausalTimeSsdBlock]:
+        blocks = [layer.ssd for layer in self._layers()]
+        return [block for block in blocks if isinstance(block, CausalTimeSsdBlock)]

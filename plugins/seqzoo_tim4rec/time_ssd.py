@@ -1,0 +1,132 @@
+"""SSD blocks with a time branch (arXiv 2409.16182): it turns times into factors of the step sizes.
+
+The branch never sees the items. It takes the times as they reach the layer, ``tau``, multiplies
+them by gains from a small network and smooths the product by two convolutions; that modulates the
+steps, and mixed with ``tau`` by a gate it is what the next layer's branch takes. The last layer
+passes nothing on, so its gate and norm, which the released code makes and no gradient reaches, are
+not made here; leaving them out of released weights changes no result.
+
+Shapes in brackets: B batch, L positions, H heads, K taps.
+"""
+
+from torch import Tensor, nn
+
+from seqzoo_tim4rec.config import TiM4RecConfig
+from seqzoo_tim4rec.ssd import SsdBlock, convolve, convolve_step
+
+_NETWORK_WIDTH = 16
+"""Hidden units of the causal branch's network, from one number to one for each head."""
+
+TimeState = tuple[Tensor, Tensor]
+"""The newest inputs of both convolutions, [B, K - 1, H] each."""
+
+
+class TimeSsdBlock(SsdBlock):
+    """What both time branches have: gains, two causal convolutions, a gate.
+
+    The convolutions always run in torch: they have H channels, and causal-conv1d wants multiples
+    of 8.
+    """
+
+    def __init__(self, config: TiM4RecConfig, gains: nn.Module, gate: nn.Module | None) -> None:
+        super().__init__(config)
+        heads, taps = config.num_heads, config.conv_size
+        self.conv1d4time_1 = nn.Conv1d(heads, heads, taps, groups=heads)
+        self.conv1d4time_2 = nn.Conv1d(heads, heads, taps, groups=heads)
+        self.mlp4time_scale = gains
+        self.time_gate_residual = gate
+
+    def _smooth(self, values: Tensor) -> Tensor:
+        """Both convolutions, each with its activation: [B, L, H] -> [B, L, H]."""
+        for conv in (self.conv1d4time_1, self.conv1d4time_2):
+            values = self.activation(convolve(conv, values, "torch"))
+        return values
+
+
+class ReferenceTimeSsdBlock(TimeSsdBlock):
+    """The released time branch: networks and norm over the whole window, so it is not causal.
+
+    Args:
+        config: settings; ``max_length`` is L.
+        passes_on: whether another layer follows.
+    """
+
+    def __init__(self, config: TiM4RecConfig, passes_on: bool) -> None:
+        length = config.max_length
+        gains = nn.Sequential(
+            nn.Dropout(config.time_dropout),
+            nn.Linear(length, length),
+            nn.SiLU(),
+            nn.Linear(length, length),
+        )
+        gates = nn.Sequential(
+            nn.Dropout(config.time_dropout),
+            nn.Linear(length, length if config.p2p_residual else 1),
+            nn.Sigmoid(),
+        )
+        super().__init__(config, gains, gates if passes_on else None)
+        if passes_on:
+            self.time_layer_norm = nn.LayerNorm(length, eps=config.norm_eps)
+
+    def modulate(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Times [B, H, L] to the modulation [B, L, H] and the next layer's times [B, H, L]."""
+        modulation = self._smooth((times * self.mlp4time_scale(times)).transpose(1, 2))
+        if self.time_gate_residual is None:
+            return modulation, times
+        gate = self.time_gate_residual(times)
+        passed = gate * times + (1.0 - gate) * modulation.transpose(1, 2)
+        return modulation, self.time_layer_norm(passed)
+
+
+class CausalTimeSsdBlock(TimeSsdBlock):
+    """The same idea for each event alone (ours).
+
+    Gains come from the event's own gap, in every layer; the gate is one for each event and head.
+    There is no norm: over the window it would look ahead, and over the few heads it would take the
+    size of the gap away.
+
+    Args:
+        config: settings.
+        passes_on: whether another layer follows.
+    """
+
+    def __init__(self, config: TiM4RecConfig, passes_on: bool) -> None:
+        heads = config.num_heads
+        gains = nn.Sequential(
+            nn.Dropout(config.time_dropout),
+            nn.Linear(1, _NETWORK_WIDTH),
+            nn.SiLU(),
+            nn.Linear(_NETWORK_WIDTH, heads),
+        )
+        gates = nn.Sequential(
+            nn.Dropout(config.time_dropout), nn.Linear(heads, heads), nn.Sigmoid()
+        )
+        super().__init__(config, gains, gates if passes_on else None)
+
+    def modulate(self, times: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+        """Times [B, L, H] and gaps [B, L, 1] to modulation and next layer's times [B, L, H]."""
+        modulation = self._smooth(times * self.mlp4time_scale(gap))
+        return modulation, self._pass_on(times, modulation)
+
+    def initial_times(self, batch_size: int) -> TimeState:
+        """Zero inputs of both convolutions."""
+        heads, _, taps = self.conv1d4time_1.weight.shape
+        zeros = self.D.new_zeros(batch_size, taps - 1, heads)
+        return zeros, zeros
+
+    def modulate_step(
+        self, times: Tensor, gap: Tensor, state: TimeState
+    ) -> tuple[Tensor, Tensor, TimeState]:
+        """``modulate`` for one more event of each user: [B, H], [B, 1] -> [B, H] twice."""
+        values, tails = times * self.mlp4time_scale(gap), []
+        for conv, tail in zip((self.conv1d4time_1, self.conv1d4time_2), state, strict=True):
+            convolved, new_tail = convolve_step(conv, values, tail)
+            values = self.activation(convolved)
+            tails.append(new_tail)
+        return values, self._pass_on(times, values), (tails[0], tails[1])
+
+    def _pass_on(self, times: Tensor, modulation: Tensor) -> Tensor:
+        if self.time_gate_residual is None:
+            return times
+        gate: Tensor = self.time_gate_residual(times)
+        return gate * times + (1.0 - gate) * modulation
