@@ -1,0 +1,41 @@
+"""ELASTIC, reconstructed: linear dispatcher attention and a sparse interest memory.
+
+The paper (arXiv 2408.09380) was withdrawn by its authors and its code was never released. What is
+here is a reconstruction from the abstract and from two equations that reviews quote. No figure of
+the paper is repeated and no accuracy is claimed.
+
+Known (abstract, quoted equations): a fixed number of learnt interest experts compresses the history
+by attention; the events attend to the compressed interests; both are linear in the length. The
+experts' start is enlarged by sparse retrieval from a large interest memory.
+
+Ours: heads, residuals, LayerNorms and feed-forward layers and where they stand, every size and
+every first value, product keys for the retrieval, where in the model it happens (`imr`) and with
+which query, and the whole causal form, which nothing that we could read of the paper has. The
+balance loss that reviews mention for the memory is left out, because a backbone has no loss of its
+own here: nothing but the first values (see `seqzoo_elastic.memory`) keeps the model from using a
+few slots alone.
+"""
+
+from seqzoo.plugins import hookimpl
+from seqzoo.registry import Registrar
+
+
+@hookimpl
+def seqzoo_register(zoo: Registrar) -> None:
+    """Register the backbone and the architecture."""
+    zoo.backbone(
+        "elastic",
+        "seqzoo_elastic.backbone:Elastic",
+        config="seqzoo_elastic.config:ElasticConfig",
+        causal=True,
+        streaming=True,
+    )
+    zoo.architecture(
+        "elastic",
+        embedder="item-position",
+        backbone="elastic",
+        head="tied-softmax",
+        paper="arXiv:2408.09380",
+        description="interest experts with a sparse memory, linear in the length; a reconstruction "
+        "of a withdrawn paper without released code",
+    )

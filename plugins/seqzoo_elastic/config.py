@@ -1,0 +1,72 @@
+"""Settings of the ELASTIC backbone."""
+
+from dataclasses import dataclass
+
+from seqzoo.errors import ConfigError
+
+
+@dataclass
+class ElasticConfig:
+    """Settings of the backbone ``elastic``.
+
+    The paper (arXiv 2408.09380) is withdrawn and its code unreleased: this is a reconstruction, and
+    every default is our choice.
+
+    Attributes:
+        hidden_size: width D of the model.
+        num_layers: layers of dispatcher attention.
+        num_heads: attention heads H; divides ``hidden_size``.
+        num_experts: interest experts K that compress the history.
+        causal: True is our causal form: every position trains and events can stream in. False is
+            the quoted equations: the experts read the whole history, so that only the newest
+            position can train.
+        imr: where the interest memory is read. ``pre``: by the history so far, for the experts'
+            start; ``post``: by the vectors that come out, which it adds to; ``none``: no memory.
+        memory_size: keys m in each half; the memory has m x m slots.
+        num_retrieved: slots R that one query reads.
+        dropout: share dropped before every residual sum.
+        norm_eps: epsilon of the LayerNorms.
+        chunk_size: positions worked on at once where causal: memory against speed. Results depend
+            on it by rounding alone.
+    """
+
+    hidden_size: int = 64
+    num_layers: int = 2
+    num_heads: int = 2
+    num_experts: int = 16
+    causal: bool = True
+    imr: str = "pre"
+    memory_size: int = 64
+    num_retrieved: int = 16
+    dropout: float = 0.2
+    norm_eps: float = 1e-12
+    chunk_size: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "num_layers", "num_heads", "num_experts", "chunk_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"setting 'dropout' is {self.dropout}; expected 0 up to below 1")
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
+            )
+        if self.imr not in ("pre", "post", "none"):
+            raise ConfigError(f"setting 'imr' is '{self.imr}'; expected 'pre', 'post' or 'none'")
+        if self.imr != "none":
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        if self.hidden_size % 2:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} is odd; the interest memory's keys are halves: "
+                "give an even one or imr='none'"
+            )
+        # One slot alone has the weight one whatever its score, so its key would never learn; and
+        # a half has no more than memory_size candidates.
+        if not 2 <= self.num_retrieved <= self.memory_size:
+            raise ConfigError(
+                f"setting 'num_retrieved' is {self.num_retrieved}; expected 2 to "
+                f"{self.memory_size}, which is memory_size"
+            )

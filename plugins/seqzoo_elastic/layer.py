@@ -1,0 +1,123 @@
+"""One layer of linear dispatcher attention (arXiv 2408.09380, equations as reviews quote them).
+
+With P the K interest experts and X the events::
+
+    P' = softmax(P Q1 (X K1)^T) X V1          experts gather from events
+    X' = softmax(X Q2 (P' K2)^T) P' V2        events read from experts
+
+As quoted, the projections have neither biases nor a further output projection. Ours: heads with
+scores scaled by 1 / sqrt(D / H), a residual and LayerNorm after each of the two, and a feed-forward
+layer over events behind them, all as in the SASRec and Mamba4Rec of this library.
+
+Where every position has experts of its own, projecting them would cost K D^2 at each. All three
+products with projected experts are therefore taken the other way round, ``x . (Q p) = (Q^T x) . p``
+and ``sum_k w_k (V p_k) = V sum_k w_k p_k``, at 2 D^2 + O(H K D) each.
+
+Shapes in brackets: B histories, L positions, D width, H heads, K experts, E = D / H.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqzoo_elastic.config import ElasticConfig
+from seqzoo_elastic.running import SoftmaxState, running_softmax
+
+
+class DispatcherLayer(nn.Module):
+    """Experts gather from events, events read from experts, feed-forward layer."""
+
+    def __init__(self, config: ElasticConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.num_heads = config.num_heads
+        self.num_experts = config.num_experts
+        self.scale = 1.0 / math.sqrt(width // config.num_heads)
+        self.gather_query = nn.Linear(width, width, bias=False)
+        self.gather_key = nn.Linear(width, width, bias=False)
+        self.gather_value = nn.Linear(width, width, bias=False)
+        self.gather_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.read_query = nn.Linear(width, width, bias=False)
+        self.read_key = nn.Linear(width, width, bias=False)
+        self.read_value = nn.Linear(width, width, bias=False)
+        self.read_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.feed_1 = nn.Linear(width, 4 * width)
+        self.feed_2 = nn.Linear(4 * width, width)
+        self.feed_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def scores(self, hidden: Tensor, experts: Tensor) -> Tensor:
+        """What each event counts for each expert: [..., L, D], [..., K, D] -> [..., L, H, K]."""
+        return self._match(self.gather_key(hidden), self.gather_query.weight, experts)
+
+    def gather(self, hidden: Tensor, scores: Tensor, experts: Tensor, mask: Tensor) -> Tensor:
+        """Experts after the whole history.
+
+        Args:
+            hidden: events [B, L, D].
+            scores: of the events [B, L, H, K].
+            experts: before [B, K, D].
+            mask: True at real events [B, L].
+
+        Returns:
+            Experts [B, K, D].
+        """
+        weights = scores.masked_fill(~mask[..., None, None], -torch.inf).softmax(1)
+        gathered = torch.einsum("blhk,blhe->bkhe", weights, self._values(hidden))
+        return self._settle(experts, gathered.flatten(2))
+
+    def gather_running(
+        self, hidden: Tensor, scores: Tensor, experts: Tensor, state: SoftmaxState
+    ) -> tuple[Tensor, SoftmaxState]:
+        """Experts after each event of a chunk, each position with its own.
+
+        Args:
+            hidden: events [B, T, D].
+            scores: of the events [B, T, H, K].
+            experts: before, as they stand at each position [B, T, K, D].
+            state: of the events before the chunk.
+
+        Returns:
+            Experts [B, T, K, D] and the state after the chunk.
+        """
+        gathered, state = running_softmax(scores, self._values(hidden), state)
+        return self._settle(experts, gathered), state
+
+    def read(self, hidden: Tensor, experts: Tensor) -> Tensor:
+        """Events after reading from the experts: [..., L, D], [..., K, D] -> [..., L, D]."""
+        scores = self._match(self.read_query(hidden), self.read_key.weight, experts)
+        mixed = torch.einsum("...lhk,...kd->...lhd", scores.softmax(-1), experts)
+        value = self.read_value.weight.view(self.num_heads, -1, experts.shape[-1])
+        read = torch.einsum("...lhd,hed->...lhe", mixed, value).flatten(-2)
+        hidden = self.read_norm(hidden + self.dropout(read))
+        inner = self.feed_2(functional.gelu(self.feed_1(hidden)))
+        return self.feed_norm(hidden + self.dropout(inner))  # type: ignore[no-any-return]
+
+    def empty_state(self, batch_size: int) -> SoftmaxState:
+        """No event gathered yet: greatest score, mass and mean (see ``running``)."""
+        weight = self.gather_value.weight
+        shape = (batch_size, self.num_heads, self.num_experts)
+        return (
+            # Finite, because a saved session holds no infinities; the mass of zero makes it moot.
+            weight.new_full(shape, torch.finfo(weight.dtype).min),
+            weight.new_zeros(shape),
+            weight.new_zeros(*shape, len(weight) // self.num_heads),
+        )
+
+    def _match(self, projected: Tensor, weight: Tensor, experts: Tensor) -> Tensor:
+        """Scores of projected events [..., L, D] and of experts [..., K, D] yet to be projected."""
+        heads = projected.view(*projected.shape[:-1], self.num_heads, -1)
+        weight = weight.view(self.num_heads, -1, weight.shape[1])
+        towards = torch.einsum("...lhe,hed->...lhd", heads, weight) * self.scale
+        return torch.einsum("...lhd,...kd->...lhk", towards, experts)
+
+    def _values(self, hidden: Tensor) -> Tensor:
+        return self.gather_value(hidden).unflatten(-1, (self.num_heads, -1))  # type: ignore[no-any-return]
+
+    def _settle(self, experts: Tensor, gathered: Tensor) -> Tensor:
+        """Dropout, residual and LayerNorm of experts: both [..., K, D] -> [..., K, D]."""
+        # One pattern for all experts of a position: K of them would cost more than the attention.
+        kept = self.dropout(torch.ones_like(gathered[..., :1, :]))
+        return self.gather_norm(experts + kept * gathered)  # type: ignore[no-any-return]

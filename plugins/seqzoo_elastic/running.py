@@ -1,0 +1,70 @@
+"""Sums that run along a history: a softmax over the events so far, and their mean.
+
+Shapes in brackets: B histories, T positions of a chunk, H heads, K experts, E = D / H.
+"""
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+SoftmaxState: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""Greatest score [B, H, K], mass [B, H, K] and mean value [B, H, K, E] of the events so far.
+
+The mass is the softmax's denominator and the mean its numerator divided by it, both relative to the
+greatest score. The mean is kept, not the numerator, because it stays as large as the values are.
+"""
+
+MeanState: TypeAlias = tuple[Tensor, Tensor]
+"""Sum [B, D] and number [B, 1] of the events so far."""
+
+
+def running_softmax(
+    scores: Tensor, values: Tensor, state: SoftmaxState
+) -> tuple[Tensor, SoftmaxState]:
+    """For every position the softmax-weighted mean of the values of the events up to it.
+
+    Scores are only ever compared with the greatest one up to the position that reads them, so that
+    neither large ones overflow nor early ones vanish. That takes a weight for each pair of
+    positions: a chunk costs O(T^2 K D) time and O(T^2 K H) memory.
+
+    Args:
+        scores: of each event for each head and expert [B, T, H, K].
+        values: of each event [B, T, H, E].
+        state: of the events before the chunk.
+
+    Returns:
+        Means [B, T, K, H * E] and the state after the chunk, which shares no memory with them.
+    """
+    # Half precision would lose small events in a large mass.
+    with torch.autocast(scores.device.type, enabled=False):
+        maximum, mass, mean = state
+        scores = scores.to(mass.dtype).movedim(1, -1)
+        values = values.to(mass.dtype).transpose(1, 2)
+        # The means do not depend on what scores are compared with, so it needs no gradient.
+        reference = torch.maximum(maximum[..., None], scores.detach().cummax(-1).values)
+        length = scores.shape[-1]
+        future = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu(1)
+        # Hidden before exp, not after: a later event may lie far above the reference.
+        gaps = scores[..., None, :] - reference[..., None]
+        weights = gaps.masked_fill(future, -torch.inf).exp()
+        carried = mass[..., None] * (maximum[..., None] - reference).exp()
+        total = carried + weights.sum(-1)
+        recent = (weights / total[..., None]).flatten(2, 3) @ values
+        means = recent.view(*gaps.shape[:4], -1)
+        means = means + (carried / total)[..., None] * mean[..., None, :]
+        # Copies: a view would keep the whole chunk alive for as long as the state.
+        state = (
+            reference[..., -1].clone(),
+            total[..., -1].clone(),
+            means[..., -1, :].clone(),
+        )
+        return means.permute(0, 3, 2, 1, 4).flatten(3), state
+
+
+def running_mean(vectors: Tensor, state: MeanState) -> tuple[Tensor, MeanState]:
+    """For every position the mean of the vectors up to it: [B, T, D] -> [B, T, D], state."""
+    total, count = state
+    sums = total[:, None] + vectors.cumsum(1)
+    counts = count + torch.arange(1, vectors.shape[1] + 1, dtype=count.dtype, device=count.device)
+    return sums / counts[..., None], (sums[:, -1].clone(), counts[:, -1:].clone())
