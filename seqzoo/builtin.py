@@ -50,6 +50,14 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="leave-one-out, all items but those of the user's whole history",
         remove_seen=True,
     )
+    zoo.protocol(
+        "loo-recbole",
+        description="leave-one-out, all items are candidates, times rounded to float32, 5-core: "
+        "what RecBole measures",
+        remove_seen=False,
+        order="float32-time-row",
+        min_count=5,
+    )
 
     # The verbs stand here so that no plugin can take their names; `seqzoo.cli.app` wires them up.
     for verb, target in (

@@ -7,7 +7,7 @@ from typing import Any
 from seqzoo.config import structure
 from seqzoo.data.datasets import load_interactions
 from seqzoo.data.interactions import Interactions, k_core
-from seqzoo.data.sequences import SequenceData, build_sequences
+from seqzoo.data.sequences import ORDERS, SequenceData, build_sequences
 from seqzoo.errors import ConfigError
 from seqzoo.plugins import catalogue
 
@@ -23,6 +23,7 @@ class DataConfig:
         item_col: column of item ids.
         time_col: column of times; empty text for the order of the rows.
         label_col: column of item titles.
+        order: ``time-row``, or ``float32-time-row`` for figures in RecBole's order of events.
         options: settings of a generated data set.
         fingerprint: what the prepared data are known by; written by training.
     """
@@ -33,12 +34,17 @@ class DataConfig:
     item_col: str | None = None
     time_col: str | None = None
     label_col: str | None = None
+    order: str = "time-row"
     options: dict[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         if self.min_count < 1:
             raise ConfigError(f"setting 'min_count' is {self.min_count}; expected 1 or more")
+        if self.order not in ORDERS:
+            raise ConfigError(
+                f"setting 'order' is '{self.order}'; expected one of: {', '.join(ORDERS)}"
+            )
 
 
 def load_data(source: str, settings: Mapping[str, Any]) -> Interactions:
@@ -58,4 +64,4 @@ def load_data(source: str, settings: Mapping[str, Any]) -> Interactions:
 def prepare(config: DataConfig) -> SequenceData:
     """Read, filter, order and number the interactions that a recipe names."""
     interactions = load_data(config.source, asdict(config))
-    return build_sequences(k_core(interactions, config.min_count))
+    return build_sequences(k_core(interactions, config.min_count), order=config.order)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from seqzoo.data.interactions import Interactions, codes_by_appearance
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import DataError
+from seqzoo.errors import ConfigError, DataError, nearest
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -123,8 +123,11 @@ class SequenceData:
     dropped: int = 0
 
 
+ORDERS = ("time-row", "float32-time-row")
+
+
 def build_sequences(
-    interactions: Interactions, *, vocabulary: Vocabulary | None = None
+    interactions: Interactions, *, vocabulary: Vocabulary | None = None, order: str = "time-row"
 ) -> SequenceData:
     """Sort the interactions of each user by time, then by row, and number the items.
 
@@ -137,18 +140,22 @@ def build_sequences(
         interactions: the table.
         vocabulary: the items to number by; without it, the items in order of first appearance.
             Interactions with other items are dropped and counted.
+        order: ``time-row``; or ``float32-time-row``, which rounds the times to float32 first (to 64
+            or 128 seconds, for those of our years), as RecBole does: only for figures that are
+            compared with its own.
 
     Raises:
         DataError: the vocabulary holds no item of the data.
+        ConfigError: another order is asked for.
     """
     frame = interactions.frame
     users, user_ids = codes_by_appearance(frame["user"])
     items, item_ids = codes_by_appearance(frame["item"])
-    order = frame["order"].to_numpy()
+    places = _places(frame["order"].to_numpy(), order, interactions.has_times)
     # lexsort is stable: rows of one user with the same time keep the order of the file.
-    sorting = np.lexsort((order, users))
-    users, items, order = users[sorting], items[sorting], order[sorting]
-    times = order if interactions.has_times else None
+    sorting = np.lexsort((places, users))
+    users, items, places = users[sorting], items[sorting], places[sorting]
+    times = places if interactions.has_times else None
     names, item_names = user_ids.to_list(), item_ids.to_list()
     fingerprint = _fingerprint(names, item_names, users, items, times)
 
@@ -188,6 +195,18 @@ def build_sequences(
         fingerprint=fingerprint,
         dropped=dropped,
     )
+
+
+def _places(places: Int64s, order: str, are_times: bool) -> Int64s:
+    """What the events are sorted by."""
+    if order not in ORDERS:
+        raise ConfigError(
+            f"the order '{order}' is unknown{nearest(order, ORDERS)}; expected one of: "
+            f"{', '.join(ORDERS)}"
+        )
+    if order == "time-row" or not are_times:
+        return places
+    return places.astype(np.float32).astype(np.int64)
 
 
 def _fingerprint(

@@ -165,7 +165,9 @@ def evaluate(
     section = {**_section_for(data, model.recipe.get("data", {})), **(settings or {})}
     minimum = chosen.min_count or int(section.get("min_count", DataConfig.min_count))
     interactions = data if isinstance(data, Interactions) else load_data(str(data), section)
-    prepared = build_sequences(k_core(interactions, minimum), vocabulary=model.vocabulary)
+    prepared = build_sequences(
+        k_core(interactions, minimum), vocabulary=model.vocabulary, order=chosen.order
+    )
     (metrics,) = evaluate_protocols(
         model, prepared, [chosen], batch_size=batch_size, advance=advance
     )
@@ -176,6 +178,15 @@ def evaluate(
         logger.warning(
             "these are not the data of the stored figures (%s): figures may differ",
             stored_data.get("name", "unnamed"),
+        )
+    trained = model.recipe.get("data", {}).get("order", "time-row") if model.recipe else None
+    if trained not in (None, chosen.order):
+        logger.warning(
+            "the model was trained on events in the order '%s' and %s tests in the order '%s': "
+            "some of what it is tested on was trained on",
+            trained,
+            protocol,
+            chosen.order,
         )
     if prepared.dropped:
         logger.warning(

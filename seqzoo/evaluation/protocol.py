@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from seqzoo.config import structure
+from seqzoo.data.sequences import ORDERS
 from seqzoo.errors import ConfigError
 from seqzoo.plugins import catalogue
 
@@ -15,7 +16,8 @@ class Protocol:
         name: registered name.
         remove_seen: whether the items of the user's whole history stop being candidates.
         split: ``leave-one-out``: the last interaction tests, the one before it validates.
-        order: ``time-row``: by int64 time, ties in the order of the file.
+        order: ``time-row``: by int64 time, ties in the order of the file; ``float32-time-row``: by
+            the time rounded to float32.
         candidates: ``all`` items of the model's vocabulary; nothing is ever sampled.
         ties: ``half``: items with the target's score take their places in every order alike.
         min_count: k of the k-core filter, or None for the one the model was trained with.
@@ -38,7 +40,6 @@ class Protocol:
     def __post_init__(self) -> None:
         supported = {
             "split": "leave-one-out",
-            "order": "time-row",
             "candidates": "all",
             "ties": "half",
         }
@@ -47,6 +48,11 @@ class Protocol:
                 raise ConfigError(
                     f"protocol '{self.name}' has {key} '{getattr(self, key)}'; expected '{value}'"
                 )
+        if self.order not in ORDERS:
+            raise ConfigError(
+                f"protocol '{self.name}' has order '{self.order}'; expected one of: "
+                f"{', '.join(ORDERS)}"
+            )
 
 
 def get_protocol(name: str) -> Protocol:

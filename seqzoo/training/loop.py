@@ -124,7 +124,7 @@ class _Run:
         self.config: TrainConfig = recipe.train
         self.protocols = [get_protocol(name) for name in self.config.protocols]
         self.split = leave_one_out(self.data.sequences, "train")
-        self._check_metric()
+        self._check_protocols()
         self.accelerator = self._accelerator()
         torch.manual_seed(self.config.seed)
         self.model = build_model(recipe.architecture, recipe.model, self.data.vocabulary)
@@ -135,9 +135,17 @@ class _Run:
             read_state(out, self.model, optimizer)
         self.objective, self.optimizer = self.accelerator.prepare(_Objective(self.model), optimizer)
 
-    def _check_metric(self) -> None:
-        """See before the first epoch that its validation figure will be there."""
-        first = self.protocols[0]
+    def _check_protocols(self) -> None:
+        """See before the first epoch that the figures will be there, and will be honest."""
+        first, order = self.protocols[0], self.recipe.data.order
+        for protocol in self.protocols:
+            if protocol.order != order:
+                raise TrainingError(
+                    f"the protocol '{protocol.name}' tests on events in the order "
+                    f"'{protocol.order}', data.order is '{order}': it would test on what was "
+                    "trained on; for RecBole's order set data.order=float32-time-row and "
+                    "train.protocols=[loo-recbole]"
+                )
         known = [f"{name}@{cutoff}" for name in first.metrics for cutoff in first.cutoffs]
         if self.config.metric not in known:
             raise TrainingError(

@@ -1,12 +1,9 @@
 """The public data sets as they are: counts after the 5-core filter, lengths, exact times."""
 
-import time
-
 import numpy as np
-import polars as pl
 import pytest
 
-from seqzoo.data.interactions import Interactions, k_core
+from seqzoo.data.interactions import k_core
 from seqzoo.data.readers import read_interactions
 from seqzoo.data.sequences import build_sequences
 from seqzoo.data.splits import leave_one_out
@@ -52,8 +49,7 @@ def test_ml_1m_times_are_exact(load):
     """Times cast to float32, as RecBole does, would move many held-out items: ours are not."""
     core = load("ml-1m")
     data = build_sequences(core)
-    rounded = core.frame.with_columns(pl.col("order").cast(pl.Float32).cast(pl.Int64))
-    moved = build_sequences(Interactions.from_frame(rounded), vocabulary=data.vocabulary)
+    moved = build_sequences(core, vocabulary=data.vocabulary, order="float32-time-row")
     for part, share in (("test", 0.198), ("valid", 0.329)):
         targets = leave_one_out(data.sequences, part).target
         differ = data.sequences.items[targets] != moved.sequences.items[targets]
@@ -71,11 +67,3 @@ def test_fingerprint_of_ml_100k_does_not_depend_on_the_order_of_users(load):
     core = load("ml-100k")
     by_user = type(core)(core.frame.sort("user", maintain_order=True), {}, "sorted", True)
     assert build_sequences(by_user).fingerprint == build_sequences(core).fingerprint
-
-
-def test_a_million_rows_take_seconds(real_data):
-    """Measured 0.4 s on two cores; the bound leaves room for a busy machine."""
-    folder = real_data("ml-1m")
-    start = time.perf_counter()
-    build_sequences(k_core(read_interactions(folder)))
-    assert time.perf_counter() - start < 5

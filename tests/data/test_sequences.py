@@ -3,7 +3,7 @@ import pytest
 
 from seqzoo.data.sequences import Sequences, build_sequences
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import DataError
+from seqzoo.errors import ConfigError, DataError
 
 ROWS = [
     ("u2", "b", 20),
@@ -44,6 +44,22 @@ def test_times_beyond_float32_and_float64_keep_their_order(interactions):
     # RecBole's float32 makes the first two equal; the last two are equal even in float64.
     rows = [("u", "b", 978300761), ("u", "a", 978300760), ("u", "d", 2**60 + 1), ("u", "c", 2**60)]
     assert as_ids(build_sequences(interactions(rows))) == {"u": ["a", "b", "c", "d"]}
+
+
+def test_the_order_of_recbole_rounds_times_to_float32(interactions):
+    rows = [("u", "b", 978300761), ("u", "a", 978300760), ("u", "c", 978300000)]
+    data = build_sequences(interactions(rows), order="float32-time-row")
+    assert as_ids(data) == {"u": ["c", "b", "a"]}
+    assert data.sequences.timestamps.tolist() == [978300032, 978300736, 978300736]
+    assert data.fingerprint != build_sequences(interactions(rows)).fingerprint
+    with pytest.raises(ConfigError, match="did you mean 'time-row'"):
+        build_sequences(interactions(rows), order="time-rows")
+
+
+def test_positions_are_rounded_in_no_order(interactions):
+    rows = [("u", "b", 2**24 + 1), ("u", "a", 2**24)]
+    data = build_sequences(interactions(rows, has_times=False), order="float32-time-row")
+    assert as_ids(data) == {"u": ["a", "b"]}
 
 
 def test_positions_are_no_times(interactions):

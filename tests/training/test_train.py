@@ -174,3 +174,19 @@ def test_a_filter_that_leaves_nothing(recipe, tmp_path):
     data = {**rows([4] * 6, tmp_path / "short.csv"), "min_count": 50}
     with pytest.raises(DataError, match="50-core"):
         train(recipe("sasrec", data=data), tmp_path / "run")
+
+
+def test_an_order_is_trained_and_tested_alike(recipe, tmp_path, caplog):
+    """A protocol with another order would test on events that were trained on."""
+    data = {"order": "float32-time-row", "min_count": 5}
+    with pytest.raises(TrainingError, match="would test on what was trained on"):
+        train(recipe(data=data, epochs=1), tmp_path / "refused")
+    assert not (tmp_path / "refused" / "model.safetensors").exists()
+
+    result = train(recipe(data=data, epochs=1, protocols=["loo-recbole"]), tmp_path / "run")
+    model = load_checkpoint(result.out)
+    found = evaluate(model, "synthetic", "loo-recbole")
+    assert found.metrics == pytest.approx(result.metrics["loo-recbole"], abs=1e-9)
+    assert not caplog.records
+    evaluate(model, "synthetic", "loo-full")
+    assert "some of what it is tested on was trained on" in caplog.text
