@@ -22,21 +22,30 @@ from seqzoo.registry import ArchitectureSpec, Catalogue
 SchemaT = TypeVar("SchemaT")
 
 
+_WORDS = ("", "on", "off", "yes", "no")
+"""What YAML 1.1 takes for true, false or nothing, and what people mean as text."""
+
+
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Turn ``["model.num_layers=2", "train.lr=5e-4"]`` into a nested dict; values are YAML.
+
+    ``off`` and its like are words here, which a setting of true or false takes as well; nothing
+    after the equals sign is an empty text.
 
     Raises:
         ConfigError: one is not of the form ``key=value``.
     """
+    quoted = []
     for override in overrides:
-        key, equals, _ = override.partition("=")
+        key, equals, value = override.partition("=")
         if not equals or not all(part.isidentifier() for part in key.split(".")):
             raise ConfigError(
                 f"setting {override!r} is not of the form section.key=value, "
                 "for example model.num_layers=2 or train.lr=5e-4"
             )
+        quoted.append(f"{key}='{value}'" if value.strip().lower() in _WORDS else override)
     try:
-        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(quoted))
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(
             f"settings {list(overrides)} cannot be read: {_first_line(error)}"

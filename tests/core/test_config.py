@@ -206,3 +206,20 @@ def test_references_to_the_environment_are_refused(monkeypatch):
         with pytest.raises(ConfigError, match="references are not taken") as error:
             structure(TrainConfig, {"metric": value}, "train")
         assert "s3cret" not in str(error.value)
+
+
+def test_words_that_yaml_takes_for_true_or_false_stay_words():
+    given = ["model.time_mode=off", "data.time_col=", "train.precision=no", "train.flag=true"]
+    assert parse_overrides(given) == {
+        "model": {"time_mode": "off"},
+        "data": {"time_col": ""},
+        "train": {"precision": "no", "flag": True},
+    }
+
+
+def test_a_setting_of_true_or_false_takes_those_words():
+    @dataclass
+    class Flags:
+        shift: bool = True
+
+    assert structure(Flags, parse_overrides(["train.shift=off"])["train"], "train") == Flags(False)
