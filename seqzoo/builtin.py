@@ -66,6 +66,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         ("recommend", "recommend:recommend"),
         ("eval", "evaluate:evaluate"),
         ("train", "train:train"),
+        ("import", "import_weights:import_weights"),
         ("plugins", "plugins:plugins"),
         ("doctor", "doctor:doctor"),
     ):

@@ -76,6 +76,11 @@ class ArchitectureSpec(Spec):
     recipe: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
     description: str = ""
+    importer: str | None = None
+
+    def load_importer(self) -> Any:
+        """The function that takes the weights of other implementations; None without one."""
+        return None if self.importer is None else resolve(self.importer, self.plugin)
 
 
 @dataclass(frozen=True)
@@ -311,8 +316,22 @@ class Registrar:
         recipe: Mapping[str, Any] | None = None,
         paper: str = "",
         description: str = "",
+        importer: str | None = None,
     ) -> None:
-        """Register a choice of three parts; ``recipe`` holds training settings that suit it."""
+        """Register a choice of three parts.
+
+        Args:
+            name: of the architecture.
+            embedder: registered name.
+            backbone: registered name.
+            head: registered name.
+            defaults: settings of the model that differ from those of its parts.
+            recipe: settings of training that suit it.
+            paper: where it comes from.
+            description: the architecture in a line.
+            importer: lazy function from the tensors of other implementations to
+                ``seqzoo.public_weights.PublicWeights``, for ``seqzoo import``.
+        """
         spec = ArchitectureSpec(
             name,
             self._plugin,
@@ -323,6 +342,7 @@ class Registrar:
             dict(recipe or {}),
             paper,
             description,
+            None if importer is None else self._target(f"importer of '{name}'", importer),
         )
         self.staged.append(("architecture", spec))
 

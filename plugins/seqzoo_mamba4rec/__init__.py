@@ -21,5 +21,6 @@ def seqzoo_register(zoo: Registrar) -> None:
         head="tied-softmax",
         paper="arXiv:2403.03900",
         description="Mamba-1 blocks with feed-forward layers; linear in the length of the history",
+        importer="seqzoo_mamba4rec.public_weights:from_public",
     )
     zoo.pretrained("mamba4rec-ml1m", package="seqzoo")

@@ -23,5 +23,6 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.5, "attention_dropout": 0.3},
         paper="arXiv:1808.09781",
         description="causal self-attention over the history, the post-norm form of most tables",
+        importer="seqzoo_sasrec.public_weights:from_public",
     )
     zoo.pretrained("sasrec-ml1m", package="seqzoo")

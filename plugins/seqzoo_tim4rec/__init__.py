@@ -41,6 +41,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         paper="arXiv:2409.16182",
         description="Mamba-2 layers whose steps follow the time between events; linear in the "
         "length of the history",
+        importer="seqzoo_tim4rec.public_weights:from_public",
     )
     zoo.architecture(
         "ssd4rec",
@@ -51,4 +52,5 @@ def seqzoo_register(zoo: Registrar) -> None:
         paper="arXiv:2409.16182",
         description="the same Mamba-2 layers without times: the baseline that TiM4Rec's tables "
         "call SSD4Rec",
+        importer="seqzoo_tim4rec.public_weights:from_public",
     )

@@ -8,7 +8,16 @@ import typer
 from typer.core import TyperGroup
 
 from seqzoo import __version__
-from seqzoo.cli import doctor, evaluate, info, list_models, plugins, recommend, train
+from seqzoo.cli import (
+    doctor,
+    evaluate,
+    import_weights,
+    info,
+    list_models,
+    plugins,
+    recommend,
+    train,
+)
 from seqzoo.cli.output import complain, logs_on_stderr, write
 from seqzoo.cli.parsing import SeveralValues, UsageError, explain
 from seqzoo.cli.plugin_commands import commands_of_plugins
@@ -69,6 +78,7 @@ app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("recommend", epilog=recommend.EXAMPLE, cls=SeveralValues)(recommend.recommend)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("train", epilog=train.EXAMPLE)(train.train)
+app.command("import", epilog=import_weights.EXAMPLE)(import_weights.import_weights)
 app.command("plugins", epilog=plugins.EXAMPLE)(plugins.plugins)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 

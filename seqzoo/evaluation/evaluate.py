@@ -179,8 +179,9 @@ def evaluate(
             "these are not the data of the stored figures (%s): figures may differ",
             stored_data.get("name", "unnamed"),
         )
-    trained = model.recipe.get("data", {}).get("order", "time-row") if model.recipe else None
-    if trained not in (None, chosen.order):
+    trained_on = model.recipe.get("data")
+    trained = dict(trained_on).get("order", "time-row") if trained_on else chosen.order
+    if trained != chosen.order:
         logger.warning(
             "the model was trained on events in the order '%s' and %s tests in the order '%s': "
             "some of what it is tested on was trained on",

@@ -16,7 +16,8 @@ CORE = sorted((ROOT / "seqzoo").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 
 # What the core offers to those who write plugins.
-PUBLIC = {"config", "errors", "interfaces", "ops", "parts", "plugins", "registry", "testing"}
+PUBLIC = {"config", "errors", "interfaces", "ops", "parts", "plugins", "public_weights"}
+PUBLIC |= {"registry", "testing"}
 
 
 def imported(tree):

@@ -1,0 +1,188 @@
+"""Bring in weights of other implementations: read safely, renamed by the plugin, checked."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from seqzoo.checkpoint.checkpoint import save_checkpoint
+from seqzoo.checkpoint.manifest import CONFIG
+from seqzoo.checkpoint.weights import distinct_state, not_finite
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import CheckpointError, ConfigError, DataError, UsageError
+from seqzoo.model import SequenceModel, build_model
+from seqzoo.plugins import catalogue
+from seqzoo.public_weights import PublicWeights
+
+_PADDING_TOKEN = "[PAD]"  # noqa: S105 RecBole's name of row 0
+_SHOWN = 8
+
+
+def import_weights(
+    file: str | os.PathLike[str],
+    *,
+    architecture: str,
+    vocabulary: str | os.PathLike[str] | Vocabulary,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[SequenceModel, tuple[str, ...]]:
+    """A model with the weights of another implementation.
+
+    Args:
+        file: a plain state dict, as safetensors or as ``.pth``, which is read without unpickling
+            anything but tensors.
+        architecture: registered name; its plugin knows the public names.
+        vocabulary: item ids in index order: ``vocabulary.json``, a JSON list, or a text file with
+            one id on each line; ``[PAD]`` at its head stands for row 0.
+        settings: settings of the model that the weights do not tell.
+
+    Returns:
+        The model, and the settings that were assumed.
+
+    Raises:
+        CheckpointError: the file is no state dict, or its tensors do not fit; names them.
+        DataError: the vocabulary cannot be read.
+        ConfigError: the architecture has no importer, or refuses a setting.
+    """
+    spec = catalogue().architectures.get(architecture)
+    if spec.importer is None:
+        able = [other.name for other in catalogue().architectures if other.importer]
+        raise ConfigError(
+            f"architecture '{architecture}' has no importer, its plugin '{spec.plugin}' knows no "
+            f"other implementation; those that have: {', '.join(able) or 'none'}"
+        )
+    if not isinstance(vocabulary, Vocabulary):
+        vocabulary = read_vocabulary_file(Path(vocabulary))
+    public: PublicWeights = spec.load_importer()(read_state_dict(Path(file)))
+    given = dict(settings or {})
+    model = build_model(architecture, {**public.settings, **given}, vocabulary)
+    _fit(model, public.weights, Path(file))
+    return model.eval(), tuple(name for name in public.assumed if name not in given)
+
+
+def save_imported(folder: str | os.PathLike[str], model: SequenceModel) -> None:
+    """Write an imported model as a checkpoint without figures, unless one is there.
+
+    Raises:
+        CheckpointError: the folder holds a checkpoint or cannot be written.
+    """
+    if (Path(folder) / CONFIG).exists():
+        raise CheckpointError(f"{folder} holds a checkpoint already; choose another folder")
+    recipe = {"architecture": model.architecture, "model": model.config}
+    save_checkpoint(folder, model, recipe=recipe, metrics={}, overwrite=False)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a ``.pth`` with a plain state dict.
+
+    Raises:
+        CheckpointError: the file is missing, is neither, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}; give the file of a state dict")
+    try:
+        loaded: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except UnpicklingError:
+        raise CheckpointError(
+            f"{path} holds more than tensors, which is not read because it could run code; where "
+            'it was made, save the tensors alone: torch.save(checkpoint["state_dict"], FILE)'
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"{path} is not a state dict ({reason}); expected safetensors or what "
+            "torch.save(model.state_dict(), FILE) writes"
+        ) from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise CheckpointError(f"{path} holds {type(loaded).__name__}, expected a state dict")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: '{name}' is {type(value).__name__}; expected a plain state dict of "
+                "tensors"
+            )
+    tensors = {name.removeprefix("module."): value for name, value in loaded.items()}
+    broken = not_finite(tensors)
+    if broken:
+        raise CheckpointError(f"{path} holds NaN or infinities in {_listing(broken)}")
+    return tensors
+
+
+def read_vocabulary_file(path: Path) -> Vocabulary:
+    """Item ids in index order, from JSON or from one id on each line.
+
+    Raises:
+        DataError: the file is missing, is not UTF-8, or its ids are no vocabulary.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise DataError(
+            f"{path} cannot be read as a vocabulary: {reason}; give item ids in index order, one "
+            "on each line, or a vocabulary.json"
+        ) from None
+    if path.suffix != ".json":
+        return _vocabulary(path, text.splitlines(), None)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}; write the vocabulary again") from None
+    if isinstance(document, dict) and isinstance(document.get("items"), list):
+        return _vocabulary(path, document["items"], document.get("labels"))
+    if isinstance(document, list):
+        return _vocabulary(path, document, None)
+    raise DataError(f'{path}: expected a list of item ids or {{"items": […], "labels": […]}}')
+
+
+def _vocabulary(path: Path, items: list[str], labels: list[str | None] | None) -> Vocabulary:
+    head = 1 if items and items[0] == _PADDING_TOKEN else 0
+    try:
+        return Vocabulary(items[head:], None if labels is None else labels[head:])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _fit(model: SequenceModel, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors into a model, each in its own place, or say which have none."""
+    state, _ = distinct_state(model)
+    rows = len(model.vocabulary) + 1
+    table = next(n for n, value in model.named_parameters() if value is model.embedder.item_table)
+    if table in weights and weights[table].dim() == 2 and len(weights[table]) != rows:
+        raise UsageError(
+            f"the vocabulary has {len(model.vocabulary)} items, so the item table must have {rows} "
+            f"rows (row 0 is padding); that of {path} has {len(weights[table])}: give the "
+            "vocabulary that the weights were trained with, in the order of its indices"
+        )
+    problems = [f"no tensor for {name}" for name in sorted(set(state) - set(weights))]
+    problems += [f"no place for {name}" for name in sorted(set(weights) - set(state))]
+    problems += [
+        f"{name} has shape {list(weights[name].shape)}, expected {list(state[name].shape)}"
+        for name in sorted(set(state) & set(weights))
+        if weights[name].shape != state[name].shape
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{path}: {len(problems)} of {len(state)} tensors do not fit: {_listing(problems)}; "
+            "set what the weights do not tell (model.KEY=VALUE), or another --architecture"
+        )
+    with torch.no_grad():
+        for name, tensor in state.items():
+            tensor.copy_(weights[name])
+
+
+def _listing(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
