@@ -57,7 +57,7 @@ class SsdBlock(nn.Module):
         gate, mixed, raw = self.in_proj(hidden).split([inner, inner + 2 * states, heads], dim=-1)
         x, write, read = self._convolve(mixed)
         step = self._step_size(raw, modulation)
-        y = ssd(x, step, self._decay(), write, read, self.chunk_size)
+        y = ssd(x, step, self._decay(), write, read, self.chunk_size, self.backend)
         return self._finish(y, x, gate)
 
     def last(

@@ -69,6 +69,8 @@ BACKENDS: list[Backend] = [
         "MAMBA_KEEP_CUDA_BUILD=TRUE and --no-build-isolation",
     ),
     Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
+    Backend("ssd", "mamba-ssm", "seqzoo.ops.external:mamba_ssm_ssd", ("cuda",), _CUDA),
+    Backend("ssd", "torch", "seqzoo.ops.ssd:torch_ssd"),
     Backend(
         "causal-convolution",
         "causal-conv1d",
@@ -212,6 +214,22 @@ def _scan_example() -> list[Tensor]:
     ]
 
 
+def _ssd_example() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    batch, length, heads, width, states = 2, 70, 4, 16, 16
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    return [
+        normal(batch, length, heads, width),
+        normal(batch, length, heads).exp() * 0.1,
+        -normal(heads).exp(),
+        normal(batch, length, states),
+        normal(batch, length, states),
+    ]
+
+
 def _convolution_example() -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [
@@ -223,6 +241,7 @@ def _convolution_example() -> list[Tensor]:
 
 _EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "selective-scan": _scan_example,
+    "ssd": _ssd_example,
     "causal-convolution": _convolution_example,
 }
 

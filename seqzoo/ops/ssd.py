@@ -18,11 +18,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqzoo.ops.backends import choose
 from seqzoo.ops.precision import widened, without_autocast
+
+_CHUNK_SIZE = 32
 
 
 def ssd(
-    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, chunk_size: int = 32
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    chunk_size: int = _CHUNK_SIZE,
+    backend: str | None = None,
 ) -> Tensor:
     """Run the layer over whole sequences and return y [B, L, H, P].
 
@@ -34,9 +43,25 @@ def ssd(
         read: output projections [B, L, N], Mamba-2's ``C``, shared by all heads.
         chunk_size: positions of a chunk: memory against the number of chunks. Results depend on it
             by rounding alone.
+        backend: name of a backend; see ``seqzoo.ops.backends.choose``.
+
+    Raises:
+        BackendUnavailableError: the backend asked for does not work here.
     """
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; expected 1 or more")
+    return choose("ssd", x.device, backend)(x, step, decay, write, read, chunk_size)
+
+
+def torch_ssd(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    chunk_size: int = _CHUNK_SIZE,
+) -> Tensor:
+    """``ssd`` in PyTorch, in chunks."""
     given = x.dtype
     with without_autocast(x.device):
         x, step, decay, write, read = (widened(t) for t in (x, step, decay, write, read))

@@ -146,3 +146,60 @@ def test_the_convolution_is_causal_and_depthwise():
 def test_on_a_gpu_each_backend_works_or_says_why(backend):
     reason = probe(backend, "cuda")
     assert reason == "" or any(word in reason for word in ("import", "called", "differs"))
+
+
+def fused_ssd(x, dt, A, B, C, chunk_size, D=None, dt_softplus=False):  # noqa: N803 mamba-ssm's
+    """What mamba-ssm documents, by plain steps: B and C are [B, L, groups, N]."""
+    assert chunk_size & (chunk_size - 1) == 0
+    assert D is None
+    assert not dt_softplus
+    state = x.new_zeros(*x[:, 0].shape, B.shape[-1])
+    outputs = []
+    for t in range(x.shape[1]):
+        kept = (dt[:, t] * A).exp()[..., None, None]
+        written = (dt[:, t, :, None] * x[:, t])[..., None] * B[:, t, 0, None, None]
+        state = kept * state + written
+        outputs.append(torch.einsum("bhpn,bn->bhp", state, C[:, t, 0]))
+    return torch.stack(outputs, 1)
+
+
+def fused_scan(u, delta, A, B, C):  # noqa: N803 mamba-ssm's
+    """What mamba-ssm documents, by plain steps: everything has channels before time."""
+    state = u.new_zeros(u.shape[0], *A.shape)
+    outputs = []
+    for t in range(u.shape[-1]):
+        kept = (delta[..., t, None] * A).exp()
+        state = kept * state + (delta[..., t] * u[..., t])[..., None] * B[:, None, :, t]
+        outputs.append(torch.einsum("bin,bn->bi", state, C[..., t]))
+    return torch.stack(outputs, -1)
+
+
+def fused_convolution(x, weight, bias, activation):
+    assert activation is None
+    taps = weight.shape[1]
+    padded = torch.nn.functional.pad(x, (taps - 1, 0))
+    return torch.nn.functional.conv1d(padded, weight[:, None], bias, groups=len(weight))
+
+
+def test_the_adapters_call_the_packages_as_documented(monkeypatch):
+    """Stand-ins with the packages' own signatures and layouts pass the probe through the adapters.
+
+    Layouts and transposes are what a GPU would get, so they are right before one is there.
+    """
+    attributes = {
+        "mamba_ssm.ops.triton.ssd_combined": ("mamba_chunk_scan_combined", fused_ssd),
+        "mamba_ssm.ops.selective_scan_interface": ("selective_scan_fn", fused_scan),
+        "causal_conv1d": ("causal_conv1d_fn", fused_convolution),
+    }
+    for name, (attribute, function) in attributes.items():
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            path = ".".join(parts[:end])
+            if path not in sys.modules or not path.startswith("seqzoo"):
+                monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
+        setattr(sys.modules[name], attribute, function)
+    external = [backend for backend in backends.BACKENDS if backend.devices == ("cuda",)]
+    assert {backend.op for backend in external} == {"selective-scan", "ssd", "causal-convolution"}
+    for backend in external:
+        anywhere = Backend(backend.op, backend.name, backend.target)
+        assert probe(anywhere, "cpu") == "", backend.op
