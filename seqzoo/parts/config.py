@@ -37,6 +37,8 @@ class ItemEmbedderConfig:
         dropout: share of the embedded values dropped in training.
         embedding_norm: LayerNorm ``after-dropout``, ``before-dropout`` or ``none``.
         norm_eps: epsilon of that LayerNorm.
+        initialisation: of the item table: ``normal`` with a standard deviation of 0.02, or
+            ``xavier`` (normal), which depends on the number of items.
     """
 
     hidden_size: int = 64
@@ -44,6 +46,7 @@ class ItemEmbedderConfig:
     dropout: float = 0.2
     embedding_norm: str = "after-dropout"
     norm_eps: float = 1e-12
+    initialisation: str = "normal"
 
     def __post_init__(self) -> None:
         check_range("hidden_size", self.hidden_size, 1)
@@ -52,6 +55,7 @@ class ItemEmbedderConfig:
         check_choice(
             "embedding_norm", self.embedding_norm, ("after-dropout", "before-dropout", "none")
         )
+        check_choice("initialisation", self.initialisation, ("normal", "xavier"))
 
 
 @dataclass

@@ -19,7 +19,11 @@ class ItemEmbedder(Embedder):
 
     def __init__(self, config: ItemEmbedderConfig, num_items: int) -> None:
         super().__init__()
-        table = torch.empty(num_items + 1, config.hidden_size).normal_(0.0, INITIAL_STD)
+        table = torch.empty(num_items + 1, config.hidden_size)
+        if config.initialisation == "xavier":
+            nn.init.xavier_normal_(table)
+        else:
+            table.normal_(0.0, INITIAL_STD)
         self.item_table = nn.Parameter(table)
         self.dropout = nn.Dropout(config.dropout)
         self.norm_order = config.embedding_norm

@@ -131,14 +131,47 @@ TIM4REC = (
     # The released code has these in the last layer too, where nothing reads them.
     | {f"ssd_layers.1.{name}": (None, shape) for name, shape in _PASSED_ON.items()}
 )
-PUBLIC = {"sasrec": SASREC, "mamba4rec": MAMBA4REC, "ssd4rec": SSD4REC, "tim4rec": TIM4REC}
+GRU4REC = {
+    "item_embedding.weight": ("embedder.item_table", (ITEMS + 1, D)),
+    "gru_layers.weight_ih_l0": ("backbone.gru_layers.weight_ih_l0", (3 * 12, D)),
+    "gru_layers.weight_hh_l0": ("backbone.gru_layers.weight_hh_l0", (3 * 12, 12)),
+    "gru_layers.weight_ih_l1": ("backbone.gru_layers.weight_ih_l1", (3 * 12, 12)),
+    "gru_layers.weight_hh_l1": ("backbone.gru_layers.weight_hh_l1", (3 * 12, 12)),
+    "dense.weight": ("backbone.dense.weight", (D, 12)),
+    "dense.bias": ("backbone.dense.bias", (D,)),
+}
+NARM = {
+    "item_embedding.weight": ("embedder.item_table", (ITEMS + 1, D)),
+    "gru.weight_ih_l0": ("backbone.gru.weight_ih_l0", (3 * 12, D)),
+    "gru.weight_hh_l0": ("backbone.gru.weight_hh_l0", (3 * 12, 12)),
+    "a_1.weight": ("backbone.a_1.weight", (12, 12)),
+    "a_2.weight": ("backbone.a_2.weight", (12, 12)),
+    "v_t.weight": ("backbone.v_t.weight", (1, 12)),
+    "b.weight": ("backbone.b.weight", (D, 24)),
+}
+PUBLIC = {
+    "gru4rec": GRU4REC,
+    "narm": NARM,
+    "sasrec": SASREC,
+    "mamba4rec": MAMBA4REC,
+    "ssd4rec": SSD4REC,
+    "tim4rec": TIM4REC,
+}
 SETTINGS = {
+    "gru4rec": {"hidden_size": D, "gru_size": 12, "num_layers": 2},
+    "narm": {"hidden_size": D, "gru_size": 12, "num_layers": 1},
     "sasrec": {"hidden_size": D, "max_length": L, "num_layers": 2, "inner_size": 24},
     "mamba4rec": {"num_layers": 1, "state_size": 6, "conv_size": 4, "expand": 2},
     "ssd4rec": {"num_layers": 2, "state_size": N, "head_size": 4, "time_mode": "off"},
     "tim4rec": {"time_mode": "reference", "max_length": L, "p2p_residual": False},
 }
-ASSUMED = {"sasrec": "num_heads", "mamba4rec": "max_length", "ssd4rec": "activation"}
+ASSUMED = {
+    "gru4rec": "max_length",
+    "narm": "max_length",
+    "sasrec": "num_heads",
+    "mamba4rec": "max_length",
+    "ssd4rec": "activation",
+}
 
 ALL = pytest.mark.parametrize("architecture", PUBLIC)
 

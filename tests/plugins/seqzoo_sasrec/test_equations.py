@@ -93,6 +93,24 @@ def test_scores_with_gradients_of_every_parameter(layers, heads, make, shake, co
     compare(expected, got, {name: (theirs[name], value) for name, value in ours.named_parameters()})
 
 
+@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize("length", [1, 2, 31, 200])
+def test_every_length_alone_and_among_others(length, rows, make, shake, compare):
+    ours = shake(make("sasrec", max_length=200, num_layers=2, inner_size=24)).eval()
+    theirs = copies(ours)
+    draw = torch.Generator().manual_seed(length)
+    lengths = torch.randint(1, length + 1, (rows,), generator=draw)
+    lengths[0] = length
+    items = torch.randint(1, 31, (rows, length), generator=draw)
+    batch = SequenceBatch(items.masked_fill(torch.arange(length) >= lengths[:, None], 0), lengths)
+    named = {name: (theirs[name], value) for name, value in ours.named_parameters()}
+    # A softmax does not see what all scores share, so the bias of keys gets rounding alone.
+    named = {name: pair for name, pair in named.items() if not name.endswith("key.bias")}
+    if length == 1:
+        named = {n: pair for n, pair in named.items() if ".query." not in n and ".key." not in n}
+    compare(model(batch, theirs, 2, 2)[batch.mask], ours(batch)[batch.mask], named)
+
+
 def test_newest_event(make, shake):
     ours = shake(make("sasrec", num_layers=2, num_heads=4)).eval()
     batch = some_batch()

@@ -1,0 +1,43 @@
+"""GRU4Rec and NARM in the form of the published tables (RecBole's), trained on every position."""
+
+from seqzoo.plugins import hookimpl
+from seqzoo.registry import Registrar
+
+
+@hookimpl
+def seqzoo_register(zoo: Registrar) -> None:
+    """Register both backbones and both architectures."""
+    # With the batches of the other architectures a recurrent network spends its first ten epochs
+    # on how popular the items are; small batches and a high rate lead past that.
+    recipe = {"batch_size": 8, "lr": 3e-3}
+    for name, class_name in (("gru4rec", "Gru4Rec"), ("narm", "Narm")):
+        zoo.backbone(
+            name,
+            f"seqzoo_rnn.{name}:{class_name}",
+            config=f"seqzoo_rnn.config:{class_name}Config",
+            causal=True,
+            streaming=True,
+        )
+    zoo.architecture(
+        "gru4rec",
+        embedder="item",
+        backbone="gru4rec",
+        head="tied-softmax",
+        defaults={"dropout": 0.3, "embedding_norm": "none", "initialisation": "xavier"},
+        recipe=recipe,
+        paper="arXiv:1511.06939",
+        description="a gated recurrent network over the history, with a constant state; trained "
+        "for the next item as in most tables, not in the original's parallel sessions",
+        importer="seqzoo_rnn.public_weights:gru4rec_from_public",
+    )
+    zoo.architecture(
+        "narm",
+        embedder="item",
+        backbone="narm",
+        head="tied-softmax",
+        defaults={"dropout": 0.25, "embedding_norm": "none", "initialisation": "xavier"},
+        recipe=recipe,
+        paper="arXiv:1711.04725",
+        description="a gated recurrent network whose newest state attends to all before it",
+        importer="seqzoo_rnn.public_weights:narm_from_public",
+    )

@@ -1,0 +1,52 @@
+"""Settings of the backbones ``gru4rec`` and ``narm``."""
+
+from dataclasses import dataclass
+
+from seqzoo.parts.config import check_choice, check_range
+
+ATTENTIONS = ("sum", "softmax")
+
+
+@dataclass
+class Gru4RecConfig:
+    """Settings of the backbone ``gru4rec``; the defaults are RecBole's.
+
+    Attributes:
+        hidden_size: width D of the model.
+        gru_size: width G of the recurrent state.
+        num_layers: recurrent layers.
+    """
+
+    hidden_size: int = 64
+    gru_size: int = 128
+    num_layers: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "gru_size", "num_layers"):
+            check_range(name, getattr(self, name), 1)
+
+
+@dataclass
+class NarmConfig(Gru4RecConfig):
+    """Settings of the backbone ``narm``: those of ``gru4rec`` and of the attention.
+
+    Attributes:
+        max_length: how many of the newest events are read, and how many states a session keeps.
+        output_dropout: share dropped before the last matrix.
+        attention: ``sum`` weighs the states by scores as they are, as RecBole does, so that the
+            sum grows with the length; ``softmax`` makes the weights sum to one.
+        chunk_size: positions that attend at once: memory against speed. Results depend on it by
+            rounding alone.
+    """
+
+    max_length: int = 200
+    output_dropout: float = 0.5
+    attention: str = "sum"
+    chunk_size: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("max_length", self.max_length, 1)
+        check_range("output_dropout", self.output_dropout, 0.0, 1.0)
+        check_choice("attention", self.attention, ATTENTIONS)
+        check_range("chunk_size", self.chunk_size, 1)

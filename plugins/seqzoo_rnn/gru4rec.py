@@ -1,0 +1,60 @@
+"""The GRU4Rec backbone: a recurrent network and a linear layer (arXiv 1606.08117's direct form).
+
+Shapes in brackets: B batch, L positions, D width of the model, G width of the recurrent state.
+"""
+
+from torch import Tensor, nn
+
+from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo_rnn.config import Gru4RecConfig
+
+
+def recurrent(config: Gru4RecConfig) -> nn.GRU:
+    """The recurrent layers, without biases: [B, L, D] -> [B, L, G]."""
+    return nn.GRU(
+        config.hidden_size, config.gru_size, config.num_layers, bias=False, batch_first=True
+    )
+
+
+def empty_state(gru: nn.GRU, batch_size: int) -> Tensor:
+    """Zero states of all layers, batch first: [B, layers, G]."""
+    weight = gru.get_parameter("weight_hh_l0")
+    return weight.new_zeros(batch_size, gru.num_layers, gru.hidden_size)
+
+
+def one_step(gru: nn.GRU, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """One more event of each user: [B, D], [B, layers, G] -> [B, G], [B, layers, G]."""
+    output, state = gru(hidden[:, None], state.transpose(0, 1).contiguous())
+    return output[:, 0], state.transpose(0, 1)
+
+
+class Gru4Rec(Backbone):
+    """Recurrent layers and a linear layer back to the width of the items."""
+
+    causal = True
+    streaming = True
+
+    def __init__(self, config: Gru4RecConfig) -> None:
+        super().__init__()
+        self.gru_layers = recurrent(config)
+        self.dense = nn.Linear(config.gru_size, config.hidden_size)
+        # RecBole's start: the first layer alone, each matrix over its three stacked gates at once.
+        for name in ("weight_ih_l0", "weight_hh_l0"):
+            nn.init.xavier_uniform_(self.gru_layers.get_parameter(name))
+
+    def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        return self.dense(self.gru_layers(hidden)[0])  # type: ignore[no-any-return]
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D]."""
+        return self.dense(batch.gather_last(self.gru_layers(hidden)[0]))  # type: ignore[no-any-return]
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zero states of all layers [B, layers, G]."""
+        return empty_state(self.gru_layers, batch_size)
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        output, state = one_step(self.gru_layers, hidden, state)
+        return self.dense(output), state

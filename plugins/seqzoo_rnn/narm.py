@@ -1,0 +1,100 @@
+"""The NARM backbone: recurrent states and attention of the newest one to all (arXiv 1711.04725).
+
+With the recurrent states o, position t gives::
+
+    alpha[t, j] = v . sigmoid(A1 o[j] + A2 o[t])          for j up to t
+    h[t]        = M Dropout([sum_j alpha[t, j] o[j] ; o[t]])
+
+Shapes in brackets: B batch, L positions, T positions of a chunk, D width of the model, G width of
+the recurrent state.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo_rnn.config import NarmConfig
+from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent
+
+
+class Narm(Backbone):
+    """Recurrent layers, additive attention and a bias-free matrix over both.
+
+    Attention is computed for a chunk of positions at a time and again in the backward pass, so
+    that the scores' inner values [B, L, L, G] are never there at once.
+
+    Streaming keeps the recurrent states so far, as each new event weighs all of them anew;
+    ``max_length`` bounds how many.
+    """
+
+    causal = True
+    streaming = True
+
+    def __init__(self, config: NarmConfig) -> None:
+        super().__init__()
+        self.max_length = config.max_length
+        self.chunk_size = config.chunk_size
+        self.softmax = config.attention == "softmax"
+        self.gru = recurrent(config)
+        self.a_1 = nn.Linear(config.gru_size, config.gru_size, bias=False)
+        self.a_2 = nn.Linear(config.gru_size, config.gru_size, bias=False)
+        self.v_t = nn.Linear(config.gru_size, 1, bias=False)
+        self.output_dropout = nn.Dropout(config.output_dropout)
+        self.b = nn.Linear(2 * config.gru_size, config.hidden_size, bias=False)
+        for linear in (self.a_1, self.a_2, self.v_t, self.b):
+            nn.init.xavier_normal_(linear.weight)
+
+    def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        outputs, _ = self.gru(hidden)
+        keys, queries = self.a_1(outputs), self.a_2(outputs)
+        place = torch.arange(hidden.shape[1], device=hidden.device)
+        parts = []
+        for start in range(0, len(place), self.chunk_size):
+            chunk = place[start : start + self.chunk_size]
+            end = start + len(chunk)
+            readable = place[:end] <= chunk[:, None]
+            arguments = (queries[:, chunk], keys[:, :end], outputs[:, :end], readable)
+            parts.append(checkpoint(self._attend, *arguments, use_reentrant=False))
+        return self._finish(torch.cat(parts, dim=1), outputs)
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event attends: [B, L, D] -> [B, D]."""
+        outputs, _ = self.gru(hidden)
+        newest = batch.gather_last(outputs)
+        readable = batch.mask[:, None]
+        local = self._attend(self.a_2(newest)[:, None], self.a_1(outputs), outputs, readable)
+        return self._finish(local[:, 0], newest)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zero recurrent states [B, layers, G], no outputs [B, 0, G] and no keys [B, 0, G]."""
+        state = empty_state(self.gru, batch_size)
+        none = state.new_zeros(batch_size, 0, state.shape[-1])
+        return state, none, none
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        recurrent_state, outputs, keys = state
+        newest, recurrent_state = one_step(self.gru, hidden, recurrent_state)
+        outputs = torch.cat([outputs, newest[:, None]], dim=1)
+        keys = torch.cat([keys, self.a_1(newest)[:, None]], dim=1)
+        readable = outputs.new_ones(1, outputs.shape[1], dtype=torch.bool)
+        local = self._attend(self.a_2(newest)[:, None], keys, outputs, readable)
+        return self._finish(local[:, 0], newest), (recurrent_state, outputs, keys)
+
+    def _attend(self, queries: Tensor, keys: Tensor, outputs: Tensor, readable: Tensor) -> Tensor:
+        """Sums of states [B, T, G], weighed by how well they answer ``queries`` [B, T, G].
+
+        ``readable`` [.., T, L] is True where a query may read a state.
+        """
+        scores = self.v_t(torch.sigmoid(queries[:, :, None] + keys[:, None])).squeeze(-1)
+        if self.softmax:
+            weights = scores.masked_fill(~readable, -torch.inf).softmax(dim=-1)
+        else:
+            weights = scores.masked_fill(~readable, 0.0)
+        mixed: Tensor = weights @ outputs
+        return mixed
+
+    def _finish(self, local: Tensor, newest: Tensor) -> Tensor:
+        return self.b(self.output_dropout(torch.cat([local, newest], dim=-1)))  # type: ignore[no-any-return]

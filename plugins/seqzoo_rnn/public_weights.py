@@ -1,0 +1,31 @@
+"""RecBole's names of GRU4Rec's and NARM's weights."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
+
+_TABLE = {r"item_embedding\.weight": "embedder.item_table"}
+_OWN = {r"((?:gru_layers|dense|gru|a_1|a_2|v_t|b)\..+)": r"backbone.\1"}
+
+
+def gru4rec_from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
+    """Weights of RecBole's GRU4Rec; how many events it read is not in them."""
+    return _from_public(tensors, "gru_layers")
+
+
+def narm_from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
+    """Weights of RecBole's NARM; how many events it read is not in them."""
+    return _from_public(tensors, "gru")
+
+
+def _from_public(tensors: Mapping[str, Tensor], gru: str) -> PublicWeights:
+    _, width = shape_of(tensors, "item_embedding.weight", 2)
+    _, gru_size = shape_of(tensors, f"{gru}.weight_hh_l0", 2)
+    settings = {
+        "hidden_size": width,
+        "gru_size": gru_size,
+        "num_layers": count_layers(tensors, rf"{gru}\.weight_hh_l(\d+)"),
+    }
+    return PublicWeights(settings, renamed(tensors, _TABLE | _OWN), assumed=("max_length",))
