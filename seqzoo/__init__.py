@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from seqzoo.evaluation.evaluate import evaluate as evaluate
     from seqzoo.model import Recommendation, SequenceModel
     from seqzoo.training.loop import TrainingResult, train
-    from seqzoo.zoo import create, info, list_models, load
+    from seqzoo.zoo import create, info, list_models, load, push
 
 _HOMES = {
     "Evaluation": "seqzoo.evaluation.evaluate",
@@ -28,6 +28,7 @@ _HOMES = {
     "info": "seqzoo.zoo",
     "list_models": "seqzoo.zoo",
     "load": "seqzoo.zoo",
+    "push": "seqzoo.zoo",
     "train": "seqzoo.training.loop",
 }
 
@@ -42,6 +43,7 @@ __all__ = [
     "info",
     "list_models",
     "load",
+    "push",
     "train",
 ]
 

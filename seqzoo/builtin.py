@@ -67,6 +67,9 @@ def seqzoo_register(zoo: Registrar) -> None:
         ("eval", "evaluate:evaluate"),
         ("train", "train:train"),
         ("import", "import_weights:import_weights"),
+        ("push", "push:push"),
+        ("pull", "pull:pull"),
+        ("verify", "verify:verify"),
         ("plugins", "plugins:plugins"),
         ("doctor", "doctor:doctor"),
     ):

@@ -17,7 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from seqzoo.errors import ConfigError, PluginError
-from seqzoo.registry import ArchitectureSpec, Catalogue
+from seqzoo.registry import Catalogue
+from seqzoo.specs import ArchitectureSpec
 
 SchemaT = TypeVar("SchemaT")
 

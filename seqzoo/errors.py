@@ -55,6 +55,10 @@ class FormatVersionError(CheckpointError):
     """A checkpoint was written in a format that this seqzoo does not read."""
 
 
+class HubError(SeqzooError):
+    """The Hub cannot be reached, refuses, or does not have what was asked for."""
+
+
 class TrainingError(SeqzooError):
     """Training cannot start, resume or go on."""
 

@@ -335,6 +335,12 @@ class SequenceModel(nn.Module):
 
         save_checkpoint(folder, self, recipe=self.recipe, metrics=self.metrics)
 
+    def push_to_hub(self, repo: str, *, private: bool | None = None) -> str:
+        """Publish the model as ``org/name``, as ``seqzoo.push`` does; the commit's address."""
+        from seqzoo.zoo import push  # above this module
+
+        return str(push(self, repo, private=private).address)
+
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], device: str = "cpu") -> "SequenceModel":
         """What ``seqzoo.load`` does."""

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import pluggy
 
 from seqzoo.errors import PluginError
-from seqzoo.registry import Catalogue, Registrar, Spec
+from seqzoo.registry import Catalogue, Registrar
+from seqzoo.specs import Spec
 
 GROUP = "seqzoo"
 API_VERSION = 1

@@ -4,143 +4,26 @@ Specs are data. A target is text ``"module:attribute"`` that is imported when th
 listing imports neither torch nor model code.
 """
 
-import importlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from seqzoo.errors import PluginError, UnknownNameError, nearest
+from seqzoo.specs import (
+    ArchitectureSpec,
+    BackboneSpec,
+    CommandSpec,
+    DatasetSpec,
+    MetricSpec,
+    PartSpec,
+    PretrainedSpec,
+    ProtocolSpec,
+    Spec,
+)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_VERSIONED = re.compile(rf"{_NAME.pattern}(@[a-zA-Z0-9][a-zA-Z0-9._-]*)?")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-def resolve(target: str, plugin: str) -> Any:
-    """Import ``"module:attribute"`` and return the attribute.
-
-    Raises:
-        PluginError: the module or the attribute is not there; names the plugin.
-    """
-    module_name, _, attribute = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:
-        raise PluginError(
-            f"plugin '{plugin}' names {target}, which cannot be imported: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Anything registered: its name and the plugin that brought it."""
-
-    name: str
-    plugin: str
-
-
-@dataclass(frozen=True)
-class PartSpec(Spec):
-    """An embedder, a backbone, a head or a loss: a lazy class and its lazy config schema."""
-
-    target: str
-    config: str
-
-    def load(self) -> Any:
-        """The class that the target names."""
-        return resolve(self.target, self.plugin)
-
-    def load_config(self) -> Any:
-        """The dataclass that describes the part's settings."""
-        return resolve(self.config, self.plugin)
-
-
-@dataclass(frozen=True)
-class BackboneSpec(PartSpec):
-    """A backbone with the claims of its default configuration."""
-
-    causal: bool = True
-    streaming: bool = False
-    uses_time: bool = False
-
-
-@dataclass(frozen=True)
-class ArchitectureSpec(Spec):
-    """A named choice of embedder, backbone and head with default settings."""
-
-    embedder: str
-    backbone: str
-    head: str
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    paper: str = ""
-    description: str = ""
-    importer: str | None = None
-
-    def load_importer(self) -> Any:
-        """The function that takes the weights of other implementations; None without one."""
-        return None if self.importer is None else resolve(self.importer, self.plugin)
-
-
-@dataclass(frozen=True)
-class PretrainedSpec(Spec):
-    """Where trained weights are: a Hub repository at a commit, or a folder shipped in a package.
-
-    ``package`` is the import name of a package that ships the folder ``model_cards/<name>``;
-    ``sha256`` is that of the checkpoint's ``config.json``.
-    """
-
-    repo: str | None = None
-    revision: str | None = None
-    sha256: str | None = None
-    package: str | None = None
-
-
-@dataclass(frozen=True)
-class DatasetSpec(Spec):
-    """A public data set at its publisher's, or a generator of one (``target``)."""
-
-    url: str | None = None
-    size: int | None = None
-    md5: str | None = None
-    sha256: str | None = None
-    licence: str = ""
-    citation: str = ""
-    counts: tuple[int, int, int] | None = None
-    target: str | None = None
-    description: str = ""
-
-
-@dataclass(frozen=True)
-class MetricSpec(Spec):
-    """A ranking metric: a lazy function ``(ranks [U], cutoff) -> values [U]``."""
-
-    target: str
-
-    def load(self) -> Any:
-        """The function that the target names."""
-        return resolve(self.target, self.plugin)
-
-
-@dataclass(frozen=True)
-class ProtocolSpec(Spec):
-    """How figures are measured, as data: the fields of ``seqzoo.evaluation.Protocol``."""
-
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    description: str = ""
-
-
-@dataclass(frozen=True)
-class CommandSpec(Spec):
-    """A verb that a plugin adds to the command line: a lazy function for typer."""
-
-    target: str
-    help: str = ""
-
-    def load(self) -> Any:
-        """The function that the target names."""
-        return resolve(self.target, self.plugin)
 
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -192,7 +75,8 @@ class Registry(Generic[SpecT]):
         Raises:
             PluginError: the name is malformed or taken; names both plugins.
         """
-        if not _NAME.fullmatch(spec.name):
+        pattern = _VERSIONED if isinstance(spec, PretrainedSpec) else _NAME
+        if not pattern.fullmatch(spec.name):
             raise PluginError(
                 f"plugin '{spec.plugin}' registers the {self.kind} name {spec.name!r}; a name is "
                 "lower-case letters, digits, '.', '_' and '-'"
@@ -355,7 +239,30 @@ class Registrar:
         sha256: str | None = None,
         package: str | None = None,
     ) -> None:
-        """Register trained weights: on the Hub at a commit, or shipped in a package, or both."""
+        """Register trained weights: on the Hub at a commit, or shipped in a package, or both.
+
+        Args:
+            name: ``name``, or ``name@version`` for other weights than the plain name means.
+            repo: ``org/name`` on the Hub.
+            revision: commit of ``repo``, 40 hex digits; a branch or a tag could change its meaning.
+            sha256: of ``config.json``, which records every other file.
+            package: import name of the package that ships ``model_cards/<name>``.
+
+        Raises:
+            PluginError: neither place is given whole.
+        """
+        pinned = (
+            isinstance(revision, str)
+            and re.fullmatch("[0-9a-f]{40}", revision)
+            and (sha256 is None or re.fullmatch("[0-9a-f]{64}", sha256))
+        )
+        if (repo is not None and not pinned) or (repo is None and package is None):
+            raise PluginError(
+                f"plugin '{self._plugin}' registers the checkpoint '{name}' with repo={repo!r}, "
+                f"revision={revision!r}, sha256={sha256!r}, package={package!r}; expected a "
+                "package that ships it, or a repo with its commit (40 hex digits) and the sha256 "
+                "of its config.json (64 hex digits): `seqzoo push` prints the line"
+            )
         spec = PretrainedSpec(name, self._plugin, repo, revision, sha256, package)
         self.staged.append(("checkpoint", spec))
 

@@ -7,29 +7,36 @@ import fnmatch
 import importlib.util
 import logging
 import os
+import shutil
+import tempfile
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqzoo.checkpoint.atomic import locate, write_files
+from seqzoo.checkpoint.header import count_parameters
+from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
 from seqzoo.checkpoint.manifest import (
     CARD,
+    CONFIG,
+    HASHED,
     Manifest,
-    count_parameters,
     read_manifest,
     read_metrics,
     read_recipe,
     read_vocabulary,
+    verify_file,
 )
 from seqzoo.errors import CheckpointError, UnknownNameError, UsageError, nearest
 from seqzoo.plugins import catalogue
-from seqzoo.registry import ArchitectureSpec, PretrainedSpec
+from seqzoo.specs import ArchitectureSpec, PretrainedSpec
 
 if TYPE_CHECKING:
+    from seqzoo.checkpoint.hub.push import Pushed
     from seqzoo.model import SequenceModel
 
 logger = logging.getLogger("seqzoo")
-
-HUB_SCHEME = "hf://"
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,8 @@ def load(name: str | os.PathLike[str], *, device: str = "cpu") -> "SequenceModel
     """A trained model, ready to recommend.
 
     Args:
-        name: a registered name, or a path that looks like one (``./folder``, ``runs/mine``).
+        name: a registered name, a path that looks like one (``./folder``, ``runs/mine``), or an
+            address on the Hub (``hf://org/name``, ``hf://org/name@revision``).
         device: where the weights go, ``cpu`` or ``cuda`` for example.
 
     Raises:
@@ -138,6 +146,48 @@ def load(name: str | os.PathLike[str], *, device: str = "cpu") -> "SequenceModel
     from seqzoo.checkpoint.checkpoint import load_checkpoint
 
     return load_checkpoint(find(os.fspath(name)), device=device)
+
+
+def push(
+    model: "SequenceModel | str | os.PathLike[str]",
+    repo: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
+    dry_run: bool = False,
+) -> "Pushed":
+    """Publish a model on the Hub, in one commit; nothing is committed where nothing has changed.
+
+    Args:
+        model: a model, or the name or folder of a checkpoint.
+        repo: ``org/name``; made where it is missing.
+        private: whether a new repository is private; the Hub's own default where None.
+        revision: branch to commit to; the main one where None.
+        create_pr: propose the commit as a pull request.
+        tag: a name for the commit.
+        dry_run: only say what would be done.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+        HubError: the Hub cannot be reached or refuses.
+        UsageError: the repository's name, the branch or the tag cannot be taken.
+    """
+    from seqzoo.checkpoint.hub.push import push_checkpoint
+    from seqzoo.model import SequenceModel
+
+    base = repo if repo.startswith(SCHEME) else SCHEME + repo
+    address = parse_address(f"{base}@{revision}" if revision is not None else base)
+    with tempfile.TemporaryDirectory() as temporary:
+        if isinstance(model, SequenceModel):
+            folder = Path(temporary) / address.repo.partition("/")[2]
+            model.save_pretrained(folder)
+        else:
+            folder = find(os.fspath(model))
+        return push_checkpoint(
+            folder, address, private=private, create_pr=create_pr, tag=tag, dry_run=dry_run
+        )
 
 
 def create(architecture: str, *, num_items: int, **settings: Any) -> "SequenceModel":
@@ -167,16 +217,18 @@ def find(name: str) -> Path:
     A bare name is only ever a registered name, so a folder that happens to be called like one never
     changes what is loaded.
 
+    A registered checkpoint is taken from the package that ships it, else from the Hub's cache at
+    the registered commit, else from the Hub at that commit.
+
     Raises:
         UnknownNameError: nothing has the name.
-        CheckpointError: a registered checkpoint is not on this machine.
+        CheckpointError: what the Hub has is damaged or not what was registered.
+        HubError: a checkpoint has to be fetched and cannot be.
     """
-    if name.startswith(HUB_SCHEME):
-        raise UsageError(
-            f"'{name}': loading from the Hub is not in this version yet; fetch it with "
-            f"`hf download {name.removeprefix(HUB_SCHEME).split('@')[0]} --local-dir FOLDER` "
-            "and give ./FOLDER"
-        )
+    if name.startswith(SCHEME):
+        from seqzoo.checkpoint.hub.pull import pull
+
+        return pull(parse_address(name)).folder
     if looks_like_path(name):
         return Path(name).expanduser()
     everything = catalogue()
@@ -196,16 +248,76 @@ def find(name: str) -> Path:
     )
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """A checkpoint on this machine.
+
+    Attributes:
+        folder: where it lies.
+        address: where on the Hub it comes from, at a commit; None where a package ships it.
+        sha256: of ``config.json``.
+        bytes: of the recorded files together.
+        examples: a few item ids that it knows.
+    """
+
+    folder: Path
+    address: HubAddress | None
+    sha256: str
+    bytes: int
+    examples: tuple[str, ...]
+
+
+def fetch(name: str, *, to: str | os.PathLike[str] | None = None) -> Fetched:
+    """Bring a checkpoint to this machine, every file checked.
+
+    Args:
+        name: as for ``load``.
+        to: a folder to copy it to; whole, or after a crash not at all.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or ``to`` holds something else.
+        HubError: it has to be fetched and cannot be.
+    """
+    folder = find(name)
+    manifest = read_manifest(folder)
+    for file in HASHED:
+        verify_file(manifest, file)
+    address = _address_of(name, folder)
+    if to is not None:
+        if (Path(to) / CONFIG).exists() and read_manifest(to).sha256 != manifest.sha256:
+            raise CheckpointError(f"{to} holds another checkpoint; choose another folder")
+        names = [*HASHED, CONFIG, *([CARD] if (folder / CARD).is_file() else [])]
+        write_files(to, {file: partial(shutil.copyfile, locate(folder, file)) for file in names})
+        folder = Path(to)
+    return Fetched(
+        folder, address, manifest.sha256, manifest.size, read_vocabulary(manifest).items[:3]
+    )
+
+
+def _address_of(name: str, folder: Path) -> HubAddress | None:
+    """The repository and commit of a folder of the Hub's cache."""
+    if name.startswith(SCHEME):
+        return parse_address(name).at(folder.name)
+    spec = catalogue().pretrained.get(name) if name in catalogue().pretrained else None
+    if spec is not None and spec.repo is not None and folder.name == spec.revision:
+        return HubAddress(spec.repo, spec.revision)
+    return None
+
+
 def looks_like_path(name: str) -> bool:
     """Whether a text is meant as a path: it has a separator, or begins like one."""
     return "/" in name or os.sep in name or name in (".", "..") or name.startswith("~")
 
 
 def _folder_of(spec: PretrainedSpec) -> Path:
-    """The folder of a registered checkpoint on this machine."""
+    """The folder of a registered checkpoint, fetched where it is not on this machine."""
     folder = _bundled_folder(spec)
     if folder is not None:
         return folder
+    if spec.repo is not None and spec.revision is not None:
+        from seqzoo.checkpoint.hub.pull import pull
+
+        return pull(HubAddress(spec.repo).at(spec.revision), sha256=spec.sha256).folder
     raise CheckpointError(
         f"checkpoint '{spec.name}' of plugin '{spec.plugin}' is not in the package here; "
         "reinstall the package that ships it"

@@ -56,7 +56,9 @@ def test_info_has_what_the_card_needs():
         ("mamba4rec-ml1n", UnknownNameError, "did you mean 'mamba4rec-ml1m'"),
         ("sasrec", UnknownNameError, "is an architecture, which has no weights"),
         ("./nowhere", CheckpointError, "nowhere"),
-        ("hf://org/name", UsageError, "hf download org/name"),
+        ("hf://name", UsageError, "expected hf://org/name"),
+        ("hf://org/name@", UsageError, "no revision"),
+        ("hf://org/../name", UsageError, "expected hf://org/name"),
     ],
 )
 def test_names_that_cannot_be_loaded_say_why(name, error, message):

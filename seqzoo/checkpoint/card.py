@@ -13,7 +13,7 @@ import yaml
 
 from seqzoo.checkpoint.card_sections import CardFacts, section_texts
 from seqzoo.errors import CheckpointError
-from seqzoo.registry import DatasetSpec
+from seqzoo.specs import DatasetSpec
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BLOCK = re.compile(
@@ -97,6 +97,11 @@ def model_card(
 def has_generated_blocks(text: str) -> bool:
     """Whether a card has a part that generating it again would replace."""
     return _BLOCK.search(text) is not None
+
+
+def hand_written(text: str) -> str:
+    """What people have written into a card: its body without the generated parts."""
+    return "\n".join(_BLOCK.sub("", _FRONT_MATTER.sub("", text, count=1)).split())
 
 
 def _block(key: str, text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqzoo.registry import DatasetSpec
+from seqzoo.specs import DatasetSpec
 
 _MOST_SETTINGS = 40
 

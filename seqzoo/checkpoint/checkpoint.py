@@ -14,8 +14,8 @@ import torch
 from seqzoo import __version__
 from seqzoo.checkpoint.atomic import settled, write_files
 from seqzoo.checkpoint.build import build_empty, reinstall
-from seqzoo.checkpoint.card import has_generated_blocks, model_card
-from seqzoo.checkpoint.card_sections import data_name
+from seqzoo.checkpoint.card import has_generated_blocks
+from seqzoo.checkpoint.describe import card_of
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
@@ -35,7 +35,7 @@ from seqzoo.checkpoint.recipe import render_recipe
 from seqzoo.checkpoint.weights import distinct_state, put_weights, read_weights, weights_bytes
 from seqzoo.errors import CheckpointError, UsageError, nearest
 from seqzoo.model import SequenceModel
-from seqzoo.plugins import PluginRecord, plugins
+from seqzoo.plugins import PluginRecord, catalogue, plugins
 
 logger = logging.getLogger("seqzoo")
 
@@ -247,24 +247,15 @@ def _card(
         existing = path.read_text("utf-8") if path.exists() else None
         if existing is not None and not has_generated_blocks(existing):
             return None
-        everything = plugins().catalogue
-        spec = everything.architectures.get(model.architecture)
-        data = data_name(recipe, metrics)
         name = folder.resolve().name
-        return model_card(
+        return card_of(
+            model,
             name=name,
-            architecture=model.architecture,
-            paper=spec.paper,
-            description=spec.description,
-            config=model.config,
+            source=name if name in catalogue().pretrained else f"./{name}",
             recipe=recipe,
             metrics=metrics,
-            vocabulary_size=len(model.vocabulary),
             parameters=parameters,
             size=size,
-            dataset=everything.datasets.get(data) if data and data in everything.datasets else None,
-            source=name if name in everything.pretrained else f"./{name}",
-            example=model.vocabulary.items[:3],
             existing=existing,
         )
     # A card is no reason to lose a trained model: what is there stays.

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,13 @@ HASHED = (WEIGHTS, VOCABULARY, RECIPE, METRICS)
 """The files that ``config.json`` records, all of them required."""
 
 _MIB = 1 << 20
-_LARGEST = {CONFIG: 4 * _MIB, RECIPE: _MIB, METRICS: 16 * _MIB, VOCABULARY: 2048 * _MIB}
-_LARGEST_HEADER = 100 * _MIB
+LARGEST = {
+    CONFIG: 4 * _MIB,
+    CARD: 4 * _MIB,
+    RECIPE: _MIB,
+    METRICS: 16 * _MIB,
+    VOCABULARY: 2048 * _MIB,
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # They end up in commands that people are told to type, so nothing but a name gets through.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
@@ -122,12 +127,22 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     return settled(home, lambda: _read_manifest(home))
 
 
+def parse_manifest(path: Path) -> Manifest:
+    """Read and check a ``config.json`` alone, without a look at the files that it records.
+
+    Raises:
+        CheckpointError: it cannot be read, or is not what seqzoo writes.
+        IntegrityError: its own sha256 differs.
+        FormatVersionError: a newer seqzoo has written it.
+    """
+    content = read_bytes(path, LARGEST[CONFIG])
+    return _checked(path.parent, path, content, parse_json(path, content))
+
+
 def _read_manifest(folder: Path) -> Manifest:
-    path = locate(folder, CONFIG)
-    content = read_bytes(path, _LARGEST[CONFIG])
-    manifest = _checked(folder, path, content, parse_json(path, content))
+    manifest = replace(parse_manifest(locate(folder, CONFIG)), folder=folder)
     for name in HASHED:
-        _sized(manifest, name)
+        sized(manifest, name)
     return manifest
 
 
@@ -177,14 +192,14 @@ def check_metrics(path: Path, document: object) -> None:
         CheckpointError: they have not; names ``path``.
     """
     if not isinstance(document, Mapping):
-        raise _malformed(path, "the document", document, "an object of protocols")
+        raise malformed(path, "the document", document, "an object of protocols")
     for protocol, entry in document.items():
         figures = entry.get("metrics") if isinstance(entry, Mapping) else None
         if not isinstance(figures, Mapping) or not all(
             isinstance(value, int | float) and not isinstance(value, bool)
             for value in figures.values()
         ):
-            raise _malformed(path, f"protocol '{protocol}'", entry, "an object with 'metrics'")
+            raise malformed(path, f"protocol '{protocol}'", entry, "an object with 'metrics'")
 
 
 def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
@@ -194,11 +209,11 @@ def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
         CheckpointError: the file is missing, too long to be one, or cannot be read.
         IntegrityError: its size or sha256 differs from what was recorded.
     """
-    path = _sized(manifest, name)
+    path = sized(manifest, name)
     size = manifest.files[name]["size"]
-    if size > _LARGEST.get(name, size):
+    if size > LARGEST.get(name, size):
         raise CheckpointError(
-            f"{path} has {size} bytes, expected at most {_LARGEST[name]}; fetch the checkpoint "
+            f"{path} has {size} bytes, expected at most {LARGEST[name]}; fetch the checkpoint "
             "again from a source you trust"
         )
     content = read_bytes(path, size)
@@ -206,56 +221,17 @@ def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
     return path, content
 
 
-def verify(manifest: Manifest) -> None:
-    """Check every recorded file against its sha256, without keeping it in memory.
+def verify_file(manifest: Manifest, name: str) -> None:
+    """Check a recorded file against its sha256, without keeping it in memory.
 
     Raises:
-        CheckpointError: a file is missing or cannot be read.
-        IntegrityError: a file differs from what was recorded.
+        CheckpointError: the file is missing or cannot be read.
+        IntegrityError: it differs from what was recorded.
     """
-    for name in HASHED:
-        path = _sized(manifest, name)
-        found, expected = sha256_of(path), manifest.files[name]["sha256"]
-        if found != expected:
-            raise wrong_sha256(path, found, expected)
-
-
-def count_parameters(manifest: Manifest) -> int:
-    """How many numbers the weights hold, read from the header of the file alone.
-
-    Raises:
-        CheckpointError: the header is not that of a safetensors file.
-    """
-    path = _sized(manifest, WEIGHTS)
-    size = manifest.files[WEIGHTS]["size"]
-    length = int.from_bytes(read_bytes_of(path, 0, 8), "little")
-    if length > min(_LARGEST_HEADER, size - 8):
-        raise CheckpointError(
-            f"{path} claims a header of {length} bytes in a file of {size}; fetch the checkpoint "
-            "again or restore the file"
-        )
-    header = parse_json(path, read_bytes_of(path, 8, length))
-    total = 0
-    for name, entry in header.items() if isinstance(header, dict) else ():
-        if name != "__metadata__":
-            shape = entry.get("shape") if isinstance(entry, dict) else None
-            if not isinstance(shape, list) or not all(isinstance(n, int) for n in shape):
-                raise _malformed(path, f"tensor '{name}'", entry, "an entry with a shape")
-            count = 1
-            for extent in shape:
-                count *= extent
-            total += count
-    return total
-
-
-def read_bytes_of(path: Path, start: int, length: int) -> bytes:
-    """``length`` bytes of a file from ``start``, fewer where it ends before."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(start)
-            return stream.read(length)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    path = sized(manifest, name)
+    found, expected = sha256_of(path), manifest.files[name]["sha256"]
+    if found != expected:
+        raise wrong_sha256(path, found, expected)
 
 
 def _require_checkpoint(folder: Path) -> None:
@@ -276,7 +252,7 @@ def _require_checkpoint(folder: Path) -> None:
         raise CheckpointError(f"{folder} is not a checkpoint, it holds no {CONFIG}; {hint}")
 
 
-def _sized(manifest: Manifest, name: str) -> Path:
+def sized(manifest: Manifest, name: str) -> Path:
     """Where a recorded file lies, once it is there and as long as recorded."""
     path = locate(manifest.folder, name)
     try:
@@ -290,7 +266,7 @@ def _sized(manifest: Manifest, name: str) -> Path:
 
 def _checked(folder: Path, path: Path, content: bytes, document: Any) -> Manifest:
     if not isinstance(document, dict):
-        raise _malformed(path, "the document", document, "an object")
+        raise malformed(path, "the document", document, "an object")
     version = document.get("format_version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise CheckpointError(
@@ -322,13 +298,13 @@ def _checked(folder: Path, path: Path, content: bytes, document: Any) -> Manifes
 
 def _check_own_sha256(path: Path, content: bytes, document: Any, recorded: object) -> None:
     if not isinstance(recorded, str) or not _SHA256.fullmatch(recorded):
-        raise _malformed(path, "'sha256'", recorded, "64 hex digits")
+        raise malformed(path, "'sha256'", recorded, "64 hex digits")
     try:
         found = sha256_of_document(document)
         # Damage that leaves the values alone, 1e-05 made 1E-05 say, is damage all the same.
         as_written = _pretty(document | {"sha256": recorded}) == content
     except ValueError as error:
-        raise _malformed(path, "the document", str(error), "plain JSON") from error
+        raise malformed(path, "the document", str(error), "plain JSON") from error
     if found != recorded:
         raise wrong_sha256(path, found, recorded)
     if not as_written:
@@ -348,7 +324,7 @@ def _check_fields(path: Path, document: dict[str, Any]) -> None:
         raise CheckpointError(f"{path} {what} '{key}'{hint}; fetch the checkpoint again")
     architecture = document["architecture"]
     if not isinstance(architecture, str) or not _NAME.fullmatch(architecture):
-        raise _malformed(path, "'architecture'", architecture, "a name")
+        raise malformed(path, "'architecture'", architecture, "a name")
     for key, names in texts.items():
         value = document[key]
         if (
@@ -357,13 +333,13 @@ def _check_fields(path: Path, document: dict[str, Any]) -> None:
             or (names is not None and set(value) != set(names))
         ):
             listing = "" if names is None else f" {', '.join(names)}"
-            raise _malformed(path, f"'{key}'", value, f"an object of names{listing}")
+            raise malformed(path, f"'{key}'", value, f"an object of names{listing}")
     if not isinstance(document["config"], dict):
-        raise _malformed(path, "'config'", document["config"], "an object of settings")
+        raise malformed(path, "'config'", document["config"], "an object of settings")
     files = document["files"]
     if not isinstance(files, dict) or set(files) != set(HASHED):
         found = sorted(files) if isinstance(files, dict) else files
-        raise _malformed(path, "'files'", found, ", ".join(sorted(HASHED)))
+        raise malformed(path, "'files'", found, ", ".join(sorted(HASHED)))
     for name, entry in files.items():
         if (
             not isinstance(entry, dict)
@@ -373,7 +349,7 @@ def _check_fields(path: Path, document: dict[str, Any]) -> None:
             or not isinstance(entry["sha256"], str)
             or not _SHA256.fullmatch(entry["sha256"])
         ):
-            raise _malformed(path, f"the entry of '{name}'", entry, "a size and a sha256")
+            raise malformed(path, f"the entry of '{name}'", entry, "a size and a sha256")
 
 
 def _pretty(document: Mapping[str, Any]) -> bytes:
@@ -381,7 +357,8 @@ def _pretty(document: Mapping[str, Any]) -> bytes:
     return (text + "\n").encode()
 
 
-def _malformed(path: Path, what: str, found: object, expected: str) -> CheckpointError:
+def malformed(path: Path, what: str, found: object, expected: str) -> CheckpointError:
+    """The error for a part of a file that is not what seqzoo writes."""
     shown = repr(found)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return CheckpointError(

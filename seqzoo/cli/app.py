@@ -15,8 +15,11 @@ from seqzoo.cli import (
     info,
     list_models,
     plugins,
+    pull,
+    push,
     recommend,
     train,
+    verify,
 )
 from seqzoo.cli.output import complain, logs_on_stderr, write
 from seqzoo.cli.parsing import SeveralValues, UsageError, explain
@@ -79,6 +82,9 @@ app.command("recommend", epilog=recommend.EXAMPLE, cls=SeveralValues)(recommend.
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("train", epilog=train.EXAMPLE)(train.train)
 app.command("import", epilog=import_weights.EXAMPLE)(import_weights.import_weights)
+app.command("push", epilog=push.EXAMPLE)(push.push)
+app.command("pull", epilog=pull.EXAMPLE)(pull.pull)
+app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("plugins", epilog=plugins.EXAMPLE)(plugins.plugins)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 

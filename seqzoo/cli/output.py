@@ -208,6 +208,25 @@ def users_bar(total: int | None, *, quiet: bool) -> Iterator[Callable[[int], Non
         yield advance
 
 
+@contextmanager
+def hub_progress(*, quiet: bool) -> Iterator[None]:
+    """The Hub client's own progress bars, if stderr is a terminal and they are wanted."""
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    silent = (quiet or not sys.stderr.isatty()) and not are_progress_bars_disabled()
+    if silent:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if silent:
+            enable_progress_bars()
+
+
 class _StderrHandler(logging.StreamHandler[Any]):
     """Writes to what ``sys.stderr`` is at the time, a progress bar's stand-in included."""
 

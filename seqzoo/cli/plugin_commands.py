@@ -7,7 +7,7 @@ from typer.core import TyperCommand
 
 from seqzoo.errors import PluginError
 from seqzoo.plugins import catalogue
-from seqzoo.registry import CommandSpec
+from seqzoo.specs import CommandSpec
 
 
 class PluginCommand(TyperCommand):

@@ -12,7 +12,7 @@ from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.readers import read_interactions
 from seqzoo.data.readers.read import SUFFIXES
 from seqzoo.errors import DataError, DownloadError, UnknownNameError, UsageError, nearest
-from seqzoo.registry import DatasetSpec, resolve
+from seqzoo.specs import DatasetSpec, resolve
 
 
 def cache_folder() -> Path:

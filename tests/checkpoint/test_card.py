@@ -5,7 +5,7 @@ from huggingface_hub import ModelCard
 from seqzoo.checkpoint.card import model_card
 from seqzoo.checkpoint.checkpoint import save_checkpoint
 from seqzoo.errors import CheckpointError
-from seqzoo.registry import DatasetSpec
+from seqzoo.specs import DatasetSpec
 
 from .conftest import METRICS, RECIPE, make_model
 

@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import load, save
 
 from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from seqzoo.checkpoint.header import count_parameters
 from seqzoo.checkpoint.integrity import inside
 from seqzoo.checkpoint.manifest import (
     HASHED,
-    count_parameters,
     read_manifest,
     read_metrics,
     read_recipe,
     read_verified,
-    verify,
+    verify_file,
 )
 from seqzoo.checkpoint.weights import read_weights
 from seqzoo.errors import CheckpointError, FormatVersionError, IntegrityError
@@ -95,7 +95,8 @@ def test_file_of_another_checkpoint(folder, name, tmp_path, refused):
     save_checkpoint(other, make_model(1, items=21), recipe={"a": 1}, metrics={})
     (folder / name).write_bytes((other / name).read_bytes())
     with refused(name, "expected", "fetch the checkpoint again", error=IntegrityError):
-        verify(read_manifest(folder))
+        for file in HASHED:
+            verify_file(read_manifest(folder), file)
 
 
 def test_weights_and_vocabulary_that_do_not_belong_together(folder, refused):

@@ -52,7 +52,7 @@ def test_wrong_usage(refused, words, message):
         (["info", "qqqq"], "unknown model 'qqqq'. `seqzoo list`"),
         (["recommend", "sasrec", "--history", "1"], "is an architecture, which has no weights"),
         (["recommend", "./nowhere", "--history", "1"], "no folder nowhere; `seqzoo list`"),
-        (["eval", "hf://org/name"], "hf download org/name"),
+        (["eval", "hf://org"], "expected hf://org/name"),
         (["train", "sasrek", "--data", "synthetic"], "did you mean 'sasrec'?"),
         (["train", "missing.yaml"], "recipe missing.yaml cannot be read"),
         (["train", "sasrec"], "no data given"),

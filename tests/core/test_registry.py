@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from seqzoo.errors import PluginError, UnknownNameError
-from seqzoo.registry import Catalogue, MetricSpec, PartSpec, Registrar, Registry, Spec, resolve
+from seqzoo.registry import Catalogue, Registrar, Registry
+from seqzoo.specs import MetricSpec, PartSpec, Spec, resolve
 
 
 def register(*calls, plugin="mine"):

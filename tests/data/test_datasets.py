@@ -9,7 +9,7 @@ import pytest
 from seqzoo.data.catalogue import DATASETS
 from seqzoo.data.datasets import cache_folder, load_interactions
 from seqzoo.errors import DataError, DownloadError, PluginError, UnknownNameError, UsageError
-from seqzoo.registry import DatasetSpec
+from seqzoo.specs import DatasetSpec
 
 CSV = "user,item,time\n1,a,10\n2,b,20\n"
 RATINGS = "".join(f"{user}::{item}::5::{100 + item}\n" for user in range(6) for item in range(5))

@@ -1,0 +1,69 @@
+"""Where a model lies on the Hub: ``hf://org/name`` or ``hf://org/name@revision``."""
+
+import re
+from dataclasses import dataclass
+
+from seqzoo.errors import UsageError
+
+SCHEME = "hf://"
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+_REPO = re.compile(rf"{_PART}/{_PART}")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A repository on the Hub, at a revision.
+
+    Attributes:
+        repo: ``org/name``.
+        revision: a commit, tag or branch; the main branch where None.
+    """
+
+    repo: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.repo}" + (f"@{self.revision}" if self.revision else "")
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the revision is a commit, which always means the same files."""
+        return self.revision is not None and _COMMIT.fullmatch(self.revision) is not None
+
+    def at(self, commit: str) -> "HubAddress":
+        """The same repository at a commit.
+
+        Raises:
+            UsageError: it is not the 40 hex digits of a commit.
+        """
+        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+            raise UsageError(f"{self}: {commit!r} is not a commit; expected 40 hex digits")
+        return HubAddress(self.repo, commit)
+
+
+def parse_address(text: str) -> HubAddress:
+    """Read ``hf://org/name[@revision]``.
+
+    Both parts end up in paths of the cache, so nothing but plain names gets through.
+
+    Raises:
+        UsageError: the text is not of that form.
+    """
+    repo, at, revision = text.removeprefix(SCHEME).partition("@")
+    if not text.startswith(SCHEME) or not _is_plain(_REPO, repo):
+        raise UsageError(
+            f"'{text}' is no address on the Hub; expected hf://org/name or hf://org/name@revision"
+        )
+    if at and not _is_plain(_REVISION, revision):
+        raise UsageError(
+            f"'{text}': {revision!r} is no revision; expected a commit, a tag or a branch after '@'"
+        )
+    return HubAddress(repo, revision or None)
+
+
+def _is_plain(pattern: re.Pattern[str], text: str) -> bool:
+    return pattern.fullmatch(text) is not None and not any(
+        part in text for part in ("..", "--", "//", "/.", "./")
+    )

@@ -1,0 +1,92 @@
+"""What goes wrong with the Hub, said in a line and without the user's token."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub import errors, get_token
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+from seqzoo.checkpoint.hub.address import HubAddress
+from seqzoo.errors import HubError
+
+_TOKEN = re.compile(r"hf_[A-Za-z0-9_-]+")
+_LOGIN = "log in with `hf auth login` or set HF_TOKEN"
+
+
+@contextmanager
+def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
+    """Turn what the Hub's client raises into a ``HubError``.
+
+    Args:
+        address: what is worked on.
+        action: ``read`` or ``write``, for the remedy.
+    """
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise HubError(
+            f"{address} is gated: ask for access on its page on the Hub, then {_LOGIN}"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise HubError(
+            f"there is no repository {address.repo} on the Hub, or it is private; check the name "
+            f"with `seqzoo list --hub`, or {_LOGIN}"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise HubError(
+            f"{address}: the repository {address.repo} has no such revision; give a commit, a tag "
+            "or a branch that it has, or none for its main branch"
+        ) from error
+    # Before EntryNotFoundError, of which it is one: here the cache has no such file.
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        raise not_reached(address, error) from error
+    except errors.EntryNotFoundError as error:
+        raise HubError(
+            f"{address} is not a checkpoint of seqzoo: {said(error)}; `seqzoo list --hub` shows "
+            "those that are"
+        ) from error
+    except errors.HfHubHTTPError as error:
+        raise _refused(address, action, error) from error
+    except httpx.HTTPError as error:
+        raise not_reached(address, error) from error
+    # A body of the wrong length, a full disk, a repository name that the client refuses.
+    except (OSError, ValueError) as error:
+        raise HubError(f"{address}: {said(error)}; try again") from error
+
+
+def not_reached(address: HubAddress, error: Exception) -> HubError:
+    """The error where neither the Hub nor the cache gives a file."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return HubError(
+            f"{address} is not whole in the local cache {constants.HF_HUB_CACHE}, and "
+            "HF_HUB_OFFLINE is set; fetch it with `seqzoo pull` where there is a network"
+        )
+    return HubError(
+        f"{address}: the Hub at {constants.ENDPOINT} cannot be reached ({said(error)}); try again, "
+        "or set HF_HUB_OFFLINE=1 to use what the cache has"
+    )
+
+
+def said(error: BaseException) -> str:
+    """The message of an error in one line, without anything that looks like a token."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    token = get_token()
+    if token:
+        text = text.replace(token, "hf_…")
+    text = _TOKEN.sub("hf_…", text)
+    return text if len(text) <= 240 else text[:237] + "..."
+
+
+def _refused(address: HubAddress, action: str, error: errors.HfHubHTTPError) -> HubError:
+    status = error.response.status_code if error.response is not None else None
+    if status in (401, 403):
+        what = "written to" if action == "write" else "read"
+        return HubError(f"{address} cannot be {what} with this token; {_LOGIN}")
+    if status == 412:
+        return HubError(f"{address} has changed meanwhile: nothing was written; push again")
+    if status == 429:
+        return HubError(f"{address}: the Hub asks to wait (429 Too Many Requests); try again later")
+    return HubError(f"{address}: the Hub answers {said(error)}; try again")
