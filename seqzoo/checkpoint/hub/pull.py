@@ -51,8 +51,7 @@ def pull(address: HubAddress, *, sha256: str | None = None) -> Pulled:
         HubError: the Hub cannot be reached, or has no such repository, revision or file.
         CheckpointError: what it has is not a checkpoint, is damaged, or not the registered one.
     """
-    pinned = address if address.is_pinned else _resolve(address)
-    source = _Source(pinned)
+    source = _Source(address) if address.is_pinned else _resolve(address)
     config = _checked(source, CONFIG, lambda path: _read_config(path, sha256))
     manifest = _read_config(config, sha256)
     for name in HASHED:
@@ -64,7 +63,7 @@ def pull(address: HubAddress, *, sha256: str | None = None) -> Pulled:
         source.require(name, entry["size"], exactly=True)
         _checked(source, name, check)
     source.fetch_card()
-    return Pulled(pinned, config.parent, manifest)
+    return Pulled(source.address, config.parent, manifest)
 
 
 class _Source:
@@ -72,6 +71,7 @@ class _Source:
 
     def __init__(self, address: HubAddress) -> None:
         self.address = address
+        self.fetched: set[str] = set()
         self._sizes: dict[str, int] | None = None
 
     def cached(self, name: str) -> Path | None:
@@ -116,6 +116,7 @@ class _Source:
                 f"{self.address}: the Hub answers with another commit than was asked for; check "
                 "HF_ENDPOINT"
             )
+        self.fetched.add(name)
         return path
 
     def fetch_card(self) -> None:
@@ -137,19 +138,19 @@ class _Source:
         return self._sizes.get(name)
 
 
-def _resolve(address: HubAddress) -> HubAddress:
+def _resolve(address: HubAddress) -> _Source:
     """The commit that a tag or a branch stands for now; offline, the one it last stood for."""
     revision = address.revision or constants.DEFAULT_REVISION
     if constants.HF_HUB_OFFLINE:
         found = try_to_load_from_cache(address.repo, CONFIG, revision=revision)
         if not isinstance(found, str):
             raise not_reached(address, LookupError(revision))
-        commit = Path(found).parent.name
+        source = _Source(address.at(Path(found).parent.name))
     else:
         with hub_errors(address):
             info = HfApi(library_name="seqzoo").model_info(address.repo, revision=address.revision)
-        commit = info.sha or ""
-        source = _Source(address.at(commit))
+        source = _Source(address.at(info.sha or ""))
+        was_cached = source.cached(CONFIG) is not None
         source.require(CONFIG, LARGEST[CONFIG], exactly=False)
         # By the name of the revision, so that the cache remembers what it stood for.
         with hub_errors(address):
@@ -160,16 +161,17 @@ def _resolve(address: HubAddress) -> HubAddress:
                 library_name="seqzoo",
                 library_version=__version__,
             )
-        commit = Path(path).parent.name
-    logger.info("%s is commit %s", address, commit)
-    return address.at(commit)
+        source.address = address.at(Path(path).parent.name)
+        if not was_cached:
+            source.fetched.add(CONFIG)
+    logger.info("%s is commit %s", address, source.address.revision)
+    return source
 
 
 def _checked(source: _Source, name: str, check: Callable[[Path], object]) -> Path:
     """A file that passes a check; one that does not is fetched again, once."""
     if name == CONFIG:
         source.require(CONFIG, LARGEST[CONFIG], exactly=False)
-    was_cached = source.cached(name) is not None
     path = source.fetch(name)
     try:
         check(path)
@@ -178,7 +180,7 @@ def _checked(source: _Source, name: str, check: Callable[[Path], object]) -> Pat
         damage: CheckpointError = error
     except CheckpointError as error:
         # A config.json that is no longer JSON, for one. What the Hub has just sent is not damage.
-        if not was_cached:
+        if name in source.fetched:
             raise
         damage = error
     if constants.HF_HUB_OFFLINE:

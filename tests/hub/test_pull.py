@@ -1,0 +1,325 @@
+"""Fetching checkpoints with the real client from a Hub on this machine, faults included."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqzoo.checkpoint.checkpoint import save_checkpoint
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.model import build_model
+
+from . import client
+from .server import HubServer
+from .worker import Worker
+
+REPO = "org/shop"
+LOAD = "answer['items'] = list(seqzoo.load({!r}).vocabulary.items)"
+NAMES = ("config.json", "model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json")
+FIGURES = {
+    protocol: {
+        "metrics": {"hit@10": 0.25, "ndcg@10": 0.125, "mrr@10": 0.1},
+        "data": {"name": "toy", "fingerprint": "f" * 16},
+        "users": 12,
+        "items": 20,
+    }
+    for protocol in ("loo-full", "loo-full-unseen")
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HubServer]:
+    with HubServer() as running:
+        yield running
+    assert not running.errors, "\n".join(running.errors)
+
+
+@pytest.fixture(scope="module")
+def work(server, place) -> Iterator[Worker]:
+    worker = Worker(client.client_environment(server.url, place / "home"))
+    yield worker
+    worker.close()
+
+
+@pytest.fixture(scope="module")
+def models(place) -> list[Path]:
+    """Two checkpoints that differ in everything but their shapes."""
+    folders = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        items = [f"item-{seed}-{index}" for index in range(20)]
+        model = build_model("sasrec", {"hidden_size": 16, "max_length": 10}, Vocabulary(items))
+        folders.append(place / f"model-{seed}")
+        recipe = {"architecture": "sasrec", "data": {"source": "toy"}, "seed": seed}
+        figures = {name: {**entry, "seed": seed} for name, entry in FIGURES.items()}
+        save_checkpoint(folders[-1], model, recipe=recipe, metrics=figures)
+    return folders
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def hub(server, models) -> Iterator[HubServer]:
+    """The server with the first model in one repository, and nothing going wrong."""
+    server.store.repos.clear()
+    server.faults.clear()
+    server.add_repo(REPO, contents(models[0]), tag="v1")
+    server.clear_log()
+    yield server
+    server.faults.clear()
+
+
+def test_a_commit_is_fetched_once_and_then_needs_no_hub(hub, work, tmp_path):
+    name = f"hf://{REPO}@{hub.head(REPO)}"
+    first = work(LOAD.format(name), tmp_path).expect()
+    assert first.answer["items"][0] == "item-0-0"
+    assert set(hub.transfers(REPO)) == {*NAMES, "README.md"}
+    assert all(count.whole == 1 for count in hub.transfers(REPO).values())
+    hub.clear_log()
+    for offline in (False, True):
+        assert work(LOAD.format(name), tmp_path, offline=offline).expect().answer == first.answer
+    assert hub.log == []
+
+
+def test_a_tag_and_a_branch_are_resolved_and_said(hub, work, tmp_path, models):
+    commit = hub.head(REPO)
+    for name in (f"hf://{REPO}", f"hf://{REPO}@v1", f"hf://{REPO}@main"):
+        reply = work(LOAD.format(name), tmp_path).expect()
+        assert f"{name} is commit {commit}" in reply.log
+    newer = hub.commit(REPO, contents(models[1]))
+    reply = work(LOAD.format(f"hf://{REPO}"), tmp_path).expect()
+    assert f"hf://{REPO} is commit {newer}" in reply.log
+    assert reply.answer["items"][0] == "item-1-0"
+    assert work(LOAD.format(f"hf://{REPO}@v1"), tmp_path).answer["items"][0] == "item-0-0"
+    # Offline, each means what it last meant.
+    hub.commit(REPO, {"notes.txt": "newer still"})
+    hub.clear_log()
+    for name, commit_then in ((f"hf://{REPO}", newer), (f"hf://{REPO}@v1", commit)):
+        reply = work(LOAD.format(name), tmp_path, offline=True).expect()
+        assert f"{name} is commit {commit_then}" in reply.log
+    assert hub.log == []
+
+
+def test_only_the_files_of_a_checkpoint_are_asked_for(hub, work, tmp_path):
+    pickled = b"\x80\x04cos\nsystem\n(S'true'\ntR."
+    hub.commit(REPO, {"pytorch_model.bin": pickled, "../../escape": b"x", "code.py": b"1/0"})
+    work(LOAD.format(f"hf://{REPO}"), tmp_path).expect()
+    assert set(hub.transfers(REPO)) == {*NAMES, "README.md"}
+    assert not [path for path in tmp_path.rglob("*") if path.name in ("escape", "code.py")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_in_the_cache_is_fetched_again(hub, work, tmp_path, name):
+    address = f"hf://{REPO}@{hub.head(REPO)}"
+    work(LOAD.format(address), tmp_path).expect()
+    path = next(tmp_path.rglob(f"snapshots/*/{name}"))
+    sound = path.read_bytes()
+    for damaged in (sound[:-7], sound[:9] + bytes([sound[9] ^ 1]) + sound[10:], b""):
+        path.resolve().write_bytes(damaged)
+        offline = work(LOAD.format(address), tmp_path, offline=True)
+        assert offline.error in ("CheckpointError", "IntegrityError"), offline.message
+        reply = work(LOAD.format(address), tmp_path).expect()
+        assert any(f"{name} is damaged and is fetched again" in line for line in reply.log)
+        assert path.read_bytes() == sound
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["wrong-bytes", "truncate", "reset", "status", "hang-up"])
+def test_what_goes_wrong_once_is_mended(hub, work, tmp_path, name, kind):
+    hub.faults.add(f"/resolve/{hub.head(REPO)}/{name}", kind=kind, status=503)
+    reply = work(LOAD.format(f"hf://{REPO}@{hub.head(REPO)}"), tmp_path)
+    if reply.error is not None:
+        # What the client does not try again is an error, and the next call works.
+        assert reply.error in ("HubError", "CheckpointError", "IntegrityError"), reply.message
+        reply = work(LOAD.format(f"hf://{REPO}@{hub.head(REPO)}"), tmp_path).expect()
+    assert reply.answer["items"][0] == "item-0-0"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bytes_that_stay_wrong_are_never_a_model(hub, work, tmp_path, models, name):
+    size = len(contents(models[0])[name])
+    for at in (0, size // 3, size - 1):
+        hub.faults.clear()
+        hub.faults.add(f"/{name}", kind="wrong-bytes", at=at, times=None)
+        reply = work(LOAD.format(f"hf://{REPO}"), tmp_path / str(at))
+        assert reply.error in ("CheckpointError", "IntegrityError"), reply.message
+        assert name in reply.message
+        again = work(LOAD.format(f"hf://{REPO}"), tmp_path / str(at))
+        assert again.error == reply.error
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_another_model_is_refused(hub, work, tmp_path, models, name):
+    hub.commit(REPO, {name: contents(models[1])[name]})
+    reply = work(LOAD.format(f"hf://{REPO}"), tmp_path)
+    assert reply.error in ("CheckpointError", "IntegrityError"), reply.message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_file_is_named(hub, work, tmp_path, name):
+    hub.commit(REPO, {name: None})
+    reply = work(LOAD.format(f"hf://{REPO}"), tmp_path).expect("CheckpointError")
+    assert f"has no {name}" in reply.message
+
+
+def test_a_file_that_is_larger_than_it_may_be_is_not_fetched(hub, work, tmp_path):
+    hub.commit(REPO, {"config.json": b"[" * 5_000_000})
+    reply = work(LOAD.format(f"hf://{REPO}"), tmp_path).expect("IntegrityError")
+    assert "config.json has 5000000 bytes" in reply.message
+    assert hub.transfers(REPO) == {}
+    hub.commit(REPO, {"config.json": b"[" * 100_000})
+    reply = work(LOAD.format(f"hf://{REPO}"), tmp_path).expect("CheckpointError")
+    assert "is not the JSON that seqzoo writes" in reply.message
+
+
+def test_the_hub_asks_to_wait(hub, work, tmp_path):
+    hub.faults.add("/resolve/", kind="status", method=None, status=429, retry_after=0.1)
+    reply = work(LOAD.format(f"hf://{REPO}@{hub.head(REPO)}"), tmp_path)
+    if reply.error is not None:
+        assert "asks to wait" in reply.expect("HubError").message
+        work(LOAD.format(f"hf://{REPO}@{hub.head(REPO)}"), tmp_path).expect()
+
+
+def test_refusals_say_what_to_do(hub, work, tmp_path):
+    hub.add_repo("org/secret", private=True)
+    hub.add_repo("org/gated", {"config.json": "{}"})
+    gate = {"status": 403, "error_code": "GatedRepo", "method": None, "times": None}
+    hub.faults.add("org/gated", kind="status", **gate)
+    hub.add_repo("org/other", {"model.bin": b"x"})
+    for name, fragments in {
+        "hf://org/missing": ("no repository org/missing", "seqzoo list --hub"),
+        f"hf://{REPO}@v9": ("has no such revision",),
+        "hf://org/gated": ("gated",),
+        "hf://org/other": ("has no config.json",),
+    }.items():
+        reply = work(LOAD.format(name), tmp_path)
+        assert reply.error in ("HubError", "CheckpointError"), reply.message
+        for fragment in fragments:
+            assert fragment in reply.message
+        assert "\n" not in reply.message
+        code = work(f"answer['code'] = run(['recommend', {name!r}, '--history', '1'])", tmp_path)
+        assert code.answer["code"] == 2
+        assert code.err.count("\n") == 1
+        assert "Traceback" not in code.err
+    never = work(LOAD.format("hf://org/never@" + "0" * 40), tmp_path, offline=True)
+    assert "HF_HUB_OFFLINE" in never.expect("HubError").message
+
+
+def test_the_token_is_never_said(hub, work, tmp_path):
+    hub.faults.add("/api/", kind="status", method=None, times=None, message="bad hf_test_write!")
+    reply = work(f"answer['code'] = run(['pull', 'hf://{REPO}'])", tmp_path)
+    assert reply.answer["code"] == 2
+    assert "hf_test_write" not in reply.err + reply.out
+    assert hub.log[-1].authorization
+
+
+def test_a_registered_name_is_pinned(hub, work, tmp_path, models):
+    commit = hub.head(REPO)
+    register = """
+    from seqzoo.plugins import catalogue
+    from seqzoo.specs import PretrainedSpec
+    catalogue().pretrained._specs.pop("shop", None)
+    catalogue().pretrained.add(PretrainedSpec("shop", "test", {repo!r}, {commit!r}, {sha256!r}))
+    answer["items"] = list(seqzoo.load("shop").vocabulary.items)
+    """
+    sha256 = work(f"answer['s'] = zoo.fetch('hf://{REPO}').sha256", tmp_path).answer["s"]
+    hub.commit(REPO, contents(models[1]))
+    good = work(register.format(repo=REPO, commit=commit, sha256=sha256), tmp_path / "new")
+    assert good.expect().answer["items"][0] == "item-0-0"
+    hub.clear_log()
+    work("seqzoo.load('shop')", tmp_path / "new").expect()
+    assert hub.log == []
+    newer = register.format(repo=REPO, commit=hub.head(REPO), sha256=sha256)
+    assert "registered" in work(newer, tmp_path).expect("IntegrityError").message
+
+
+def test_a_copy_is_a_checkpoint_of_its_own(hub, work, tmp_path):
+    target = tmp_path / "models" / "shop"
+    code = f"answer['code'] = run(['pull', 'hf://{REPO}@v1', '--to', {str(target)!r}, '--json'])"
+    reply = work(code, tmp_path / "cache").expect()
+    assert reply.answer["code"] == 0, reply.err
+    assert f'"commit": "{hub.head(REPO)}"' in reply.out
+    assert not any(path.is_symlink() for path in target.iterdir())
+    assert work(LOAD.format(str(target)), tmp_path).expect().answer["items"][0] == "item-0-0"
+    assert work(code, tmp_path / "cache").answer["code"] == 0
+    work(f"answer['code'] = run(['verify', {str(target)!r}])", tmp_path).expect()
+    (target / "metrics.json").write_bytes(b"{}")
+    failed = work(f"answer['code'] = run(['verify', {str(target)!r}])", tmp_path)
+    assert failed.answer["code"] != 0
+
+
+@pytest.mark.parametrize("address", ["hf://a", "hf://a/b/c", "hf://../b", "hf://a/b@../../x"])
+def test_names_that_climb_are_refused(work, tmp_path, address):
+    assert "expected" in work(LOAD.format(address), tmp_path).expect("UsageError").message
+
+
+PULL = "from seqzoo import zoo; answer['sha256'] = zoo.fetch({!r}).sha256"
+
+
+def test_eight_processes_fetch_into_one_cache(hub, tmp_path):
+    env = client.client_environment(hub.url, tmp_path)
+    name = f"hf://{REPO}@{hub.head(REPO)}"
+    running = [client.start_client(PULL.format(name), env) for _ in range(8)]
+    for process in running:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    for count in hub.transfers(REPO).values():
+        assert count.whole + count.partial <= 8
+    hub.clear_log()
+    assert client.run_client(PULL.format(name), {**env, "HF_HUB_OFFLINE": "1"})["sha256"]
+    assert hub.log == []
+
+
+def killed(hub: HubServer, tmp_path: Path, times: int) -> None:
+    """Kill pulls at random moments; each next one works and finds the model whole."""
+    env = client.client_environment(hub.url, tmp_path / "home")
+    name = f"hf://{REPO}@{hub.head(REPO)}"
+    draw = random.Random(1)
+    whole = "import time; start = time.perf_counter(); " + PULL
+    whole += "; answer['seconds'] = time.perf_counter() - start"
+    lasts = client.run_client(
+        whole.format(name), client.client_environment(hub.url, tmp_path / "first")
+    )["seconds"]
+    for turn in range(times):
+        hub.faults.clear()
+        hub.faults.add("model.safetensors", kind="slow", chunk=2048, seconds=0.02, times=None)
+        home = {**env, "HF_HOME": str(tmp_path / f"home-{turn}")}
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                f"print('on', flush=True); {'answer = {}; ' + PULL.format(name)}",
+            ],
+            env=home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(draw.uniform(0.0, 2.0 * lasts + 1.0))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        hub.faults.clear()
+        assert client.run_client(PULL.format(name), home)["sha256"]
+
+
+def test_a_killed_pull_leaves_nothing_that_is_taken_for_whole(hub, tmp_path):
+    killed(hub, tmp_path, 4)
+
+
+@pytest.mark.slow
+def test_twenty_killed_pulls(hub, tmp_path):
+    killed(hub, tmp_path, 20)
