@@ -54,13 +54,13 @@ def push(
         print_json(
             {
                 "repo": done.address.repo,
-                "commit": done.address.revision,
+                "commit": done.commit,
                 "committed": done.committed,
                 "changed": list(done.changed),
                 "pull_request": done.pull_request,
                 "tag": done.tag,
                 "sha256": done.sha256,
-                "registry": done.registry_line if done.address.is_pinned else None,
+                "registry": done.registry_line if done.commit else None,
                 "dry_run": dry_run,
             }
         )
@@ -70,7 +70,7 @@ def push(
         show(f"would commit to {done.address.repo}: {what}")
         return
     pairs: list[tuple[str, Any]] = [
-        ("commit", done.address.revision or ""),
+        ("commit", done.commit or ""),
         ("tag", done.tag or ""),
         ("review", done.pull_request or ""),
         ("load", command("seqzoo", "recommend", str(done.address), "--history", "...")),

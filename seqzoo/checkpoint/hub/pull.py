@@ -6,11 +6,13 @@ lies in a repository is never fetched.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 from seqzoo import __version__
 from seqzoo.checkpoint.hub.address import HubAddress
@@ -20,6 +22,8 @@ from seqzoo.checkpoint.manifest import CARD, CONFIG, HASHED, LARGEST, Manifest, 
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
 
 logger = logging.getLogger("seqzoo")
+
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -101,16 +105,7 @@ class _Source:
         if not again and (path := self.cached(name)) is not None:
             return path
         with hub_errors(self.address):
-            path = Path(
-                hf_hub_download(
-                    self.address.repo,
-                    name,
-                    revision=self.address.revision,
-                    force_download=again,
-                    library_name="seqzoo",
-                    library_version=__version__,
-                )
-            )
+            path = self._download(name, again)
         if path.name != name or path.parent.name != self.address.revision:
             raise HubError(
                 f"{self.address}: the Hub answers with another commit than was asked for; check "
@@ -118,6 +113,27 @@ class _Source:
             )
         self.fetched.add(name)
         return path
+
+    def _download(self, name: str, again: bool) -> Path:
+        """Let the client fetch a file; it does not try again itself after a lost connection."""
+        attempt = 1
+        while True:
+            try:
+                return Path(
+                    hf_hub_download(
+                        self.address.repo,
+                        name,
+                        revision=self.address.revision,
+                        force_download=again,
+                        library_name="seqzoo",
+                        library_version=__version__,
+                    )
+                )
+            except httpx.TransportError:
+                if attempt == _TRIES:
+                    raise
+                time.sleep(attempt)
+                attempt += 1
 
     def fetch_card(self) -> None:
         """Fetch the card along with other files, where there is one; it is free to edit."""

@@ -53,6 +53,11 @@ class Pushed:
     sha256: str
 
     @property
+    def commit(self) -> str | None:
+        """The commit that the files are at; None where there is none yet."""
+        return self.address.revision if self.address.is_pinned else None
+
+    @property
     def registry_line(self) -> str:
         """The line by which a plugin registers exactly these weights."""
         repo, commit = self.address.repo, self.address.revision

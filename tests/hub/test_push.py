@@ -1,0 +1,282 @@
+"""Publishing checkpoints with the real client to a Hub on this machine."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+
+from seqzoo.checkpoint.checkpoint import save_checkpoint
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.model import build_model
+from seqzoo.training.loop import train
+
+from . import client
+from .server import HubServer
+from .worker import Worker
+
+REPO = "org/shop"
+FILES = {
+    "README.md",
+    "config.json",
+    "metrics.json",
+    "model.safetensors",
+    "recipe.yaml",
+    "vocabulary.json",
+}
+PUSH = "answer['code'] = run(['push', {!r}, 'org/shop', *{!r}, '--json'])"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HubServer]:
+    with HubServer() as running:
+        yield running
+    assert not running.errors, "\n".join(running.errors)
+
+
+@pytest.fixture(scope="module")
+def work(server, tmp_path_factory) -> Iterator[Worker]:
+    home = tmp_path_factory.mktemp("hub") / "home"
+    worker = Worker(client.client_environment(server.url, home))
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def hub(server) -> Iterator[HubServer]:
+    server.store.repos.clear()
+    server.faults.clear()
+    server.clear_log()
+    yield server
+    server.faults.clear()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A small run, from the command that users have."""
+    out = tmp_path_factory.mktemp("run") / "run"
+    options = {"users": 60, "items": 30, "mean_length": 12}
+    recipe = {
+        "architecture": "gru4rec",
+        "model": {"hidden_size": 8, "gru_size": 8, "max_length": 10},
+        "data": {"source": "synthetic", "options": options, "min_count": 1},
+        "train": {"epochs": 1},
+    }
+    train(recipe, out)
+    return out
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    torch.manual_seed(0)
+    items = Vocabulary([f"item-{index}" for index in range(20)])
+    model = build_model("sasrec", {"hidden_size": 16, "max_length": 10}, items)
+    recipe = {"architecture": "sasrec", "data": {"source": "toy"}}
+    save_checkpoint(tmp_path / "mine", model, recipe=recipe, metrics={})
+    return tmp_path / "mine"
+
+
+@pytest.fixture
+def push(hub, work, folder, tmp_path):
+    """Push the folder with more words on the command line: the exit code, and what was printed."""
+
+    def push(*words, of=None):
+        reply = work(PUSH.format(str(of or folder), list(words)), tmp_path / "cache").expect()
+        code = reply.answer["code"]
+        return code, json.loads(reply.out) if code == 0 else reply.err
+
+    return push
+
+
+def commits(hub: HubServer) -> int:
+    return len(hub.repo(REPO).history())
+
+
+def test_the_journey_from_a_run_to_another_machine(hub, tmp_path, trained):
+    """Push; with an empty cache in another process the same scores, figures and no request."""
+    env = client.client_environment(hub.url, tmp_path / "here")
+    score = """
+    import seqzoo, torch
+    model = seqzoo.load({!r})
+    vectors = model.encode([list(model.vocabulary.items[:5])])
+    answer["scores"] = model.head(vectors).detach().tolist()
+    """
+    first = client.run_client(
+        f"import seqzoo\ndone = seqzoo.push({str(trained)!r}, 'org/shop', tag='v1')\n"
+        "answer |= {'commit': done.address.revision, 'line': done.registry_line}",
+        env,
+    )
+    scores = client.run_client(score.format(str(trained)), env)["scores"]
+    assert set(hub.files(REPO)) == FILES | {".gitattributes"}
+    assert first["commit"] == hub.head(REPO) == hub.head(REPO, "v1")
+    assert first["line"].startswith(f'zoo.pretrained("shop", repo="{REPO}", revision="')
+
+    there = client.client_environment(hub.url, tmp_path / "there", token=None)
+    address = f"hf://{REPO}@{first['commit']}"
+    assert client.run_client(score.format(address), there)["scores"] == scores
+    hub.clear_log()
+    offline = {**there, "HF_HUB_OFFLINE": "1"}
+    code = score.format(address) + (
+        "\n    from seqzoo.cli.app import run"
+        f"\n    answer['code'] = run(['eval', {address!r}, '--quiet'])"
+        f"\n    answer['verified'] = run(['verify', {address!r}, '--eval'])"
+    )
+    again = client.run_client(code, offline)
+    assert again["scores"] == scores
+    assert (again["code"], again["verified"]) == (0, 0), again["stderr"]
+    assert hub.log == []
+
+
+def test_nothing_changed_is_no_commit(hub, push, folder):
+    code, first = push()
+    assert code == 0
+    assert first["committed"]
+    assert set(first["changed"]) == FILES
+    assert commits(hub) == 2
+    assert first["commit"] == hub.head(REPO)
+    for _ in range(2):
+        code, again = push()
+        assert (code, again["committed"], again["changed"]) == (0, False, [])
+        assert again["commit"] == first["commit"]
+    assert commits(hub) == 2
+    (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMy words.\n")
+    code, more = push()
+    assert more["changed"] == ["README.md"]
+    assert "My words." in hub.files(REPO)["README.md"].decode()
+
+
+def test_words_written_on_the_hub_survive(hub, push):
+    push()
+    card = hub.files(REPO)["README.md"].decode()
+    hub.commit(REPO, {"README.md": card + "\n## From the web\n\nWritten there.\n"})
+    code, done = push()
+    assert code == 0
+    assert not done["committed"]
+    assert "Written there." in hub.files(REPO)["README.md"].decode()
+
+
+def test_a_dry_run_writes_nothing(hub, push):
+    code, planned = push("--dry-run", "--revision", "trial")
+    assert code == 0
+    assert planned["commit"] is None
+    assert set(planned["changed"]) == FILES
+    assert not hub.store.repos
+    assert not [entry for entry in hub.log if entry.method == "POST" and "paths" not in entry.path]
+    push()
+    hub.clear_log()
+    code, planned = push("--dry-run", "--revision", "trial")
+    assert (code, planned["changed"], planned["commit"]) == (0, [], hub.head(REPO))
+    assert "trial" not in hub.repo(REPO).branches
+
+
+def test_private_branch_pull_request_and_tags(hub, push, folder):
+    code, done = push("--private", "--tag", "v1")
+    assert (code, done["tag"]) == (0, "v1")
+    assert hub.repo(REPO).private
+    assert hub.head(REPO, "v1") == done["commit"]
+    assert push("--tag", "v1")[0] == 0
+    (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMore.\n")
+    code, message = push("--tag", "v1")
+    assert code == 2
+    assert "choose another tag" in message
+    assert commits(hub) == 2
+    code, branched = push("--revision", "next", "--tag", "v2")
+    assert branched["commit"] == hub.head(REPO, "next") == hub.head(REPO, "v2")
+    assert hub.head(REPO) == done["commit"]
+    code, proposed = push("--create-pr")
+    assert proposed["pull_request"]
+    assert hub.head(REPO) == done["commit"]
+    assert push("--create-pr", "--tag", "v3")[0] == 2
+
+
+def test_what_others_did_meanwhile_is_not_overwritten(hub, push, folder):
+    push()
+    (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMore.\n")
+    hub.faults.add("/commit/", kind="status", method="POST", status=412, message="A commit ...")
+    code, message = push()
+    assert code == 2
+    assert "has changed meanwhile" in message
+    assert push()[0] == 0
+
+
+def test_a_damaged_checkpoint_is_not_published(hub, push, folder):
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    code, message = push()
+    assert code == 2
+    assert "sha256" in message
+    assert not hub.store.repos
+
+
+@pytest.mark.parametrize(("token", "words"), [(None, "log in"), ("hf_test_read", "log in")])
+def test_without_the_right_to_write(hub, folder, tmp_path, token, words):
+    env = client.client_environment(hub.url, tmp_path / "home", token=token)
+    code = (
+        "from seqzoo.cli.app import run\n"
+        f"answer['code'] = run(['push', {str(folder)!r}, 'org/shop'])"
+    )
+    reply = client.run_client(code, env)
+    assert reply["code"] == 2
+    assert words in reply["stderr"]
+    assert "hf_test" not in reply["stderr"]
+    assert "Traceback" not in reply["stderr"]
+
+
+@pytest.mark.parametrize("repo", ["shop", "org/", "org/shop@x", "../shop", "a/b/c", "org/.shop"])
+def test_names_that_are_no_repository(hub, work, folder, tmp_path, repo):
+    reply = work(f"seqzoo.push({str(folder)!r}, {repo!r}, revision='x')", tmp_path)
+    assert reply.error == "UsageError", reply.message
+    assert hub.log == []
+
+
+def test_with_xet_switched_on(hub, folder, tmp_path):
+    """A Hub that takes every file in the commit itself needs no Xet; nothing is asked of one."""
+    hub.upload_mode = "regular"
+    try:
+        env = client.client_environment(hub.url, tmp_path / "home", xet=True)
+        code = f"import seqzoo\nseqzoo.push({str(folder)!r}, 'org/shop')"
+        client.run_client(code, env)
+        assert set(hub.files(REPO)) >= FILES
+    finally:
+        hub.upload_mode = None
+
+
+def test_the_card_is_one_that_the_hub_takes(hub, push, trained):
+    code, _ = push(of=trained)
+    assert code == 0
+    # The server has read it on upload as the Hub does; here the client's own classes read it.
+    assert hub.requests("POST", "/api/validate-yaml")
+    card = ModelCard(hub.files(REPO)["README.md"].decode())
+    data = card.data.to_dict()
+    assert data["library_name"] == "seqzoo"
+    assert {"seqzoo", "sequential-recommendation", "gru4rec"} <= set(data["tags"])
+    name, results = model_index_to_eval_results(data["model-index"])
+    assert name == "shop"
+    assert {result.dataset_config for result in results} == {"loo-full", "loo-full-unseen"}
+    stored = json.loads((trained / "metrics.json").read_text())
+    for result in results:
+        figures = stored[result.dataset_config]["metrics"]
+        assert result.metric_value == figures[result.metric_type]
+    assert "hf://org/shop" in card.text
+    assert "seqzoo eval" in card.text
+
+
+def test_models_with_our_tag_are_listed(hub, push, work, tmp_path):
+    push()
+    hub.add_repo("org/other", {"README.md": "---\ntags: [other]\n---\n"})
+    hub.add_repo("them/theirs", {"README.md": "---\ntags: [seqzoo, sasrec]\n---\n"})
+    code = "answer['code'] = run(['list', '--hub', '--json', *{!r}])"
+    everyone = json.loads(work(code.format([]), tmp_path).expect().out)
+    assert {row["name"] for row in everyone} == {"hf://org/shop", "hf://them/theirs"}
+    assert {row["architecture"] for row in everyone} == {"sasrec"}
+    ours = json.loads(work(code.format(["--org", "org"]), tmp_path).expect().out)
+    assert [(row["name"], row["commit"]) for row in ours] == [("hf://org/shop", hub.head(REPO))]
+    table = work("answer['code'] = run(['list', 'th*', '--hub'])", tmp_path).expect().out
+    assert "hf://them/theirs" in table
+    assert "hf://org/shop" not in table
+    assert work("answer['code'] = run(['list', '--org', 'org'])", tmp_path).answer["code"] == 2
