@@ -71,6 +71,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         ("pull", "pull:pull"),
         ("verify", "verify:verify"),
         ("plugins", "plugins:plugins"),
+        ("new-plugin", "new_plugin:new_plugin"),
+        ("check", "check:check"),
         ("doctor", "doctor:doctor"),
     ):
         zoo.command(verb, f"seqzoo.cli.{target}")

@@ -9,11 +9,13 @@ from typer.core import TyperGroup
 
 from seqzoo import __version__
 from seqzoo.cli import (
+    check,
     doctor,
     evaluate,
     import_weights,
     info,
     list_models,
+    new_plugin,
     plugins,
     pull,
     push,
@@ -86,6 +88,8 @@ app.command("push", epilog=push.EXAMPLE)(push.push)
 app.command("pull", epilog=pull.EXAMPLE)(pull.pull)
 app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("plugins", epilog=plugins.EXAMPLE)(plugins.plugins)
+app.command("new-plugin", epilog=new_plugin.EXAMPLE)(new_plugin.new_plugin)
+app.command("check", epilog=check.EXAMPLE)(check.check)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

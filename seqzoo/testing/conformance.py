@@ -4,6 +4,7 @@ The tolerance is for float32 results of different but equal computations: ``TOLE
 size of the values.
 """
 
+import copy
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,18 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model import SequenceModel, build_model
 from seqzoo.plugins import catalogue
+from seqzoo.testing.errors import ConformanceError
 
 TOLERANCE = 1e-5
-
-
-class ConformanceError(SeqzooError):
-    """A part does not do what it promises; the message says what was seen and where to look."""
-
-    exit_code = 1
+_SHAKE = 0.1
 
 
 def example_batch(
@@ -54,6 +50,7 @@ def check_causality(model: SequenceModel) -> None:
     """A causal backbone: change the events after any position and nothing up to it moves."""
     if not model.backbone.causal:
         return
+    model = _shaken(model)
     batch = example_batch(model, ragged=False)
     before = _hidden(model, batch)
     length = batch.items.shape[1]
@@ -76,6 +73,7 @@ def check_causality(model: SequenceModel) -> None:
 
 def check_padding_invariance(model: SequenceModel) -> None:
     """More padding on the right changes nothing for the real events."""
+    model = _shaken(model)
     batch = example_batch(model)
     length = int(batch.lengths[1:].max())
     rows = slice(1, None)
@@ -99,6 +97,7 @@ def check_padding_invariance(model: SequenceModel) -> None:
 
 def check_batch_invariance(model: SequenceModel) -> None:
     """A history gets the same vector alone and among others."""
+    model = _shaken(model)
     batch = example_batch(model)
     together = _last(model, batch)
     for row in range(len(batch.lengths)):
@@ -115,6 +114,7 @@ def check_batch_invariance(model: SequenceModel) -> None:
 
 def check_last(model: SequenceModel) -> None:
     """``last`` is the gather of ``forward`` at the newest event."""
+    model = _shaken(model)
     batch = example_batch(model)
     _same(
         _last(model, batch),
@@ -143,6 +143,7 @@ def check_streaming(model: SequenceModel) -> None:
     """Event by event gives what the whole sequence gives, and users share no state."""
     if not model.backbone.streaming:
         return
+    model = _shaken(model)
     batch = example_batch(model, rows=3, ragged=False)
     whole = _hidden(model, batch)
     _same(
@@ -229,11 +230,34 @@ def check_claims(model: SequenceModel) -> None:
                 f"claims: backbone '{spec.name}' is registered with {claim}={said}, its class says "
                 f"{claim}={found}"
             )
+    model = _shaken(model)
     batch = example_batch(model)
     times = None if batch.timestamps is None else batch.timestamps * 3
     moved = not torch.equal(_last(model, batch), _last(model, replace(batch, timestamps=times)))
     if moved and not model.backbone.uses_time:
         raise ConformanceError("claims: results depend on timestamps, but uses_time is False")
+    if model.backbone.uses_time and not moved:
+        raise ConformanceError(
+            "claims: uses_time is True, but other timestamps change nothing; read "
+            "batch.timestamps, or claim uses_time=False"
+        )
+    _check_max_length(model)
+
+
+def _check_max_length(model: SequenceModel) -> None:
+    """A backbone without a longest history takes one that is longer than what the model reads."""
+    if model.backbone.max_length is not None or model.embedder.max_length is not None:
+        return
+    length = model.max_length + 5
+    items = torch.randint(1, len(model.vocabulary) + 1, (2, length))
+    times = torch.arange(length).expand(2, -1) * 60
+    batch = SequenceBatch(items, torch.tensor([length, 1]), times).to(model.device)
+    found = tuple(_hidden(model, batch).shape[:2])
+    if found != (2, length):
+        raise ConformanceError(
+            f"claims: max_length is None, but {length} events give {found[1]} vectors; state the "
+            "longest history as max_length"
+        )
 
 
 CHECKS: dict[str, Callable[[SequenceModel], None]] = {
@@ -259,6 +283,17 @@ def check_model(model: SequenceModel) -> None:
     """
     for check in CHECKS.values():
         check(model)
+
+
+def _shaken(model: SequenceModel) -> SequenceModel:
+    """A copy with every parameter moved: fresh ones are near zero and would hide what they do."""
+    shaken = copy.deepcopy(model)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in shaken.parameters():
+            noise = torch.randn(parameter.shape, generator=draw, dtype=torch.float32)
+            parameter.add_((_SHAKE * noise).to(parameter))
+    return shaken
 
 
 def _hidden(model: SequenceModel, batch: SequenceBatch) -> Tensor:

@@ -1,0 +1,158 @@
+"""Run the kit on anything registered, by its name: what ``seqzoo check`` does."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from seqzoo.checkpoint.audit import audit
+from seqzoo.config import model_config
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import SeqzooError, UnknownNameError, nearest
+from seqzoo.model import SequenceModel, build_model
+from seqzoo.plugins import catalogue
+from seqzoo.specs import ArchitectureSpec
+from seqzoo.testing.conformance import CHECKS
+from seqzoo.testing.parts import (
+    check_command,
+    check_config,
+    check_dataset,
+    check_loss,
+    check_metric,
+    check_protocol,
+)
+from seqzoo.zoo import find
+
+ITEMS = 30
+_WIDTH = 16
+_LENGTH = 20
+_BY_NAME: dict[str, Callable[[str], object]] = {
+    "loss": check_loss,
+    "metric": check_metric,
+    "protocol": check_protocol,
+    "data set": check_dataset,
+    "command": check_command,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check of one thing: whether it holds, and what is wrong where it does not."""
+
+    subject: str
+    check: str
+    ok: bool
+    message: str
+    seconds: float
+
+
+def small_model(architecture: str, **settings: Any) -> SequenceModel:
+    """A fresh model of 30 items, narrow where its width can be set, from a fixed seed."""
+    everything = catalogue()
+    spec = everything.architectures.get(architecture)
+    known = model_config(spec, {}, everything)
+    small = {"hidden_size": _WIDTH, "max_length": _LENGTH}
+    chosen = {key: value for key, value in small.items() if key in known} | settings
+    vocabulary = Vocabulary([f"item-{index}" for index in range(1, ITEMS + 1)])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_model(architecture, chosen, vocabulary).eval()
+
+
+def check_registered(name: str, **settings: Any) -> list[Outcome]:
+    """Every check of everything that has a name, whatever kinds of things they are.
+
+    Args:
+        name: registered; where several kinds of things have it, all of them are checked.
+        settings: of the model, for architectures and their parts.
+
+    Raises:
+        UnknownNameError: nothing has the name.
+    """
+    found = [registry for registry in catalogue().registries() if name in registry]
+    if not found:
+        known = sorted({n for registry in catalogue().registries() for n in registry.names()})
+        raise UnknownNameError(
+            f"nothing is registered as '{name}'{nearest(name, known) or ';'} `seqzoo plugins` "
+            "shows what each plugin provides"
+        )
+    outcomes: list[Outcome] = []
+    seen: set[str] = set()
+    for registry in found:
+        subject = f"{registry.kind} {name}"
+        if registry.kind in _BY_NAME:
+            outcomes.append(_run(subject, "promises", _BY_NAME[registry.kind], name))
+        elif registry.kind == "checkpoint":
+            outcomes += _checkpoint(name)
+        else:
+            if registry.kind != "architecture":
+                check = partial(check_config, registry.kind)
+                outcomes.append(_run(subject, "settings", check, name))
+            for spec in _architectures(registry.kind, name):
+                if spec.name not in seen:
+                    seen.add(spec.name)
+                    outcomes += _architecture(spec.name, settings)
+    return outcomes
+
+
+def _architecture(name: str, settings: dict[str, Any]) -> list[Outcome]:
+    subject = f"architecture {name}"
+    made: list[SequenceModel] = []
+    built = _run(subject, "builds", lambda n: made.append(small_model(n, **settings)), name)
+    if not built.ok:
+        return [built]
+    return [built, *(_run(subject, check, function, made[0]) for check, function in CHECKS.items())]
+
+
+def _checkpoint(name: str) -> list[Outcome]:
+    started = time.perf_counter()
+    try:
+        checks = audit(find(name))
+    except SeqzooError as error:
+        return [Outcome(f"checkpoint {name}", "whole", False, str(error), _since(started))]
+    seconds = _since(started) / len(checks)
+    return [
+        Outcome(f"checkpoint {name}", check.name, check.ok, check.detail, seconds)
+        for check in checks
+    ]
+
+
+def _architectures(kind: str, name: str) -> list[ArchitectureSpec]:
+    """The architectures that a part is checked in; one made for it where none uses it."""
+    everything = catalogue()
+    if kind == "architecture":
+        return [everything.architectures.get(name)]
+    using = [spec for spec in everything.architectures if getattr(spec, kind, None) == name]
+    if using:
+        return using
+    parts = {"embedder": "item", "head": "tied-softmax", kind: name}
+    if "backbone" not in parts:
+        streaming = [spec.name for spec in everything.backbones if spec.causal and spec.streaming]
+        if not streaming:
+            return []
+        parts["backbone"] = streaming[0]
+    made = ArchitectureSpec(
+        f"check-{name}", "seqzoo.testing", parts["embedder"], parts["backbone"], parts["head"]
+    )
+    everything.architectures.add(made)
+    return [made]
+
+
+def _run(subject: str, check: str, function: Callable[[Any], object], argument: Any) -> Outcome:
+    started = time.perf_counter()
+    try:
+        function(argument)
+    except SeqzooError as error:
+        return Outcome(subject, check, False, str(error), _since(started))
+    # A part is foreign code: whatever it raises, it is what fails.
+    except Exception as error:
+        message = f"raises {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return Outcome(subject, check, False, message, _since(started))
+    return Outcome(subject, check, True, "", _since(started))
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
