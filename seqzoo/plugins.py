@@ -5,9 +5,11 @@ loader stops at the first plugin that fails and skips a second distribution with
 A plugin that fails is set aside with its reason and the others go on.
 """
 
+import contextlib
 import functools
 import importlib
 import os
+import sys
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ from seqzoo.registry import Catalogue, Registrar
 from seqzoo.specs import Spec
 
 GROUP = "seqzoo"
+CORE = "seqzoo"
+"""What the core's own parts are registered as."""
 API_VERSION = 1
 """Version of the hook and the interfaces; a plugin states its own as ``seqzoo_api_version``."""
 
@@ -103,7 +107,9 @@ def _register(module: Any, name: str) -> list[tuple[str, Spec]]:
 def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None:
     started = time.perf_counter()
     try:
-        specs = _register(entry.load(), record.name)
+        # What a plugin prints when it is imported is no part of what a command prints.
+        with contextlib.redirect_stdout(sys.stderr):
+            specs = _register(entry.load(), record.name)
         catalogue.take(specs)
         record.provides = [f"{kind} {spec.name}" for kind, spec in specs]
     # A plugin is foreign code: whatever it raises, a call of sys.exit included, is its own failure.
@@ -123,7 +129,7 @@ def load_plugins() -> Plugins:
     """
     catalogue = Catalogue()
     builtin = importlib.import_module("seqzoo.builtin")
-    catalogue.take(_register(builtin, "seqzoo"))
+    catalogue.take(_register(builtin, CORE))
     disabled = _names_in("SEQZOO_DISABLE_PLUGINS") or set()
     only = _names_in("SEQZOO_PLUGINS")
     records = []

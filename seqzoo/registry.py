@@ -201,6 +201,7 @@ class Registrar:
         paper: str = "",
         description: str = "",
         importer: str | None = None,
+        migration: str | None = None,
     ) -> None:
         """Register a choice of three parts.
 
@@ -215,6 +216,9 @@ class Registrar:
             description: the architecture in a line.
             importer: lazy function from the tensors of other implementations to
                 ``seqzoo.public_weights.PublicWeights``, for ``seqzoo import``.
+            migration: lazy function ``(config, weights, version) -> (config, weights)`` for
+                checkpoints that another version of the plugin has saved: settings by name, tensors
+                by name, and that version.
         """
         spec = ArchitectureSpec(
             name,
@@ -227,6 +231,7 @@ class Registrar:
             paper,
             description,
             None if importer is None else self._target(f"importer of '{name}'", importer),
+            None if migration is None else self._target(f"migration of '{name}'", migration),
         )
         self.staged.append(("architecture", spec))
 

@@ -1,6 +1,8 @@
 """What can be registered, as data. A target is text ``"module:attribute"``, imported when used."""
 
+import contextlib
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +18,9 @@ def resolve(target: str, plugin: str) -> Any:
     """
     module_name, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        # What a plugin prints when it is imported is no part of what a command prints.
+        with contextlib.redirect_stdout(sys.stderr):
+            return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:
         raise PluginError(
             f"plugin '{plugin}' names {target}, which cannot be imported: "
@@ -69,6 +73,11 @@ class ArchitectureSpec(Spec):
     paper: str = ""
     description: str = ""
     importer: str | None = None
+    migration: str | None = None
+
+    def load_migration(self) -> Any:
+        """The function that brings older checkpoints up to date; None without one."""
+        return None if self.migration is None else resolve(self.migration, self.plugin)
 
     def load_importer(self) -> Any:
         """The function that takes the weights of other implementations; None without one."""

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def _load(manifest: Manifest) -> SequenceModel:
     _require_architecture(manifest)
     recipe, metrics = read_recipe(manifest), read_metrics(manifest)
     vocabulary = read_vocabulary(manifest)
-    weights = read_weights(manifest)
+    manifest, weights = _migrated(manifest, read_weights(manifest))
     model = build_empty(manifest, vocabulary, weights)
     _require_table(manifest, model, weights)
     if model.parts != manifest.parts:
@@ -150,6 +151,27 @@ def _load(manifest: Manifest) -> SequenceModel:
     put_weights(model, weights, str(manifest.folder / WEIGHTS))
     model.recipe, model.metrics = dict(recipe), dict(metrics)
     return model.eval()
+
+
+def _migrated(
+    manifest: Manifest, weights: dict[str, torch.Tensor]
+) -> tuple[Manifest, dict[str, torch.Tensor]]:
+    """Settings and weights as the plugin here wants them, where another version saved them."""
+    spec = catalogue().architectures.get(manifest.architecture)
+    here = _plugin_of(manifest.architecture)["version"]
+    saved = manifest.plugin["version"]
+    if spec.migration is None or saved == here:
+        return manifest, weights
+    try:
+        config, weights = spec.load_migration()(dict(manifest.config), dict(weights), saved)
+    # The migration is foreign code: whatever it raises, the checkpoint is what cannot be loaded.
+    except Exception as error:
+        raise CheckpointError(
+            f"{manifest.folder / CONFIG} was saved with {manifest.plugin['distribution']} {saved} "
+            f"and cannot be brought up to {here}: {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}; {reinstall(manifest)}"
+        ) from error
+    return replace(manifest, config=dict(config)), dict(weights)
 
 
 def _require_architecture(manifest: Manifest) -> None:

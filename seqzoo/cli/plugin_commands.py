@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperCommand
 
 from seqzoo.errors import PluginError
-from seqzoo.plugins import catalogue
+from seqzoo.plugins import CORE, catalogue
 from seqzoo.specs import CommandSpec
 
 
@@ -25,7 +25,7 @@ class PluginCommand(TyperCommand):
 def commands_of_plugins() -> dict[str, PluginCommand]:
     """The verbs by name; none where ``SEQZOO_STRICT_PLUGINS`` makes a broken plugin an error."""
     try:
-        specs = [spec for spec in catalogue().commands if spec.plugin != "seqzoo"]
+        specs = [spec for spec in catalogue().commands if spec.plugin != CORE]
         return {spec.name: PluginCommand(spec) for spec in specs}
     except PluginError:
         # `--help` and the verbs that need no plugin go on; those that do raise it themselves.

@@ -21,7 +21,7 @@ from seqzoo.evaluation.protocol import Protocol, get_protocol
 from seqzoo.evaluation.ranks import Gain, rank_targets, summarise
 from seqzoo.model import SequenceModel
 from seqzoo.ops.backends import verdicts
-from seqzoo.plugins import catalogue
+from seqzoo.plugins import CORE, catalogue
 
 logger = logging.getLogger("seqzoo")
 
@@ -168,6 +168,7 @@ def evaluate(
     prepared = build_sequences(
         k_core(interactions, minimum), vocabulary=model.vocabulary, order=chosen.order
     )
+    chosen.metrics = [*chosen.metrics, *_metrics_of_plugins(chosen)]
     (metrics,) = evaluate_protocols(
         model, prepared, [chosen], batch_size=batch_size, advance=advance
     )
@@ -215,6 +216,28 @@ def evaluate(
         seconds=time.perf_counter() - started,
         environment=environment_of(model),
     )
+
+
+def _metrics_of_plugins(protocol: Protocol) -> list[str]:
+    """Metrics that plugins bring and that work, besides those that the protocol names."""
+    found = []
+    for spec in catalogue().metrics:
+        if spec.plugin == CORE or spec.name in protocol.metrics:
+            continue
+        try:
+            values = np.asarray(spec.load()(np.arange(1.0, 4.0), 2), dtype=np.float64)
+            works = values.shape == (3,) and bool(np.isfinite(values).all())
+            reason = "" if works else "it gives no finite number for each place"
+        # A metric that nobody asked for must not keep the others from being measured.
+        except Exception as error:
+            works, reason = False, f"{type(error).__name__}: {error}"
+        if works:
+            found.append(spec.name)
+        else:
+            logger.warning(
+                "metric '%s' of plugin '%s' is left out: %s", spec.name, spec.plugin, reason
+            )
+    return found
 
 
 def _section_for(data: str | Path | Interactions, trained_on: Mapping[str, Any]) -> dict[str, Any]:
