@@ -1,0 +1,229 @@
+"""The conformance kit catches each fault that is planted, and says which it is."""
+
+import itertools
+import sys
+import types
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import nn
+
+from seqzoo.cli.app import run
+from seqzoo.errors import UnknownNameError
+from seqzoo.interfaces import Backbone
+from seqzoo.plugins import catalogue
+from seqzoo.specs import ArchitectureSpec, BackboneSpec
+from seqzoo.testing import ConformanceError, check_model, check_registered, small_model
+
+
+@dataclass
+class Config:
+    hidden_size: int = 16
+
+
+@dataclass
+class UnevenConfig(Config):
+    sizes: dict[int, int] = field(default_factory=lambda: {1: 2})
+
+
+class Sound(Backbone):
+    """A decaying sum: everything that the kit asks for."""
+
+    causal = True
+    streaming = True
+
+    def __init__(self, config):
+        super().__init__()
+        self.mix = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden, batch):
+        state, outputs = self.initial_state(len(hidden)), []
+        for position in range(hidden.shape[1]):
+            output, state = self.step(hidden[:, position], state, None)
+            outputs.append(output)
+        return torch.stack(outputs, 1)
+
+    def initial_state(self, batch_size):
+        return self.mix.weight.new_zeros(batch_size, len(self.mix.weight))
+
+    def step(self, hidden, state, elapsed):
+        state = 0.5 * state + hidden
+        return self.mix(state), state
+
+
+class LeaksTheFuture(Sound):
+    streaming = False
+
+    def forward(self, hidden, batch):
+        return self.mix(hidden + hidden.flip(1).cumsum(1).flip(1))
+
+
+class IgnoresPadding(Sound):
+    causal = False
+    streaming = False
+
+    def forward(self, hidden, batch):
+        return self.mix(hidden + hidden.mean(1, keepdim=True))
+
+
+class StepDiffers(Sound):
+    def forward(self, hidden, batch):
+        return super().forward(hidden, batch) + 0.1 * hidden
+
+
+class SharesState(Sound):
+    """Its state is kept in the module and changed in place."""
+
+    def initial_state(self, batch_size):
+        self.kept = super().initial_state(batch_size)
+        return self.kept
+
+    def step(self, hidden, state, elapsed):
+        self.kept.mul_(0.5).add_(hidden)
+        return self.mix(self.kept), self.kept
+
+
+class WrongShape(Sound):
+    def last(self, hidden, batch):
+        return super().last(hidden, batch)[:, None]
+
+
+class NotDeterministic(Sound):
+    streaming = False
+
+    def forward(self, hidden, batch):
+        return nn.functional.dropout(super().forward(hidden, batch), 0.5, training=True)
+
+
+class UnusedParameter(Sound):
+    def __init__(self, config):
+        super().__init__(config)
+        self.forgotten = nn.Parameter(torch.ones(3))
+
+
+class BreaksOnLengthOne(Sound):
+    def forward(self, hidden, batch):
+        if hidden.shape[1] == 1:
+            raise RuntimeError("stack expects a non-empty list")
+        return super().forward(hidden, batch)
+
+
+class BreaksAtBatchOne(Sound):
+    streaming = False
+
+    def forward(self, hidden, batch):
+        return self.mix(hidden.squeeze(0).cumsum(-2))
+
+
+class ReadsTimes(Sound):
+    def forward(self, hidden, batch):
+        return super().forward(hidden, batch) * (1 + batch.timestamps[..., None] % 7)
+
+
+class ClaimsTimes(Sound):
+    uses_time = True
+
+
+class KeepsHiddenState(Sound):
+    """Part of it is neither a parameter nor a buffer, so it is not saved."""
+
+    counter = itertools.count(1)
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.factor = next(self.counter)
+
+    def step(self, hidden, state, elapsed):
+        output, state = super().step(hidden, state, elapsed)
+        return self.factor * output, state
+
+
+FAULTS = [
+    (LeaksTheFuture, Config, "causality", "causality"),
+    (IgnoresPadding, Config, "padding invariance", "padding"),
+    (StepDiffers, Config, "streaming", "step by step differs"),
+    (SharesState, Config, "streaming", "streaming"),
+    (WrongShape, Config, "lengths", "shape"),
+    (NotDeterministic, Config, "determinism", "two passes"),
+    (UnusedParameter, Config, "gradients", "forgotten"),
+    (BreaksOnLengthOne, Config, "lengths", "non-empty list"),
+    (BreaksAtBatchOne, Config, "batch invariance", "batch"),
+    (Sound, UnevenConfig, "round trip", ""),
+    (ReadsTimes, Config, "claims", "uses_time is False"),
+    (ClaimsTimes, Config, "claims", "uses_time is True"),
+    (KeepsHiddenState, Config, "round trip", "scores differently"),
+]
+
+
+@pytest.fixture
+def plant(monkeypatch):
+    """Register a backbone class for one test; its architecture's name."""
+
+    def plant(backbone, config=Config):
+        module = types.ModuleType("planted")
+        module.Backbone, module.Config = backbone, config
+        monkeypatch.setitem(sys.modules, "planted", module)
+        everything = catalogue()
+        spec = BackboneSpec(
+            "planted",
+            "tests",
+            "planted:Backbone",
+            "planted:Config",
+            causal=backbone.causal,
+            streaming=backbone.streaming,
+            uses_time=backbone.uses_time,
+        )
+        made = ArchitectureSpec("planted", "tests", "item", "planted", "tied-softmax")
+        monkeypatch.setitem(everything.backbones._specs, "planted", spec)
+        monkeypatch.setitem(everything.architectures._specs, "planted", made)
+        return "planted"
+
+    return plant
+
+
+def test_a_sound_backbone_passes(plant):
+    assert all(outcome.ok for outcome in check_registered(plant(Sound)))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "config", "check", "words"),
+    FAULTS,
+    ids=[f"{fault[0].__name__}-{fault[1].__name__}" for fault in FAULTS],
+)
+def test_a_planted_fault_is_caught(plant, backbone, config, check, words):
+    failed = {o.check: o.message for o in check_registered(plant(backbone, config)) if not o.ok}
+    assert check in failed or (check == "round trip" and "builds" in failed), failed
+    assert any(words in message for message in failed.values()), failed
+    assert all("\n" not in message for message in failed.values())
+
+
+def test_check_model_raises_at_the_first(plant):
+    with pytest.raises(ConformanceError, match="causality"):
+        check_model(small_model(plant(LeaksTheFuture)))
+
+
+def test_everything_that_is_registered_passes():
+    everything = catalogue()
+    names: list[str] = []
+    for registry in everything.registries():
+        if registry.kind not in ("architecture", "checkpoint"):
+            names += registry.names()
+    for name in dict.fromkeys(names):
+        failed = [outcome for outcome in check_registered(name) if not outcome.ok]
+        assert not failed, failed
+
+
+def test_an_unknown_name_shows_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'sasrec'"):
+        check_registered("sasrek")
+
+
+def test_the_command(capsys, plant):
+    assert run(["check", "sasrec", "model.num_layers=1"]) == 0
+    assert "all promises are kept" in capsys.readouterr().out
+    assert run(["check", plant(LeaksTheFuture)]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED" in shown
+    assert "checks fail" in shown
+    assert run(["check", "sasrec", "train.lr=3"]) == 2
