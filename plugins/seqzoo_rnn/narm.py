@@ -5,24 +5,21 @@ With the recurrent states o, position t gives::
     alpha[t, j] = v . sigmoid(A1 o[j] + A2 o[t])          for j up to t
     h[t]        = M Dropout([sum_j alpha[t, j] o[j] ; o[t]])
 
-Shapes in brackets: B batch, L positions, T positions of a chunk, D width of the model, G width of
-the recurrent state.
+Shapes in brackets: B batch, L positions, D width of the model, G width of the recurrent state.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo_rnn.attention import additive_scores
 from seqzoo_rnn.config import NarmConfig
 from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent
 
 
 class Narm(Backbone):
     """Recurrent layers, additive attention and a bias-free matrix over both.
-
-    Attention is computed for a chunk of positions at a time and again in the backward pass, so
-    that the scores' inner values [B, L, L, G] are never there at once.
 
     Streaming keeps the recurrent states so far, as each new event weighs all of them anew;
     ``max_length`` bounds how many.
@@ -48,23 +45,19 @@ class Narm(Backbone):
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Every position: [B, L, D] -> [B, L, D]."""
         outputs, _ = self.gru(hidden)
-        keys, queries = self.a_1(outputs), self.a_2(outputs)
+        scores = additive_scores(
+            self.a_2(outputs), self.a_1(outputs), self.v_t.weight[0], self.chunk_size
+        )
         place = torch.arange(hidden.shape[1], device=hidden.device)
-        parts = []
-        for start in range(0, len(place), self.chunk_size):
-            chunk = place[start : start + self.chunk_size]
-            end = start + len(chunk)
-            readable = place[:end] <= chunk[:, None]
-            arguments = (queries[:, chunk], keys[:, :end], outputs[:, :end], readable)
-            parts.append(checkpoint(self._attend, *arguments, use_reentrant=False))
-        return self._finish(torch.cat(parts, dim=1), outputs)
+        local = self._mix(scores, outputs, place <= place[:, None])
+        return self._finish(local, outputs)
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event attends: [B, L, D] -> [B, D]."""
         outputs, _ = self.gru(hidden)
         newest = batch.gather_last(outputs)
-        readable = batch.mask[:, None]
-        local = self._attend(self.a_2(newest)[:, None], self.a_1(outputs), outputs, readable)
+        scores = self._scores(newest, self.a_1(outputs))
+        local = self._mix(scores[:, None], outputs, batch.mask[:, None])
         return self._finish(local[:, 0], newest)
 
     def initial_state(self, batch_size: int) -> State:
@@ -74,21 +67,33 @@ class Narm(Backbone):
         return state, none, none
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``.
+
+        Raises:
+            ConfigError: the state holds ``max_length`` events already.
+        """
         recurrent_state, outputs, keys = state
+        if self.max_length is not None and outputs.shape[1] >= self.max_length:
+            raise ConfigError(
+                f"event {outputs.shape[1] + 1} of a session is beyond max_length = "
+                f"{self.max_length}; that many states are kept"
+            )
         newest, recurrent_state = one_step(self.gru, hidden, recurrent_state)
         outputs = torch.cat([outputs, newest[:, None]], dim=1)
         keys = torch.cat([keys, self.a_1(newest)[:, None]], dim=1)
         readable = outputs.new_ones(1, outputs.shape[1], dtype=torch.bool)
-        local = self._attend(self.a_2(newest)[:, None], keys, outputs, readable)
+        local = self._mix(self._scores(newest, keys)[:, None], outputs, readable)
         return self._finish(local[:, 0], newest), (recurrent_state, outputs, keys)
 
-    def _attend(self, queries: Tensor, keys: Tensor, outputs: Tensor, readable: Tensor) -> Tensor:
-        """Sums of states [B, T, G], weighed by how well they answer ``queries`` [B, T, G].
+    def _scores(self, newest: Tensor, keys: Tensor) -> Tensor:
+        """Scores of all states [B, L, G] for the newest one of each history [B, G]: [B, L]."""
+        return self.v_t(torch.sigmoid(keys + self.a_2(newest)[:, None])).squeeze(-1)  # type: ignore[no-any-return]
 
-        ``readable`` [.., T, L] is True where a query may read a state.
+    def _mix(self, scores: Tensor, outputs: Tensor, readable: Tensor) -> Tensor:
+        """Sums of the states [B, L, G] by the scores of some positions for them [B, .., L].
+
+        ``readable`` [.., .., L] is True where a position may read a state.
         """
-        scores = self.v_t(torch.sigmoid(queries[:, :, None] + keys[:, None])).squeeze(-1)
         if self.softmax:
             weights = scores.masked_fill(~readable, -torch.inf).softmax(dim=-1)
         else:

@@ -94,9 +94,29 @@ def test_without_positions_a_history_may_have_any_length():
         ({"max_length": 0}, "'max_length' is 0"),
         ({"dropout": 1.0}, r"'dropout' is 1\.0; expected at least 0\.0 and below 1\.0"),
         ({"embedding_norm": "before"}, "'before'; expected one of: after-dropout, before-dropout"),
+        ({"initialisation": "zeros"}, "'zeros'; expected one of: normal, xavier"),
     ],
 )
 def test_wrong_settings(settings, message):
     for config in (ItemEmbedderConfig, ItemPositionEmbedderConfig):
         with pytest.raises(ConfigError, match=message):
             config(**settings)
+
+
+@KINDS
+def test_first_values(positions):
+    """Normal as ever, to the byte; xavier over the whole table, its padding row included."""
+
+    def table(**settings):
+        torch.manual_seed(5)
+        if positions:
+            return ItemPositionEmbedder(ItemPositionEmbedderConfig(**settings), 999).item_table
+        return ItemEmbedder(ItemEmbedderConfig(**settings), 999).item_table
+
+    torch.manual_seed(5)
+    expected = torch.empty(1000, 64).normal_(0.0, 0.02)
+    assert torch.equal(table(), expected)
+    assert torch.equal(table(initialisation="normal"), expected)
+    xavier = table(initialisation="xavier").detach()
+    assert float(xavier.std()) == pytest.approx((2 / (1000 + 64)) ** 0.5, rel=0.02)
+    assert xavier[0].any()
