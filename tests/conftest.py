@@ -1,5 +1,10 @@
 import os
+import subprocess
+import sys
+import sysconfig
+import venv
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,3 +23,77 @@ def real_data() -> Callable[[str], Path]:
         return folder / name
 
     return find
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment."""
+
+    home: Path
+
+    @property
+    def python(self) -> str:
+        """Its interpreter."""
+        return str(self.home / ("Scripts" if os.name == "nt" else "bin") / "python")
+
+    def run(
+        self, *words: object, check: bool = True, cwd: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run its Python; fails the test where the command fails, unless told not to."""
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            [self.python, *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=cwd or self.home,
+            env={**kept, "OMP_NUM_THREADS": "1", **variables},
+        )
+        assert not check or done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def pip(self, *words: object) -> None:
+        """The real pip, without a look at any index: all that is needed is here."""
+        self.run("-m", "pip", "--disable-pip-version-check", "-q", *words)
+
+    def install(self, *folders: Path) -> None:
+        """Install distributions from their folders."""
+        self.pip("install", "--no-deps", "--no-build-isolation", *folders)
+
+    def seqzoo(
+        self, *words: object, check: bool = True, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``seqzoo``."""
+        return self.run("-m", "seqzoo", *words, check=check, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def seqzoo_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository's seqzoo, built as pip builds it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "-q", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", str(folder), str(REPOSITORY)], check=True)
+    (wheel,) = folder.glob("seqzoo-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, seqzoo_wheel: Path
+) -> Callable[[], Environment]:
+    """Make a fresh environment with seqzoo; torch and the rest are those that are installed here.
+
+    They are put on its path instead of being installed again, which takes minutes. seqzoo itself
+    and every plugin are installed by pip.
+    """
+
+    def environment() -> Environment:
+        home = tmp_path_factory.mktemp("environment") / "venv"
+        venv.create(home, with_pip=True, symlinks=os.name != "nt")
+        made = Environment(home)
+        here = sysconfig.get_path("purelib")
+        site = made.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout
+        (Path(site.strip()) / "installed-here.pth").write_text(f"{here}\n")
+        made.pip("install", "--no-deps", seqzoo_wheel)
+        return made
+
+    return environment

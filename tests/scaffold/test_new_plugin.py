@@ -46,14 +46,14 @@ def test_it_keeps_its_promises(home, kind):
 
 
 def test_its_code_is_as_clean_as_ours(written):
-    folders = [str(folder) for folder in written.values()]
     ruff = [sys.executable, "-m", "ruff"]
     # On its own, as its author has it: seqzoo is one more package there.
     alone = ["--isolated", "--no-cache", "--line-length", "100"]
     rules = ["--select", "E,F,W,I,B,UP,SIM,RET,C4"]
-    for command in (["check", *alone, *rules], ["format", *alone, "--check"]):
-        done = subprocess.run([*ruff, *command, *folders], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    for folder in written.values():
+        for command in (["check", *alone, *rules, "."], ["format", *alone, "--check", "."]):
+            done = subprocess.run([*ruff, *command], capture_output=True, text=True, cwd=folder)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_all_kinds_work_where_they_are_used(home, tmp_path):
