@@ -45,6 +45,23 @@ def script(*words: object, cwd: Path | None = None, **variables: str) -> Answer:
 
 
 @pytest.fixture(scope="session")
+def run_python() -> Callable[..., Answer]:
+    """Run code in a process of its own, at the root of the repository."""
+
+    def call(code: str, **variables: str) -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+        )
+        return Answer(done.returncode, done.stdout.strip(), done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def process() -> Callable[..., Answer]:
     return script
 
