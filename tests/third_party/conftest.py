@@ -1,0 +1,5 @@
+"""Each folder here is a distribution; its own tests are collected where it is installed."""
+
+import importlib.util
+
+collect_ignore = [] if importlib.util.find_spec("seqzoo_lrurec") else ["seqzoo-lrurec"]

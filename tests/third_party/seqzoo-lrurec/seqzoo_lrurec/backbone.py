@@ -1,0 +1,100 @@
+"""The LRURec backbone (Yue et al., WSDM 2024): linear recurrent units and feed-forward layers.
+
+Shapes in brackets: B batch, L positions, D width of the model, H complex channels.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo_lrurec.config import LruRecConfig
+from seqzoo_lrurec.lru import LinearRecurrentUnit, truncated_normal
+
+
+class FeedForward(nn.Module):
+    """Position-wise feed-forward layer with residual and LayerNorm: [..., D] -> [..., D]."""
+
+    def __init__(self, config: LruRecConfig) -> None:
+        super().__init__()
+        self.w_1 = nn.Linear(config.hidden_size, 4 * config.hidden_size)
+        self.w_2 = nn.Linear(4 * config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        for linear in (self.w_1, self.w_2):
+            truncated_normal(linear)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``LN(Dropout(W2 Dropout(GELU(W1 y + b1)) + b2) + y)``."""
+        inner = self.dropout(functional.gelu(self.w_1(hidden)))
+        return self.norm(self.dropout(self.w_2(inner)) + hidden)  # type: ignore[no-any-return]
+
+
+class LruBlock(nn.Module):
+    """``Y = LN(Dropout(LRU(X)) + X)`` and a feed-forward layer: [B, L, D] -> [B, L, D]."""
+
+    def __init__(self, config: LruRecConfig) -> None:
+        super().__init__()
+        self.lru = LinearRecurrentUnit(
+            config.hidden_size,
+            config.expand * config.hidden_size,
+            config.min_radius,
+            config.max_radius,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        self.ffn = FeedForward(config)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]."""
+        return self._finish(self.lru(hidden), hidden)
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D]."""
+        return self._finish(self.lru.last(hidden, batch), batch.gather_last(hidden))
+
+    def step(self, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One more event of each user: [B, D], [B, H, 2] -> [B, D], [B, H, 2]."""
+        mixed, state = self.lru.step(hidden, state)
+        return self._finish(mixed, hidden), state
+
+    def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
+        return self.ffn(self.norm(self.dropout(mixed) + hidden))  # type: ignore[no-any-return]
+
+
+class LruRec(Backbone):
+    """Stack of blocks; every position is causal and the history may have any length."""
+
+    causal = True
+    streaming = True
+
+    def __init__(self, config: LruRecConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(LruBlock(config) for _ in range(config.num_layers))
+
+    def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Every position: [B, L, D] -> [B, L, D]; padding on the right needs no mask."""
+        for block in self.layers:
+            hidden = block(hidden)
+        return hidden
+
+    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+        """Only the newest event: [B, L, D] -> [B, D]; the last block works for it alone."""
+        *lower, top = self._blocks()
+        for block in lower:
+            hidden = block(hidden)
+        return top.last(hidden, batch)
+
+    def initial_state(self, batch_size: int) -> State:
+        """A list with one state [B, H, 2] for each block."""
+        return [block.lru.initial_state(batch_size) for block in self._blocks()]
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        states = []
+        for block, block_state in zip(self._blocks(), state, strict=True):
+            hidden, block_state = block.step(hidden, block_state)
+            states.append(block_state)
+        return hidden, states
+
+    def _blocks(self) -> list[LruBlock]:
+        return [block for block in self.layers if isinstance(block, LruBlock)]
