@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 State: TypeAlias = Any
-"""What a streaming part carries from event to event: tensors in tuples or dicts, batch first."""
+"""What a streaming part carries between events: tensors in tuples, lists or dicts, batch first.
+
+They are on the device of the weights; a session saves them."""
 
 
 @dataclass(frozen=True)

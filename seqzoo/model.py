@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("seqzoo")
 
+_WHOLE_HISTORY = 2**31 - 1
+
 History = Sequence[str]
 """Item ids of one user, oldest first."""
 
@@ -83,7 +85,11 @@ class SequenceModel(nn.Module):
     @property
     def max_length(self) -> int:
         """How many of the newest events of a history are read."""
-        return int(self.config["max_length"])
+        length = self.config.get("max_length")
+        if length is None:
+            # A plugin's embedder need not have the setting; what cannot take more still bounds it.
+            length = self.embedder.max_length or self.backbone.max_length or _WHOLE_HISTORY
+        return int(length)
 
     @property
     def num_parameters(self) -> int:
@@ -208,15 +214,18 @@ class SequenceModel(nn.Module):
         """
         return self._best(hidden, k, seen, self._check_choice(k, candidates))
 
-    def session(self) -> "Session":
-        """A new session of one user, one event at a time.
+    def session(self, saved: str | PathLike[str] | None = None) -> "Session":
+        """A session of one user, one event at a time.
+
+        Args:
+            saved: folder of a session that goes on; a new one where None.
 
         Raises:
-            UsageError: the backbone cannot stream.
+            UsageError: the backbone cannot stream, or the folder holds no session of this model.
         """
         from seqzoo.streaming.session import Session  # above this module
 
-        return Session(self)
+        return Session(self) if saved is None else Session.restore(self, saved)
 
     def _check_choice(self, k: int, candidates: Sequence[str] | None) -> Tensor | None:
         """Check ``k``, and turn candidates into their indices."""

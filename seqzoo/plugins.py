@@ -27,6 +27,8 @@ CORE = "seqzoo"
 """What the core's own parts are registered as."""
 API_VERSION = 1
 """Version of the hook and the interfaces; a plugin states its own as ``seqzoo_api_version``."""
+_UNSTATED = 1
+"""What a plugin is written for that does not say: there was no other when it could be left out."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -88,7 +90,7 @@ def _found() -> list[tuple[EntryPoint, str, str]]:
 
 def _register(module: Any, name: str) -> list[tuple[str, Spec]]:
     """Call the hook of one plugin and return what it registered."""
-    version = getattr(module, "seqzoo_api_version", API_VERSION)
+    version = getattr(module, "seqzoo_api_version", _UNSTATED)
     if version != API_VERSION:
         raise PluginError(
             f"it is written for plugin API {version}, this seqzoo has {API_VERSION}; "

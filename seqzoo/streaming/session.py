@@ -1,6 +1,7 @@
 """``Session``: one user's events as they come, with recommendations after any of them."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ class Session:
         )
 
     @classmethod
-    def restore(cls, model: SequenceModel, folder: str | Path) -> "Session":
+    def restore(cls, model: SequenceModel, folder: str | os.PathLike[str]) -> "Session":
         """The session that was saved in a folder, with the model that it was saved with.
 
         Raises:

@@ -19,6 +19,7 @@ from seqzoo.testing.conformance import (
     check_model,
     check_padding_invariance,
     check_round_trip,
+    check_settings,
     check_streaming,
     example_batch,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "check_protocol",
     "check_registered",
     "check_round_trip",
+    "check_settings",
     "check_streaming",
     "example_batch",
     "small_model",

@@ -32,6 +32,10 @@ class ArchitectureCases:
         """Histories of one event, batches of one, and the shapes promised."""
         self._check(conformance.check_lengths)
 
+    def test_settings(self) -> None:
+        """No part's default is lost to another's; the recipe can be trained."""
+        self._check(conformance.check_settings)
+
     def test_claims(self) -> None:
         """What was registered is what the class says, and results bear it out."""
         self._check(conformance.check_claims)

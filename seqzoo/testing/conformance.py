@@ -7,16 +7,19 @@ size of the values.
 import copy
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from seqzoo.config import parts_of, structure
+from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model import SequenceModel, build_model
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
+from seqzoo.training.recipe import TrainConfig
 
 TOLERANCE = 1e-5
 _SHAKE = 0.1
@@ -216,6 +219,27 @@ def check_round_trip(model: SequenceModel) -> None:
         )
 
 
+def check_settings(model: SequenceModel) -> None:
+    """No part's own default is lost to another's, and the architecture's recipe can be trained."""
+    everything = catalogue()
+    spec = everything.architectures.get(model.architecture)
+    first: dict[str, tuple[str, object]] = {}
+    for part in parts_of(spec, everything):
+        for name, value in asdict(part.load_config()()).items():
+            owner, taken = first.setdefault(name, (part.name, value))
+            if value != taken and name not in spec.defaults:
+                raise ConformanceError(
+                    f"settings: '{name}' is {taken!r} in '{owner}' and {value!r} in "
+                    f"'{part.name}', which share it; say which in the architecture's defaults="
+                )
+    try:
+        structure(TrainConfig, spec.recipe, "train")
+    except SeqzooError as error:
+        raise ConformanceError(
+            f"settings: the recipe of architecture '{spec.name}' cannot be trained: {error}"
+        ) from None
+
+
 def check_claims(model: SequenceModel) -> None:
     """What was registered is what the default configuration says of itself."""
     everything = catalogue()
@@ -262,6 +286,7 @@ def _check_max_length(model: SequenceModel) -> None:
 
 CHECKS: dict[str, Callable[[SequenceModel], None]] = {
     "lengths": check_lengths,
+    "settings": check_settings,
     "claims": check_claims,
     "causality": check_causality,
     "padding invariance": check_padding_invariance,

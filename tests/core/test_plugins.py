@@ -266,3 +266,34 @@ def test_strict(install, hook, monkeypatch):
 
 def test_loaded_once():
     assert plugins() is plugins()
+
+
+def test_what_it_prints_is_not_on_stdout(install, hook, capsys):
+    install("print('hello from the import')\n" + hook("print('and from the hook')"), "loud")
+    assert load_plugins().record("loud").status == "ok"
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "hello from the import\nand from the hook" in said.err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "repo='a/b', revision='main', sha256='" + "0" * 64 + "'",
+        "repo='a/b', revision='" + "0" * 39 + "', sha256='" + "0" * 64 + "'",
+        "repo='a/b', revision='" + "0" * 40 + "', sha256='0'",
+        "repo='a/b'",
+        "",
+    ],
+)
+def test_a_checkpoint_is_pinned_or_shipped(install, hook, given):
+    install(hook(f"zoo.pretrained('loose', {given})"), "loose")
+    record = load_plugins().record("loose")
+    assert record.status == "broken"
+    assert "`seqzoo push` prints the line" in record.reason
+
+
+def test_a_checkpoint_may_have_versions(install, hook):
+    pin = "repo='a/b', revision='" + "0" * 40 + "', sha256='" + "0" * 64 + "'"
+    install(hook(f"zoo.pretrained('m', {pin})\nzoo.pretrained('m@v2', {pin})"), "versions")
+    assert {"m", "m@v2"} <= set(load_plugins().catalogue.pretrained.names())

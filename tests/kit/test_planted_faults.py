@@ -19,12 +19,19 @@ from seqzoo.testing import ConformanceError, check_model, check_registered, smal
 
 @dataclass
 class Config:
-    hidden_size: int = 16
+    hidden_size: int = 64
 
 
 @dataclass
 class UnevenConfig(Config):
     sizes: dict[int, int] = field(default_factory=lambda: {1: 2})
+
+
+@dataclass
+class OverriddenConfig(Config):
+    """The embedder has this one too, with another default."""
+
+    norm_eps: float = 1e-5
 
 
 class Sound(Backbone):
@@ -150,6 +157,7 @@ FAULTS = [
     (BreaksOnLengthOne, Config, "lengths", "non-empty list"),
     (BreaksAtBatchOne, Config, "batch invariance", "batch"),
     (Sound, UnevenConfig, "round trip", ""),
+    (Sound, OverriddenConfig, "settings", "'norm_eps' is 1e-12 in 'item' and 1e-05 in 'planted'"),
     (ReadsTimes, Config, "claims", "uses_time is False"),
     (ClaimsTimes, Config, "claims", "uses_time is True"),
     (KeepsHiddenState, Config, "round trip", "scores differently"),
@@ -160,7 +168,7 @@ FAULTS = [
 def plant(monkeypatch):
     """Register a backbone class for one test; its architecture's name."""
 
-    def plant(backbone, config=Config):
+    def plant(backbone, config=Config, **more):
         module = types.ModuleType("planted")
         module.Backbone, module.Config = backbone, config
         monkeypatch.setitem(sys.modules, "planted", module)
@@ -174,7 +182,7 @@ def plant(monkeypatch):
             streaming=backbone.streaming,
             uses_time=backbone.uses_time,
         )
-        made = ArchitectureSpec("planted", "tests", "item", "planted", "tied-softmax")
+        made = ArchitectureSpec("planted", "tests", "item", "planted", "tied-softmax", **more)
         monkeypatch.setitem(everything.backbones._specs, "planted", spec)
         monkeypatch.setitem(everything.architectures._specs, "planted", made)
         return "planted"
@@ -196,6 +204,13 @@ def test_a_planted_fault_is_caught(plant, backbone, config, check, words):
     assert check in failed or (check == "round trip" and "builds" in failed), failed
     assert any(words in message for message in failed.values()), failed
     assert all("\n" not in message for message in failed.values())
+
+
+def test_a_recipe_that_cannot_be_trained_is_caught(plant):
+    outcomes = check_registered(plant(Sound, recipe={"clip_nrm": 5.0}))
+    (failed,) = [outcome for outcome in outcomes if not outcome.ok]
+    assert "the recipe of architecture 'planted' cannot be trained" in failed.message
+    assert "clip_norm" in failed.message
 
 
 def test_check_model_raises_at_the_first(plant):

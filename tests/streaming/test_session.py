@@ -92,7 +92,7 @@ def test_a_saved_session_goes_on_as_if_nothing_had_happened(model, tmp_path, cut
         if position < cut:
             first.observe(item, time)
     first.save(tmp_path / "session")
-    again = Session.restore(model, tmp_path / "session")
+    again = model.session(tmp_path / "session")
     assert len(again) == cut
     for item, time in list(zip(items, times, strict=True))[cut:]:
         again.observe(item, time)

@@ -54,6 +54,7 @@ def test_its_own_tests_pass(run):
     run("pytest", SOURCE, "-p", "no:cacheprovider")
 
 
+@pytest.mark.slow
 def test_it_trains_and_its_checkpoint_loads(run, tmp_path):
     out = tmp_path / "run"
     run("seqzoo", "train", "lrurec", "--data", "synthetic", "--out", out,
