@@ -87,6 +87,15 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
+def write(path: Path, study: str, text: str) -> None:
+    """Put a table between the marks of its study, and leave the rest of the file alone."""
+    begin, end = f"<!-- study: {study} -->", "<!-- /study -->"
+    before, mark, rest = path.read_text().partition(begin)
+    if not mark or end not in rest:
+        raise SystemExit(f"{path} has no block {begin} … {end}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
+
+
 def _spread(values: list[float]) -> str:
     mean = f"{statistics.mean(values):.4f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.4f}"
@@ -102,6 +111,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--threads", type=int, default=1, help="threads of each run")
     parser.add_argument("--only", nargs="*", help="these variants alone")
+    parser.add_argument("--write", type=Path, help="put the table into this file's block")
     parser.add_argument("--no-train", action="store_true", help="only print what is finished")
     given = parser.parse_args()
 
@@ -139,6 +149,8 @@ def main() -> None:
         if _finished(place(variant, seed)):
             figures.append(measured(place(variant, seed)))
     print(table(runs))
+    if given.write is not None:
+        write(given.write, given.study, table(runs))
 
 
 if __name__ == "__main__":
