@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+# Several workers share the processor: more threads than cores would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# pytest's workers set a width; what commands print here goes to pipes, which have none.
+os.environ.pop("COLUMNS", None)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
