@@ -15,6 +15,9 @@ from seqzoo.ops.precision import widened, without_autocast
 _BLOCK_ELEMENTS = 2**21
 """Scores of one block, counted in numbers."""
 
+_SAFE_SCORE = 40.0
+"""``exp`` of it, summed over any catalogue and multiplied by any weights, is far from overflow."""
+
 
 def linear_cross_entropy(
     hidden: Tensor, table: Tensor, targets: Tensor, label_smoothing: float = 0.0
@@ -43,23 +46,27 @@ class _LinearCrossEntropy(torch.autograd.Function):
         block = max(64, _BLOCK_ELEMENTS // classes)
         grad_hidden, grad_table = torch.empty_like(hidden), torch.zeros_like(table)
         total = hidden.new_zeros(())
+        shifted = not _is_small(hidden, table)
         for start in range(0, rows, block):
             part = slice(start, start + block)
             wanted = targets[part, None]
             scores = hidden[part] @ table.T
-            normaliser = scores.logsumexp(1, keepdim=True)
-            loss = normaliser - (1.0 - label_smoothing) * scores.gather(1, wanted)
+            loss = (label_smoothing - 1.0) * scores.gather(1, wanted)
             if label_smoothing:
                 loss = loss - label_smoothing * scores.mean(1, keepdim=True)
-            total += loss.sum()
-            # The gradient of the scores: softmax minus the smoothed target.
-            scores.sub_(normaliser).exp_()
+            if shifted:
+                highest = scores.amax(1, keepdim=True)
+                loss = loss + highest
+                scores.sub_(highest)
+            sums = scores.exp_().sum(1, keepdim=True)
+            total += (loss + sums.log()).sum()
+            # The gradient of the scores, softmax minus the smoothed target, times the row's sum:
+            # dividing the D columns of what comes out is cheaper than the C columns of scores.
             if label_smoothing:
-                scores.sub_(label_smoothing / classes)
-            weight = scores.new_full((1, 1), label_smoothing - 1.0).expand(wanted.shape)
-            scores.scatter_add_(1, wanted, weight)
-            grad_hidden[part] = scores @ table
-            grad_table.addmm_(scores.T, hidden[part])
+                scores.sub_(label_smoothing / classes * sums)
+            scores.scatter_add_(1, wanted, (label_smoothing - 1.0) * sums)
+            grad_hidden[part] = (scores @ table).div_(sums)
+            grad_table.addmm_(scores.T, hidden[part] / sums)
         ctx.save_for_backward(grad_hidden, grad_table)
         ctx.rows = rows
         return total / rows
@@ -69,3 +76,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_hidden, grad_table = ctx.saved_tensors
         scale = gradients[0] / ctx.rows
         return grad_hidden * scale, grad_table * scale, None, None
+
+
+def _is_small(hidden: Tensor, table: Tensor) -> bool:
+    """Whether no score can be so large that its exponential needs a shift against overflow."""
+    largest = hidden.square().sum(1).amax() * table.square().sum(1).amax()
+    return bool(largest <= _SAFE_SCORE**2)

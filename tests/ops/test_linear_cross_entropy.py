@@ -47,13 +47,13 @@ def test_blocks_are_really_several(monkeypatch):
     """Rows of different blocks add up in the table's gradient: the test above would see it."""
     monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 1)
     calls = []
-    logsumexp = Tensor.logsumexp
+    exponential = Tensor.exp_
 
-    def counted(scores: Tensor, *arguments: object, **options: object) -> Tensor:
+    def counted(scores: Tensor) -> Tensor:
         calls.append(len(scores))
-        return logsumexp(scores, *arguments, **options)
+        return exponential(scores)
 
-    monkeypatch.setattr(Tensor, "logsumexp", counted)
+    monkeypatch.setattr(Tensor, "exp_", counted)
     linear_cross_entropy(*arguments(), 0.0)
     assert calls == [64, 64, 22]
 
