@@ -1,7 +1,8 @@
 """seqzoo: a plugin-based model zoo for sequential recommendation.
 
 ``load`` a trained model by name, folder or Hub address, ``create`` a fresh one, ``train``,
-``evaluate``, and ``list_models``. Importing seqzoo is cheap: torch comes with the first model.
+``evaluate``, ``compare``, and ``list_models``. Importing seqzoo is cheap: torch comes with the
+first model.
 """
 
 import importlib
@@ -11,6 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from seqzoo.errors import SeqzooError
+    from seqzoo.evaluation.compare import compare as compare
+    from seqzoo.evaluation.comparison import Comparison
     from seqzoo.evaluation.evaluate import Evaluation
     from seqzoo.evaluation.evaluate import evaluate as evaluate
     from seqzoo.model import Recommendation, SequenceModel
@@ -18,11 +21,13 @@ if TYPE_CHECKING:
     from seqzoo.zoo import create, info, list_models, load, push
 
 _HOMES = {
+    "Comparison": "seqzoo.evaluation.comparison",
     "Evaluation": "seqzoo.evaluation.evaluate",
     "Recommendation": "seqzoo.model",
     "SeqzooError": "seqzoo.errors",
     "SequenceModel": "seqzoo.model",
     "TrainingResult": "seqzoo.training.loop",
+    "compare": "seqzoo.evaluation.compare",
     "create": "seqzoo.zoo",
     "evaluate": "seqzoo.evaluation.evaluate",
     "info": "seqzoo.zoo",
@@ -33,11 +38,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "Evaluation",
     "Recommendation",
     "SequenceModel",
     "SeqzooError",
     "TrainingResult",
+    "compare",
     "create",
     "evaluate",
     "info",

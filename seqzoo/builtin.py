@@ -65,6 +65,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         ("info", "info:info"),
         ("recommend", "recommend:recommend"),
         ("eval", "evaluate:evaluate"),
+        ("compare", "compare:compare"),
         ("train", "train:train"),
         ("import", "import_weights:import_weights"),
         ("push", "push:push"),

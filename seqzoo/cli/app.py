@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from seqzoo import __version__
 from seqzoo.cli import (
     check,
+    compare,
     doctor,
     evaluate,
     import_weights,
@@ -82,6 +83,7 @@ app.command("list", epilog=list_models.EXAMPLE)(list_models.list_models)
 app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("recommend", epilog=recommend.EXAMPLE, cls=SeveralValues)(recommend.recommend)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("train", epilog=train.EXAMPLE)(train.train)
 app.command("import", epilog=import_weights.EXAMPLE)(import_weights.import_weights)
 app.command("push", epilog=push.EXAMPLE)(push.push)

@@ -67,7 +67,7 @@ def evaluate(
     if not source:
         raise UsageError(f"{name} does not say what data it was trained on; name them with --data")
     settings = given(user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count)
-    with users_bar(_users(model.metrics.get(protocol, {}), source), quiet=quiet) as advance:
+    with users_bar(expected_users(model.metrics.get(protocol, {}), source), quiet=quiet) as advance:
         result = evaluation.evaluate(
             model,
             source,
@@ -85,7 +85,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _users(stored: Mapping[str, Any], source: str) -> int | None:
+def expected_users(stored: Mapping[str, Any], source: str) -> int | None:
     """How many users to expect, where the data are called like those of the stored figures."""
     same = stored.get("data", {}).get("name") == PurePath(source).name
     return stored.get("users") if same else None

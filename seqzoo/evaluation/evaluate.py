@@ -1,6 +1,5 @@
 """``evaluate``: measure a model on data under a protocol, beside the figures stored with it."""
 
-import logging
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +11,20 @@ import numpy as np
 import torch
 
 from seqzoo import __version__
-from seqzoo.data.interactions import Interactions, k_core
-from seqzoo.data.prepare import DataConfig, load_data
-from seqzoo.data.sequences import SequenceData, build_sequences
+from seqzoo.data.interactions import Interactions
+from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import leave_one_out
 from seqzoo.errors import DataError
-from seqzoo.evaluation.protocol import Protocol, get_protocol
+from seqzoo.evaluation.preparation import (
+    PreparedData,
+    protocol_with_plugin_metrics,
+    warn_of_differences,
+)
+from seqzoo.evaluation.protocol import Protocol
 from seqzoo.evaluation.ranks import Gain, rank_targets, summarise
 from seqzoo.model import SequenceModel
 from seqzoo.ops.backends import verdicts
-from seqzoo.plugins import CORE, catalogue
-
-logger = logging.getLogger("seqzoo")
+from seqzoo.plugins import catalogue
 
 TOLERANCE = 5e-5
 """Figures that agree to 4 digits do not drift."""
@@ -89,6 +90,15 @@ def environment_of(model: SequenceModel) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "backend": "+".join(sorted({v.backend for v in verdicts(model.device) if v.chosen})),
         "dtype": str(model.embedder.item_table.dtype).removeprefix("torch."),
+    }
+
+
+def drift_of(measured: Mapping[str, float], stored: Mapping[str, float]) -> dict[str, float]:
+    """Measured minus stored of every figure that differs by more than ``TOLERANCE``."""
+    return {
+        key: measured[key] - stored[key]
+        for key in measured
+        if key in stored and abs(measured[key] - stored[key]) > TOLERANCE
     }
 
 
@@ -161,44 +171,14 @@ def evaluate(
         DataError: the data cannot be read or hold no item of the model.
     """
     started = time.perf_counter()
-    chosen = get_protocol(protocol)
-    section = {**_section_for(data, model.recipe.get("data", {})), **(settings or {})}
-    minimum = chosen.min_count or int(section.get("min_count", DataConfig.min_count))
-    interactions = data if isinstance(data, Interactions) else load_data(str(data), section)
-    prepared = build_sequences(
-        k_core(interactions, minimum), vocabulary=model.vocabulary, order=chosen.order
-    )
-    chosen.metrics = [*chosen.metrics, *_metrics_of_plugins(chosen)]
+    chosen = protocol_with_plugin_metrics(protocol)
+    prepared = PreparedData(data, chosen, settings).of(model)
     (metrics,) = evaluate_protocols(
         model, prepared, [chosen], batch_size=batch_size, advance=advance
     )
     stored = model.metrics.get(protocol, {})
     expected: dict[str, float] = dict(stored.get("metrics", {}))
-    stored_data = stored.get("data", {})
-    if stored_data and stored_data.get("fingerprint") != prepared.fingerprint:
-        logger.warning(
-            "these are not the data of the stored figures (%s): figures may differ",
-            stored_data.get("name", "unnamed"),
-        )
-    trained_on = model.recipe.get("data")
-    trained = dict(trained_on).get("order", "time-row") if trained_on else chosen.order
-    if trained != chosen.order:
-        logger.warning(
-            "the model was trained on events in the order '%s' and %s tests in the order '%s': "
-            "some of what it is tested on was trained on",
-            trained,
-            protocol,
-            chosen.order,
-        )
-    if prepared.dropped:
-        logger.warning(
-            "%d interactions with items the model does not know were left out", prepared.dropped
-        )
-    drift = {
-        key: metrics[key] - expected[key]
-        for key in metrics
-        if key in expected and abs(metrics[key] - expected[key]) > TOLERANCE
-    }
+    warn_of_differences(model, prepared, chosen)
     return Evaluation(
         model=name or model.architecture,
         protocol=protocol,
@@ -206,49 +186,13 @@ def evaluate(
         items=len(model.vocabulary),
         metrics=metrics,
         stored=expected,
-        drift=drift,
+        drift=drift_of(metrics, expected),
         data={
             "name": prepared.name,
             "fingerprint": prepared.fingerprint,
-            "stored": dict(stored_data),
+            "stored": dict(stored.get("data", {})),
             "unknown_interactions": prepared.dropped,
         },
         seconds=time.perf_counter() - started,
         environment=environment_of(model),
     )
-
-
-def _metrics_of_plugins(protocol: Protocol) -> list[str]:
-    """Metrics that plugins bring and that work, besides those that the protocol names."""
-    found = []
-    for spec in catalogue().metrics:
-        if spec.plugin == CORE or spec.name in protocol.metrics:
-            continue
-        try:
-            values = np.asarray(spec.load()(np.arange(1.0, 4.0), 2), dtype=np.float64)
-            works = values.shape == (3,) and bool(np.isfinite(values).all())
-            reason = "" if works else "it gives no finite number for each place"
-        # A metric that nobody asked for must not keep the others from being measured.
-        except Exception as error:
-            works, reason = False, f"{type(error).__name__}: {error}"
-        if works:
-            found.append(spec.name)
-        else:
-            logger.warning(
-                "metric '%s' of plugin '%s' is left out: %s", spec.name, spec.plugin, reason
-            )
-    return found
-
-
-def _section_for(data: str | Path | Interactions, trained_on: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the recipe's data section holds for the data that are to be measured on."""
-    section = dict(trained_on)
-    if isinstance(data, Interactions) or str(data) == section.get("source"):
-        return section
-    # Settings of generated data are of no other data. A file keeps the recipe's columns, as it
-    # most often comes from where the training data came; a registered data set has its own.
-    section.pop("options", None)
-    if str(data) in catalogue().datasets:
-        for column in ("user_col", "item_col", "time_col", "label_col"):
-            section.pop(column, None)
-    return section

@@ -63,6 +63,11 @@ class Session:
             raise UsageError("nothing has been observed yet; call observe(item) first")
         return self._hidden[0]
 
+    @property
+    def state_bytes(self) -> int:
+        """What the tensors take that stand for the user at present, the user's vector included."""
+        return sum(tensor.nbytes for tensor in self._tensors()[1].values())
+
     def observe(self, item: str, timestamp: int | None = None) -> None:
         """Take in one event.
 
@@ -118,19 +123,12 @@ class Session:
         Raises:
             CheckpointError: the folder cannot be written.
         """
-        tensors: dict[str, Tensor] = {}
+        state, tensors = self._tensors()
         document = {
             "model": _identity(self.model),
             "items": [self.model.vocabulary.item(index) for index in self._items],
             "timestamps": self._times,
-            "state": _flatten(
-                {
-                    "embedder": self._embedder_state,
-                    "backbone": self._backbone_state,
-                    "hidden": self._hidden,
-                },
-                tensors,
-            ),
+            "state": state,
         }
         write_files(
             folder,
@@ -171,6 +169,16 @@ class Session:
                 f"{folder} holds no session that can be read ({error}); start a new one"
             ) from None
         return session
+
+    def _tensors(self) -> tuple[Any, dict[str, Tensor]]:
+        """The state as plain JSON that names tensors, and the tensors."""
+        tensors: dict[str, Tensor] = {}
+        state = {
+            "embedder": self._embedder_state,
+            "backbone": self._backbone_state,
+            "hidden": self._hidden,
+        }
+        return _flatten(state, tensors), tensors
 
     def _check_time(self, timestamp: int | None) -> None:
         if self._items and (timestamp is None) == bool(self._times):

@@ -118,7 +118,10 @@ def test_ctrl_c_keeps_the_best_epoch(tmp_path):
     words = ["train", "sasrec", "--data", "synthetic", "--out", str(out), "model.hidden_size=8"]
     words += ["train.epochs=100000", "train.patience=100000"]
     command = [sys.executable, "-m", "seqzoo", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Handed over, because the readline that pytest imports puts a width behind os.environ's back.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
     assert process.stderr.readline().startswith("epoch   1")
     process.send_signal(signal.SIGINT)
     said, complained = process.communicate(timeout=60)

@@ -1,0 +1,100 @@
+"""``Comparison``: what ``compare`` gives, as data."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of the models of a comparison.
+
+    Attributes:
+        name: what the caller calls it.
+        architecture: registered name.
+        users: how many users were ranked.
+        items: how many candidates there are.
+        metrics: measured figures, ``hit@10`` and so on.
+        interval: low and high end of each figure's 95 % interval, bootstrapped over users.
+        stored: the checkpoint's figures under this protocol; empty where it has none.
+        drift: measured minus stored of every figure that differs, where the data are those of the
+            stored figures and no user was left out.
+        parameters: number of trained numbers.
+        bytes: size of the weights.
+        state_bytes: what the state of one user's session takes after as many events as the model
+            reads (200 at most); None where the model cannot stream.
+        users_per_second: users scored over all candidates and ranked, in this run.
+        seconds: wall time of everything done with this model.
+        environment: versions, device, threads and dtype.
+    """
+
+    name: str
+    architecture: str
+    users: int
+    items: int
+    metrics: dict[str, float]
+    interval: dict[str, list[float]]
+    stored: dict[str, float]
+    drift: dict[str, float]
+    parameters: int
+    bytes: int
+    state_bytes: int | None
+    users_per_second: float
+    seconds: float
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models of a comparison.
+
+    Attributes:
+        a, b: their names.
+        metric: what they differ in, ``ndcg@10`` for example.
+        difference: the figure of ``a`` minus that of ``b``.
+        interval: low and high end of its 95 % interval, bootstrapped over users.
+        p_value: of the two-sided paired randomisation test.
+        p_adjusted: the same, adjusted for the number of pairs after Holm.
+    """
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    interval: list[float]
+    p_value: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models measured on the same users, and their differences.
+
+    Attributes:
+        protocol: name of the protocol.
+        metric: what the pairs are compared by.
+        data: name and fingerprint.
+        users: how many users were ranked.
+        left_out: users that have another held-out item, or none, with one of the models.
+        models: the models, in the order in which they were given.
+        pairs: every two of them.
+        resamples: how often users were drawn for the intervals.
+        permutations: how many draws of signs the p-values rest on.
+        seed: of both.
+        seconds: wall time.
+    """
+
+    protocol: str
+    metric: str
+    data: dict[str, Any]
+    users: int
+    left_out: int
+    models: list[Compared]
+    pairs: list[Pair]
+    resamples: int
+    permutations: int
+    seed: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain values."""
+        return asdict(self)

@@ -1,0 +1,67 @@
+"""``plot_curve``: how training went, epoch by epoch, as a picture for model cards."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqzoo.errors import UsageError
+from seqzoo.evaluation.plot import draw, plain
+
+_MARKED = 60
+"""With more epochs than this, a marker at each would be a band, and a large file."""
+
+
+def plot_curve(
+    epochs: Sequence[Mapping[str, Any]], file: str | os.PathLike[str], title: str
+) -> None:
+    """Draw the validation metric (left) and the loss (right) over epochs, the best one marked.
+
+    The same epochs give the same bytes.
+
+    Args:
+        epochs: ``epoch``, ``loss``, ``metric`` and ``value`` of each, as a run logs them.
+        file: ``.svg``, ``.png`` or ``.pdf``.
+        title: what stands above.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+        UsageError: there is no epoch, one lacks a number, or the file cannot be written.
+    """
+    if not epochs:
+        raise UsageError(f"the picture '{file}' has no epochs to show; expected one or more")
+    for place, record in enumerate(epochs, start=1):
+        missing = [key for key in ("epoch", "loss", "metric", "value") if key not in record]
+        if missing:
+            raise UsageError(
+                f"epoch record {place} lacks {', '.join(missing)}; expected epoch, loss, metric "
+                "and value"
+            )
+    draw(file, (6.0, 3.4), lambda figure: _draw_curve(epochs, title, figure))
+
+
+def _draw_curve(epochs: Sequence[Mapping[str, Any]], title: str, figure: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    numbers = [record["epoch"] for record in epochs]
+    values = [record["value"] for record in epochs]
+    metric = plain(str(epochs[0]["metric"]))
+    best = max(range(len(values)), key=values.__getitem__)
+    marker = "o" if len(epochs) <= _MARKED else ""
+
+    left = figure.add_subplot()
+    right = left.twinx()
+    # The metric is what counts, so it lies above the loss.
+    left.set_zorder(right.get_zorder() + 1)
+    left.patch.set_visible(False)
+    right.plot(numbers, [record["loss"] for record in epochs], color="C1", linewidth=1.2,
+        ls="--", marker="" if len(epochs) > 1 else "o", markersize=3)  # fmt: skip
+    left.plot(numbers, values, color="C0", linewidth=1.5, marker=marker, markersize=3)
+    left.plot([numbers[best]], [values[best]], "o", color="C0", markersize=8, fillstyle="none")
+    left.axvline(numbers[best], color="0.6", linewidth=0.8, zorder=0)
+
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    left.set_xlabel(f"epoch (best: {numbers[best]}, {values[best]:.4f})")
+    left.set_ylabel(f"validation {metric}", color="C0", parse_math=False)
+    right.set_ylabel("loss (dashed)", color="C1")
+    left.grid(visible=True, alpha=0.25)
+    left.set_title(plain(title), parse_math=False)

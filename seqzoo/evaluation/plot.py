@@ -1,0 +1,193 @@
+"""``plot``: a comparison as a picture, and what every picture of seqzoo is drawn and saved with."""
+
+import io
+import os
+import secrets
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqzoo.errors import SeqzooError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from seqzoo.evaluation.comparison import Comparison
+
+SUFFIXES = (".pdf", ".png", ".svg")
+
+_STYLE: dict[Any, Any] = {
+    # The same picture has the same bytes, and its text can be searched and read aloud.
+    "svg.hashsalt": "seqzoo",
+    "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.spines.top": False,
+}
+_LARGEST = 420.0
+_SMALLEST = 24.0
+
+
+class PlotError(SeqzooError):
+    """A picture cannot be drawn, as what draws it is not installed."""
+
+
+def check_plot_file(file: str | os.PathLike[str]) -> Path:
+    """See that a picture can be written to a file, before there is anything to draw.
+
+    Returns:
+        The path.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+        UsageError: the ending is none of ``SUFFIXES``, or the folder is not there.
+    """
+    path = Path(file)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(
+            f"the picture '{path}' ends in '{suffix}'{nearest(suffix, SUFFIXES)}; expected one of: "
+            f"{', '.join(SUFFIXES)}"
+        )
+    if path.is_dir():
+        raise UsageError(f"the picture '{path}' is a folder; expected the name of a file")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"the picture '{path}' has no folder to lie in: '{path.parent}' is not there; make it "
+            "or choose another"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(
+            f"the picture '{path}' cannot be written: no permission in '{path.parent}'; choose "
+            "another folder"
+        )
+    if find_spec("matplotlib") is None:
+        raise PlotError("pictures need matplotlib, which is not here: pip install 'seqzoo[plot]'")
+    return path
+
+
+def draw(
+    file: str | os.PathLike[str], size: tuple[float, float], make: Callable[[Any], None]
+) -> None:
+    """Make a picture and write it, whole or not at all.
+
+    Args:
+        file: where it goes; its ending says in which format.
+        size: width and height in inches.
+        make: draws on the matplotlib figure that it is given.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+        UsageError: as ``check_plot_file``, or the file cannot be written.
+    """
+    path = check_plot_file(file)
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # without pyplot, which keeps figures and picks a screen
+
+    picture = io.BytesIO()
+    suffix = path.suffix.lower().removeprefix(".")
+    # Fixed dates, for the same bytes every time; a PNG has none.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # A name in letters that the font lacks is shown as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)  # measures texts without a screen
+        make(figure)
+        figure.savefig(picture, format=suffix, dpi=150, metadata=metadata)
+    content = picture.getvalue()
+    if suffix == "svg":
+        # Where the font is not there, as on most machines that show a card, any sans-serif will do.
+        content = content.replace(b"'DejaVu Sans';", b"'DejaVu Sans', sans-serif;")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UsageError(
+            f"the picture '{path}' cannot be written: {error.strerror or error}; choose another "
+            "file"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def plain(text: str) -> str:
+    """A text that may come from strangers, without what a picture's file format cannot hold."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def plot(comparison: "Comparison", file: str | os.PathLike[str]) -> None:
+    """Draw quality against speed: a point for each model, as large as it has parameters.
+
+    Args:
+        comparison: what ``compare`` gave.
+        file: ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+        UsageError: as ``check_plot_file``, or the file cannot be written.
+    """
+    draw(file, (7.0, 4.5), lambda figure: _draw_comparison(comparison, figure))
+
+
+def _draw_comparison(comparison: "Comparison", figure: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axes = figure.add_subplot()
+    axes.spines["right"].set_visible(False)
+    metric, models = comparison.metric, comparison.models
+    speeds = [model.users_per_second for model in models]
+    most = max(model.parameters for model in models)
+    for index, (model, speed) in enumerate(zip(models, speeds, strict=True)):
+        value = model.metrics[metric]
+        low, high = model.interval[metric]
+        # The mean of a skewed draw can lie outside its own percentiles.
+        errors = [[max(0.0, value - low)], [max(0.0, high - value)]]
+        colour = f"C{index % 10}"
+        axes.errorbar([speed], [value], yerr=errors, color=colour, capsize=3, linewidth=1, zorder=2)
+        area = max(_SMALLEST, _LARGEST * model.parameters / most)
+        axes.scatter([speed], [value], s=area, color=colour, alpha=0.75, linewidth=0, zorder=3)
+    axes.set_xscale("log")
+    # Room for the names, and for at least one of the ticks at 1, 2 and 5.
+    axes.set_xlim(min(speeds) / 2, max(speeds) * 2)
+    axes.margins(y=0.12)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.4g}"
+        if value < 1000 else f"{value:,.0f}"))  # fmt: skip
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(visible=True, alpha=0.25)
+    axes.set_xlabel("users per second (this machine, this run); area: number of parameters")
+    axes.set_ylabel(f"{plain(metric)} with its 95 % interval", parse_math=False)
+    title = f"{comparison.data['name']} under {comparison.protocol}, {comparison.users:,} users"
+    axes.set_title(plain(title), parse_math=False)
+    _label_points(comparison, figure, axes)
+
+
+def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
+    """Write each name beside its point, higher where it would cover one that is there already."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
+    taken: list[Any] = []
+    by_value = sorted(comparison.models, key=lambda model: model.metrics[comparison.metric])
+    for model in by_value:
+        left = model.users_per_second <= middle
+        label = axes.annotate(
+            plain(model.name),
+            (model.users_per_second, model.metrics[comparison.metric]),
+            xytext=(9 if left else -9, 7),
+            textcoords="offset points",
+            ha="left" if left else "right",
+            parse_math=False,
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
+            zorder=4,
+        )
+        for height in range(7, 200, 3):
+            label.set_position((9 if left else -9, height))
+            box = label.get_window_extent(renderer)
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
