@@ -6,7 +6,7 @@ from seqzoo.registry import Registrar
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the backbone, the architecture and its trained checkpoint."""
+    """Register the backbone, the architecture and its trained checkpoints."""
     zoo.backbone(
         "mamba4rec",
         "seqzoo_mamba4rec.backbone:Mamba4Rec",
