@@ -78,6 +78,8 @@ def test_every_verb_still_works(broken, tmp_path):
         ["pull", "sasrec-ml1m"],
         ["check", "hit"],
         ["new-plugin", "mine", "--in", str(tmp_path)],
+        ["train", "gru4rec", "--data", "synthetic", "--out", f"{out}-2", *small, "train.seed=1"],
+        ["compare", out, f"{out}-2"],
         ["doctor"],
     ):
         answer = broken(*words, "--json")
