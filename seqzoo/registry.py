@@ -5,7 +5,7 @@ listing imports neither torch nor model code.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from seqzoo.errors import PluginError, UnknownNameError, nearest
@@ -18,6 +18,7 @@ from seqzoo.specs import (
     PartSpec,
     PretrainedSpec,
     ProtocolSpec,
+    PublishedFigures,
     Spec,
 )
 
@@ -202,6 +203,7 @@ class Registrar:
         description: str = "",
         importer: str | None = None,
         migration: str | None = None,
+        published: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Register a choice of three parts.
 
@@ -219,6 +221,13 @@ class Registrar:
             migration: lazy function ``(config, weights, version) -> (config, weights)`` for
                 checkpoints that another version of the plugin has saved: settings by name, tensors
                 by name, and that version.
+            published: figures of others, which cards show beside those that were measured: each a
+                mapping with ``data`` and ``protocol`` (registered names), ``source``, figures by
+                name (``hit@10``) and, where they hold for some settings of the model alone,
+                ``settings``.
+
+        Raises:
+            PluginError: an entry of ``published`` lacks something or holds no figures.
         """
         spec = ArchitectureSpec(
             name,
@@ -232,8 +241,34 @@ class Registrar:
             description,
             None if importer is None else self._target(f"importer of '{name}'", importer),
             None if migration is None else self._target(f"migration of '{name}'", migration),
+            tuple(self._figures(name, entry) for entry in published),
         )
         self.staged.append(("architecture", spec))
+
+    def _figures(self, name: str, entry: Mapping[str, Any]) -> PublishedFigures:
+        texts = {key: entry.get(key) for key in ("data", "protocol", "source")}
+        metrics = {key: value for key, value in entry.items() if "@" in key}
+        settings = entry.get("settings", {})
+        unknown = entry.keys() - texts.keys() - metrics.keys() - {"settings"}
+        if (
+            unknown
+            or not metrics
+            or not all(isinstance(text, str) and text for text in texts.values())
+            or not all(isinstance(value, int | float) for value in metrics.values())
+            or not isinstance(settings, Mapping)
+        ):
+            raise PluginError(
+                f"plugin '{self._plugin}' registers figures published for '{name}' as "
+                f"{dict(entry)!r}; expected data, protocol and source as texts, figures such as "
+                "'hit@10' as numbers, and settings as a mapping where there are any"
+            )
+        return PublishedFigures(
+            str(texts["data"]),
+            str(texts["protocol"]),
+            {key: float(value) for key, value in metrics.items()},
+            str(texts["source"]),
+            dict(settings),
+        )
 
     def pretrained(
         self,

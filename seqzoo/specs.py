@@ -62,6 +62,21 @@ class BackboneSpec(PartSpec):
 
 
 @dataclass(frozen=True)
+class PublishedFigures:
+    """What somebody has published for an architecture, to stand beside figures measured here.
+
+    ``data`` and ``protocol`` are registered names: figures compare only where both are the same.
+    ``settings`` are those of the model without which the figures do not hold.
+    """
+
+    data: str
+    protocol: str
+    metrics: Mapping[str, float]
+    source: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ArchitectureSpec(Spec):
     """A named choice of embedder, backbone and head with default settings."""
 
@@ -74,6 +89,15 @@ class ArchitectureSpec(Spec):
     description: str = ""
     importer: str | None = None
     migration: str | None = None
+    published: tuple[PublishedFigures, ...] = ()
+
+    def published_for(self, settings: Mapping[str, Any]) -> list[PublishedFigures]:
+        """The published figures that hold for a model with these settings."""
+        return [
+            figures
+            for figures in self.published
+            if all(settings.get(key) == value for key, value in figures.settings.items())
+        ]
 
     def load_migration(self) -> Any:
         """The function that brings older checkpoints up to date; None without one."""

@@ -4,9 +4,12 @@
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from seqzoo.checkpoint.manifest import CURVE
+from seqzoo.evaluation.curve import plot_curve
 
 CARDS = Path(__file__).parent.parent / "model_cards"
 
@@ -18,6 +21,9 @@ def main() -> None:
     parser.add_argument("name", help="registered name of the checkpoint")
     options = parser.parse_args()
     model = load_checkpoint(options.run)
+    progress = json.loads((options.run / "training" / "progress.json").read_text())
+    (CARDS / options.name).mkdir(parents=True, exist_ok=True)
+    plot_curve(progress["epochs"], CARDS / options.name / CURVE, options.name)
     save_checkpoint(CARDS / options.name, model, recipe=model.recipe, metrics=model.metrics)
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import seqzoo
+from seqzoo.plugins import catalogue
 
 README = Path(__file__).parent.parent / "README.md"
 RECOMMEND = ["recommend", "mamba4rec-ml1m", "--history", "1", "260", "1196", "-k", "5"]
@@ -50,6 +51,45 @@ def checkpoints() -> str:
     return "\n".join(lines)
 
 
+def published() -> str:
+    """Measured figures beside those that others have published under the same protocol."""
+    lines = [
+        "| data, protocol | checkpoint | HR@10 / NDCG@10 | published | by |",
+        "|---|---|---:|---:|---|",
+    ]
+    rows = []
+    for model in seqzoo.list_models(pretrained=True):
+        document = seqzoo.info(model.name)
+        spec = catalogue().architectures.get(model.architecture)
+        for figures in spec.published_for(document["config"]):
+            entry = document["measured"].get(figures.protocol)
+            if entry is None or entry["data"]["name"] != figures.data:
+                continue
+            keys = [key for key in ("hit@10", "ndcg@10") if key in figures.metrics]
+            ours = [entry["metrics"][key] for key in keys]
+            theirs = [figures.metrics[key] for key in keys]
+            lower = [f"{key} lower" for key, a, b in zip(keys, ours, theirs, strict=True) if a < b]
+            rows.append(
+                f"| {figures.data}, `{figures.protocol}` | `{model.name}` | {_both(ours)} "
+                f"| {_both(theirs)} | {figures.source}{_remark(lower, keys)} |"
+            )
+    return "\n".join([*lines, *sorted(rows)])
+
+
+def _both(values: list[float]) -> str:
+    return " / ".join(f"{value:.4f}" for value in values)
+
+
+def _remark(lower: list[str], keys: list[str]) -> str:
+    return (
+        ""
+        if not lower
+        else "; **ours is lower**"
+        if len(lower) == len(keys)
+        else (f"; **ours: {', '.join(lower)}**")
+    )
+
+
 def recommend() -> str:
     """What the main job prints."""
     finished = subprocess.run(  # noqa: S603 our own command
@@ -61,7 +101,12 @@ def recommend() -> str:
 
 def render(text: str) -> str:
     """The README with every generated part made anew."""
-    makers = {"architectures": architectures, "checkpoints": checkpoints, "recommend": recommend}
+    makers = {
+        "architectures": architectures,
+        "checkpoints": checkpoints,
+        "published": published,
+        "recommend": recommend,
+    }
 
     def part(match: re.Match[str]) -> str:
         return f"{match[1]}{makers[match[2]]()}\n{match[3]}"

@@ -13,7 +13,7 @@ import yaml
 
 from seqzoo.checkpoint.card_sections import CardFacts, section_texts
 from seqzoo.errors import CheckpointError
-from seqzoo.specs import DatasetSpec
+from seqzoo.specs import DatasetSpec, PublishedFigures
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BLOCK = re.compile(
@@ -42,6 +42,8 @@ def model_card(
     dataset: DatasetSpec | None = None,
     source: str | None = None,
     example: Sequence[str] = (),
+    published: Sequence[PublishedFigures] = (),
+    curve: str | None = None,
     licence: str | None = None,
     existing: str | None = None,
 ) -> str:
@@ -61,6 +63,8 @@ def model_card(
         dataset: what it was trained on, where that is a registered data set.
         source: what to give ``seqzoo.load``; ``name`` where None.
         example: a few item ids that it knows, for the commands.
+        published: figures of others for this architecture and these settings.
+        curve: picture of the training, a file beside the card.
         licence: of the weights, as the Hub spells it (``apache-2.0``); where None, what the card
             says already, else ``other`` where the data set has terms.
         existing: the card that is there, whose hand-written text is kept.
@@ -82,6 +86,8 @@ def model_card(
         dataset=dataset,
         source=name if source is None else source,
         example=tuple(example),
+        published=tuple(published),
+        curve=curve,
     )
     before, body = _split(existing or "")
     front = _front_matter(facts, before, licence)

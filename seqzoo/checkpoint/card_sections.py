@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqzoo.specs import DatasetSpec
+from seqzoo.specs import DatasetSpec, PublishedFigures
 
 _MOST_SETTINGS = 40
 
@@ -29,6 +29,8 @@ class CardFacts:
     dataset: DatasetSpec | None
     source: str
     example: tuple[str, ...]
+    published: tuple[PublishedFigures, ...] = ()
+    curve: str | None = None
 
     def figures(self, protocol: str) -> dict[str, float]:
         """The numbers of a protocol by name, ``hit@10`` say."""
@@ -114,6 +116,7 @@ def _figures(facts: CardFacts) -> str:
         entry = facts.metrics[protocol]
         parts.append(f"### {_inline(facts.data_title(protocol))}, protocol `{protocol}`")
         parts.append(_table(facts.figures(protocol)))
+        parts.append(_published(facts, protocol))
         parts.append(_circumstances(entry))
     parts.append("Measured on the test split, all items ranked unless the protocol says otherwise;")
     parts[-1] += " this measures them again beside the stored ones:"
@@ -144,6 +147,25 @@ def _table(figures: Mapping[str, float]) -> str:
         lines.append(f"| {_inline(metric)} | " + " | ".join(values) + " |")
     if others:
         lines += ["", ", ".join(f"{_inline(key)} {value:.4g}" for key, value in others.items())]
+    return "\n".join(lines)
+
+
+def _published(facts: CardFacts, protocol: str) -> str:
+    """Figures of others on the same data under the same protocol, this model's own first."""
+    data = facts.data_name(protocol)
+    others = [each for each in facts.published if (each.data, each.protocol) == (data, protocol)]
+    if not others:
+        return ""
+    own = facts.figures(protocol)
+    keys = list(dict.fromkeys(key for each in others for key in each.metrics))
+    rows = [("this checkpoint", own), *((_inline(each.source), each.metrics) for each in others)]
+    lines = [
+        f"| on {_inline(facts.data_title(protocol))} under `{protocol}` | {' | '.join(keys)} |",
+        "|---|" + "---:|" * len(keys),
+    ]
+    for source, figures in rows:
+        values = (f"{figures[key]:.4f}" if key in figures else "" for key in keys)
+        lines.append(f"| {source} | {' | '.join(values)} |")
     return "\n".join(lines)
 
 
@@ -196,8 +218,10 @@ def _training(facts: CardFacts) -> str:
     if more > 0:
         rows = [*rows[:_MOST_SETTINGS], f"| and {more} more | in `recipe.yaml` |"]
     table = "\n".join(["| setting | value |", "|---|---|", *rows])
+    curve = f"![Loss and validation figure by epoch]({facts.curve})\n\n" if facts.curve else ""
     return (
-        f"## Training\n\n{table}\n\nThe whole recipe is in `recipe.yaml`; it trains the model "
+        f"## Training\n\n{curve}{table}\n\n"
+        "The whole recipe is in `recipe.yaml`; it trains the model "
         "again:\n\n```console\n$ seqzoo train recipe.yaml\n```"
     )
 

@@ -20,6 +20,7 @@ from seqzoo.checkpoint.describe import card_of
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
+    CURVE,
     METRICS,
     RECIPE,
     VOCABULARY,
@@ -278,6 +279,7 @@ def _card(
             metrics=metrics,
             parameters=parameters,
             size=size,
+            curve=CURVE if (folder / CURVE).is_file() else None,
             existing=existing,
         )
     # A card is no reason to lose a trained model: what is there stays.

@@ -18,6 +18,7 @@ def card_of(
     metrics: Mapping[str, Any],
     parameters: int,
     size: int,
+    curve: str | None,
     existing: str | None,
 ) -> str:
     """The generated card; arguments as in ``model_card``.
@@ -39,8 +40,10 @@ def card_of(
         vocabulary_size=len(model.vocabulary),
         parameters=parameters,
         size=size,
+        curve=curve,
         dataset=everything.datasets.get(data) if data and data in everything.datasets else None,
         source=source,
         example=model.vocabulary.items[:3],
+        published=spec.published_for(model.config),
         existing=existing,
     )

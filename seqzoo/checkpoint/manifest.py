@@ -34,6 +34,7 @@ VOCABULARY = "vocabulary.json"
 RECIPE = "recipe.yaml"
 METRICS = "metrics.json"
 CARD = "README.md"
+CURVE = "curve.png"
 HASHED = (WEIGHTS, VOCABULARY, RECIPE, METRICS)
 """The files that ``config.json`` records, all of them required."""
 
@@ -41,6 +42,7 @@ _MIB = 1 << 20
 LARGEST = {
     CONFIG: 4 * _MIB,
     CARD: 4 * _MIB,
+    CURVE: 4 * _MIB,
     RECIPE: _MIB,
     METRICS: 16 * _MIB,
     VOCABULARY: 2048 * _MIB,

@@ -5,7 +5,7 @@ from huggingface_hub import ModelCard
 from seqzoo.checkpoint.card import model_card
 from seqzoo.checkpoint.checkpoint import save_checkpoint
 from seqzoo.errors import CheckpointError
-from seqzoo.specs import DatasetSpec
+from seqzoo.specs import DatasetSpec, PublishedFigures
 
 from .conftest import METRICS, RECIPE, make_model
 
@@ -173,3 +173,30 @@ def test_a_card_that_cannot_be_read_does_not_cost_the_model(folder, model, caplo
     save_checkpoint(folder, model, recipe={}, metrics={})
     assert path.read_text("utf-8") == broken
     assert "front matter" in caplog.text
+
+
+def test_figures_of_others_stand_beside_those_of_the_same_protocol_alone():
+    name = METRICS["loo-full"]["data"]["name"]
+    same = PublishedFigures(name, "loo-full", {"hit@10": 0.31, "mrr@20": 0.2}, "the | paper")
+    others = [
+        PublishedFigures(name, "loo-recbole", {"hit@10": 0.99}, "another order"),
+        PublishedFigures("elsewhere", "loo-full", {"hit@10": 0.98}, "other data"),
+    ]
+    text = card(published=[same, *others])
+    assert "| this checkpoint | 0.2500 |  |" in text
+    assert "| the \\| paper | 0.3100 | 0.2000 |" in text
+    assert "another order" not in text
+    assert "other data" not in text
+    assert "this checkpoint" not in card(published=others)
+
+
+def test_the_curve_is_shown_where_there_is_one(tmp_path):
+    assert "](curve.png)" in card(curve="curve.png")
+    assert "curve.png" not in card()
+    model = make_model()
+    save_checkpoint(tmp_path, model, recipe=RECIPE, metrics=METRICS)
+    assert "curve.png" not in (tmp_path / "README.md").read_text()
+    (tmp_path / "curve.png").write_bytes(b"picture")
+    save_checkpoint(tmp_path, model, recipe=RECIPE, metrics=METRICS, overwrite=True)
+    assert "](curve.png)" in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "curve.png").read_bytes() == b"picture"

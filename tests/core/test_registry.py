@@ -139,3 +139,38 @@ def test_targets_are_imported_when_used():
 def test_targets_that_are_not_there(target, reason):
     with pytest.raises(PluginError, match=rf"plugin 'mine' names {target}.*{reason}"):
         resolve(target, "mine")
+
+
+FIGURES = {"data": "toy", "protocol": "loo-full", "source": "a paper", "hit@10": 0.3}
+
+
+def architecture(entry):
+    parts = {"embedder": "item", "backbone": "linrec", "head": "tied-softmax"}
+    return ("architecture", ("linrec",), {**parts, "published": [entry]})
+
+
+def test_published_figures():
+    ((_, spec),) = register(architecture({**FIGURES, "settings": {"num_layers": 2}}))
+    (figures,) = spec.published_for({"num_layers": 2, "dropout": 0.1})
+    assert (figures.data, figures.source, figures.metrics) == ("toy", "a paper", {"hit@10": 0.3})
+    assert spec.published_for({"num_layers": 1}) == spec.published_for({}) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": None},
+        {"source": ""},
+        {"protocol": 3},
+        {"hit@10": "0.3"},
+        {"settings": [1]},
+        {"hit": 0.3},
+    ],
+)
+def test_published_figures_that_say_too_little(change):
+    with pytest.raises(PluginError, match=r"published for 'linrec' as .*; expected data"):
+        register(architecture({**FIGURES, **change}))
+    without = {key: value for key, value in FIGURES.items() if key not in change}
+    if len(without) < len(FIGURES) and "settings" not in change:
+        with pytest.raises(PluginError, match="expected data, protocol and source"):
+            register(architecture(without))

@@ -148,6 +148,16 @@ def test_nothing_changed_is_no_commit(hub, push, folder):
     assert "My words." in hub.files(REPO)["README.md"].decode()
 
 
+def test_the_picture_of_the_training_goes_along(hub, push, folder):
+    push()
+    (folder / "curve.png").write_bytes(b"\x89PNG a picture")
+    code, more = push()
+    assert (code, set(more["changed"])) == (0, {"curve.png", "README.md"})
+    assert hub.files(REPO)["curve.png"] == b"\x89PNG a picture"
+    assert "](curve.png)" in hub.files(REPO)["README.md"].decode()
+    assert push()[1]["changed"] == []
+
+
 def test_words_written_on_the_hub_survive(hub, push):
     push()
     card = hub.files(REPO)["README.md"].decode()

@@ -20,6 +20,7 @@ from seqzoo.checkpoint.integrity import read_bytes
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
+    CURVE,
     HASHED,
     LARGEST,
     Manifest,
@@ -119,6 +120,8 @@ def push_checkpoint(
         remote = _look(api, address)
     files = {name: read_verified(manifest, name)[1] for name in HASHED}
     files[CONFIG] = read_bytes(manifest.folder / CONFIG, LARGEST[CONFIG])
+    if (manifest.folder / CURVE).is_file():
+        files[CURVE] = read_bytes(manifest.folder / CURVE, LARGEST[CURVE])
     files[CARD] = _card(manifest, model, address, remote, files).encode()
     _warn_of_paths(model)
     changed = tuple(name for name, content in files.items() if not _is_there(remote, name, content))
@@ -155,7 +158,7 @@ def _look(api: HfApi, address: HubAddress) -> _Remote:
         info, lacks_branch = api.model_info(address.repo), True
     except RepositoryNotFoundError:
         return _Remote(None, {}, {})
-    names = [CONFIG, *HASHED, CARD]
+    names = [CONFIG, *HASHED, CARD, CURVE]
     entries = api.get_paths_info(address.repo, names, revision=info.sha)
     tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(address.repo).tags}
     return _Remote(info.sha, tags, {entry.path: entry for entry in entries}, lacks_branch)
@@ -226,6 +229,7 @@ def _card(
         metrics=model.metrics,
         parameters=model.num_parameters,
         size=sum(len(content) for content in files.values()),
+        curve=CURVE if CURVE in files else None,
         existing=existing,
     )
 
