@@ -50,6 +50,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         embedder="item",
         backbone="tim4rec",
         head="tied-softmax",
+        recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
         description="Mamba-2 layers whose steps follow the time between events; linear in the "
         "length of the history",
@@ -62,6 +63,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         backbone="ssd4rec",
         head="tied-softmax",
         defaults={"time_mode": "off"},
+        recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
         description="the same Mamba-2 layers without times: the baseline that TiM4Rec's tables "
         "call SSD4Rec",
