@@ -25,7 +25,7 @@ PUBLISHED = [
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register both backbones and both architectures."""
+    """Register both backbones, both architectures and their trained checkpoints."""
     # With the batches of the other architectures a recurrent network spends its first ten epochs
     # on how popular the items are; small batches and a high rate lead past that.
     recipe = {"batch_size": 8, "lr": 3e-3}
@@ -61,3 +61,5 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="a gated recurrent network whose newest state attends to all before it",
         importer="seqzoo_rnn.public_weights:narm_from_public",
     )
+    for name in ("gru4rec-ml100k", "narm-ml100k"):
+        zoo.pretrained(name, package="seqzoo")

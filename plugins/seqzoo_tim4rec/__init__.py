@@ -29,7 +29,7 @@ PUBLISHED = [
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register both backbones and both architectures."""
+    """Register both backbones, both architectures and their trained checkpoints."""
     zoo.backbone(
         "tim4rec",
         "seqzoo_tim4rec.backbone:TiM4Rec",
@@ -69,3 +69,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         "call SSD4Rec",
         importer="seqzoo_tim4rec.public_weights:from_public",
     )
+    zoo.pretrained("tim4rec-ml100k", package="seqzoo")
