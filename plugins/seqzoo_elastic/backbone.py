@@ -17,8 +17,8 @@ be at equal compute.
 
 Cost. Time is linear in L: a position and layer takes O(D^2 + H K D), and in the causal form, which
 works in chunks of C positions, O(C K D) more. That form has K expert vectors at every position, but
-only for one chunk at a time, which the backward pass computes again. So a history holds O(L D) for
-events, O(K D L / C) a layer for the states between chunks, and O(C (K D + C H K)) a layer for the
+only for one chunk at a time where they would take much memory: the backward pass then computes them
+again, to the same bits, at half as much time again. So a long history holds O(L D) for events, O(K D L / C) a layer for the states between chunks, and O(C (K D + C H K)) a layer for the
 chunk in work: with the default settings in float32, forward and backward, 1.6 MB at L = 200 and
 2.7 MB at L = 800 (counted on the CPU, tensors alive at one time, ``pre``).
 
@@ -39,6 +39,8 @@ from seqzoo_elastic.memory import InterestMemory
 from seqzoo_elastic.running import running_mean
 
 _INITIAL_STD = 0.02
+_KEPT_EXPERTS = 2**22
+"""Numbers in a batch's experts at every position, up to which all chunks are kept: about 0.5 GB."""
 
 
 class Elastic(Backbone):
@@ -76,9 +78,10 @@ class Elastic(Backbone):
             return self._add_memory(self._top.read(hidden, experts))
         state = self.initial_state(len(hidden))
         outputs = []
+        call = self._caller(hidden)
         # One split, not a slice for each chunk, whose backward would fill [B, L, D] each time.
         for chunk in torch.split(hidden, self.chunk_size, dim=1):
-            output, state = _recomputed(self._advance, chunk, state)
+            output, state = call(self._advance, chunk, state)
             outputs.append(output)
         return torch.cat(outputs, dim=1)
 
@@ -184,14 +187,21 @@ class Elastic(Backbone):
         newest = hidden.new_zeros(len(hidden), *self.experts.shape)
         place = batch.lengths - 1
         outputs, scores = [], []
+        call = self._caller(hidden)
         for chunk in torch.split(hidden, self.chunk_size, dim=1):
-            output, chunk_scores, newest, state = _recomputed(
+            output, chunk_scores, newest, state = call(
                 self._advance_below_top, chunk, state, newest, place
             )
             outputs.append(output)
             scores.append(chunk_scores)
             place = place - chunk.shape[1]
         return torch.cat(outputs, dim=1), torch.cat(scores, dim=1), newest
+
+    def _caller(self, hidden: Tensor) -> Callable[..., Any]:
+        """What works on the chunks of [B, L, D]: with or without a second forward pass."""
+        experts = hidden.numel() * len(self.experts)
+        small = experts <= _KEPT_EXPERTS or not torch.is_grad_enabled()
+        return _called if small else _recomputed
 
     def _advance_below_top(
         self, hidden: Tensor, state: State, newest: Tensor, place: Tensor
@@ -241,8 +251,10 @@ def _each(function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, experts:
     return function(hidden[:, :, None], experts)[:, :, 0]
 
 
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
 def _recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call; where gradients are wanted, keep only the arguments and compute the rest again."""
-    if not torch.is_grad_enabled():
-        return function(*arguments)
+    """Call, keep only the arguments, and compute the rest again for the gradients."""
     return checkpoint(function, *arguments, use_reentrant=False)

@@ -222,8 +222,9 @@ class Memory(TorchDispatchMode):
 @pytest.mark.parametrize(
     ("imr", "read"), [("pre", "forward"), ("pre", "last"), ("post", "forward")]
 )
-def test_no_expert_vectors_of_the_whole_length_are_kept(imr, read, make):
+def test_no_expert_vectors_of_a_long_history_are_kept(imr, read, make, monkeypatch):
     """A training pass stays below one tensor [B, L, K, D] in all, and grows linearly."""
+    monkeypatch.setattr("seqzoo_elastic.backbone._KEPT_EXPERTS", 0)
     model = make("elastic", imr=imr, num_experts=32, memory_size=4, num_retrieved=4)
     peaks = []
     for length in (320, 640):
@@ -236,6 +237,20 @@ def test_no_expert_vectors_of_the_whole_length_are_kept(imr, read, make):
         peaks.append(memory.peak)
     assert peaks[1] < every
     assert peaks[1] < 2 * peaks[0]
+
+
+@pytest.mark.parametrize("read", ["forward", "last"])
+def test_what_is_kept_changes_no_bit(read, make, monkeypatch):
+    model = make("elastic").train()
+    hidden, batch = events(3, 30), full_batch(3, 30)
+    found = []
+    for kept in (0, 2**30):
+        monkeypatch.setattr("seqzoo_elastic.backbone._KEPT_EXPERTS", kept)
+        torch.manual_seed(0)
+        model.zero_grad()
+        getattr(model.backbone, read)(hidden, batch).square().sum().backward()
+        found.append([value.grad.clone() for value in model.backbone.parameters()])
+    assert all(torch.equal(first, second) for first, second in zip(*found, strict=True))
 
 
 @variants
