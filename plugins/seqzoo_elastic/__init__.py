@@ -22,7 +22,7 @@ from seqzoo.registry import Registrar
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the backbone and the architecture."""
+    """Register the backbone, the architecture and its trained checkpoint."""
     zoo.backbone(
         "elastic",
         "seqzoo_elastic.backbone:Elastic",
@@ -42,3 +42,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="interest experts with a sparse memory, linear in the length; a reconstruction "
         "of a withdrawn paper without released code",
     )
+    zoo.pretrained("elastic-ml100k", package="seqzoo")
