@@ -172,6 +172,7 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
     renderer = figure.canvas.get_renderer()
     middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
     taken: list[Any] = []
+    colours = {model.name: f"C{index % 10}" for index, model in enumerate(comparison.models)}
     by_value = sorted(comparison.models, key=lambda model: model.metrics[comparison.metric])
     for model in by_value:
         left = model.users_per_second <= middle
@@ -181,6 +182,7 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
             xytext=(9 if left else -9, 7),
             textcoords="offset points",
             ha="left" if left else "right",
+            color=colours[model.name],
             parse_math=False,
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
             zorder=4,
