@@ -7,26 +7,25 @@ import fnmatch
 import importlib.util
 import logging
 import os
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqzoo.checkpoint.atomic import locate, write_files
+from seqzoo.checkpoint.atomic import locate
 from seqzoo.checkpoint.header import count_parameters
 from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
+from seqzoo.checkpoint.integrity import read_bytes
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
-    HASHED,
+    LARGEST,
     Manifest,
+    parse_manifest,
     read_manifest,
     read_metrics,
     read_recipe,
     read_vocabulary,
-    verify_file,
 )
 from seqzoo.errors import CheckpointError, UnknownNameError, UsageError, nearest
 from seqzoo.plugins import catalogue
@@ -115,13 +114,16 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
             "sha256": None,
         }
     manifest = read_manifest(find(text))
-    card = manifest.folder / CARD
+    card = ""
+    if (manifest.folder / CARD).exists():
+        found = read_bytes(locate(manifest.folder, CARD), LARGEST[CARD])
+        card = found.decode("utf-8", "replace")
     vocabulary = read_vocabulary(manifest)
     return {
         **_of_manifest(text, manifest, bundled=text in everything.pretrained).to_json(),
         "config": manifest.config,
         "recipe": read_recipe(manifest),
-        "card": card.read_text("utf-8") if card.is_file() else "",
+        "card": card,
         "source": str(manifest.folder),
         "sha256": manifest.sha256,
         "items": len(vocabulary),
@@ -248,62 +250,6 @@ def find(name: str) -> Path:
     )
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """A checkpoint on this machine.
-
-    Attributes:
-        folder: where it lies.
-        address: where on the Hub it comes from, at a commit; None where a package ships it.
-        sha256: of ``config.json``.
-        bytes: of the recorded files together.
-        examples: a few item ids that it knows.
-    """
-
-    folder: Path
-    address: HubAddress | None
-    sha256: str
-    bytes: int
-    examples: tuple[str, ...]
-
-
-def fetch(name: str, *, to: str | os.PathLike[str] | None = None) -> Fetched:
-    """Bring a checkpoint to this machine, every file checked.
-
-    Args:
-        name: as for ``load``.
-        to: a folder to copy it to; whole, or after a crash not at all.
-
-    Raises:
-        CheckpointError: the checkpoint is damaged, or ``to`` holds something else.
-        HubError: it has to be fetched and cannot be.
-    """
-    folder = find(name)
-    manifest = read_manifest(folder)
-    for file in HASHED:
-        verify_file(manifest, file)
-    address = _address_of(name, folder)
-    if to is not None:
-        if (Path(to) / CONFIG).exists() and read_manifest(to).sha256 != manifest.sha256:
-            raise CheckpointError(f"{to} holds another checkpoint; choose another folder")
-        names = [*HASHED, CONFIG, *([CARD] if (folder / CARD).is_file() else [])]
-        write_files(to, {file: partial(shutil.copyfile, locate(folder, file)) for file in names})
-        folder = Path(to)
-    return Fetched(
-        folder, address, manifest.sha256, manifest.size, read_vocabulary(manifest).items[:3]
-    )
-
-
-def _address_of(name: str, folder: Path) -> HubAddress | None:
-    """The repository and commit of a folder of the Hub's cache."""
-    if name.startswith(SCHEME):
-        return parse_address(name).at(folder.name)
-    spec = catalogue().pretrained.get(name) if name in catalogue().pretrained else None
-    if spec is not None and spec.repo is not None and folder.name == spec.revision:
-        return HubAddress(spec.repo, spec.revision)
-    return None
-
-
 def looks_like_path(name: str) -> bool:
     """Whether a text is meant as a path: it has a separator, or begins like one."""
     return "/" in name or os.sep in name or name in (".", "..") or name.startswith("~")
@@ -313,6 +259,11 @@ def _folder_of(spec: PretrainedSpec) -> Path:
     """The folder of a registered checkpoint, fetched where it is not on this machine."""
     folder = _bundled_folder(spec)
     if folder is not None:
+        if spec.sha256 is not None and parse_manifest(locate(folder, CONFIG)).sha256 != spec.sha256:
+            raise CheckpointError(
+                f"{folder} is not the checkpoint '{spec.name}' that plugin '{spec.plugin}' "
+                "registers; reinstall the package that ships it"
+            )
         return folder
     if spec.repo is not None and spec.revision is not None:
         from seqzoo.checkpoint.hub.pull import pull
@@ -382,7 +333,11 @@ def _of_manifest(name: str, manifest: Manifest, bundled: bool) -> ModelInfo:
         parameters=count_parameters(manifest),
         bytes=manifest.size,
         data=next(
-            (entry["data"]["name"] for entry in measured.values()),
+            (
+                entry["data"]["name"]
+                for entry in measured.values()
+                if "name" in entry.get("data", ())
+            ),
             recipe.get("data", {}).get("source"),
         ),
         metrics={protocol: dict(entry["metrics"]) for protocol, entry in measured.items()},

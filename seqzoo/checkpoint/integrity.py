@@ -62,7 +62,8 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
     """The path of a plain file of a folder.
 
     A symbolic link may point at a file of the same folder, or, in a snapshot of the Hub's cache,
-    at that repository's ``blobs``: that is how the cache stores every file.
+    at that repository's ``blobs`` or the ones that all repositories share: that is how the cache
+    stores every file.
 
     Raises:
         CheckpointError: the name is not a plain file name, the file is missing, is no regular
@@ -86,15 +87,25 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
     # Path.resolve reports a loop of links as a RuntimeError before Python 3.13.
     except (OSError, RuntimeError) as error:
         raise _unreadable(path, error) from error
-    blobs = home.parent.parent / "blobs"
-    in_hub_cache = home.parent.name == "snapshots" and real.parent == blobs
-    if real.parent != home and not in_hub_cache:
+    if real.parent != home and not _is_blob(home, real):
         raise CheckpointError(
             f"{path} is a link out of the checkpoint's folder; replace it with the file itself"
         )
     if not regular:
         raise CheckpointError(f"{path} is not a regular file; restore the file")
     return path
+
+
+def _is_blob(snapshot: Path, real: Path) -> bool:
+    """Whether a file is where the Hub's cache keeps those of a snapshot."""
+    if snapshot.parent.name != "snapshots":
+        return False
+    repository = snapshot.parent.parent
+    # Somebody may have moved the blobs to a larger disk and left a link.
+    own = (repository / "blobs").resolve()
+    # Files that came through Xet lie once for all repositories: blobs/ab/abcd….
+    shared = (repository.parent / "blobs").resolve() / real.name[:2]
+    return real.parent in (own, shared)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

@@ -26,10 +26,10 @@ def pull(
 
     A tag or branch is resolved to a commit. Give that commit to get the same files for ever.
     """
-    from seqzoo import zoo
+    from seqzoo.fetch import fetch
 
     with hub_progress(quiet=quiet):
-        found = zoo.fetch(name, to=to)
+        found = fetch(name, to=to)
     if as_json:
         print_json(
             {

@@ -234,7 +234,9 @@ def test_a_registered_name_is_pinned(hub, work, tmp_path, models):
     catalogue().pretrained.add(PretrainedSpec("shop", "test", {repo!r}, {commit!r}, {sha256!r}))
     answer["items"] = list(seqzoo.load("shop").vocabulary.items)
     """
-    sha256 = work(f"answer['s'] = zoo.fetch('hf://{REPO}').sha256", tmp_path).answer["s"]
+    sha256 = work(
+        f"from seqzoo.fetch import fetch; answer['s'] = fetch('hf://{REPO}').sha256", tmp_path
+    ).answer["s"]
     hub.commit(REPO, contents(models[1]))
     good = work(register.format(repo=REPO, commit=commit, sha256=sha256), tmp_path / "new")
     assert good.expect().answer["items"][0] == "item-0-0"
@@ -260,12 +262,90 @@ def test_a_copy_is_a_checkpoint_of_its_own(hub, work, tmp_path):
     assert failed.answer["code"] != 0
 
 
+def test_a_damaged_copy_is_mended_and_its_card_stays(hub, work, tmp_path):
+    target = tmp_path / "shop"
+    code = f"answer['code'] = run(['pull', 'hf://{REPO}@v1', '--to', {str(target)!r}])"
+    work(code, tmp_path).expect()
+    card = (target / "README.md").read_text() + "\nMy notes.\n"
+    (target / "README.md").write_text(card)
+    (target / "metrics.json").write_bytes(b"{}")
+    (target / "vocabulary.json").unlink()
+    assert work(code, tmp_path).expect().answer["code"] == 0
+    assert (target / "README.md").read_text() == card
+    assert work(LOAD.format(str(target)), tmp_path).expect().answer["items"][0] == "item-0-0"
+
+
+@pytest.mark.parametrize("name", ["README.md", "metrics.json", "curve.png", "config.json"])
+def test_a_copy_goes_over_nothing_of_the_users(hub, work, tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("{}")
+    code = f"answer['code'] = run(['pull', 'hf://{REPO}@v1', '--to', {str(tmp_path / 'mine')!r}])"
+    reply = work(code, tmp_path).expect()
+    assert reply.answer["code"] == 2
+    assert reply.err.count("\n") == 1
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [name]
+    assert (tmp_path / "mine" / name).read_text() == "{}"
+
+
+def test_the_picture_comes_along_and_nothing_depends_on_it(hub, work, tmp_path):
+    hub.commit(REPO, {"curve.png": b"picture"})
+    code = f"answer['code'] = run(['pull', 'hf://{REPO}', '--to', {{!r}}])"
+    work(code.format(str(tmp_path / "copy")), tmp_path / "a").expect()
+    assert (tmp_path / "copy" / "curve.png").read_bytes() == b"picture"
+    for kind in ("status", "hang-up"):
+        hub.faults.clear()
+        for name in ("curve.png", "README.md"):
+            hub.faults.add(f"/{name}", kind=kind, method=None, times=None, status=403)
+        reply = work(LOAD.format(f"hf://{REPO}"), tmp_path / kind).expect()
+        for name in ("curve.png", "README.md"):
+            assert any(f"{name} was not fetched" in line for line in reply.log)
+
+
+@pytest.mark.parametrize("status", [503, 429, 404])
+def test_a_branch_is_never_taken_for_what_it_was(hub, work, tmp_path, models, status):
+    """The client falls back on its cache where the second of two requests fails."""
+    work(LOAD.format(f"hf://{REPO}"), tmp_path).expect()
+    newer = hub.commit(REPO, contents(models[1]))
+    hub.faults.add("/resolve/main", kind="status", method="HEAD", status=status, times=None)
+    message = work(LOAD.format(f"hf://{REPO}"), tmp_path).expect("HubError").message
+    assert newer in message or "404" in message
+    hub.faults.clear()
+    assert work(LOAD.format(f"hf://{REPO}"), tmp_path).expect().answer["items"][0] == "item-1-0"
+
+
+def test_blobs_that_all_repositories_share(hub, work, tmp_path):
+    """Files that came through Xet lie in ``blobs/ab/`` of the cache, behind a second link."""
+    name = f"hf://{REPO}@{hub.head(REPO)}"
+    work(LOAD.format(name), tmp_path).expect()
+    (weights,) = tmp_path.rglob("snapshots/*/model.safetensors")
+    repository = weights.parents[2]
+    shared = repository.parent / "blobs" / "ab" / "abcdef"
+    shared.parent.mkdir(parents=True)
+    blob = weights.resolve()
+    blob.rename(shared)
+    blob.symlink_to(shared)
+    hub.clear_log()
+    assert work(LOAD.format(name), tmp_path).expect().answer["items"][0] == "item-0-0"
+    # A cache whose blobs were moved to another disk.
+    (repository / "blobs").rename(tmp_path / "disk")
+    (repository / "blobs").symlink_to(tmp_path / "disk")
+    assert work(LOAD.format(name), tmp_path).expect().answer["items"][0] == "item-0-0"
+    assert hub.log == []
+    # Anything else outside is still refused.
+    secret = tmp_path / "secret"
+    secret.write_bytes(shared.read_bytes())
+    blob = tmp_path / "disk" / blob.name
+    blob.unlink()
+    blob.symlink_to(secret)
+    assert "is a link out of" in work(LOAD.format(name), tmp_path).expect("CheckpointError").message
+
+
 @pytest.mark.parametrize("address", ["hf://a", "hf://a/b/c", "hf://../b", "hf://a/b@../../x"])
 def test_names_that_climb_are_refused(work, tmp_path, address):
     assert "expected" in work(LOAD.format(address), tmp_path).expect("UsageError").message
 
 
-PULL = "from seqzoo import zoo; answer['sha256'] = zoo.fetch({!r}).sha256"
+PULL = "from seqzoo.fetch import fetch; answer['sha256'] = fetch({!r}).sha256"
 
 
 def test_eight_processes_fetch_into_one_cache(hub, tmp_path):

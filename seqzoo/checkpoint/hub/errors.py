@@ -11,6 +11,7 @@ from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.errors import HubError
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]+")
+_USER = re.compile(r"//[^/@]*@")
 _LOGIN = "log in with `hf auth login` or set HF_TOKEN"
 
 
@@ -40,7 +41,7 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
         ) from error
     # Before EntryNotFoundError, of which it is one: here the cache has no such file.
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        raise not_reached(address, error) from error
+        raise not_reached(address, error, action) from error
     except errors.EntryNotFoundError as error:
         raise HubError(
             f"{address} is not a checkpoint of seqzoo: {said(error)}; `seqzoo list --hub` shows "
@@ -49,15 +50,36 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise _refused(address, action, error) from error
     except httpx.HTTPError as error:
-        raise not_reached(address, error) from error
+        raise not_reached(address, error, action) from error
     # A body of the wrong length, a full disk, a repository name that the client refuses.
     except (OSError, ValueError) as error:
         raise HubError(f"{address}: {said(error)}; try again") from error
+    # What the client makes of an answer that is not the Hub's, a proxy's page of its own say.
+    except (LookupError, TypeError, AttributeError, httpx.InvalidURL) as error:
+        raise HubError(
+            f"{address}: {_endpoint()} does not answer as the Hub does "
+            f"({type(error).__name__}: {said(error)}); check HF_ENDPOINT"
+        ) from error
 
 
-def not_reached(address: HubAddress, error: Exception) -> HubError:
-    """The error where neither the Hub nor the cache gives a file."""
+def _endpoint() -> str:
+    """Where the Hub is looked for, without the user and password that a proxy may need."""
     from huggingface_hub import constants
+
+    return _USER.sub("//", constants.ENDPOINT)
+
+
+def not_reached(address: HubAddress, error: Exception, action: str = "read") -> HubError:
+    """The error where neither the Hub nor the cache gives a file, or the Hub takes none."""
+    from huggingface_hub import constants
+
+    if action == "write" and constants.HF_HUB_OFFLINE:
+        return HubError(f"{address} cannot be written to while HF_HUB_OFFLINE is set; unset it")
+    if action == "write":
+        return HubError(
+            f"{address}: the Hub at {_endpoint()} cannot be reached ({said(error)}); nothing more "
+            "was written, push again"
+        )
 
     if constants.HF_HUB_OFFLINE:
         return HubError(
@@ -65,7 +87,7 @@ def not_reached(address: HubAddress, error: Exception) -> HubError:
             "HF_HUB_OFFLINE is set; fetch it with `seqzoo pull` where there is a network"
         )
     return HubError(
-        f"{address}: the Hub at {constants.ENDPOINT} cannot be reached ({said(error)}); try again, "
+        f"{address}: the Hub at {_endpoint()} cannot be reached ({said(error)}); try again, "
         "or set HF_HUB_OFFLINE=1 to use what the cache has"
     )
 
@@ -76,7 +98,7 @@ def said(error: BaseException) -> str:
     token = get_token()
     if token:
         text = text.replace(token, "hf_…")
-    text = _TOKEN.sub("hf_…", text)
+    text = _USER.sub("//", _TOKEN.sub("hf_…", text))
     return text if len(text) <= 240 else text[:237] + "..."
 
 

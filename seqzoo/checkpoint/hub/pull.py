@@ -18,7 +18,15 @@ from seqzoo import __version__
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.checkpoint.hub.errors import hub_errors, not_reached
 from seqzoo.checkpoint.integrity import sha256_of, wrong_sha256, wrong_size
-from seqzoo.checkpoint.manifest import CARD, CONFIG, HASHED, LARGEST, Manifest, parse_manifest
+from seqzoo.checkpoint.manifest import (
+    CARD,
+    CONFIG,
+    CURVE,
+    HASHED,
+    LARGEST,
+    Manifest,
+    parse_manifest,
+)
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
 
 logger = logging.getLogger("seqzoo")
@@ -136,16 +144,26 @@ class _Source:
                 attempt += 1
 
     def fetch_card(self) -> None:
-        """Fetch the card along with other files, where there is one; it is free to edit."""
-        if self._sizes is None or self.cached(CARD) is not None:
+        """Fetch the card and its picture along with other files, where there are any.
+
+        They are free to edit and no model needs them, so what fails here is only said.
+        """
+        if self._sizes is None:
             return
-        size = self._size_of(CARD)
-        if size is not None and size <= LARGEST[CARD]:
-            self.fetch(CARD)
+        for name in (CARD, CURVE):
+            size = self._size_of(name)
+            if size is None or self.cached(name) is not None:
+                continue
+            try:
+                if not 0 <= size <= LARGEST[name]:
+                    raise HubError(f"it has {size} bytes, at most {LARGEST[name]} are fetched")
+                self.fetch(name)
+            except HubError as error:
+                logger.warning("%s: %s was not fetched: %s", self.address, name, error)
 
     def _size_of(self, name: str) -> int | None:
         if self._sizes is None:
-            names = [CONFIG, *HASHED, CARD]
+            names = [CONFIG, *HASHED, CARD, CURVE]
             with hub_errors(self.address):
                 entries = HfApi(library_name="seqzoo").get_paths_info(
                     self.address.repo, names, revision=self.address.revision
@@ -177,7 +195,12 @@ def _resolve(address: HubAddress) -> _Source:
                 library_name="seqzoo",
                 library_version=__version__,
             )
-        source.address = address.at(Path(path).parent.name)
+        # The client falls back on what the name once stood for where the Hub fails in between.
+        if Path(path).parent.name != source.address.revision:
+            raise HubError(
+                f"{address} has changed meanwhile, or the Hub fails: it says commit "
+                f"{source.address.revision} and gives {Path(path).parent.name}; try again"
+            )
         if not was_cached:
             source.fetched.add(CONFIG)
     logger.info("%s is commit %s", address, source.address.revision)

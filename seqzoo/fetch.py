@@ -1,0 +1,99 @@
+"""``fetch``: a checkpoint brought to this machine, or copied to a folder, every file checked."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from seqzoo.checkpoint.atomic import locate, write_files
+from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
+from seqzoo.checkpoint.manifest import (
+    CARD,
+    CONFIG,
+    CURVE,
+    HASHED,
+    Manifest,
+    parse_manifest,
+    read_manifest,
+    read_vocabulary,
+    verify_file,
+)
+from seqzoo.errors import CheckpointError
+from seqzoo.plugins import catalogue
+from seqzoo.zoo import find
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A checkpoint on this machine.
+
+    Attributes:
+        folder: where it lies.
+        address: where on the Hub it comes from, at a commit; None where a package ships it.
+        sha256: of ``config.json``.
+        bytes: of the recorded files together.
+        examples: a few item ids that it knows.
+    """
+
+    folder: Path
+    address: HubAddress | None
+    sha256: str
+    bytes: int
+    examples: tuple[str, ...]
+
+
+def fetch(name: str, *, to: str | os.PathLike[str] | None = None) -> Fetched:
+    """Bring a checkpoint to this machine, every file checked.
+
+    A folder that holds the same checkpoint already is mended where a file is damaged; its card,
+    which is free to edit, stays.
+
+    Args:
+        name: as for ``load``.
+        to: a folder to copy it to; whole, or after a crash not at all.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or ``to`` holds something else.
+        HubError: it has to be fetched and cannot be.
+    """
+    folder = find(name)
+    manifest = read_manifest(folder)
+    for file in HASHED:
+        verify_file(manifest, file)
+    address = _address_of(name, folder)
+    if to is not None:
+        is_copy = _is_copy(Path(to), manifest)
+        extras = [file for file in (CARD, CURVE) if (folder / file).is_file()]
+        kept = [file for file in extras if is_copy and (Path(to) / file).exists()]
+        names = [*HASHED, CONFIG, *(file for file in extras if file not in kept)]
+        write_files(to, {file: partial(shutil.copyfile, locate(folder, file)) for file in names})
+        folder = Path(to)
+    return Fetched(
+        folder, address, manifest.sha256, manifest.size, read_vocabulary(manifest).items[:3]
+    )
+
+
+def _is_copy(folder: Path, manifest: Manifest) -> bool:
+    """Whether a folder holds this checkpoint already; nothing else in it may be written over."""
+    if (folder / CONFIG).exists():
+        if parse_manifest(locate(folder, CONFIG)).sha256 != manifest.sha256:
+            raise CheckpointError(f"{folder} holds another checkpoint; choose another folder")
+        return True
+    for file in (*HASHED, CARD, CURVE):
+        if os.path.lexists(folder / file):
+            raise CheckpointError(
+                f"{folder} holds {file}, which is no part of this checkpoint and would be lost; "
+                "choose another folder"
+            )
+    return False
+
+
+def _address_of(name: str, folder: Path) -> HubAddress | None:
+    """The repository and commit of a folder of the Hub's cache."""
+    if name.startswith(SCHEME):
+        return parse_address(name).at(folder.name)
+    spec = catalogue().pretrained.get(name) if name in catalogue().pretrained else None
+    if spec is not None and spec.repo is not None and folder.name == spec.revision:
+        return HubAddress(spec.repo, spec.revision)
+    return None

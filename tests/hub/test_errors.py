@@ -1,0 +1,38 @@
+"""What the Hub's client raises, in words for users."""
+
+import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils import httpx
+
+from seqzoo.checkpoint.hub.address import HubAddress
+from seqzoo.checkpoint.hub.errors import hub_errors, said
+from seqzoo.errors import HubError
+
+ADDRESS = HubAddress("org/shop")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("id"), TypeError("string indices"), AttributeError("size"), httpx.InvalidURL("port")],
+)
+def test_an_answer_that_is_not_the_hubs(error):
+    said_then = r"does not answer as the Hub does .*; check HF_ENDPOINT"
+    with pytest.raises(HubError, match=said_then), hub_errors(ADDRESS):
+        raise error
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_what_is_written_is_not_told_to_be_fetched(monkeypatch, offline):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    remedy = "unset it" if offline else "push again"
+    with pytest.raises(HubError, match=remedy), hub_errors(ADDRESS, "write"):
+        raise httpx.ConnectError("refused")
+
+
+def test_the_password_of_an_endpoint_is_never_said(monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://user:s3cret@proxy.example")
+    with pytest.raises(HubError) as raised, hub_errors(ADDRESS):
+        raise httpx.ConnectError("no way to http://user:s3cret@proxy.example/api")
+    assert "s3cret" not in str(raised.value)
+    assert "http://proxy.example" in str(raised.value)
+    assert said(ValueError("see https://a:b@c/d")) == "see https://c/d"
