@@ -15,7 +15,7 @@ from seqzoo.checkpoint.card_sections import CardFacts, section_texts
 from seqzoo.errors import CheckpointError
 from seqzoo.specs import DatasetSpec, PublishedFigures
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _BLOCK = re.compile(
     r"<!-- seqzoo:generated ([a-z-]+) -->(?:(?!<!-- seqzoo:generated ).)*?"
     r"<!-- /seqzoo:generated -->",

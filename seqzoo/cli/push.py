@@ -23,7 +23,10 @@ def push(
         str | None, typer.Option(metavar="BRANCH", help="Branch to commit to; main without it.")
     ] = None,
     create_pr: Annotated[
-        bool, typer.Option("--create-pr", help="Propose the commit as a pull request.")
+        bool,
+        typer.Option(
+            "--create-pr", help="Propose the commit: every call opens a new pull request."
+        ),
     ] = False,
     tag: Annotated[
         str | None, typer.Option(metavar="TAG", help="A name that the commit keeps.")

@@ -27,6 +27,8 @@ FILES = {
     "recipe.yaml",
     "vocabulary.json",
 }
+PNG = b"\x89PNG\r\n\x1a\n a picture"
+HAND = "---\nlicense: mit\n---\n# Mine\n\nWritten on the web.\n"
 PUSH = "answer['code'] = run(['push', {!r}, 'org/shop', *{!r}, '--json'])"
 
 
@@ -85,7 +87,7 @@ def push(hub, work, folder, tmp_path):
 
     def push(*words, of=None):
         reply = work(PUSH.format(str(of or folder), list(words)), tmp_path / "cache").expect()
-        code = reply.answer["code"]
+        code, push.log = reply.answer["code"], reply.log
         return code, json.loads(reply.out) if code == 0 else reply.err
 
     return push
@@ -150,10 +152,10 @@ def test_nothing_changed_is_no_commit(hub, push, folder):
 
 def test_the_picture_of_the_training_goes_along(hub, push, folder):
     push()
-    (folder / "curve.png").write_bytes(b"\x89PNG a picture")
+    (folder / "curve.png").write_bytes(PNG)
     code, more = push()
     assert (code, set(more["changed"])) == (0, {"curve.png", "README.md"})
-    assert hub.files(REPO)["curve.png"] == b"\x89PNG a picture"
+    assert hub.files(REPO)["curve.png"] == PNG
     assert "](curve.png)" in hub.files(REPO)["README.md"].decode()
     assert push()[1]["changed"] == []
 
@@ -166,6 +168,91 @@ def test_words_written_on_the_hub_survive(hub, push):
     assert code == 0
     assert not done["committed"]
     assert "Written there." in hub.files(REPO)["README.md"].decode()
+
+
+def test_metadata_set_on_the_hub_survives(hub, push, folder):
+    """Keys and tags that are added there stay; where both sides set one, this one wins aloud."""
+    push()
+    card = hub.files(REPO)["README.md"].decode()
+    added = card.replace("\n---\n", "\n- mine\nlicense: mit\n---\n", 1)
+    hub.commit(REPO, {"README.md": added})
+    code, done = push()
+    assert (code, done["changed"], push.log) == (0, [], [])
+    hub.commit(REPO, {"README.md": added.replace("- mine\n", "- mine\n- gru4rec\n")})
+    (folder / "curve.png").write_bytes(PNG)
+    code, done = push()
+    assert set(done["changed"]) == {"curve.png", "README.md"}
+    data = ModelCard(hub.files(REPO)["README.md"].decode()).data.to_dict()
+    assert data["license"] == "mit"
+    # The tag of another architecture would list the model as one.
+    assert set(data["tags"]) >= {"mine", "sasrec"}
+    assert "gru4rec" not in data["tags"]
+    local = folder / "README.md"
+    local.write_text(local.read_text().replace("---\n", "---\nlicense: apache-2.0\n", 1))
+    push()
+    assert ["license" in line and "replaces it" in line for line in push.log] == [True]
+    assert "license: apache-2.0" in hub.files(REPO)["README.md"].decode()
+
+
+def test_a_card_wholly_written_by_hand_survives(hub, push, folder):
+    hub.add_repo(REPO, {"README.md": HAND})
+    assert push()[0] == 0
+    card = hub.files(REPO)["README.md"].decode()
+    assert ("Written on the web." in card, "license: mit" in card, "seqzoo:gen" in card) == (
+        True,
+    ) * 3
+    assert push()[1]["changed"] == []
+    assert push.log == []
+    local = folder / "README.md"
+    local.write_text(local.read_text() + "\nOther words.\n")
+    hub.commit(REPO, {"README.md": HAND})
+    push()
+    assert ["hand-written text" in line and hub.head(REPO) not in line for line in push.log] == [
+        True
+    ]
+    card = hub.files(REPO)["README.md"].decode()
+    assert ("Other words." in card, "license: mit" in card, "web" in card) == (True, True, False)
+
+
+@pytest.mark.parametrize("card", ["", "---\nlicense: mit\n---\n"])
+def test_the_card_of_a_fresh_repository_is_no_text(hub, push, folder, card):
+    (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMy words.\n")
+    hub.add_repo(REPO, {"README.md": card})
+    assert (push()[0], push.log) == (0, [])
+    after = hub.files(REPO)["README.md"].decode()
+    assert ("license: mit" in after, "My words." in after) == (bool(card), True)
+
+
+def test_a_card_on_the_hub_that_cannot_be_read(hub, push):
+    hub.add_repo(REPO, {"README.md": "---\n- a\n---\n"})
+    code, message = push()
+    assert (code, message.count("\n")) == (2, 1)
+    assert "README.md of org/shop" in message
+    assert "mend it there" in message
+    hub.commit(REPO, {"README.md": HAND})
+    hub.faults.add("README.md", kind="hang-up", method=None, times=None)
+    code, message = push()
+    assert (code, message.count("\n"), "push again" in message) == (2, 1, True), message
+    hub.faults.clear()
+    hub.commit(REPO, {"README.md": None, "README.md/a.txt": "x"})
+    code, message = push()
+    assert (code, "README.md is a folder" in message, message.count("\n")) == (2, True, 1)
+    assert commits(hub) == 4
+
+
+@pytest.mark.parametrize("name", ["curve.png", "README.md"])
+def test_links_to_foreign_files_are_not_followed(hub, push, folder, tmp_path, name):
+    secret = tmp_path / "secret"
+    secret.write_bytes(PNG)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    code, message = push()
+    assert (code, f"{name} is a link out of" in message) == (2, True), message
+    (folder / name).unlink()
+    (folder / "curve.png").write_bytes(b"\x89PNG no picture")
+    code, message = push()
+    assert (code, "draw it again or remove it" in message) == (2, True), message
+    assert not hub.store.repos
 
 
 def test_a_dry_run_writes_nothing(hub, push):
@@ -210,6 +297,96 @@ def test_what_others_did_meanwhile_is_not_overwritten(hub, push, folder):
     assert code == 2
     assert "has changed meanwhile" in message
     assert push()[0] == 0
+
+
+RACE = """
+from huggingface_hub import HfApi, CommitOperationAdd
+first = HfApi.{0}
+def late(self, *words, **options):
+    HfApi.{0} = first
+    HfApi().create_repo("org/shop", exist_ok=True)
+    HfApi().create_commit("org/shop", [CommitOperationAdd({1!r}, {2!r})], commit_message="late")
+    return first(self, *words, **options)
+HfApi.{0} = late
+try:
+    done = seqzoo.push({3!r}, "org/shop", revision={4!r})
+finally:
+    HfApi.{0} = first
+answer |= {{"changed": done.changed, "commit": done.commit}}
+"""
+
+
+def test_a_new_branch_begins_at_what_was_compared(hub, push, work, folder, tmp_path):
+    push()
+    before = hub.head(REPO)
+    config = hub.files(REPO)["config.json"]
+    (folder / "curve.png").write_bytes(PNG)
+    race = RACE.format("create_branch", "config.json", b"{}", str(folder), "next")
+    done = work(race, tmp_path / "cache").expect().answer
+    assert hub.files(REPO)["config.json"] == b"{}"
+    assert hub.files(REPO, "next")["config.json"] == config
+    made, base = hub.repo(REPO).history("next")[:2]
+    assert (made.id, base.id) == (done["commit"], before)
+
+
+def test_a_repository_that_others_make_first_is_compared_again(hub, work, folder, tmp_path):
+    race = RACE.format("create_repo", "README.md", HAND.encode(), str(folder), None)
+    assert "README.md" in work(race, tmp_path / "cache").expect().answer["changed"]
+    card = hub.files(REPO)["README.md"].decode()
+    assert ("Written on the web." in card, "seqzoo:generated" in card) == (True, True)
+
+
+def test_options_that_cannot_be_met_send_nothing(hub, push):
+    def refused(*words):
+        code, message = push(*words)
+        assert (code, message.count("\n")) == (2, 1), message
+        return message
+
+    for tag in (
+        "",
+        "a b",
+        "../x",
+        "-x",
+        "a\nb",
+        "refs/heads/z",
+        "v1/",
+        "v.lock",
+        "0" * 40,
+        "F" * 40,
+    ):
+        assert "cannot be a tag" in refused("--tag", tag)
+    assert "is a branch" in refused("--tag", "main")
+    assert "is a branch" in refused("--revision", "next", "--tag", "next")
+    assert "no branch next" in refused("--create-pr", "--revision", "next")
+    assert "is not a branch" in refused("--revision", "refs/pr/1")
+    assert not hub.store.repos
+    assert push("--public", "--tag", "v1")[0] == 0
+    hub.repo(REPO).branches["old"] = hub.head(REPO)
+    state = (commits(hub), dict(hub.repo(REPO).tags), dict(hub.repo(REPO).branches))
+    assert "org/shop is public" in refused("--private")
+    assert "is a branch" in refused("--tag", "old")
+    assert "no branch next" in refused("--create-pr", "--revision", "next", "--dry-run")
+    assert "v1 is a tag; give a branch" in refused("--revision", "v1")
+    assert state == (commits(hub), hub.repo(REPO).tags, hub.repo(REPO).branches)
+    hub.repo(REPO).private = True
+    assert "org/shop is private" in refused("--public")
+    assert push("--private", "--revision", "old", "--create-pr")[0] == 0
+
+
+def test_the_help_says_that_proposals_pile_up(work, tmp_path):
+    text = work("run(['push', '--help'])", tmp_path).expect().out
+    assert "every call opens a new pull request" in " ".join(text.replace("│", " ").split())
+
+
+def test_offline_and_out_of_reach(hub, work, folder, tmp_path):
+    code = PUSH.format(str(folder), [])
+    message = work(code, tmp_path, offline=True).expect().err
+    assert "HF_HUB_OFFLINE is set" in message
+    assert "seqzoo pull" not in message
+    hub.faults.add("/api/models/", kind="hang-up", method=None, times=None)
+    message = work(code, tmp_path).expect().err
+    assert "push again" in message
+    assert "HF_HUB_OFFLINE" not in message
 
 
 def test_a_damaged_checkpoint_is_not_published(hub, push, folder):

@@ -2,19 +2,21 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
 
 from seqzoo import __version__
-from seqzoo.checkpoint.card import hand_written, has_generated_blocks
+from seqzoo.checkpoint.atomic import COMMIT, locate
 from seqzoo.checkpoint.checkpoint import load_checkpoint
 from seqzoo.checkpoint.describe import card_of
-from seqzoo.checkpoint.hub.address import HubAddress
+from seqzoo.checkpoint.hub.address import HubAddress, parse_address
+from seqzoo.checkpoint.hub.edited_card import card_parts, decoded, merged
 from seqzoo.checkpoint.hub.errors import hub_errors
 from seqzoo.checkpoint.integrity import read_bytes
 from seqzoo.checkpoint.manifest import (
@@ -27,10 +29,12 @@ from seqzoo.checkpoint.manifest import (
     read_manifest,
     read_verified,
 )
-from seqzoo.errors import CheckpointError, UsageError
+from seqzoo.errors import CheckpointError, HubError, UsageError
 from seqzoo.model import SequenceModel
 
 logger = logging.getLogger("seqzoo")
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,18 @@ class _Remote:
 
     Attributes:
         commit: the newest one; None where there is no repository yet.
+        private: whether it is; None where there is none yet.
+        branches: their names.
         tags: the commits they stand for.
         files: what the Hub knows of our files.
         lacks_branch: whether the branch that was asked for is still to be made.
     """
 
-    commit: str | None
-    tags: Mapping[str, str]
-    files: Mapping[str, Any]
+    commit: str | None = None
+    private: bool | None = None
+    branches: frozenset[str] = frozenset()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, RepoFile] = field(default_factory=dict)
     lacks_branch: bool = False
 
 
@@ -100,17 +108,20 @@ def push_checkpoint(
         folder: a checkpoint; every file is checked and the model is loaded before anything is sent.
         address: repository, and the branch to commit to (the main one where None).
         private: whether a new repository is private; the Hub's own default where None.
-        create_pr: propose the commit instead of making it.
+        create_pr: propose the commit instead of making it; every call opens a new pull request.
         tag: a name for the commit, which it keeps.
         dry_run: only say what would be done.
 
     Raises:
-        CheckpointError: the folder is damaged or its weights do not load.
+        CheckpointError: the folder is damaged, its weights do not load, or a card cannot be read.
         HubError: the Hub cannot be reached or refuses, or the branch has changed meanwhile.
-        UsageError: the address names a commit, or the tag stands for another commit.
+        UsageError: the address names a commit or a tag, the tag is no name for one or stands for
+            something else, or the repository is there and not as ``private`` says.
     """
     if address.is_pinned:
         raise UsageError(f"{address}: a commit is never changed; give a branch, or none")
+    if tag is not None:
+        _check_tag_name(address, tag)
     if tag is not None and create_pr:
         raise UsageError("a pull request is no commit of a branch yet: tag it once it is merged")
     model = load_checkpoint(folder)
@@ -118,20 +129,26 @@ def push_checkpoint(
     api = HfApi(library_name="seqzoo", library_version=__version__)
     with hub_errors(address, "write"):
         remote = _look(api, address)
-    files = {name: read_verified(manifest, name)[1] for name in HASHED}
-    files[CONFIG] = read_bytes(manifest.folder / CONFIG, LARGEST[CONFIG])
-    if (manifest.folder / CURVE).is_file():
-        files[CURVE] = read_bytes(manifest.folder / CURVE, LARGEST[CURVE])
-    files[CARD] = _card(manifest, model, address, remote, files).encode()
+    _check_options(address, remote, private, create_pr, tag)
+    own = _files(manifest)
     _warn_of_paths(model)
-    changed = tuple(name for name, content in files.items() if not _is_there(remote, name, content))
+    files, changed = _compare(manifest, model, address, remote, own)
     _check_tag(address, remote, tag, changed)
     if dry_run:
         known = address.at(remote.commit) if remote.commit else address
         return Pushed(known, changed, False, None, None, manifest.sha256)
+    if remote.commit is None:
+        with hub_errors(address, "write"):
+            api.create_repo(address.repo, private=private, exist_ok=True)
+            remote = _look(api, address, made=True)
+        # Somebody else may have made it first, and put something there.
+        _check_options(address, remote, private, create_pr, tag)
+        files, changed = _compare(manifest, model, address, remote, own)
+        _check_tag(address, remote, tag, changed)
     with hub_errors(address, "write"):
-        if remote.commit is None or remote.lacks_branch:
-            remote = _make(api, address, remote, private)
+        if remote.lacks_branch and address.revision is not None:
+            # From what has been compared, wherever the main branch is by now.
+            api.create_branch(address.repo, branch=address.revision, revision=remote.commit)
         commit, pull_request = remote.commit or "", None
         if changed:
             info = api.create_commit(
@@ -150,28 +167,92 @@ def push_checkpoint(
     return Pushed(done, changed, bool(changed), pull_request, tag, manifest.sha256)
 
 
-def _look(api: HfApi, address: HubAddress) -> _Remote:
+def _look(api: HfApi, address: HubAddress, *, made: bool = False) -> _Remote:
+    """The repository as it is; where it has just been made, one that is missing is an error."""
     try:
         info = api.model_info(address.repo, revision=address.revision)
         lacks_branch = False
     except RevisionNotFoundError:
         info, lacks_branch = api.model_info(address.repo), True
     except RepositoryNotFoundError:
-        return _Remote(None, {}, {})
-    names = [CONFIG, *HASHED, CARD, CURVE]
-    entries = api.get_paths_info(address.repo, names, revision=info.sha)
-    tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(address.repo).tags}
-    return _Remote(info.sha, tags, {entry.path: entry for entry in entries}, lacks_branch)
+        if made:
+            raise
+        return _Remote()
+    files: dict[str, RepoFile] = {}
+    names = [*HASHED, CONFIG, CARD, CURVE]
+    for entry in api.get_paths_info(address.repo, names, revision=info.sha):
+        if not isinstance(entry, RepoFile):
+            raise HubError(
+                f"{address}: {entry.path} is a folder in the repository, where a checkpoint has a "
+                "file; remove or rename it there, or choose another repository"
+            )
+        files[entry.path] = entry
+    refs = api.list_repo_refs(address.repo)
+    branches = frozenset(ref.name for ref in refs.branches)
+    tags = {ref.name: ref.target_commit for ref in refs.tags}
+    return _Remote(info.sha, info.private, branches, tags, files, lacks_branch)
 
 
-def _make(api: HfApi, address: HubAddress, remote: _Remote, private: bool | None) -> _Remote:
-    """The repository and the branch that were asked for; a new branch begins at the main one."""
-    if remote.commit is None:
-        api.create_repo(address.repo, private=private, exist_ok=True)
-    if address.revision is not None:
-        api.create_branch(address.repo, branch=address.revision, exist_ok=True)
-    info = api.model_info(address.repo, revision=address.revision)
-    return replace(remote, commit=info.sha)
+def _check_tag_name(address: HubAddress, tag: str) -> None:
+    """A tag that the Hub, or git, would refuse is refused before there is a commit without it."""
+    reads_as_other = HubAddress(address.repo, tag.lower()).is_pinned or tag.startswith("refs/")
+    try:
+        parse_address(f"{HubAddress(address.repo)}@{tag}")
+        fits = not reads_as_other and not tag.endswith(("/", ".", ".lock"))
+    except UsageError:
+        fits = False
+    if not fits:
+        raise UsageError(
+            f"{tag!r} cannot be a tag; expected letters, digits and ._/+- that do not read as a "
+            "commit or a reference, 'v1' for example"
+        )
+
+
+def _check_options(
+    address: HubAddress, remote: _Remote, private: bool | None, create_pr: bool, tag: str | None
+) -> None:
+    """What the options ask of a repository that is there, or is not, before anything is sent."""
+    branch = address.revision
+    if None not in (private, remote.private) and private != remote.private:
+        is_now, asked = ("private", "public") if remote.private else ("public", "private")
+        raise UsageError(
+            f"{address.repo} is {is_now}, and a push makes only new repositories {asked}; change "
+            f"its visibility in its settings on the Hub, or push without --{asked}"
+        )
+    if branch is not None and branch not in remote.branches:
+        is_new = remote.lacks_branch or remote.commit is None
+        if branch in remote.tags:
+            raise UsageError(f"{address}: {branch} is a tag; give a branch, or none")
+        if is_new and create_pr:
+            raise UsageError(
+                f"{address}: there is no branch {branch} yet; push without --create-pr to make it"
+            )
+        # What is there and no branch is a commit cut short; of references only pull requests stay.
+        if is_new == branch.startswith("refs/"):
+            raise UsageError(f"{address}: {branch} is not a branch; give the name of one, or none")
+    if tag is not None and tag in {*remote.branches, branch or "main"}:
+        raise UsageError(f"'{tag}' is a branch of {address.repo}; choose another name for the tag")
+
+
+def _files(manifest: Manifest) -> dict[str, bytes]:
+    """The contents of a checkpoint's files, checked, but for its card."""
+    files = {name: read_verified(manifest, name)[1] for name in HASHED}
+    files[CONFIG] = read_bytes(locate(manifest.folder, CONFIG), LARGEST[CONFIG])
+    curve = _optional(manifest.folder, CURVE)
+    if curve is not None:
+        if not curve.startswith(_PNG):
+            raise CheckpointError(
+                f"{manifest.folder / CURVE} is not a PNG picture; draw it again or remove it"
+            )
+        files[CURVE] = curve
+    return files
+
+
+def _optional(folder: Path, name: str) -> bytes | None:
+    """A file that a checkpoint may do without; a link out of the folder is refused."""
+    if not any(os.path.lexists(place / name) for place in (folder, folder / COMMIT)):
+        return None
+    return read_bytes(locate(folder, name), LARGEST[name])
 
 
 def _is_there(remote: _Remote, name: str, content: bytes) -> bool:
@@ -196,32 +277,31 @@ def _check_tag(
         )
 
 
-def _card(
+def _compare(
     manifest: Manifest,
     model: SequenceModel,
     address: HubAddress,
     remote: _Remote,
     files: Mapping[str, bytes],
-) -> str:
-    """The card with this checkpoint's figures around what people have written, here or there."""
-    here = _read_card(manifest.folder / CARD)
-    there = None
-    entry = remote.files.get(CARD)
-    if entry is not None and entry.size <= LARGEST[CARD]:
-        path = hf_hub_download(address.repo, CARD, revision=remote.commit)
-        there = _read_card(Path(path))
-    existing = here
-    if there is not None and has_generated_blocks(there) and hand_written(there):
-        if not hand_written(here or ""):
-            existing = there
-        elif hand_written(there) != hand_written(here or ""):
-            logger.warning(
-                "the card on the Hub has other hand-written text than %s, which replaces it; it "
-                "stays in the history, commit %s",
-                manifest.folder / CARD,
-                remote.commit,
+) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The files with their card, and the names of those that the repository has not, or otherwise.
+
+    The card has this checkpoint's figures around what people have written, here or there.
+    """
+    ours, theirs = str(manifest.folder / CARD), f"{CARD} of {address.repo} at {remote.commit}"
+    content, entry, there = _optional(manifest.folder, CARD), remote.files.get(CARD), None
+    existing = None if content is None else decoded(content, ours)
+    if entry is not None:
+        if entry.size > LARGEST[CARD]:
+            raise CheckpointError(
+                f"{theirs} has {entry.size} bytes, expected at most {LARGEST[CARD]}; shorten it "
+                "on the Hub"
             )
-    return card_of(
+        with hub_errors(address, "write"):
+            path = Path(hf_hub_download(address.repo, CARD, revision=remote.commit))
+        there = decoded(read_bytes(path, LARGEST[CARD]), theirs)
+        existing = merged(existing or "", there, ours, theirs)
+    card = card_of(
         model,
         name=address.repo.partition("/")[2],
         source=str(HubAddress(address.repo)),
@@ -232,13 +312,11 @@ def _card(
         curve=CURVE if CURVE in files else None,
         existing=existing,
     )
-
-
-def _read_card(path: Path) -> str | None:
-    try:
-        return read_bytes(path, LARGEST[CARD]).decode() if path.is_file() else None
-    except UnicodeDecodeError:
-        raise CheckpointError(f"{path} is not UTF-8; save it as UTF-8 text") from None
+    # Another layout of the same YAML is no change.
+    if there is not None and card_parts(card, ours) == card_parts(there, theirs):
+        card = there
+    after = {**files, CARD: card.encode()}
+    return after, tuple(name for name in after if not _is_there(remote, name, after[name]))
 
 
 def _warn_of_paths(model: SequenceModel) -> None:
