@@ -21,12 +21,12 @@ from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
     CURVE,
+    LARGEST,
     METRICS,
     RECIPE,
     VOCABULARY,
     WEIGHTS,
     Manifest,
-    check_metrics,
     read_manifest,
     read_metrics,
     read_recipe,
@@ -34,6 +34,7 @@ from seqzoo.checkpoint.manifest import (
     render_manifest,
 )
 from seqzoo.checkpoint.recipe import render_recipe
+from seqzoo.checkpoint.values import check_metrics
 from seqzoo.checkpoint.weights import distinct_state, put_weights, read_weights, weights_bytes
 from seqzoo.errors import CheckpointError, UsageError, nearest
 from seqzoo.model import SequenceModel
@@ -79,6 +80,12 @@ def save_checkpoint(
         RECIPE: render_recipe(recipe),
         METRICS: _json_bytes(dict(metrics), "the figures", indent=2),
     }
+    for name, content in files.items():
+        if len(content) > LARGEST.get(name, len(content)):
+            raise CheckpointError(
+                f"{folder / name} would have {len(content)} bytes, which nobody could load: "
+                f"expected at most {LARGEST[name]}; shorten the titles or leave out items"
+            )
     try:
         config = render_manifest(
             architecture=model.architecture,

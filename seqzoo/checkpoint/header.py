@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
-from seqzoo.checkpoint.integrity import parse_json
-from seqzoo.checkpoint.manifest import WEIGHTS, Manifest, malformed, sized
+from seqzoo.checkpoint.manifest import WEIGHTS, Manifest, sized
+from seqzoo.checkpoint.values import BEYOND, malformed, parse_flat_json, shown
 from seqzoo.errors import CheckpointError
 
-_LARGEST_HEADER = 100 << 20
+LARGEST_HEADER = 16 << 20
+"""Bytes of the header of ``model.safetensors``."""
+
+# Three for each tensor; a header as long as is allowed has room for fewer.
+_MOST_LISTS = 1 << 20
+# The longest number that torch has is a complex one of two doubles, the shortest one has 4 bits.
+_LONGEST = 16
+_SHORTEST_PER_BYTE = 2
 
 
 def count_parameters(manifest: Manifest) -> int:
@@ -18,23 +25,55 @@ def count_parameters(manifest: Manifest) -> int:
     path = sized(manifest, WEIGHTS)
     size = manifest.files[WEIGHTS]["size"]
     length = int.from_bytes(_read(path, 0, 8), "little")
-    if length > min(_LARGEST_HEADER, size - 8):
-        raise CheckpointError(
-            f"{path} claims a header of {length} bytes in a file of {size}; fetch the checkpoint "
-            "again or restore the file"
-        )
-    header = parse_json(path, _read(path, 8, length))
+    check_header_length(path, length, size)
+    header = parse_flat_json(path, _read(path, 8, length), _MOST_LISTS)
+    if not isinstance(header, dict):
+        raise malformed(path, "the header", header, "an object of tensors")
+    data = size - 8 - length
     total = 0
-    for name, entry in header.items() if isinstance(header, dict) else ():
+    for name, entry in header.items():
         if name != "__metadata__":
-            shape = entry.get("shape") if isinstance(entry, dict) else None
-            if not isinstance(shape, list) or not all(isinstance(n, int) for n in shape):
-                raise malformed(path, f"tensor '{name}'", entry, "an entry with a shape")
-            count = 1
-            for extent in shape:
-                count *= extent
-            total += count
+            total += _numbers(path, name, entry)
+        if total > _SHORTEST_PER_BYTE * data:
+            break
+    if not data / _LONGEST <= total <= _SHORTEST_PER_BYTE * data:
+        raise CheckpointError(
+            f"{path} has {data} bytes of numbers, which its header's shapes do not fit; fetch the "
+            "checkpoint again or restore the file"
+        )
     return total
+
+
+def check_header_length(path: Path, length: int, size: int) -> None:
+    """See that a header has a length that can be in a file of ``size`` bytes.
+
+    Raises:
+        CheckpointError: it is longer than the file or than any header of a model.
+    """
+    most = min(LARGEST_HEADER, size - 8)
+    if length > most:
+        raise CheckpointError(
+            f"{path} claims a header of {length} bytes in a file of {size}, expected at most "
+            f"{max(most, 0)}; fetch the checkpoint again or restore the file"
+        )
+
+
+def _numbers(path: Path, name: str, entry: object) -> int:
+    """How many numbers a tensor has by its entry in the header."""
+    shape = entry.get("shape") if isinstance(entry, dict) else None
+    if not isinstance(shape, list) or not all(
+        type(extent) is int and 0 <= extent < BEYOND for extent in shape
+    ):
+        raise malformed(path, f"tensor {shown(name)}", entry, "an entry with a shape")
+    if 0 in shape:
+        return 0
+    count = 1
+    for extent in shape:
+        count *= extent
+        # The product of a few thousand such numbers would take minutes to write down.
+        if count >= BEYOND:
+            raise malformed(path, f"the shape of tensor {shown(name)}", shape, "fewer numbers")
+    return count
 
 
 def _read(path: Path, start: int, length: int) -> bytes:

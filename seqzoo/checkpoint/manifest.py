@@ -21,7 +21,15 @@ from seqzoo.checkpoint.integrity import (
     wrong_sha256,
     wrong_size,
 )
-from seqzoo.checkpoint.recipe import parse_recipe
+from seqzoo.checkpoint.recipe import LARGEST_RECIPE, parse_recipe
+from seqzoo.checkpoint.values import (
+    BEYOND,
+    check_metrics,
+    check_plain,
+    malformed,
+    parse_flat_json,
+    shown,
+)
 from seqzoo.errors import CheckpointError, DataError, FormatVersionError, IntegrityError, nearest
 
 if TYPE_CHECKING:
@@ -43,13 +51,15 @@ LARGEST = {
     CONFIG: 4 * _MIB,
     CARD: 4 * _MIB,
     CURVE: 4 * _MIB,
-    RECIPE: _MIB,
+    RECIPE: LARGEST_RECIPE,
     METRICS: 16 * _MIB,
-    VOCABULARY: 2048 * _MIB,
+    VOCABULARY: 256 * _MIB,
 }
+_LISTS_OF_VOCABULARY = 3
+_OBJECTS_OF_METRICS = 100_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # They end up in commands that people are told to type, so nothing but a name gets through.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]{0,99}")
 
 _MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From a format version to the next one: a function over the parsed ``config.json``."""
@@ -158,8 +168,9 @@ def read_vocabulary(manifest: Manifest) -> "Vocabulary":
     from seqzoo.data.vocabulary import Vocabulary  # numpy, which listing does without
 
     path, content = read_verified(manifest, VOCABULARY)
+    document = parse_flat_json(path, content, _LISTS_OF_VOCABULARY)
     try:
-        return Vocabulary.from_json(parse_json(path, content))
+        return Vocabulary.from_json(document)
     except DataError as error:
         raise CheckpointError(f"{path}: {error}; restore the file") from error
 
@@ -182,26 +193,9 @@ def read_metrics(manifest: Manifest) -> dict[str, dict[str, Any]]:
         IntegrityError: it differs from what was recorded.
     """
     path, content = read_verified(manifest, METRICS)
-    document: dict[str, dict[str, Any]] = parse_json(path, content)
+    document: dict[str, dict[str, Any]] = parse_flat_json(path, content, _OBJECTS_OF_METRICS)
     check_metrics(path, document)
     return document
-
-
-def check_metrics(path: Path, document: object) -> None:
-    """See that figures have the form of ``metrics.json``.
-
-    Raises:
-        CheckpointError: they have not; names ``path``.
-    """
-    if not isinstance(document, Mapping):
-        raise malformed(path, "the document", document, "an object of protocols")
-    for protocol, entry in document.items():
-        figures = entry.get("metrics") if isinstance(entry, Mapping) else None
-        if not isinstance(figures, Mapping) or not all(
-            isinstance(value, int | float) and not isinstance(value, bool)
-            for value in figures.values()
-        ):
-            raise malformed(path, f"protocol '{protocol}'", entry, "an object with 'metrics'")
 
 
 def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
@@ -272,13 +266,13 @@ def _checked(folder: Path, path: Path, content: bytes, document: Any) -> Manifes
     version = document.get("format_version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise CheckpointError(
-            f"{path} has format_version {version!r}, expected 1 to {FORMAT_VERSION}; this is not "
-            "a checkpoint of seqzoo, `seqzoo list` shows those that are"
+            f"{path} has format_version {shown(version)}, expected 1 to {FORMAT_VERSION}; this is "
+            "not a checkpoint of seqzoo, `seqzoo list` shows those that are"
         )
     if version > FORMAT_VERSION:
         raise FormatVersionError(
-            f"{path} has format_version {version}, this seqzoo reads up to {FORMAT_VERSION}: the "
-            "checkpoint was written by a newer seqzoo; pip install -U seqzoo"
+            f"{path} has format_version {shown(version)}, this seqzoo reads up to "
+            f"{FORMAT_VERSION}: the checkpoint was written by a newer seqzoo; pip install -U seqzoo"
         )
     recorded = document.pop("sha256", None)
     _check_own_sha256(path, content, document, recorded)
@@ -322,8 +316,8 @@ def _check_fields(path: Path, document: dict[str, Any]) -> None:
     expected = {"format_version", "architecture", "config", "files", *texts}
     for key in sorted(set(document) ^ expected):
         what = "lacks" if key in expected else "has an unknown key"
-        hint = "" if key in expected else nearest(key, expected)
-        raise CheckpointError(f"{path} {what} '{key}'{hint}; fetch the checkpoint again")
+        hint = "" if key in expected else nearest(key[:100], expected)
+        raise CheckpointError(f"{path} {what} {shown(key)}{hint}; fetch the checkpoint again")
     architecture = document["architecture"]
     if not isinstance(architecture, str) or not _NAME.fullmatch(architecture):
         raise malformed(path, "'architecture'", architecture, "a name")
@@ -338,6 +332,7 @@ def _check_fields(path: Path, document: dict[str, Any]) -> None:
             raise malformed(path, f"'{key}'", value, f"an object of names{listing}")
     if not isinstance(document["config"], dict):
         raise malformed(path, "'config'", document["config"], "an object of settings")
+    check_plain(path, "'config'", document["config"])
     files = document["files"]
     if not isinstance(files, dict) or set(files) != set(HASHED):
         found = sorted(files) if isinstance(files, dict) else files
@@ -347,7 +342,7 @@ def _check_fields(path: Path, document: dict[str, Any]) -> None:
             not isinstance(entry, dict)
             or set(entry) != {"sha256", "size"}
             or type(entry["size"]) is not int
-            or entry["size"] < 0
+            or not 0 <= entry["size"] < BEYOND
             or not isinstance(entry["sha256"], str)
             or not _SHA256.fullmatch(entry["sha256"])
         ):
@@ -357,13 +352,3 @@ def _check_fields(path: Path, document: dict[str, Any]) -> None:
 def _pretty(document: Mapping[str, Any]) -> bytes:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
-
-
-def malformed(path: Path, what: str, found: object, expected: str) -> CheckpointError:
-    """The error for a part of a file that is not what seqzoo writes."""
-    shown = repr(found)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return CheckpointError(
-        f"{path}: {what} is {shown}, expected {expected}; fetch the checkpoint again or restore "
-        "the file"
-    )

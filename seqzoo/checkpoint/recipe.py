@@ -7,7 +7,11 @@ from typing import Any
 
 import yaml
 
+from seqzoo.checkpoint.values import check_recipe
 from seqzoo.errors import CheckpointError
+
+LARGEST_RECIPE = 1 << 16
+"""Bytes of a recipe file: YAML can spell numbers that take a minute to read in a megabyte."""
 
 _DEEPEST = 32
 _REFUSED = {
@@ -36,7 +40,7 @@ def render_recipe(recipe: Mapping[str, Any]) -> bytes:
     """The content of ``recipe.yaml``.
 
     Raises:
-        CheckpointError: the recipe holds something else than plain values.
+        CheckpointError: the recipe holds something else than plain values, or is too long.
     """
     try:
         plain = json.loads(json.dumps(dict(recipe), allow_nan=False))
@@ -44,23 +48,36 @@ def render_recipe(recipe: Mapping[str, Any]) -> bytes:
         raise CheckpointError(
             f"the recipe cannot be saved: {error}; use texts, numbers, lists and dicts"
         ) from error
+    # What reading would refuse must not be written: the checkpoint could never be loaded.
+    check_recipe(Path("recipe.yaml"), plain, "change the recipe")
     text = yaml.dump(plain, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True)
-    return text.encode()
+    content = text.encode()
+    if len(content) > LARGEST_RECIPE:
+        raise CheckpointError(
+            f"the recipe cannot be saved: it takes {len(content)} bytes, expected at most "
+            f"{LARGEST_RECIPE}; put long lists into a file of their own"
+        )
+    return content
 
 
 def parse_recipe(path: Path, content: bytes) -> dict[str, Any]:
     """The recipe in a file's bytes.
 
     Raises:
-        CheckpointError: it is not YAML, holds a tag, an anchor or an alias, nests too deeply, or
-            is not a mapping.
+        CheckpointError: it is too long, is not YAML, holds a tag, an anchor or an alias, nests too
+            deeply, is not a mapping, or has values that are no settings.
     """
+    if len(content) > LARGEST_RECIPE:
+        raise CheckpointError(
+            f"{path} has {len(content)} bytes, expected at most {LARGEST_RECIPE}; restore the file"
+        )
     try:
         text = content.decode("utf-8")
         _refuse_tricks(path, text)
         recipe = yaml.safe_load(text)
-    # PyYAML lets ValueError through for dates and numbers that do not exist.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    # PyYAML lets ValueError and OverflowError through for dates, numbers and characters that do
+    # not exist.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is not plain YAML ({' '.join(str(error).split())[:120]}); restore the file"
         ) from error
@@ -68,6 +85,7 @@ def parse_recipe(path: Path, content: bytes) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} holds {type(recipe).__name__}, expected settings by name; restore the file"
         )
+    check_recipe(path, recipe, "mend the file or fetch the checkpoint again")
     return recipe
 
 

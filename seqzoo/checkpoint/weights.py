@@ -7,10 +7,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from seqzoo.checkpoint.manifest import WEIGHTS, Manifest, read_verified
+from seqzoo.checkpoint.header import check_header_length, count_parameters
+from seqzoo.checkpoint.manifest import WEIGHTS, Manifest, read_verified, verify_file
 from seqzoo.errors import CheckpointError
 
 _SHOWN = 3
+_LARGE = 64 << 20
 
 
 def read_weights(manifest: Manifest) -> dict[str, Tensor]:
@@ -20,7 +22,13 @@ def read_weights(manifest: Manifest) -> dict[str, Tensor]:
         CheckpointError: the file is missing, is not safetensors, or holds NaN or infinities.
         IntegrityError: it differs from what was recorded.
     """
+    # A hole in a file takes no room on a disk but all of it in memory, so a large file is checked
+    # piece by piece first: its sum, and that its header's shapes account for all of it.
+    if manifest.files[WEIGHTS]["size"] > _LARGE:
+        verify_file(manifest, WEIGHTS)
+        count_parameters(manifest)
     path, content = read_verified(manifest, WEIGHTS)
+    check_header_length(path, int.from_bytes(content[:8], "little"), len(content))
     try:
         weights = load(content)
     # A dtype that this torch lacks is a KeyError or an AttributeError in safetensors.

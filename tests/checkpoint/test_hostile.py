@@ -1,0 +1,357 @@
+"""Files whose sums agree and whose content means harm: refused where they are read, in a line."""
+
+import hashlib
+import json
+import struct
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import seqzoo
+from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from seqzoo.checkpoint.header import LARGEST_HEADER, count_parameters
+from seqzoo.checkpoint.manifest import (
+    LARGEST,
+    read_manifest,
+    read_metrics,
+    read_recipe,
+    read_vocabulary,
+)
+from seqzoo.checkpoint.values import parse_flat_json
+from seqzoo.checkpoint.weights import read_weights
+from seqzoo.cli.app import run
+from seqzoo.errors import CheckpointError, IntegrityError
+
+from .conftest import METRICS, RECIPE, make_model, replace, reseal
+
+CARDS = Path(__file__).parents[2] / "model_cards"
+HUGE = b"1" + b"0" * 400
+
+RECIPES = {
+    "a date": (b"when: 2024-01-01\n", "no date"),
+    "a time": (b"when: 2024-01-01 10:00:00\n", "no datetime"),
+    "a date as a key": (b"model: {2024-01-01: 1}\n", "a key in 'model'"),
+    "NaN": (b"x: .nan\n", "finite"),
+    "an infinity": (b"train: {lr: -.inf}\n", "'train.lr' is -inf, expected a finite number"),
+    "a long number": (b"x: 0x" + b"f" * 5000 + b"\n", "<20000 bits>"),
+    "a number to the base of 60": (b"x: 1" + b":1" * 1000 + b"\n", "63 bits"),
+    "digits": (b"x: " + b"9" * 20_000 + b"\n", "not plain YAML"),
+    "64 bits": (b"x: 9223372036854775808\n", "63 bits"),
+    "64 bits below zero": (b"x: [[-9223372036854775808]]\n", "63 bits"),
+    "a fraction to the base of 60": (b"x: 1" + b":1" * 1000 + b".5\n", "not plain YAML"),
+    "a character beyond all": (b'x: "\\Uffffffff"\n', "not plain YAML"),
+    "half a character": (b'x: "\\ud800"\n', "Unicode"),
+    "NUL": (b'data: {source: "a\\0b"}\n', "without NUL"),
+    "keys that are numbers": (b"data: {source: toy, 1: 2}\n", "a key in 'data' is 1"),
+    "a key that is nothing": (b"data: {source: toy, ~: 3}\n", "a key in 'data' is None"),
+    "data as text": (b"data: ml-1m\n", "'data' is 'ml-1m', expected settings by name"),
+    "data as nothing": (b"data:\n", "'data' is None"),
+    "model as a list": (b"model: [1]\n", "'model' is [1]"),
+    "train as a number": (b"train: 3\n", "'train' is 3"),
+    "a source that is a list": (b"data: {source: [toy]}\n", "'data.source' is ['toy']"),
+    "a long file": (b"#" * (1 << 16) + b"\n", "expected at most 65536"),
+}
+
+
+def _entry(**changes: object) -> bytes:
+    return json.dumps({"loo-full": {**METRICS["loo-full"], **changes}}).encode()
+
+
+def _figure(value: bytes) -> bytes:
+    return b'{"loo-full": {"metrics": {"hit@10": ' + value + b'}, "data": {"name": "toy"}}}'
+
+
+FIGURES = {
+    "infinity": (_figure(b"1e400"), "'loo-full.metrics.hit@10' is inf, expected a finite number"),
+    "a long number": (_figure(HUGE), "63 bits"),
+    "a truth": (_figure(b"true"), "expected a number"),
+    "text": (_figure(b'"high"'), "figure 'hit@10' of protocol 'loo-full' is 'high'"),
+    "a list": (_figure(b"[1]"), "expected a number"),
+    "digits of others": (_entry(metrics={"hit@\u00b2": 1}), "1 to 9 digits"),
+    "a long cutoff": (_entry(metrics={"hit@" + "1" * 5000: 1}), "1 to 9 digits"),
+    "half a character": (b'{"\\ud800": {"metrics": {}}}', "a key in"),
+    "no figures": (_entry(metrics=None), "'metrics'"),
+    "data as a list": (_entry(data=["toy"]), "'data' of protocol 'loo-full' is ['toy']"),
+    "data as nothing": (_entry(data=None), "'data' of"),
+    "a name that is no text": (_entry(data={"name": ["toy"]}), "'data' of"),
+    "a fingerprint that is no text": (_entry(data={"fingerprint": 3}), "'data' of"),
+    "users below zero": (_entry(users=-1), "'users' of protocol 'loo-full' is -1"),
+    "users as text": (_entry(users="12"), "'users' of"),
+    "users as a truth": (_entry(users=True), "'users' of"),
+    "items as a fraction": (_entry(items=1.5), "'items' of"),
+    "many items": (_entry(items=2**63), "63 bits"),
+    "versions as text": (_entry(versions="2"), "'versions' of"),
+    "versions as numbers": (_entry(versions={"torch": 2}), "'versions' of"),
+    "a seed that is infinite": (_entry().replace(b'"seed": 1', b'"seed": 1e999'), "finite"),
+    "many lists": (b'{"x": [' + b"[]," * 200_000 + b"[]]}", "more lists"),
+    "a list in place of protocols": (b"[]", "an object of protocols"),
+}
+
+
+def _weights(shape: str, data: bytes = b"") -> bytes:
+    header = f'{{"a": {{"dtype": "F32", "shape": {shape}, "data_offsets": [0, 4]}}}}'.encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+_LONG = "1" + "0" * 4200
+SHAPES = {
+    "long numbers": _weights(f"[{_LONG}, {_LONG}]"),
+    "64 bits": _weights("[9223372036854775808]"),
+    "below zero": _weights("[-1]", bytes(4)),
+    "truths": _weights("[true]", bytes(4)),
+    "a fraction": _weights("[1.0]", bytes(4)),
+    "a large product": _weights("[4611686018427387904, 4611686018427387904]", bytes(4)),
+    "many extents": _weights(f"[{', '.join(['9007199254740992'] * 20_000)}]", bytes(4)),
+    "more than the file": _weights("[9]", bytes(4)),
+    "less than the file": _weights("[1]", bytes(400)),
+    "no shape": _weights('"1"', bytes(4)),
+    "a list": struct.pack("<Q", 2) + b"[]",
+}
+
+
+@pytest.fixture
+def says(capsys):
+    """Run a command line: its exit code, and what it printed, none of it a traceback."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def refused_by_all(says, refused):
+    """The folder's file is refused by ``load`` and by every verb."""
+
+    def check(folder: Path, name: str, fragment: str, verbs: tuple[str, ...]) -> None:
+        with refused(name, fragment, "; "):
+            seqzoo.load(folder)
+        for verb in verbs:
+            code, out, err = says(*verb.split(), folder)
+            assert (code, out) == (2, ""), (verb, out, err)
+            assert err.startswith("error: "), err
+            assert err.count("\n") == 1, err
+            assert name in err, err
+            assert len(err) < 600, err
+        # ``verify`` tells of every check, so it goes on and ends with 1.
+        code, out, err = says("verify", folder)
+        assert (code, err) == (1, "")
+        assert "FAILED" in out
+        assert name in out
+
+    return check
+
+
+VERBS = ("info", "info --json", "eval")
+
+
+@pytest.mark.parametrize(("content", "fragment"), RECIPES.values(), ids=RECIPES)
+def test_recipes(folder, content, fragment, refused_by_all):
+    replace(folder, "recipe.yaml", content)
+    refused_by_all(folder, "recipe.yaml", fragment, VERBS)
+
+
+@pytest.mark.parametrize(("content", "fragment"), FIGURES.values(), ids=FIGURES)
+def test_figures(folder, content, fragment, refused_by_all):
+    replace(folder, "metrics.json", content)
+    refused_by_all(folder, "metrics.json", fragment, VERBS)
+
+
+@pytest.mark.parametrize("content", SHAPES.values(), ids=SHAPES)
+def test_shapes(folder, content, refused_by_all, refused):
+    replace(folder, "model.safetensors", content)
+    refused_by_all(folder, "model.safetensors", "", VERBS)
+    with refused("model.safetensors"):
+        count_parameters(read_manifest(folder))
+
+
+def test_an_empty_tensor_has_no_numbers(folder):
+    replace(folder, "model.safetensors", _weights("[4611686018427387904, 4611686018427387904, 0]"))
+    assert count_parameters(read_manifest(folder)) == 0
+
+
+def test_figures_without_data_are_taken(folder, says):
+    replace(folder, "metrics.json", b'{"loo-full": {"metrics": {"hit@10": 0.25, "loss": 1}}}')
+    assert list(read_metrics(read_manifest(folder))) == ["loo-full"]
+    assert says("info", folder)[0] == says("info", folder, "--json")[0] == 0
+
+
+def test_a_recipe_without_a_source_is_taken(folder, says):
+    for recipe in (b"{}", b"data: {}", b"data: {source: }", b"data: {source: '2024-01-01'}"):
+        replace(folder, "recipe.yaml", recipe)
+        seqzoo.load(folder)
+        assert says("info", folder)[0] == says("info", folder, "--json")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document["config"].update(hidden_size=2**63),
+        lambda document: document["config"].update(note="a\0b"),
+        lambda document: document["files"]["recipe.yaml"].update(size=10**4000),
+        lambda document: document["plugin"].update(version="1" * 1_000_000),
+        lambda document: document.update(architecture="a" * 1_000_000),
+        lambda document: document.update(format_version="1" * 1_000_000),
+        lambda document: document.update({"x" * 1_000_000: 1}),
+        lambda document: document["created_with"].update(torch="1 2"),
+    ],
+)
+def test_config(folder, edit, says, refused):
+    reseal(folder, edit)
+    with refused("config.json", "; "):
+        seqzoo.load(folder)
+    for verb in ("info", "verify", "eval"):
+        code, out, err = says(verb, folder)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert len(err) < 600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x: 1" + b":1" * 32_700,
+        b"x: 1" + b":59" * 21_800,
+        b"x: " + b"7" * 65_000,
+        b"x: 0x" + b"f" * 65_000,
+        b"x: 0b" + b"1" * 65_000,
+        b"x: [" + b"0," * 32_000 + b"0]",
+    ],
+)
+def test_no_recipe_takes_long(folder, content):
+    replace(folder, "recipe.yaml", content)
+    manifest = read_manifest(folder)
+    started = time.process_time()
+    with suppress(CheckpointError):
+        read_recipe(manifest)
+    assert time.process_time() - started < 20
+
+
+def test_recipes_of_checkpoints_are_far_from_the_limit():
+    longest = max(path.stat().st_size for path in CARDS.glob("*/recipe.yaml"))
+    assert 20 * longest < LARGEST["recipe.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "metrics"),
+    [
+        ({"data": "ml-1m"}, {}),
+        ({"data": {"source": 3}}, {}),
+        ({"seed": 2**63}, {}),
+        ({"note": "x" * 70_000}, {}),
+        ({}, {"loo-full": {"metrics": {}, "users": -1}}),
+        ({}, {"loo-full": {"metrics": {}, "seed": 2**63}}),
+        ({}, {"loo-full": {"metrics": {}, "when": {1, 2}}}),
+    ],
+)
+def test_what_would_be_refused_is_not_written(tmp_path, model, recipe, metrics, refused):
+    with refused("; "):
+        save_checkpoint(tmp_path / "new", model, recipe=recipe, metrics=metrics)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_vocabulary_of_lists_is_refused_before_it_is_parsed(folder, refused, monkeypatch):
+    monkeypatch.setattr("seqzoo.checkpoint.values.parse_json", lambda *_: pytest.fail("parsed"))
+    replace(folder, "vocabulary.json", b'{"items": [' + b"[]," * 1000 + b"[]]}")
+    with refused("vocabulary.json", "more lists and objects than the 3"):
+        read_vocabulary(read_manifest(folder))
+
+
+def test_brackets_in_texts_are_no_lists(folder):
+    titles = ["[x] {y}", 'a "[" b', "\\", '\\"[[[', "[" * 70_000, '"[' * 40_000, "\\[\\\\"] * 2
+    items = [f"[{index}]" for index in range(len(titles))]
+    for ascii_only in (True, False):
+        document = {"items": items, "labels": titles}
+        content = json.dumps(document, ensure_ascii=ascii_only).encode()
+        replace(folder, "vocabulary.json", content)
+        assert read_vocabulary(read_manifest(folder)).labels == tuple(titles)
+
+
+def test_lists_are_counted_across_pieces():
+    content = b'["' + b"[" * 65_534 + b'",' + b"[]," * 5 + b"[]]"
+    assert len(parse_flat_json(Path("x"), content, 7)) == 7
+    with pytest.raises(CheckpointError, match="more lists"):
+        parse_flat_json(Path("x"), content, 6)
+
+
+def test_a_header_longer_than_any_models(folder, refused):
+    text = b"{}" + b" " * LARGEST_HEADER
+    replace(folder, "model.safetensors", struct.pack("<Q", len(text)) + text)
+    for read in (count_parameters, read_weights):
+        with refused("model.safetensors", "claims a header", str(LARGEST_HEADER)):
+            read(read_manifest(folder))
+
+
+def _holed(folder: Path, size: int, start: bytes, sha256: str | None) -> None:
+    """Weights that begin with some bytes and are a hole otherwise."""
+    with (folder / "model.safetensors").open("wb") as stream:
+        stream.write(start)
+        stream.truncate(size)
+    if sha256 is None:
+        digest = hashlib.sha256()
+        with (folder / "model.safetensors").open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        sha256 = digest.hexdigest()
+    entry = {"sha256": sha256, "size": size}
+    reseal(folder, lambda document: document["files"].update({"model.safetensors": entry}))
+
+
+@pytest.mark.parametrize(
+    ("start", "sha256", "error"),
+    [
+        (b"", "0" * 64, IntegrityError),
+        (b"", None, CheckpointError),
+        (struct.pack("<Q", 2) + b"{}", None, CheckpointError),
+        (_weights("[1]"), None, CheckpointError),
+    ],
+)
+def test_a_large_hole_is_never_read_as_a_whole(folder, start, sha256, error, refused, monkeypatch):
+    def fail(*_: object) -> None:
+        pytest.fail("read as a whole")
+
+    monkeypatch.setattr("seqzoo.checkpoint.weights.read_verified", fail)
+    _holed(folder, 65 << 20, start, sha256)
+    with refused("model.safetensors", "; ", error=error):
+        load_checkpoint(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_large_hole_takes_no_memory(folder):
+    _holed(folder, 1 << 29, b"", "0" * 64)
+    # The peak that getrusage gives is at least the parent's, so the memory is limited instead.
+    code = (
+        "import resource, sys, seqzoo; from seqzoo.checkpoint.checkpoint import load_checkpoint\n"
+        "from seqzoo.errors import IntegrityError\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "most = pages * resource.getpagesize() + (256 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
+        "try: load_checkpoint(sys.argv[1])\n"
+        "except IntegrityError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CARDS.iterdir() if path.is_dir()))
+def test_bundled_checkpoints_pass(name):
+    manifest = read_manifest(CARDS / name)
+    assert read_recipe(manifest)["data"]["source"]
+    assert read_metrics(manifest)
+    assert load_checkpoint(CARDS / name).num_parameters == count_parameters(manifest)
+
+
+@pytest.mark.parametrize("name", ["vocabulary.json", "metrics.json", "recipe.yaml"])
+def test_what_could_not_be_read_again_is_not_saved(name, tmp_path, monkeypatch):
+    model = make_model()
+    monkeypatch.setitem(LARGEST, name, 10)
+    with pytest.raises(CheckpointError, match=f"{name} would have .* expected at most 10"):
+        save_checkpoint(tmp_path / "new", model, recipe=RECIPE, metrics=METRICS)
+    assert not (tmp_path / "new").exists()
