@@ -21,6 +21,7 @@ _BLOCK = re.compile(
     r"<!-- /seqzoo:generated -->",
     re.DOTALL,
 )
+_LONGEST_FRONT_MATTER = 1 << 16
 _TAGS = ["sequential-recommendation", "recommender-system", "seqzoo"]
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _TASK = "sequential-recommendation"
@@ -89,7 +90,7 @@ def model_card(
         published=tuple(published),
         curve=curve,
     )
-    before, body = _split(existing or "")
+    before, body = split_card(existing or "")
     front = _front_matter(facts, before, licence)
     blocks = {key: _block(key, text) for key, text in section_texts(facts).items()}
     if has_generated_blocks(body):
@@ -110,28 +111,41 @@ def hand_written(text: str) -> str:
     return "\n".join(_BLOCK.sub("", _FRONT_MATTER.sub("", text, count=1)).split())
 
 
-def _block(key: str, text: str) -> str:
-    return f"<!-- seqzoo:generated {key} -->\n{text.strip()}\n<!-- /seqzoo:generated -->"
+def split_card(text: str, where: str = "README.md") -> tuple[dict[str, Any], str]:
+    """Front matter and body of a card.
 
+    Args:
+        text: of the card.
+        where: what an error calls it.
 
-def _split(text: str) -> tuple[dict[str, Any], str]:
-    """Front matter and body of a card."""
+    Raises:
+        CheckpointError: the front matter is not YAML with keys and values, or longer than any is.
+    """
     found = _FRONT_MATTER.match(text)
     if found is None:
         return {}, text
+    if len(found[1]) > _LONGEST_FRONT_MATTER:
+        raise CheckpointError(
+            f"{where}: its front matter has {len(found[1])} characters, expected at most "
+            f"{_LONGEST_FRONT_MATTER}; shorten what is between the two lines of dashes"
+        )
     try:
         front = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(
-            f"README.md: its front matter is not YAML ({' '.join(str(error).split())[:120]}); "
+            f"{where}: its front matter is not YAML ({' '.join(str(error).split())[:120]}); "
             "mend what is between the two lines of dashes"
         ) from error
     if front is not None and not isinstance(front, dict):
         raise CheckpointError(
-            f"README.md: its front matter is {type(front).__name__}, expected keys and values; "
+            f"{where}: its front matter is {type(front).__name__}, expected keys and values; "
             "mend what is between the two lines of dashes"
         )
     return front or {}, text[found.end() :]
+
+
+def _block(key: str, text: str) -> str:
+    return f"<!-- seqzoo:generated {key} -->\n{text.strip()}\n<!-- /seqzoo:generated -->"
 
 
 def _front_matter(

@@ -200,3 +200,15 @@ def test_the_curve_is_shown_where_there_is_one(tmp_path):
     save_checkpoint(tmp_path, model, recipe=RECIPE, metrics=METRICS, overwrite=True)
     assert "](curve.png)" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "curve.png").read_bytes() == b"picture"
+
+
+def test_a_front_matter_that_takes_time_is_refused():
+    bomb = "---\na: 1" + ":1" * (1 << 16) + "\n---\n"
+    with pytest.raises(CheckpointError, match=r"its front matter has .* expected at most 65536"):
+        card(existing=bomb)
+
+
+def test_dashes_inside_the_front_matter_do_not_end_it():
+    text = card(existing="---\nlicense: mit\ntitle: a---\n---\n\nWords.\n")
+    assert "\ntitle: a---\n" in text
+    assert "Words." in text

@@ -228,7 +228,7 @@ def test_a_card_on_the_hub_that_cannot_be_read(hub, push):
     code, message = push()
     assert (code, message.count("\n")) == (2, 1)
     assert "README.md of org/shop" in message
-    assert "mend it there" in message
+    assert "mend what is between the two lines of dashes" in message
     hub.commit(REPO, {"README.md": HAND})
     hub.faults.add("README.md", kind="hang-up", method=None, times=None)
     code, message = push()

@@ -1,19 +1,16 @@
 """A card that people have edited on the Hub, brought together with the one of the checkpoint."""
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from seqzoo.checkpoint.card import hand_written
+from seqzoo.checkpoint.card import hand_written, split_card
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 
 logger = logging.getLogger("seqzoo")
-
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def decoded(content: bytes, where: str) -> str:
@@ -25,19 +22,9 @@ def decoded(content: bytes, where: str) -> str:
 
 
 def card_parts(text: str, where: str) -> tuple[dict[str, Any], str]:
-    """Front matter and body of a card."""
-    found = _FRONT_MATTER.match(text)
-    if found is None:
-        return {}, text.lstrip()
-    try:
-        front = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError):
-        front = ""
-    if front is not None and not isinstance(front, dict):
-        raise CheckpointError(
-            f"{where}: its front matter is not YAML with keys and values; mend it there"
-        )
-    return front or {}, text[found.end() :].lstrip()
+    """Front matter and body of a card; raises as ``split_card``."""
+    front, body = split_card(text, where)
+    return front, body.lstrip()
 
 
 def merged(here: str, there: str, ours: str, theirs: str) -> str:
