@@ -69,4 +69,5 @@ def seqzoo_register(zoo: Registrar) -> None:
         "call SSD4Rec",
         importer="seqzoo_tim4rec.public_weights:from_public",
     )
+    zoo.pretrained("tim4rec-ml1m", package="seqzoo")
     zoo.pretrained("tim4rec-ml100k", package="seqzoo")
