@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import seqzoo
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -65,3 +67,14 @@ def test_the_readme_plugin_installs_lists_and_trains(tmp_path):
         capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 2
     assert "pip install seqzoo-average" in done.stderr
+
+
+def test_the_wheel_brings_the_movielens_checkpoints():
+    cards = {path.name for path in (ROOT / "model_cards").iterdir()}
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    brought = dict(
+        re.findall(r'^"model_cards/(.+)" = "seqzoo/model_cards/(.+)"$', text, re.MULTILINE)
+    )
+    assert all(source == target for source, target in brought.items())
+    assert set(brought) == {name for name in cards if re.search("-ml1(m|00k)(@|$)", name)}
+    assert cards <= {model.name for model in seqzoo.list_models(pretrained=True)}

@@ -8,12 +8,15 @@ import argparse
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import seqzoo
 from seqzoo.plugins import catalogue
 
 README = Path(__file__).parent.parent / "README.md"
+CARDS = README.parent / "model_cards"
 RECOMMEND = ["recommend", "mamba4rec-ml1m", "--history", "1", "260", "1196", "-k", "5"]
 _PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
@@ -31,21 +34,25 @@ def architectures() -> str:
     return "\n".join(lines)
 
 
+def documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is known of each registered checkpoint of this repository, bundled or not."""
+    for model in seqzoo.list_models(pretrained=True):
+        if (CARDS / model.name).is_dir():
+            yield model.name, seqzoo.info(CARDS / model.name)
+
+
 def checkpoints() -> str:
     """A table of the checkpoints with their stored figures."""
     lines = [
         "| checkpoint | data | parameters | protocol | users | HR@10 | NDCG@10 | MRR@10 |",
         "|---|---|---:|---|---:|---:|---:|---:|",
     ]
-    for model in seqzoo.list_models(pretrained=True):
-        if not model.bundled:
-            continue
-        measured = seqzoo.info(model.name)["measured"]
-        for protocol, entry in measured.items():
+    for name, document in documents():
+        for protocol, entry in document["measured"].items():
             figures = entry["metrics"]
             shown = " | ".join(f"{figures[key]:.4f}" for key in ("hit@10", "ndcg@10", "mrr@10"))
             lines.append(
-                f"| `{model.name}` | {entry['data']['name']} | {model.parameters:,} "
+                f"| `{name}` | {entry['data']['name']} | {document['parameters']:,} "
                 f"| `{protocol}` | {entry['users']:,} | {shown} |"
             )
     return "\n".join(lines)
@@ -58,9 +65,8 @@ def published() -> str:
         "|---|---|---:|---:|---|",
     ]
     rows = []
-    for model in seqzoo.list_models(pretrained=True):
-        document = seqzoo.info(model.name)
-        spec = catalogue().architectures.get(model.architecture)
+    for name, document in documents():
+        spec = catalogue().architectures.get(document["architecture"])
         for figures in spec.published_for(document["config"]):
             entry = document["measured"].get(figures.protocol)
             if entry is None or entry["data"]["name"] != figures.data:
@@ -70,7 +76,7 @@ def published() -> str:
             theirs = [figures.metrics[key] for key in keys]
             lower = [f"{key} lower" for key, a, b in zip(keys, ours, theirs, strict=True) if a < b]
             rows.append(
-                f"| {figures.data}, `{figures.protocol}` | `{model.name}` | {_both(ours)} "
+                f"| {figures.data}, `{figures.protocol}` | `{name}` | {_both(ours)} "
                 f"| {_both(theirs)} | {figures.source}{_remark(lower, keys)} |"
             )
     return "\n".join([*lines, *sorted(rows)])
