@@ -270,8 +270,9 @@ def _folder_of(spec: PretrainedSpec) -> Path:
 
         return pull(HubAddress(spec.repo).at(spec.revision), sha256=spec.sha256).folder
     raise CheckpointError(
-        f"checkpoint '{spec.name}' of plugin '{spec.plugin}' does not come with its package; it is "
-        f"the folder model_cards/{spec.name} of the plugin's repository: clone that and give the path"
+        f"checkpoint '{spec.name}' of plugin '{spec.plugin}' does not come with its package; "
+        f"it is the folder model_cards/{spec.name} of the plugin's repository: clone that and give "
+        "the path"
     )
 
 
