@@ -18,7 +18,7 @@ be at equal compute.
 Cost. Time is linear in L: a position and layer takes O(D^2 + H K D), and in the causal form, which
 works in chunks of C positions, O(C K D) more. That form has K expert vectors at every position, but
 only for one chunk at a time where they would take much memory: the backward pass then computes them
-again, to the same bits, in about half as much time again. So a long history holds O(L D) for
+again, to the same bits, at a third to a half more time. A history then holds O(L D) for
 events, O(K D L / C) a layer for the states between chunks, and O(C (K D + C H K)) a layer for the
 chunk in work: with the default settings in float32, forward and backward, 1.6 MB at L = 200 and
 2.7 MB at L = 800 (counted on the CPU, tensors alive at one time, ``pre``).
@@ -41,7 +41,7 @@ from seqzoo_elastic.running import running_mean
 
 _INITIAL_STD = 0.02
 _KEPT_EXPERTS = 2**22
-"""Numbers in a batch's experts at every position, up to which all chunks are kept: about 0.5 GB."""
+"""Numbers in a batch's experts at every position, up to which all chunks are kept."""
 
 
 class Elastic(Backbone):

@@ -49,7 +49,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         embedder="item",
         backbone="mamba4rec",
         head="tied-softmax",
-        # Many small steps: validation on MovieLens-100K and -1M preferred 8 windows to 32.
+        # Many small steps: validation on MovieLens-100K preferred 8 windows to 32.
         recipe={"batch_size": 8},
         paper="arXiv:2403.03900",
         description="Mamba-1 blocks with feed-forward layers; linear in the length of the history",

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqzoo.cli.evaluate import expected_users
-from seqzoo.cli.options import ItemCol, Json, MinCount, Quiet, TimeCol, UserCol, given
+from seqzoo.cli.options import (
+    BatchSize,
+    Device,
+    ItemCol,
+    Json,
+    MinCount,
+    Protocol,
+    Quiet,
+    TimeCol,
+    UserCol,
+    given,
+)
 from seqzoo.cli.output import (
     Column,
     count,
@@ -40,9 +51,7 @@ def compare(
             metavar="SOURCE", help="Data set, file or folder; the first recipe's without it."
         ),
     ] = None,
-    protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="How figures are measured.")
-    ] = "loo-full",
+    protocol: Protocol = "loo-full",
     metric: Annotated[
         str, typer.Option(metavar="NAME@K", help="What they are compared by.")
     ] = "ndcg@10",
@@ -54,12 +63,8 @@ def compare(
     item_col: ItemCol = None,
     time_col: TimeCol = None,
     min_count: MinCount = None,
-    batch_size: Annotated[
-        int, typer.Option(metavar="N", parser=whole_number, help="Users scored at once.")
-    ] = 128,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where it runs, cpu or cuda.")
-    ] = "cpu",
+    batch_size: BatchSize = 128,
+    device: Device = "cpu",
     seed: Annotated[
         int,
         typer.Option(metavar="N", parser=whole_number, help="Of the intervals and p-values."),

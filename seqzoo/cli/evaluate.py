@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqzoo.cli.options import ItemCol, Json, MinCount, Quiet, TimeCol, UserCol, given
+from seqzoo.cli.options import (
+    BatchSize,
+    Device,
+    ItemCol,
+    Json,
+    MinCount,
+    Protocol,
+    Quiet,
+    TimeCol,
+    UserCol,
+    given,
+)
 from seqzoo.cli.output import (
     Column,
     figure,
@@ -18,7 +29,6 @@ from seqzoo.cli.output import (
     table,
     users_bar,
 )
-from seqzoo.cli.parsing import whole_number
 from seqzoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,19 +43,13 @@ def evaluate(
         str | None,
         typer.Option(metavar="SOURCE", help="Data set, file or folder; the recipe's without it."),
     ] = None,
-    protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="How figures are measured.")
-    ] = "loo-full",
+    protocol: Protocol = "loo-full",
     user_col: UserCol = None,
     item_col: ItemCol = None,
     time_col: TimeCol = None,
     min_count: MinCount = None,
-    batch_size: Annotated[
-        int, typer.Option(metavar="N", parser=whole_number, help="Users scored at once.")
-    ] = 128,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where it runs, cpu or cuda.")
-    ] = "cpu",
+    batch_size: BatchSize = 128,
+    device: Device = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

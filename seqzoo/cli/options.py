@@ -27,6 +27,11 @@ MinCount = Annotated[
         metavar="N", parser=whole_number, help="Least interactions of each user and item (k-core)."
     ),
 ]
+Protocol = Annotated[str, typer.Option(metavar="NAME", help="How figures are measured.")]
+BatchSize = Annotated[
+    int, typer.Option(metavar="N", parser=whole_number, help="Users scored at once.")
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="Where it runs, cpu or cuda.")]
 
 
 def given(**settings: Any) -> dict[str, Any]:

@@ -1,12 +1,23 @@
 """A Hub of one's own for each test, and the real client to ask it."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from seqzoo.checkpoint.checkpoint import save_checkpoint
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.model import build_model
 
 from . import client
 from .server import HubServer
+from .worker import Worker
+
+PNG = b"\x89PNG\r\n\x1a\n a picture"
+HAND = "---\nlicense: mit\n---\n# Mine\n\nWritten on the web.\n"
+PUSH = "answer['code'] = run(['push', {!r}, 'org/shop', *{!r}, '--json'])"
 
 
 @pytest.fixture
@@ -31,3 +42,53 @@ def hub_env(hub: HubServer, tmp_path: Path) -> Callable[..., dict[str, str]]:
 def run_client() -> Callable[..., dict[str, object]]:
     """``run_client(code, env)``: what the code put into ``answer``."""
     return client.run_client
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HubServer]:
+    """One server for all tests of a module."""
+    with HubServer() as running:
+        yield running
+    assert not running.errors, "\n".join(running.errors)
+
+
+@pytest.fixture(scope="module")
+def work(server, tmp_path_factory) -> Iterator[Worker]:
+    """A process with the real client, for all tests of a module."""
+    home = tmp_path_factory.mktemp("hub") / "home"
+    worker = Worker(client.client_environment(server.url, home))
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def emptied_hub(server) -> Iterator[HubServer]:
+    """The module's server without repositories, and nothing going wrong."""
+    server.store.repos.clear()
+    server.faults.clear()
+    server.clear_log()
+    yield server
+    server.faults.clear()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A small checkpoint."""
+    torch.manual_seed(0)
+    items = Vocabulary([f"item-{index}" for index in range(20)])
+    model = build_model("sasrec", {"hidden_size": 16, "max_length": 10}, items)
+    recipe = {"architecture": "sasrec", "data": {"source": "toy"}}
+    save_checkpoint(tmp_path / "mine", model, recipe=recipe, metrics={})
+    return tmp_path / "mine"
+
+
+@pytest.fixture
+def push(emptied_hub, work, folder, tmp_path):
+    """Push the folder with more words on the command line: the exit code, and what was printed."""
+
+    def push(*words, of=None):
+        reply = work(PUSH.format(str(of or folder), list(words)), tmp_path / "cache").expect()
+        code, push.log = reply.answer["code"], reply.log
+        return code, json.loads(reply.out) if code == 0 else reply.err
+
+    return push

@@ -16,7 +16,6 @@ from seqzoo.model import build_model
 
 from . import client
 from .server import HubServer
-from .worker import Worker
 
 REPO = "org/shop"
 LOAD = "answer['items'] = list(seqzoo.load({!r}).vocabulary.items)"
@@ -35,20 +34,6 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("hub")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[HubServer]:
-    with HubServer() as running:
-        yield running
-    assert not running.errors, "\n".join(running.errors)
-
-
-@pytest.fixture(scope="module")
-def work(server, place) -> Iterator[Worker]:
-    worker = Worker(client.client_environment(server.url, place / "home"))
-    yield worker
-    worker.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,17 @@
 """Publishing checkpoints with the real client to a Hub on this machine."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from seqzoo.checkpoint.checkpoint import save_checkpoint
-from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.model import build_model
 from seqzoo.training.loop import train
 
 from . import client
+from .conftest import HAND, PNG, PUSH
 from .server import HubServer
-from .worker import Worker
 
 REPO = "org/shop"
 FILES = {
@@ -27,33 +22,11 @@ FILES = {
     "recipe.yaml",
     "vocabulary.json",
 }
-PNG = b"\x89PNG\r\n\x1a\n a picture"
-HAND = "---\nlicense: mit\n---\n# Mine\n\nWritten on the web.\n"
-PUSH = "answer['code'] = run(['push', {!r}, 'org/shop', *{!r}, '--json'])"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[HubServer]:
-    with HubServer() as running:
-        yield running
-    assert not running.errors, "\n".join(running.errors)
-
-
-@pytest.fixture(scope="module")
-def work(server, tmp_path_factory) -> Iterator[Worker]:
-    home = tmp_path_factory.mktemp("hub") / "home"
-    worker = Worker(client.client_environment(server.url, home))
-    yield worker
-    worker.close()
 
 
 @pytest.fixture
-def hub(server) -> Iterator[HubServer]:
-    server.store.repos.clear()
-    server.faults.clear()
-    server.clear_log()
-    yield server
-    server.faults.clear()
+def hub(emptied_hub) -> HubServer:
+    return emptied_hub
 
 
 @pytest.fixture(scope="module")
@@ -69,28 +42,6 @@ def trained(tmp_path_factory) -> Path:
     }
     train(recipe, out)
     return out
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    torch.manual_seed(0)
-    items = Vocabulary([f"item-{index}" for index in range(20)])
-    model = build_model("sasrec", {"hidden_size": 16, "max_length": 10}, items)
-    recipe = {"architecture": "sasrec", "data": {"source": "toy"}}
-    save_checkpoint(tmp_path / "mine", model, recipe=recipe, metrics={})
-    return tmp_path / "mine"
-
-
-@pytest.fixture
-def push(hub, work, folder, tmp_path):
-    """Push the folder with more words on the command line: the exit code, and what was printed."""
-
-    def push(*words, of=None):
-        reply = work(PUSH.format(str(of or folder), list(words)), tmp_path / "cache").expect()
-        code, push.log = reply.answer["code"], reply.log
-        return code, json.loads(reply.out) if code == 0 else reply.err
-
-    return push
 
 
 def commits(hub: HubServer) -> int:
@@ -148,111 +99,6 @@ def test_nothing_changed_is_no_commit(hub, push, folder):
     code, more = push()
     assert more["changed"] == ["README.md"]
     assert "My words." in hub.files(REPO)["README.md"].decode()
-
-
-def test_the_picture_of_the_training_goes_along(hub, push, folder):
-    push()
-    (folder / "curve.png").write_bytes(PNG)
-    code, more = push()
-    assert (code, set(more["changed"])) == (0, {"curve.png", "README.md"})
-    assert hub.files(REPO)["curve.png"] == PNG
-    assert "](curve.png)" in hub.files(REPO)["README.md"].decode()
-    assert push()[1]["changed"] == []
-
-
-def test_words_written_on_the_hub_survive(hub, push):
-    push()
-    card = hub.files(REPO)["README.md"].decode()
-    hub.commit(REPO, {"README.md": card + "\n## From the web\n\nWritten there.\n"})
-    code, done = push()
-    assert code == 0
-    assert not done["committed"]
-    assert "Written there." in hub.files(REPO)["README.md"].decode()
-
-
-def test_metadata_set_on_the_hub_survives(hub, push, folder):
-    """Keys and tags that are added there stay; where both sides set one, this one wins aloud."""
-    push()
-    card = hub.files(REPO)["README.md"].decode()
-    added = card.replace("\n---\n", "\n- mine\nlicense: mit\n---\n", 1)
-    hub.commit(REPO, {"README.md": added})
-    code, done = push()
-    assert (code, done["changed"], push.log) == (0, [], [])
-    hub.commit(REPO, {"README.md": added.replace("- mine\n", "- mine\n- gru4rec\n")})
-    (folder / "curve.png").write_bytes(PNG)
-    code, done = push()
-    assert set(done["changed"]) == {"curve.png", "README.md"}
-    data = ModelCard(hub.files(REPO)["README.md"].decode()).data.to_dict()
-    assert data["license"] == "mit"
-    # The tag of another architecture would list the model as one.
-    assert set(data["tags"]) >= {"mine", "sasrec"}
-    assert "gru4rec" not in data["tags"]
-    local = folder / "README.md"
-    local.write_text(local.read_text().replace("---\n", "---\nlicense: apache-2.0\n", 1))
-    push()
-    assert ["license" in line and "replaces it" in line for line in push.log] == [True]
-    assert "license: apache-2.0" in hub.files(REPO)["README.md"].decode()
-
-
-def test_a_card_wholly_written_by_hand_survives(hub, push, folder):
-    hub.add_repo(REPO, {"README.md": HAND})
-    assert push()[0] == 0
-    card = hub.files(REPO)["README.md"].decode()
-    assert ("Written on the web." in card, "license: mit" in card, "seqzoo:gen" in card) == (
-        True,
-    ) * 3
-    assert push()[1]["changed"] == []
-    assert push.log == []
-    local = folder / "README.md"
-    local.write_text(local.read_text() + "\nOther words.\n")
-    hub.commit(REPO, {"README.md": HAND})
-    push()
-    assert ["hand-written text" in line and hub.head(REPO) not in line for line in push.log] == [
-        True
-    ]
-    card = hub.files(REPO)["README.md"].decode()
-    assert ("Other words." in card, "license: mit" in card, "web" in card) == (True, True, False)
-
-
-@pytest.mark.parametrize("card", ["", "---\nlicense: mit\n---\n"])
-def test_the_card_of_a_fresh_repository_is_no_text(hub, push, folder, card):
-    (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMy words.\n")
-    hub.add_repo(REPO, {"README.md": card})
-    assert (push()[0], push.log) == (0, [])
-    after = hub.files(REPO)["README.md"].decode()
-    assert ("license: mit" in after, "My words." in after) == (bool(card), True)
-
-
-def test_a_card_on_the_hub_that_cannot_be_read(hub, push):
-    hub.add_repo(REPO, {"README.md": "---\n- a\n---\n"})
-    code, message = push()
-    assert (code, message.count("\n")) == (2, 1)
-    assert "README.md of org/shop" in message
-    assert "mend what is between the two lines of dashes" in message
-    hub.commit(REPO, {"README.md": HAND})
-    hub.faults.add("README.md", kind="hang-up", method=None, times=None)
-    code, message = push()
-    assert (code, message.count("\n"), "push again" in message) == (2, 1, True), message
-    hub.faults.clear()
-    hub.commit(REPO, {"README.md": None, "README.md/a.txt": "x"})
-    code, message = push()
-    assert (code, "README.md is a folder" in message, message.count("\n")) == (2, True, 1)
-    assert commits(hub) == 4
-
-
-@pytest.mark.parametrize("name", ["curve.png", "README.md"])
-def test_links_to_foreign_files_are_not_followed(hub, push, folder, tmp_path, name):
-    secret = tmp_path / "secret"
-    secret.write_bytes(PNG)
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).symlink_to(secret)
-    code, message = push()
-    assert (code, f"{name} is a link out of" in message) == (2, True), message
-    (folder / name).unlink()
-    (folder / "curve.png").write_bytes(b"\x89PNG no picture")
-    code, message = push()
-    assert (code, "draw it again or remove it" in message) == (2, True), message
-    assert not hub.store.repos
 
 
 def test_a_dry_run_writes_nothing(hub, push):
