@@ -203,7 +203,7 @@ def test_options_that_cannot_be_met_send_nothing(hub, push):
         assert "cannot be a tag" in refused("--tag", tag)
     assert "is a branch" in refused("--tag", "main")
     assert "is a branch" in refused("--revision", "next", "--tag", "next")
-    assert "no branch next" in refused("--create-pr", "--revision", "next")
+    assert "no repository org/shop to propose" in refused("--create-pr")
     assert "is not a branch" in refused("--revision", "refs/pr/1")
     assert not hub.store.repos
     assert push("--public", "--tag", "v1")[0] == 0
@@ -313,3 +313,6 @@ def test_models_with_our_tag_are_listed(hub, push, work, tmp_path):
     assert "hf://them/theirs" in table
     assert "hf://org/shop" not in table
     assert work("answer['code'] = run(['list', '--org', 'org'])", tmp_path).answer["code"] == 2
+    away = work(code.format([]), tmp_path, offline=True)
+    assert away.answer["code"] == 2
+    assert "cannot be listed while HF_HUB_OFFLINE is set" in away.err

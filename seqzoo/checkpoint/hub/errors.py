@@ -21,7 +21,7 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
 
     Args:
         address: what is worked on.
-        action: ``read`` or ``write``, for the remedy.
+        action: ``read``, ``write`` or ``list``, for the remedy.
     """
     try:
         yield
@@ -73,6 +73,16 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
     """The error where neither the Hub nor the cache gives a file, or the Hub takes none."""
     from huggingface_hub import constants
 
+    if action == "list" and constants.HF_HUB_OFFLINE:
+        return HubError(
+            "the Hub's models cannot be listed while HF_HUB_OFFLINE is set; unset it, or see the "
+            "registered ones with `seqzoo list`"
+        )
+    if action == "list":
+        return HubError(
+            f"the Hub's models cannot be listed: {_endpoint()} cannot be reached ({said(error)}); "
+            "try again, or see the registered ones with `seqzoo list`"
+        )
     if action == "write" and constants.HF_HUB_OFFLINE:
         return HubError(f"{address} cannot be written to while HF_HUB_OFFLINE is set; unset it")
     if action == "write":

@@ -45,7 +45,7 @@ def list_hub(org: str | None = None) -> list[HubModel]:
         place = parse_address(f"hf://{org or 'all'}/models")
     except UsageError:
         raise UsageError(f"'{org}' is no name of an organisation or user on the Hub") from None
-    with hub_errors(place):
+    with hub_errors(place, "list"):
         found = HfApi(library_name="seqzoo").list_models(
             filter=_TAG, author=org, limit=_MOST, full=True
         )

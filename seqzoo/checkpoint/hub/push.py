@@ -116,7 +116,8 @@ def push_checkpoint(
         CheckpointError: the folder is damaged, its weights do not load, or a card cannot be read.
         HubError: the Hub cannot be reached or refuses, or the branch has changed meanwhile.
         UsageError: the address names a commit or a tag, the tag is no name for one or stands for
-            something else, or the repository is there and not as ``private`` says.
+            something else, or the repository is there and not as ``private`` says; or a pull
+            request is asked for where there is no repository.
     """
     if address.is_pinned:
         raise UsageError(f"{address}: a commit is never changed; give a branch, or none")
@@ -213,6 +214,11 @@ def _check_options(
 ) -> None:
     """What the options ask of a repository that is there, or is not, before anything is sent."""
     branch = address.revision
+    if create_pr and remote.commit is None:
+        raise UsageError(
+            f"there is no repository {address.repo} to propose a change to; push without "
+            "--create-pr to make it"
+        )
     if None not in (private, remote.private) and private != remote.private:
         is_now, asked = ("private", "public") if remote.private else ("public", "private")
         raise UsageError(
