@@ -12,6 +12,7 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.model import build_model
 
 from . import client
+from .samples import FILES
 from .server import HubServer
 from .worker import Worker
 
@@ -92,3 +93,13 @@ def push(emptied_hub, work, folder, tmp_path):
         return code, json.loads(reply.out) if code == 0 else reply.err
 
     return push
+
+
+@pytest.fixture
+def small_files(tmp_path: Path) -> Path:
+    """A folder with the files of a small repository."""
+    root = tmp_path / "checkpoint"
+    for name, content in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
