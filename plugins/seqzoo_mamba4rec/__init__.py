@@ -58,5 +58,6 @@ def seqzoo_register(zoo: Registrar) -> None:
     )
     zoo.pretrained("mamba4rec-ml1m", package="seqzoo")
     zoo.pretrained("mamba4rec-ml100k", package="seqzoo")
+    zoo.pretrained("mamba4rec-beauty", package="seqzoo")
     # Trained and measured in RecBole's order of events, as the published figures are.
     zoo.pretrained("mamba4rec-ml1m@recbole", package="seqzoo")

@@ -69,5 +69,6 @@ def seqzoo_register(zoo: Registrar) -> None:
     )
     zoo.pretrained("sasrec-ml1m", package="seqzoo")
     zoo.pretrained("sasrec-ml100k", package="seqzoo")
+    zoo.pretrained("sasrec-beauty", package="seqzoo")
     # Trained and measured in RecBole's order of events, as the published figures are.
     zoo.pretrained("sasrec-ml1m@recbole", package="seqzoo")
