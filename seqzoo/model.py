@@ -1,5 +1,6 @@
 """``SequenceModel``: embedder, backbone, head and vocabulary as one module that recommends."""
 
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ class SequenceModel(nn.Module):
 
     def _check_choice(self, k: int, candidates: Sequence[str] | None) -> Tensor | None:
         """Check ``k``, and turn candidates into their indices."""
-        if not 1 <= k <= len(self.vocabulary):
+        if not isinstance(k, int | np.integer) or not 1 <= k <= len(self.vocabulary):
             raise UsageError(
                 f"k is {k}; expected 1 to {len(self.vocabulary)}, the number of items of the model"
             )
@@ -286,8 +287,8 @@ class SequenceModel(nn.Module):
             if not len(history):
                 raise UsageError("the history is empty; give at least one item id")
             times = None if timestamps is None else list(timestamps[row])
-            if times is not None and len(times) != len(history):
-                raise UsageError(f"{len(times)} timestamps for {len(history)} items of a history")
+            if times is not None:
+                _check_times(times, len(history))
             known, unknown = self.vocabulary.encode(list(history))
             if unknown and (on_unknown == "error" or not len(known)):
                 self._refuse_unknown("history", unknown)
@@ -317,6 +318,8 @@ class SequenceModel(nn.Module):
         self, encoded: list[tuple[list[int], list[int] | None]], batch_size: int
     ) -> list[tuple[Tensor, Tensor]]:
         """Row numbers and user vectors of batches of similar length, so that little is padded."""
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}; expected 1 or more")
         window = self.max_length
         order = sorted(range(len(encoded)), key=lambda row: min(len(encoded[row][0]), window))
         results = []
@@ -356,6 +359,17 @@ class SequenceModel(nn.Module):
         from seqzoo.zoo import load  # above this module
 
         return load(name, device=device)
+
+
+def _check_times(times: Sequence[int], items: int) -> None:
+    """See that there is a time for each item, and that none is before the one before it."""
+    if len(times) != items:
+        raise UsageError(f"{len(times)} timestamps for {items} items of a history")
+    for before, time in itertools.pairwise(times):
+        if time < before:
+            raise UsageError(
+                f"timestamp {time} is before the event before it ({before}); give the oldest first"
+            )
 
 
 def _seen_pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

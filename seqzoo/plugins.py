@@ -8,6 +8,7 @@ A plugin that fails is set aside with its reason and the others go on.
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import sys
 import time
@@ -18,9 +19,11 @@ from typing import Any, Literal
 
 import pluggy
 
-from seqzoo.errors import PluginError
+from seqzoo.errors import PluginError, nearest
 from seqzoo.registry import Catalogue, Registrar
 from seqzoo.specs import Spec
+
+logger = logging.getLogger("seqzoo")
 
 GROUP = "seqzoo"
 CORE = "seqzoo"
@@ -74,6 +77,18 @@ class Plugins:
 def _names_in(variable: str) -> set[str] | None:
     text = os.environ.get(variable)
     return None if text is None else {name.strip() for name in text.split(",") if name.strip()}
+
+
+def _warn_of_absent(disabled: set[str], only: set[str], found: list[str]) -> None:
+    """Say that a switch names a plugin that is not there: most often its name is misspelt."""
+    for variable, names in (("SEQZOO_DISABLE_PLUGINS", disabled), ("SEQZOO_PLUGINS", only)):
+        for name in sorted(names.difference(found)):
+            logger.warning(
+                "%s names the plugin '%s', which is not installed%s",
+                variable,
+                name,
+                nearest(name, found) or "; `seqzoo plugins` shows those that are",
+            )
 
 
 def _found() -> list[tuple[EntryPoint, str, str]]:
@@ -135,7 +150,9 @@ def load_plugins() -> Plugins:
     disabled = _names_in("SEQZOO_DISABLE_PLUGINS") or set()
     only = _names_in("SEQZOO_PLUGINS")
     records = []
-    for entry, distribution, version in _found():
+    found = _found()
+    _warn_of_absent(disabled, only or set(), [entry.name for entry, _, _ in found])
+    for entry, distribution, version in found:
         record = PluginRecord(entry.name, distribution, version)
         records.append(record)
         if entry.name in disabled:

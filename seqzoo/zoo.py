@@ -28,7 +28,7 @@ from seqzoo.checkpoint.manifest import (
     read_vocabulary,
 )
 from seqzoo.errors import CheckpointError, UnknownNameError, UsageError, nearest
-from seqzoo.plugins import catalogue
+from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import ArchitectureSpec, PretrainedSpec
 
 if TYPE_CHECKING:
@@ -243,7 +243,10 @@ def find(name: str) -> Path:
             f"{', '.join(other for other in known if other.startswith(name)) or 'none'}. "
             f"Train one with `seqzoo train {name} --data …`"
         )
-    hint = f" For the folder of that name write './{name}'." if Path(name).exists() else ""
+    hint = f" For the folder of that name write './{name}'." if name and Path(name).exists() else ""
+    off = [record.name for record in plugins().records if record.status == "disabled"]
+    if off:
+        hint += f" Plugins that are switched off bring none: {', '.join(off)}."
     raise UnknownNameError(
         f"unknown model '{name}'{nearest(name, known) or '.'}{hint} "
         f"`seqzoo list` shows all {len(known)} checkpoints"

@@ -89,7 +89,7 @@ def test_recommending_leaves_a_model_in_training_mode_there(model):
         model.eval()
 
 
-@pytest.mark.parametrize("k", [0, -1, 31])
+@pytest.mark.parametrize("k", [0, -1, 31, 2.5])
 def test_k_outside_the_catalogue_is_refused(model, k):
     with pytest.raises(UsageError, match=f"k is {k}; expected 1 to 30"):
         model.recommend(HISTORY, k=k)
@@ -106,11 +106,17 @@ def test_k_outside_the_catalogue_is_refused(model, k):
         (["film-3"], {"candidates": ["nonsense"]}, UnknownItemError, "candidates.*'nonsense'"),
         (["film-3"], {"candidates": []}, UnknownItemError, "candidates"),
         (["film-3"], {"timestamps": [1, 2]}, UsageError, "2 timestamps for 1 items"),
+        (["film-3", "film-4"], {"timestamps": [9, 5]}, UsageError, "timestamp 5 is before .*(9)"),
     ],
 )
 def test_wrong_calls_say_what_was_expected(model, history, options, error, message):
     with pytest.raises(error, match=message):
         model.recommend(history, **options)
+
+
+def test_a_batch_of_nobody_is_refused(model):
+    with pytest.raises(UsageError, match="batch_size is 0; expected 1 or more"):
+        model.recommend_many([HISTORY], batch_size=0)
 
 
 def test_saving_and_loading_gives_the_same_scores(model, tmp_path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqzoo.cli.evaluate import expected_users
+from seqzoo.cli.evaluate import expected_users, no_data
 from seqzoo.cli.options import (
     BatchSize,
     Device,
@@ -76,7 +76,7 @@ def compare(
 
     Intervals are 95 %, bootstrapped over users. A p-value is of the paired randomisation test
     against the best model, adjusted for the number of pairs (Holm). Speeds are of this machine in
-    this run.
+    this run. The exit code is 1 where a model's figures differ from its stored ones (drift).
     """
     _check_names(names)
     for option, number, least in (("--batch-size", batch_size, 1), ("--seed", seed, 0)):
@@ -95,11 +95,9 @@ def compare(
     if quiet:
         log_from(logging.ERROR)
     models, sizes = _load(names, device)
-    source = data or models[names[0]].recipe.get("data", {}).get("source")
+    source = models[names[0]].recipe.get("data", {}).get("source") if data is None else data
     if not source:
-        raise UsageError(
-            f"{names[0]} does not say what data it was trained on; name them with --data"
-        )
+        raise no_data(names[0], data)
     settings = given(user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count)
     users = [expected_users(model.metrics.get(protocol, {}), source) for model in models.values()]
     known = [number for number in users if number is not None]
@@ -116,12 +114,17 @@ def compare(
             sizes=sizes,
             advance=advance,
         )
-    if plot is not None:
-        draw(result, plot)
+    # A picture that cannot be written must not cost the figures.
     if as_json:
         print_json(result.to_json())
     else:
-        _show(result, plot)
+        _show(result)
+    if plot is not None:
+        draw(result, plot)
+        if not as_json:
+            show(f"picture: {plot}")
+    if any(model.drift for model in result.models):
+        raise typer.Exit(1)
 
 
 def _check_names(names: list[str]) -> None:
@@ -150,7 +153,7 @@ def _load(names: list[str], device: str) -> tuple[dict[str, "SequenceModel"], di
     return models, sizes
 
 
-def _show(result: "Comparison", plot: str | None) -> None:
+def _show(result: "Comparison") -> None:
     metric = result.metric
     ranked = sorted(result.models, key=lambda model: -model.metrics[metric])
     best = ranked[0]
@@ -184,7 +187,11 @@ def _show(result: "Comparison", plot: str | None) -> None:
         f"p: {result.permutations:,} permutations, adjusted for {pairs}; users/s: this machine in "
         "this run",
         f"data {result.data['fingerprint']}",
-        *_notes(result, plot),
+        *(
+            f"drift: {model.name} differs from its stored figures"
+            for model in result.models
+            if model.drift
+        ),
     )
 
 
@@ -210,10 +217,3 @@ def _row(model: "Compared", result: "Comparison", pair: "Pair | None", hit: bool
         size(model.bytes),
         size(model.state_bytes) or "-",
     ]
-
-
-def _notes(result: "Comparison", plot: str | None) -> list[str]:
-    """What there is to say besides: figures that drift, and where the picture is."""
-    drifting = [model.name for model in result.models if model.drift]
-    notes = [f"drift: {name} differs from its stored figures" for name in drifting]
-    return [*notes, *([f"picture: {plot}"] if plot else [])]

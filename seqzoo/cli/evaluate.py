@@ -67,9 +67,9 @@ def evaluate(
     if quiet:
         log_from(logging.ERROR)
     model = zoo.load(name, device=device)
-    source = data or model.recipe.get("data", {}).get("source")
+    source = model.recipe.get("data", {}).get("source") if data is None else data
     if not source:
-        raise UsageError(f"{name} does not say what data it was trained on; name them with --data")
+        raise no_data(name, data)
     settings = given(user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count)
     with users_bar(expected_users(model.metrics.get(protocol, {}), source), quiet=quiet) as advance:
         result = evaluation.evaluate(
@@ -84,9 +84,16 @@ def evaluate(
     if as_json:
         print_json(result.to_json())
     else:
-        _show(result)
+        _show(result, list(model.metrics))
     if result.drift and is_stored_data(result.data):
         raise typer.Exit(1)
+
+
+def no_data(name: str, given: str | None) -> UsageError:
+    """The error where a checkpoint's recipe names no data, or the user gave an empty name."""
+    if given is not None:
+        return UsageError("--data is empty; give a data set's name, a file or a folder")
+    return UsageError(f"{name} does not say what data it was trained on; name them with --data")
 
 
 def expected_users(stored: Mapping[str, Any], source: str) -> int | None:
@@ -100,7 +107,7 @@ def is_stored_data(data: Mapping[str, Any]) -> bool:
     return bool(data["stored"].get("fingerprint", data["fingerprint"]) == data["fingerprint"])
 
 
-def _show(result: "Evaluation") -> None:
+def _show(result: "Evaluation", protocols: list[str]) -> None:
     columns = [Column("metric"), Column("measured", right=True)]
     rows = [[name, figure(value)] for name, value in result.metrics.items()]
     if result.stored:
@@ -117,13 +124,15 @@ def _show(result: "Evaluation") -> None:
         table(columns, rows),
         "",
         f"data {result.data['fingerprint']}",
-        _verdict(result),
+        _verdict(result, protocols),
     )
 
 
-def _verdict(result: "Evaluation") -> str:
+def _verdict(result: "Evaluation", protocols: list[str]) -> str:
     if not result.stored:
-        return f"no figures are stored under {result.protocol}: nothing to compare with"
+        others = [f"--protocol {name}" for name in protocols]
+        remedy = f"; there are some with {' or '.join(others)}" if others else ""
+        return f"no figures are stored under {result.protocol}: nothing to compare with{remedy}"
     if not is_stored_data(result.data):
         name, fingerprint = (result.data["stored"].get(key) for key in ("name", "fingerprint"))
         return f"the stored figures are of other data: {name} {fingerprint}"

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from seqzoo.cli.options import Json
-from seqzoo.cli.output import command, count, facts, figures_table, print_json, show, size
+from seqzoo.cli.output import (
+    command,
+    count,
+    eval_command,
+    facts,
+    figures_table,
+    print_json,
+    show,
+    size,
+)
 
 EXAMPLE = "Example:  seqzoo info mamba4rec-ml1m"
 
@@ -80,7 +89,7 @@ def _show_checkpoint(known: Mapping[str, Any]) -> None:
         facts(
             [
                 ("use", command("seqzoo", "recommend", name, "--history", *examples)),
-                ("check", command("seqzoo", "eval", name)),
+                ("check", eval_command(name, known["metrics"])),
                 ("python", f"seqzoo.load({name!r}).recommend({examples!r})"),
             ]
         ),

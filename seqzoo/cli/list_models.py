@@ -45,6 +45,8 @@ def list_models(
         return
     if not models:
         hint = "" if "*" in pattern else f"; try '*{pattern}*'"
+        if pattern == "*":
+            hint = "; `seqzoo plugins` shows which plugins are switched off or broken"
         typer.echo(f"no model has a name like '{pattern}'{hint}", err=True)
         return
     columns = [

@@ -171,6 +171,12 @@ def command(*words: object) -> str:
     return shlex.join(str(word) for word in words)
 
 
+def eval_command(name: object, metrics: Mapping[str, Any]) -> str:
+    """The command that measures a checkpoint's stored figures again."""
+    own = [] if not metrics or "loo-full" in metrics else ["--protocol", next(iter(metrics))]
+    return command("seqzoo", "eval", name, *own)
+
+
 def as_model(name: object) -> str:
     """A folder as commands take it: one without a separator needs ``./`` to be a path."""
     text = str(name)

@@ -21,6 +21,7 @@ from seqzoo.cli.options import (
 from seqzoo.cli.output import (
     as_model,
     command,
+    eval_command,
     facts,
     figures_table,
     log_from,
@@ -155,7 +156,7 @@ def _show(result: "TrainingResult") -> None:
         facts(
             [
                 ("use", command("seqzoo", "recommend", model, "--history", *_examples(result.out))),
-                ("check", command("seqzoo", "eval", model)),
+                ("check", eval_command(model, result.metrics)),
             ]
         ),
     )

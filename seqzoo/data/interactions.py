@@ -123,7 +123,7 @@ def k_core(interactions: Interactions, minimum: int = 5) -> Interactions:
         raise DataError(
             f"{interactions.name}: the {minimum}-core of {len(user_ids)} users, {len(item_ids)} "
             f"items and {len(users)} interactions is empty: no set of users and items has "
-            f"{minimum} interactions each; lower the minimum: data.min_count={minimum - 1}"
+            f"{minimum} interactions each; give a lower --min-count (data.min_count in a recipe)"
         )
     if len(kept) == len(users):
         return interactions

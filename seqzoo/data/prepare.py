@@ -8,7 +8,7 @@ from seqzoo.config import structure
 from seqzoo.data.datasets import load_interactions
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.sequences import ORDERS, SequenceData, build_sequences
-from seqzoo.errors import ConfigError
+from seqzoo.errors import ConfigError, nearest
 from seqzoo.plugins import catalogue
 
 
@@ -43,7 +43,8 @@ class DataConfig:
             raise ConfigError(f"setting 'min_count' is {self.min_count}; expected 1 or more")
         if self.order not in ORDERS:
             raise ConfigError(
-                f"setting 'order' is '{self.order}'; expected one of: {', '.join(ORDERS)}"
+                f"setting 'order' is '{self.order}'{nearest(self.order, ORDERS) or ';'} "
+                f"expected one of: {', '.join(ORDERS)}"
             )
 
 

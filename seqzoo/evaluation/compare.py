@@ -17,7 +17,7 @@ from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import Split, leave_one_out
 from seqzoo.errors import DataError, UnknownNameError, UsageError, nearest
 from seqzoo.evaluation.comparison import Compared, Comparison, Pair
-from seqzoo.evaluation.evaluate import drift_of, environment_of, gains_of
+from seqzoo.evaluation.evaluate import check_model, drift_of, environment_of, gains_of
 from seqzoo.evaluation.preparation import (
     PreparedData,
     protocol_with_plugin_metrics,
@@ -82,6 +82,13 @@ def compare(
         DataError: the data cannot be read, hold no item of a model, or no user for all of them.
     """
     started = time.perf_counter()
+    if not isinstance(models, Mapping):
+        raise UsageError(
+            f"expected models by name and got {type(models).__name__}; give a dict: "
+            "{'mine': seqzoo.load('./mine'), …}"
+        )
+    for model in models.values():
+        check_model(model)
     _check_numbers(len(models), resamples, permutations, seed, batch_size)
     chosen = protocol_with_plugin_metrics(protocol)
     check_metric(metric, chosen)
@@ -227,15 +234,18 @@ def _values(
     run: _Run, protocol: Protocol, batch_size: int, advance: Callable[[int], None]
 ) -> dict[str, Floats]:
     """Every metric of the protocol for each user: ``{"hit@10": [M]}``."""
-    (ranks,) = rank_targets(
-        run.model,
-        run.prepared.sequences,
-        run.split,
-        remove_seen=[protocol.remove_seen],
-        window=protocol.window,
-        batch_size=batch_size,
-        advance=advance,
-    )
+    try:
+        (ranks,) = rank_targets(
+            run.model,
+            run.prepared.sequences,
+            run.split,
+            remove_seen=[protocol.remove_seen],
+            window=protocol.window,
+            batch_size=batch_size,
+            advance=advance,
+        )
+    except DataError as error:
+        raise DataError(f"{run.name}: {error}") from error
     return {
         f"{name}@{cutoff}": ranks.mean_gain(gain, cutoff)
         for name, gain in gains_of(protocol).items()

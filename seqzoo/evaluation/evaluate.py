@@ -14,7 +14,7 @@ from seqzoo import __version__
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import leave_one_out
-from seqzoo.errors import DataError
+from seqzoo.errors import DataError, UsageError
 from seqzoo.evaluation.preparation import (
     PreparedData,
     protocol_with_plugin_metrics,
@@ -93,6 +93,17 @@ def environment_of(model: SequenceModel) -> dict[str, Any]:
     }
 
 
+def check_model(model: object) -> None:
+    """See that what is to be measured has been loaded.
+
+    Raises:
+        UsageError: it is not a model, a name for example.
+    """
+    if not isinstance(model, SequenceModel):
+        given = repr(model) if isinstance(model, str) else type(model).__name__
+        raise UsageError(f"expected a model and got {given}; load it with seqzoo.load(name)")
+
+
 def drift_of(measured: Mapping[str, float], stored: Mapping[str, float]) -> dict[str, float]:
     """Measured minus stored of every figure that differs by more than ``TOLERANCE``."""
     return {
@@ -168,9 +179,14 @@ def evaluate(
 
     Raises:
         UnknownNameError: the protocol or the data set is not registered.
+        UsageError: the first argument is no model, ``batch_size`` is below 1, or the settings ask
+            for another k-core than the protocol's.
         DataError: the data cannot be read or hold no item of the model.
     """
     started = time.perf_counter()
+    check_model(model)
+    if batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}; expected 1 or more")
     chosen = protocol_with_plugin_metrics(protocol)
     prepared = PreparedData(data, chosen, settings).of(model)
     (metrics,) = evaluate_protocols(

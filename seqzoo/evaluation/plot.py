@@ -26,6 +26,7 @@ _STYLE: dict[Any, Any] = {
 }
 _LARGEST = 420.0
 _SMALLEST = 24.0
+_LONGEST_LABEL = 36
 
 
 class PlotError(SeqzooError):
@@ -100,7 +101,7 @@ def draw(
     if suffix == "svg":
         # Where the font is not there, as on most machines that show a card, any sans-serif will do.
         content = content.replace(b"'DejaVu Sans';", b"'DejaVu Sans', sans-serif;")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
@@ -167,17 +168,18 @@ def _draw_comparison(comparison: "Comparison", figure: Any) -> None:
 
 
 def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
-    """Write each name beside its point, higher where it would cover one that is there already."""
+    """Write each name beside its point, above or below it where it would cover another one."""
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
+    frame = axes.get_window_extent(renderer)
     taken: list[Any] = []
     colours = {model.name: f"C{index % 10}" for index, model in enumerate(comparison.models)}
     by_value = sorted(comparison.models, key=lambda model: model.metrics[comparison.metric])
     for model in by_value:
         left = model.users_per_second <= middle
         label = axes.annotate(
-            plain(model.name),
+            _short(model.name),
             (model.users_per_second, model.metrics[comparison.metric]),
             xytext=(9 if left else -9, 7),
             textcoords="offset points",
@@ -187,9 +189,19 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
             zorder=4,
         )
-        for height in range(7, 200, 3):
+        # Many long names make no room for themselves at the expense of the axes.
+        label.set_in_layout(False)
+        # Nearest to the point first; all in turn above and below it.
+        for height in sorted(range(-300, 301, 3), key=lambda height: abs(height - 7)):
             label.set_position((9 if left else -9, height))
             box = label.get_window_extent(renderer)
-            if not any(box.overlaps(other) for other in taken):
+            inside = frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)
+
+
+def _short(name: str) -> str:
+    """A name for a point: of a path its last part, of a long text its beginning."""
+    text = plain(name).rstrip("/").rpartition("/")[2] or plain(name)
+    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"

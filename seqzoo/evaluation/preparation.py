@@ -13,6 +13,7 @@ from seqzoo.config import structure
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepare import DataConfig, load_data
 from seqzoo.data.sequences import SequenceData, build_sequences
+from seqzoo.errors import UsageError
 from seqzoo.evaluation.protocol import Protocol, get_protocol
 from seqzoo.model import SequenceModel
 from seqzoo.plugins import CORE, catalogue
@@ -46,7 +47,16 @@ class PreparedData:
             data: the name of a data set, a path, or interactions.
             protocol: may fix the k-core filter, and says the order of events.
             settings: fields of ``DataConfig`` that differ from those of the recipes.
+
+        Raises:
+            UsageError: the settings ask for another k-core than the protocol fixes.
         """
+        asked = (settings or {}).get("min_count")
+        if protocol.min_count is not None and asked not in (None, protocol.min_count):
+            raise UsageError(
+                f"the protocol '{protocol.name}' is of the {protocol.min_count}-core, and "
+                f"--min-count is {asked}; leave it out, or choose another --protocol"
+            )
         self._data = data
         self._protocol = protocol
         self._settings = dict(settings or {})

@@ -17,7 +17,7 @@ from seqzoo.data.batches import TrainingBatch, training_batch, training_batches,
 from seqzoo.data.prepare import prepare
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import leave_one_out
-from seqzoo.errors import DataError, TrainingError
+from seqzoo.errors import DataError, TrainingError, nearest
 from seqzoo.evaluation.evaluate import environment_of, evaluate_protocols
 from seqzoo.evaluation.protocol import get_protocol
 from seqzoo.model import SequenceModel, build_model
@@ -77,7 +77,7 @@ class _Objective(nn.Module):
 
 def train(
     recipe: Recipe | Mapping[str, Any],
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     reporter: Reporter | None = None,
     overwrite: bool = False,
@@ -89,7 +89,8 @@ def train(
 
     Args:
         recipe: what to train, on what and how.
-        out: folder of the checkpoint; the run keeps its state in the folder ``training`` inside.
+        out: folder of the checkpoint, ``runs/ARCHITECTURE`` where None; the run keeps its state in
+            the folder ``training`` inside.
         reporter: is told of progress.
         overwrite: start anew where the folder holds another run.
 
@@ -99,8 +100,9 @@ def train(
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.make(recipe)
     threads = torch.get_num_threads()
+    out = Path("runs", recipe.architecture) if out is None else Path(out)
     try:
-        return _Run(recipe, Path(out), reporter or Reporter(), overwrite).go()
+        return _Run(recipe, out, reporter or Reporter(), overwrite).go()
     finally:
         torch.set_num_threads(threads)
 
@@ -138,7 +140,14 @@ class _Run:
     def _check_protocols(self) -> None:
         """See before the first epoch that the figures will be there, and will be honest."""
         first, order = self.protocols[0], self.recipe.data.order
+        minimum = self.recipe.data.min_count
         for protocol in self.protocols:
+            if protocol.min_count not in (None, minimum):
+                raise TrainingError(
+                    f"the protocol '{protocol.name}' is of the {protocol.min_count}-core, "
+                    f"data.min_count is {minimum}: nobody could measure its figures again; set "
+                    f"data.min_count={protocol.min_count} or other train.protocols"
+                )
             if protocol.order != order:
                 raise TrainingError(
                     f"the protocol '{protocol.name}' tests on events in the order "
@@ -149,8 +158,8 @@ class _Run:
         known = [f"{name}@{cutoff}" for name in first.metrics for cutoff in first.cutoffs]
         if self.config.metric not in known:
             raise TrainingError(
-                f"train.metric is '{self.config.metric}'; the protocol '{first.name}' has: "
-                f"{', '.join(known)}"
+                f"train.metric is '{self.config.metric}'{nearest(self.config.metric, known) or ';'}"
+                f" the protocol '{first.name}' has: {', '.join(known)}"
             )
 
     def _accelerator(self) -> Accelerator:

@@ -1,5 +1,6 @@
 """``seqzoo compare``."""
 
+import errno
 import json
 import shutil
 
@@ -45,7 +46,7 @@ def test_the_real_command_prints_a_table_and_draws(trained, other, process, tmp_
     assert rest[0].endswith("users/s: this machine in this run")
     assert rest[1].startswith("data sha256:")
     assert rest[2:] == [f"picture: {file}"]
-    assert str(trained.folder) in file.read_text()
+    assert trained.folder.name in file.read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["quality.svg"]
 
 
@@ -97,13 +98,13 @@ def test_the_json_has_the_keys_of_the_contract(trained, other, seqzoo, tmp_path)
     assert again["pairs"] == said["pairs"]
 
 
-def test_drift_is_said(tiny, other, seqzoo):
+def test_drift_is_said_and_exit_code_1(tiny, other, seqzoo):
     model = load_checkpoint(tiny)
     metrics = json.loads((tiny / "metrics.json").read_text())
     metrics["loo-full"]["metrics"]["mrr@10"] += 0.01
     save_checkpoint(tiny, model, recipe=model.recipe, metrics=metrics)
     answer = seqzoo("compare", tiny, other)
-    assert answer.code == 0
+    assert answer.code == 1
     assert f"drift: {tiny} differs from its stored figures" in answer.out
 
 
@@ -127,6 +128,8 @@ def test_no_data_to_be_found(refused, tiny, trained):
         (["ONE", "TWO", "ONE"], "is named more than once"),
         (["ONE", "TWO", "--metric", "ndgc@10"], "did you mean 'ndcg@10'"),
         (["ONE", "TWO", "--protocol", "loo-ful"], "did you mean 'loo-full'"),
+        (["ONE", "TWO", "--data", ""], "--data is empty"),
+        (["ONE", "TWO", "--protocol", "loo-recbole", "--min-count", 1], "of the 5-core, and"),
         (["ONE", "TWO", "--batch-size", 0], "--batch-size is 0"),
         (["ONE", "TWO", "--seed", -1], "--seed is -1"),
         (["ONE", "TWO", "--metrik", "hit@5"], "did you mean '--metric'"),
@@ -143,6 +146,19 @@ def test_mistakes_are_one_line_and_write_nothing(
     folders = {"ONE": trained.folder, "TWO": other}
     assert message in refused("compare", *(folders.get(word, word) for word in words))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_cannot_be_written_does_not_cost_the_figures(
+    trained, other, seqzoo, tmp_path, monkeypatch
+):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("seqzoo.evaluation.plot.os.replace", full)
+    answer = seqzoo("compare", trained.folder, other, "--plot", tmp_path / "quality.png")
+    assert answer.code == 2
+    assert "ndcg@10" in answer.out
+    assert "cannot be written: No space left on device" in answer.err
 
 
 def test_a_picture_that_cannot_be_is_said_before_anything_is_read(refused):

@@ -105,7 +105,7 @@ def table(*rows, header="user,item,timestamp"):
         (table(*ROWS[:4], "u1,i1", *ROWS[4:]), [], "line 6: 2 fields, expected 3"),
         (table(*ROWS, header="user,item,item"), [], "'item' is there more than once"),
         (table(*ROWS[:6]), [], "has only one user"),
-        (table(*ROWS), ["--min-count", "50"], "lower the minimum: data.min_count=49"),
+        (table(*ROWS), ["--min-count", "50"], "give a lower --min-count"),
         (table(*ROWS), ["--min-count", "0"], "expected 1 or more"),
         (table(*ROWS[:1], ROWS[7], ROWS[13]), ["--min-count", "1"], "the longest history has 1"),
     ],

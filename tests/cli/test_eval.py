@@ -85,6 +85,16 @@ def test_no_stored_figures(seqzoo, tiny):
     assert answer.code == 0
     assert "no figures are stored under loo-full" in answer.out
     assert "difference" not in answer.out
+    save_checkpoint(tiny, model, recipe=model.recipe, metrics={"loo-recbole": {"metrics": {}}})
+    assert "there are some with --protocol loo-recbole" in seqzoo("eval", tiny).out
+    assert "eval ./tiny --protocol loo-recbole" in seqzoo("info", tiny).out.replace(
+        str(tiny), "./tiny"
+    )
+
+
+def test_what_the_protocol_fixes_cannot_be_asked_for_otherwise(refused, tiny):
+    said = refused("eval", tiny, "--protocol", "loo-recbole", "--min-count", 1)
+    assert "'loo-recbole' is of the 5-core, and --min-count is 1" in said
 
 
 def test_a_file_keeps_the_columns_of_the_recipe(seqzoo, shop, shop_csv, tmp_path):
@@ -106,3 +116,4 @@ def test_no_data_to_be_found(refused, tiny):
     model = load_checkpoint(tiny)
     save_checkpoint(tiny, model, recipe={}, metrics={})
     assert "name them with --data" in refused("eval", tiny)
+    assert "--data is empty" in refused("eval", tiny, "--data", "")

@@ -236,6 +236,15 @@ def test_switching_off(install, hook, monkeypatch, variables, disabled):
             assert record.provides == []
 
 
+@pytest.mark.parametrize("variable", ["SEQZOO_DISABLE_PLUGINS", "SEQZOO_PLUGINS"])
+def test_a_switch_for_a_plugin_that_is_not_there_is_said(monkeypatch, caplog, variable):
+    monkeypatch.setenv(variable, "sasrek,sasrec")
+    load_plugins()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == f"{variable} names the plugin 'sasrek', which is not installed; did you mean " \
+        "'sasrec'?"  # fmt: skip
+
+
 def test_a_broken_plugin_can_be_switched_off(install, monkeypatch):
     install("raise RuntimeError")
     monkeypatch.setenv("SEQZOO_STRICT_PLUGINS", "1")

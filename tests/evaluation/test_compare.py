@@ -2,12 +2,14 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from seqzoo.data.interactions import Interactions
 from seqzoo.errors import DataError, UnknownNameError, UsageError
@@ -252,6 +254,27 @@ def test_mistakes(models, interactions, settings, error, message):
         compare(models, interactions, **settings)
     with pytest.raises(UsageError, match="models to compare: 1; expected 2 or more"):
         compare({"one": models["wide"]}, interactions)
+    with pytest.raises(UsageError, match="expected models by name and got list"):
+        compare(list(models), interactions)
+    with pytest.raises(UsageError, match=r"got 'sasrec-ml1m'; load it with seqzoo\.load"):
+        compare({"one": models["wide"], "two": "sasrec-ml1m"}, interactions)
+
+
+def test_a_model_without_scores_is_named(make, plain, models, interactions):
+    broken = make(plain.histories(interactions), hidden_size=16)
+    with torch.no_grad():
+        broken.embedder.item_table.fill_(float("nan"))
+    with pytest.raises(DataError, match="broken: the model gives scores that are not numbers"):
+        compare({"fine": models["wide"], "broken": broken}, interactions, **ALL)
+
+
+def test_many_long_names_stay_in_the_picture(models, interactions, tmp_path):
+    named = {f"/a/folder/of/runs/{'long-' * 20}{n}": models["wide"] for n in range(12)}
+    result = compare(named, interactions, **ALL)
+    plot(result, tmp_path / "many.svg")
+    texts = re.findall(r"<text[^>]*>([^<]*long[^<]*)</text>", (tmp_path / "many.svg").read_text())
+    assert len(texts) == 12
+    assert all(len(text) <= 36 and text.endswith("…") for text in texts)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf", "SVG"])

@@ -176,6 +176,18 @@ def test_a_filter_that_leaves_nothing(recipe, tmp_path):
         train(recipe("sasrec", data=data), tmp_path / "run")
 
 
+def test_a_protocol_keeps_its_own_filter(recipe, tmp_path):
+    """Figures of another k-core could not be measured again."""
+    data = {"order": "float32-time-row", "min_count": 1}
+    with pytest.raises(TrainingError, match=r"5-core, data\.min_count is 1.*data\.min_count=5"):
+        train(recipe(data=data, epochs=1, protocols=["loo-recbole"]), tmp_path / "run")
+
+
+def test_without_a_folder_a_run_has_the_name_of_its_architecture(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train(recipe(epochs=1)).out.resolve() == tmp_path / "runs" / "sasrec"
+
+
 def test_an_order_is_trained_and_tested_alike(recipe, tmp_path, caplog):
     """A protocol with another order would test on events that were trained on."""
     data = {"order": "float32-time-row", "min_count": 5}
