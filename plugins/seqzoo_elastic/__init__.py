@@ -22,7 +22,7 @@ from seqzoo.registry import Registrar
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the backbone, the architecture and its trained checkpoint."""
+    """Register the backbone, the architecture and its trained checkpoints."""
     zoo.backbone(
         "elastic",
         "seqzoo_elastic.backbone:Elastic",
@@ -42,4 +42,5 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="interest experts with a sparse memory, linear in the length; a reconstruction "
         "of a withdrawn paper without released code",
     )
-    zoo.pretrained("elastic-ml100k", package="seqzoo")
+    for name in ("elastic-ml1m", "elastic-ml100k"):
+        zoo.pretrained(name, package="seqzoo")

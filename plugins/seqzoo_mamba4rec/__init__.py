@@ -56,8 +56,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_mamba4rec.public_weights:from_public",
         published=PUBLISHED,
     )
-    zoo.pretrained("mamba4rec-ml1m", package="seqzoo")
-    zoo.pretrained("mamba4rec-ml100k", package="seqzoo")
-    zoo.pretrained("mamba4rec-beauty", package="seqzoo")
+    for name in ("mamba4rec-ml1m", "mamba4rec-ml100k", "mamba4rec-beauty"):
+        zoo.pretrained(name, package="seqzoo")
     # Trained and measured in RecBole's order of events, as the published figures are.
-    zoo.pretrained("mamba4rec-ml1m@recbole", package="seqzoo")
+    for name in ("mamba4rec-ml1m@recbole", "mamba4rec-2l-ml1m@recbole"):
+        zoo.pretrained(name, package="seqzoo")
