@@ -26,7 +26,7 @@ def train(out: Path, architecture: str, settings: list[str], data: str, threads:
         return
     command = [sys.executable, "-m", "seqzoo", "train", architecture, "--data", data]
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_suffix(".log").open("w") as log:
+    with out.with_name(f"{out.name}.log").open("w") as log:
         subprocess.run(
             [*command, "--out", str(out), *settings],
             check=True,

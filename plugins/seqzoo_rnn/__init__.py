@@ -61,5 +61,6 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="a gated recurrent network whose newest state attends to all before it",
         importer="seqzoo_rnn.public_weights:narm_from_public",
     )
-    for name in ("gru4rec-ml1m", "gru4rec-ml100k", "gru4rec-beauty", "narm-ml100k", "narm-beauty"):
-        zoo.pretrained(name, package="seqzoo")
+    for name in ("gru4rec", "narm"):
+        for data in ("ml1m", "ml100k", "beauty"):
+            zoo.pretrained(f"{name}-{data}", package="seqzoo")
