@@ -64,3 +64,4 @@ def seqzoo_register(zoo: Registrar) -> None:
     for name in ("gru4rec", "narm"):
         for data in ("ml1m", "ml100k", "beauty"):
             zoo.pretrained(f"{name}-{data}", package="seqzoo")
+    zoo.pretrained("gru4rec-games", package="seqzoo")

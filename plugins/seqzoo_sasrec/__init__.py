@@ -67,8 +67,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_sasrec.public_weights:from_public",
         published=PUBLISHED,
     )
-    zoo.pretrained("sasrec-ml1m", package="seqzoo")
-    zoo.pretrained("sasrec-ml100k", package="seqzoo")
-    zoo.pretrained("sasrec-beauty", package="seqzoo")
+    for data in ("ml1m", "ml100k", "beauty", "games"):
+        zoo.pretrained(f"sasrec-{data}", package="seqzoo")
     # Trained and measured in RecBole's order of events, as the published figures are.
     zoo.pretrained("sasrec-ml1m@recbole", package="seqzoo")
