@@ -16,7 +16,8 @@ def test_listing_shows_architectures_and_checkpoints():
 
 
 def test_patterns_and_kinds_filter_the_listing():
-    assert [m.name for m in seqzoo.list_models("mamba4*c-ml1?", pretrained=True)] == ["mamba4rec-ml1m"]
+    found = seqzoo.list_models("mamba4*c-ml1?", pretrained=True)
+    assert [model.name for model in found] == ["mamba4rec-ml1m"]
     assert all(m.kind == "architecture" for m in seqzoo.list_models(pretrained=False))
     assert seqzoo.list_models("nothing*") == []
 
