@@ -56,8 +56,9 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_mamba4rec.public_weights:from_public",
         published=PUBLISHED,
     )
-    for name in ("mamba4rec-ml1m", "mamba4rec-2l-ml1m", "mamba4rec-ml100k", "mamba4rec-beauty"):
-        zoo.pretrained(name, package="seqzoo")
+    for data in ("ml1m", "ml100k", "beauty", "games"):
+        zoo.pretrained(f"mamba4rec-{data}", package="seqzoo")
+    zoo.pretrained("mamba4rec-2l-ml1m", package="seqzoo")
     # Trained and measured in RecBole's order of events, as the published figures are.
     for name in ("mamba4rec-ml1m@recbole", "mamba4rec-2l-ml1m@recbole"):
         zoo.pretrained(name, package="seqzoo")
