@@ -62,6 +62,5 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_rnn.public_weights:narm_from_public",
     )
     for name in ("gru4rec", "narm"):
-        for data in ("ml1m", "ml100k", "beauty"):
+        for data in ("ml1m", "ml100k", "beauty", "games"):
             zoo.pretrained(f"{name}-{data}", package="seqzoo")
-    zoo.pretrained("gru4rec-games", package="seqzoo")
