@@ -42,5 +42,5 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="interest experts with a sparse memory, linear in the length; a reconstruction "
         "of a withdrawn paper without released code",
     )
-    for name in ("elastic-ml1m", "elastic-ml100k", "elastic-beauty"):
-        zoo.pretrained(name, package="seqzoo")
+    for data in ("ml1m", "ml100k", "beauty", "games"):
+        zoo.pretrained(f"elastic-{data}", package="seqzoo")
