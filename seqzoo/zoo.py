@@ -324,7 +324,11 @@ def _of_pretrained(spec: PretrainedSpec) -> ModelInfo:
 
 def _of_manifest(name: str, manifest: Manifest, bundled: bool) -> ModelInfo:
     measured = read_metrics(manifest)
-    recipe = read_recipe(manifest)
+    sources = [entry.get("data", {}) for entry in measured.values()]
+    data = next((source["name"] for source in sources if "name" in source), None)
+    if data is None:
+        # Reading YAML takes longer than all else here, so only where nothing was measured.
+        data = read_recipe(manifest).get("data", {}).get("source")
     architectures = catalogue().architectures
     known = manifest.architecture in architectures
     template = _of_architecture(architectures.get(manifest.architecture)) if known else None
@@ -336,14 +340,7 @@ def _of_manifest(name: str, manifest: Manifest, bundled: bool) -> ModelInfo:
         bundled=bundled,
         parameters=count_parameters(manifest),
         bytes=manifest.size,
-        data=next(
-            (
-                entry["data"]["name"]
-                for entry in measured.values()
-                if "name" in entry.get("data", ())
-            ),
-            recipe.get("data", {}).get("source"),
-        ),
+        data=data,
         metrics={protocol: dict(entry["metrics"]) for protocol, entry in measured.items()},
         claims=template.claims if template else {},
         paper=template.paper if template else "",

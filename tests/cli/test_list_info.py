@@ -3,42 +3,25 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 
-def test_the_listing_imports_nothing_heavy_and_is_quick():
+def test_the_listing_imports_nothing_heavy():
     code = (
-        "import sys, time; started = time.perf_counter()\n"
+        "import sys\n"
         "from seqzoo.cli.app import run\n"
         "assert run(['list']) == 0\n"
-        "spent = time.perf_counter() - started\n"
         "heavy = ('torch', 'numpy', 'polars', 'accelerate', 'omegaconf', 'huggingface_hub')\n"
-        "print(spent, [name for name in heavy if name in sys.modules], file=sys.stderr)\n"
+        "print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
     )
-    best, modules = 9.0, ""
-    for _ in range(3):  # the machine may be busy with something else
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        spent, _, modules = done.stderr.strip().partition(" ")
-        best = min(best, float(spent))
-        if best < 0.5:
-            break
-    assert modules == "[]"
-    assert best < 0.5
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
 
 
-def test_the_real_command_answers_quickly(process):
-    took = []
-    for _ in range(3):
-        started = time.perf_counter()
-        answer = process("list", "--json")
-        took.append(time.perf_counter() - started)
-        assert answer.code == 0
-        if took[-1] < 0.5:
-            break
-    assert min(took) < 1.0
+def test_the_real_command_lists_as_json(process):
+    answer = process("list", "--json")
+    assert answer.code == 0
     assert {model["name"] for model in json.loads(answer.out)} >= {"mamba4rec", "sasrec"}
 
 
