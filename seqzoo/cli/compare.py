@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqzoo.cli.evaluate import expected_users, no_data
+from seqzoo.cli.evaluate import expected_users, source_of
 from seqzoo.cli.options import (
     BatchSize,
     Device,
@@ -95,9 +95,7 @@ def compare(
     if quiet:
         log_from(logging.ERROR)
     models, sizes = _load(names, device)
-    source = models[names[0]].recipe.get("data", {}).get("source") if data is None else data
-    if not source:
-        raise no_data(names[0], data)
+    source = source_of(names[0], models[names[0]], data)
     settings = given(user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count)
     users = [expected_users(model.metrics.get(protocol, {}), source) for model in models.values()]
     known = [number for number in users if number is not None]

@@ -33,6 +33,7 @@ from seqzoo.errors import UsageError
 
 if TYPE_CHECKING:
     from seqzoo.evaluation.evaluate import Evaluation
+    from seqzoo.model import SequenceModel
 
 EXAMPLE = "Example:  seqzoo eval mamba4rec-ml1m --data ml-1m --protocol loo-full-unseen"
 
@@ -67,9 +68,7 @@ def evaluate(
     if quiet:
         log_from(logging.ERROR)
     model = zoo.load(name, device=device)
-    source = model.recipe.get("data", {}).get("source") if data is None else data
-    if not source:
-        raise no_data(name, data)
+    source = source_of(name, model, data)
     settings = given(user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count)
     with users_bar(expected_users(model.metrics.get(protocol, {}), source), quiet=quiet) as advance:
         result = evaluation.evaluate(
@@ -89,11 +88,14 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def no_data(name: str, given: str | None) -> UsageError:
-    """The error where a checkpoint's recipe names no data, or the user gave an empty name."""
-    if given is not None:
-        return UsageError("--data is empty; give a data set's name, a file or a folder")
-    return UsageError(f"{name} does not say what data it was trained on; name them with --data")
+def source_of(name: str, model: "SequenceModel", data: str | None) -> str:
+    """The data to measure on: those that were named, or those of the checkpoint's recipe."""
+    if data == "":
+        raise UsageError("--data is empty; give a data set's name, a file or a folder")
+    source = model.recipe.get("data", {}).get("source") if data is None else data
+    if not source:
+        raise UsageError(f"{name} does not say what data it was trained on; name them with --data")
+    return str(source)
 
 
 def expected_users(stored: Mapping[str, Any], source: str) -> int | None:
