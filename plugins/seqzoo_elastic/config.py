@@ -24,6 +24,8 @@ class ElasticConfig:
             start; ``post``: by the vectors that come out, which it adds to; ``none``: no memory.
         memory_size: keys m in each half; the memory has m x m slots.
         num_retrieved: slots R that one query reads.
+        forgetting: True lets experts weigh later events higher, each at a rate that it learns;
+            False is the quoted equations, where only positions tell how old an event is.
         dropout: share dropped before every residual sum.
         norm_eps: epsilon of the LayerNorms.
         chunk_size: positions worked on at once where causal: memory against speed. Results depend
@@ -38,6 +40,7 @@ class ElasticConfig:
     imr: str = "pre"
     memory_size: int = 64
     num_retrieved: int = 16
+    forgetting: bool = False
     dropout: float = 0.2
     norm_eps: float = 1e-12
     chunk_size: int = 16

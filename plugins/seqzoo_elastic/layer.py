@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo_elastic.config import ElasticConfig
-from seqzoo_elastic.running import SoftmaxState, running_softmax
+from seqzoo_elastic.running import SoftmaxState, ages_from_start, running_softmax
 
 
 class DispatcherLayer(nn.Module):
@@ -47,6 +47,15 @@ class DispatcherLayer(nn.Module):
         self.feed_2 = nn.Linear(4 * width, width)
         self.feed_norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
+        self.log_rates: nn.Parameter | None = None
+        if config.forgetting:
+            # Half-lives from one event to 256, so that some experts start with the newest events
+            # and some with all.
+            halvings = torch.linspace(0.0, 8.0, config.num_heads * config.num_experts)
+            rates = math.log(2.0) / 2.0 ** halvings.view(config.num_experts, config.num_heads).T
+            self.log_rates = nn.Parameter(rates.log().contiguous())
+            # Read by the optimizer's parameter groups: a rate of one is no better than any other.
+            self.log_rates._no_weight_decay = True  # type: ignore[attr-defined]
 
     def scores(self, hidden: Tensor, experts: Tensor) -> Tensor:
         """What each event counts for each expert: [..., L, D], [..., K, D] -> [..., L, H, K]."""
@@ -64,6 +73,9 @@ class DispatcherLayer(nn.Module):
         Returns:
             Experts [B, K, D].
         """
+        rates = self._rates()
+        if rates is not None:
+            scores = scores + ages_from_start(rates, scores.shape[1]).movedim(-1, 0)
         weights = scores.masked_fill(~mask[..., None, None], -torch.inf).softmax(1)
         gathered = torch.einsum("blhk,blhe->bkhe", weights, self._values(hidden))
         return self._settle(experts, gathered.flatten(2))
@@ -82,7 +94,7 @@ class DispatcherLayer(nn.Module):
         Returns:
             Experts [B, T, K, D] and the state after the chunk.
         """
-        gathered, state = running_softmax(scores, self._values(hidden), state)
+        gathered, state = running_softmax(scores, self._values(hidden), state, self._rates())
         return self._settle(experts, gathered), state
 
     def read(self, hidden: Tensor, experts: Tensor) -> Tensor:
@@ -112,6 +124,10 @@ class DispatcherLayer(nn.Module):
         weight = weight.view(self.num_heads, -1, weight.shape[1])
         towards = torch.einsum("...lhe,hed->...lhd", heads, weight) * self.scale
         return torch.einsum("...lhd,...kd->...lhk", towards, experts)
+
+    def _rates(self) -> Tensor | None:
+        """What an event's score loses with every later event [H, K]; None without forgetting."""
+        return None if self.log_rates is None else self.log_rates.exp()
 
     def _values(self, hidden: Tensor) -> Tensor:
         return self.gather_value(hidden).unflatten(-1, (self.num_heads, -1))  # type: ignore[no-any-return]

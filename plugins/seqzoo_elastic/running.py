@@ -20,7 +20,7 @@ MeanState: TypeAlias = tuple[Tensor, Tensor]
 
 
 def running_softmax(
-    scores: Tensor, values: Tensor, state: SoftmaxState
+    scores: Tensor, values: Tensor, state: SoftmaxState, rates: Tensor | None = None
 ) -> tuple[Tensor, SoftmaxState]:
     """For every position the softmax-weighted mean of the values of the events up to it.
 
@@ -32,6 +32,7 @@ def running_softmax(
         scores: of each event for each head and expert [B, T, H, K].
         values: of each event [B, T, H, E].
         state: of the events before the chunk.
+        rates: what a score loses with every later event [H, K]; None for nothing.
 
     Returns:
         Means [B, T, K, H * E] and the state after the chunk, which shares no memory with them.
@@ -41,9 +42,12 @@ def running_softmax(
         maximum, mass, mean = state
         scores = scores.to(mass.dtype).movedim(1, -1)
         values = values.to(mass.dtype).transpose(1, 2)
-        # The means do not depend on what scores are compared with, so it needs no gradient.
-        reference = torch.maximum(maximum[..., None], scores.detach().cummax(-1).values)
         length = scores.shape[-1]
+        if rates is not None:
+            # Later ones gain what earlier ones lose: only differences count in a softmax.
+            scores = scores + ages_from_start(rates, length)
+        # The means do not depend on what scores are compared with, so it needs no gradient.
+        reference = torch.maximum(maximum.detach()[..., None], scores.detach().cummax(-1).values)
         future = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu(1)
         # Hidden before exp, not after: a later event may lie far above the reference.
         gaps = scores[..., None, :] - reference[..., None]
@@ -54,12 +58,18 @@ def running_softmax(
         means = recent.view(*gaps.shape[:4], -1)
         means = means + (carried / total)[..., None] * mean[..., None, :]
         # Copies: a view would keep the whole chunk alive for as long as the state.
+        greatest = reference[..., -1].clone()
         state = (
-            reference[..., -1].clone(),
+            greatest if rates is None else greatest - rates * length,
             total[..., -1].clone(),
             means[..., -1, :].clone(),
         )
         return means.permute(0, 3, 2, 1, 4).flatten(3), state
+
+
+def ages_from_start(rates: Tensor, length: int) -> Tensor:
+    """What the scores of events 0 to L - 1 gain over the first one's: [H, K] -> [H, K, L]."""
+    return rates[..., None] * torch.arange(length, dtype=rates.dtype, device=rates.device)
 
 
 def running_mean(vectors: Tensor, state: MeanState) -> tuple[Tensor, MeanState]:

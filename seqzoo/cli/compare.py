@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -144,8 +145,12 @@ def _load(names: list[str], device: str) -> tuple[dict[str, "SequenceModel"], di
     from seqzoo.checkpoint.manifest import WEIGHTS
 
     models, sizes = {}, {}
+    folders: dict[Path, str] = {}
     for name in names:
         folder = zoo.find(name)
+        other = folders.setdefault(folder.resolve(), name)
+        if other != name:
+            raise UsageError(f"{other} and {name} are one checkpoint; name each checkpoint once")
         models[name] = load_checkpoint(folder, device=device)
         sizes[name] = locate(folder, WEIGHTS).stat().st_size
     return models, sizes

@@ -77,61 +77,89 @@ class TrainingBatch:
     targets: Tensor
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Parts of training histories: the inputs ``start .. start + length - 1``.
+
+    Attributes:
+        starts: first inputs [W].
+        lengths: numbers of inputs [W].
+        contexts: how many of the first inputs are only read [W]; each other one's target is the
+            position one later.
+    """
+
+    starts: Int64s
+    lengths: Int64s
+    contexts: Int64s
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, rows: Int64s) -> "Windows":
+        """Some of the windows, in the order of ``rows``."""
+        return Windows(self.starts[rows], self.lengths[rows], self.contexts[rows])
+
+
 def training_windows(
-    split: Split, max_length: int, generator: np.random.Generator, shift: bool
-) -> tuple[Int64s, Int64s]:
+    split: Split,
+    max_length: int,
+    generator: np.random.Generator,
+    shift: bool,
+    context: int = 0,
+) -> Windows:
     """Cut the training histories into windows that make every interaction a target once.
 
-    A window is the positions ``start .. start + length - 1``; its targets are the positions one
-    later. Windows are cut from the newest end; ``shift`` moves the cuts of a history that is longer
-    than a window by a random number of events, so that they differ from epoch to epoch.
-
-    Returns:
-        Starts and lengths of W windows, both [W].
+    Windows are cut from the newest end; ``shift`` moves the cuts of a history that is longer than
+    a window by a random number of events, so that they differ from epoch to epoch. With
+    ``context`` windows overlap, so that every target has at least as many events before it, or all
+    that there are.
     """
     inputs = split.history_end - split.history_start - 1
     starts, inputs = split.history_start[inputs > 0], inputs[inputs > 0]
+    stride = max_length - context
     offsets = np.zeros_like(inputs)
     if shift:
-        offsets = np.where(inputs > max_length, generator.integers(0, max_length, len(inputs)), 0)
-    # With an offset the newest window is shorter by it, and so one more window may be needed.
-    counts = -(-(inputs + offsets) // max_length)
+        offsets = np.where(inputs > max_length, generator.integers(0, stride, len(inputs)), 0)
+    # The oldest window has no older one to leave targets to. With an offset the newest window is
+    # shorter by it, and so one more window may be needed.
+    counts = 1 + np.maximum(-(-(inputs + offsets - max_length) // stride), 0)
     owner, number = _ranges(np.zeros_like(counts), counts)
-    ends = starts[owner] + inputs[owner] + offsets[owner] - number * max_length
+    ends = starts[owner] + inputs[owner] + offsets[owner] - number * stride
     begins = np.maximum(ends - max_length, starts[owner])
+    oldest = number == counts[owner] - 1
+    contexts = np.where(oldest, 0, context)
     ends = np.minimum(ends, starts[owner] + inputs[owner])
-    return begins, ends - begins
+    return Windows(begins, ends - begins, contexts)
 
 
 def training_batches(
-    starts: Int64s,
-    lengths: Int64s,
+    windows: Windows,
     *,
     positions_per_batch: int,
     generator: np.random.Generator,
     every_position: bool,
-) -> list[tuple[Int64s, Int64s]]:
+) -> list[Windows]:
     """Group windows of similar length into batches of about the same number of positions.
 
     Args:
-        starts: window starts [W].
-        lengths: window lengths [W].
+        windows: of all histories.
         positions_per_batch: upper limit of rows times width of a batch.
         generator: what shuffles windows and batches.
         every_position: whether all positions are targets; else only the last of a random prefix
             of each window is.
 
     Returns:
-        Starts and lengths of the windows of each batch, in training order.
+        The windows of each batch, in training order.
     """
-    order = generator.permutation(len(starts))
-    starts, lengths = starts[order], lengths[order]
+    windows = windows.take(generator.permutation(len(windows)))
     if not every_position:
-        lengths = generator.integers(1, lengths + 1)
+        prefixes = generator.integers(windows.contexts + 1, windows.lengths + 1)
+        windows = Windows(windows.starts, prefixes, windows.contexts)
+    lengths = windows.lengths
     mean = max(1.0, float(lengths.mean()))
     pool = max(1, int(_POOL * positions_per_batch / mean))
     batches = []
-    for first in range(0, len(starts), pool):
+    for first in range(0, len(windows), pool):
         part = np.argsort(lengths[first : first + pool], kind="stable") + first
         begin = 0
         while begin < len(part):
@@ -139,21 +167,20 @@ def training_batches(
             widths = lengths[part[begin:]]
             fits = widths * np.arange(1, len(widths) + 1) <= positions_per_batch
             size = max(1, int(np.count_nonzero(fits)))
-            rows = part[begin : begin + size]
-            batches.append((starts[rows], lengths[rows]))
+            batches.append(windows.take(part[begin : begin + size]))
             begin += size
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def training_batch(
-    sequences: Sequences, starts: Int64s, lengths: Int64s, every_position: bool
-) -> TrainingBatch:
+def training_batch(sequences: Sequences, windows: Windows, every_position: bool) -> TrainingBatch:
     """The tensors of one batch of windows."""
-    histories = gather(sequences, starts, lengths)
-    positions = starts[:, None] + 1 + np.arange(histories.items.shape[1])
-    inside = np.arange(histories.items.shape[1]) < lengths[:, None]
+    histories = gather(sequences, windows.starts, windows.lengths)
+    places = np.arange(histories.items.shape[1])
+    positions = windows.starts[:, None] + 1 + places
+    lengths = windows.lengths[:, None]
+    inside = (places >= windows.contexts[:, None]) & (places < lengths)
     if not every_position:
-        inside &= np.arange(histories.items.shape[1]) == lengths[:, None] - 1
+        inside &= places == lengths - 1
     targets = np.zeros(positions.shape, dtype=np.int64)
     targets[inside] = sequences.items[positions[inside]]
     return TrainingBatch(histories, torch.from_numpy(targets))

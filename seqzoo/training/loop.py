@@ -130,6 +130,11 @@ class _Run:
         self.accelerator = self._accelerator()
         torch.manual_seed(self.config.seed)
         self.model = build_model(recipe.architecture, recipe.model, self.data.vocabulary)
+        if self.config.context >= self.model.max_length:
+            raise TrainingError(
+                f"train.context is {self.config.context}; expected less than the "
+                f"{self.model.max_length} events that the model reads (model.max_length)"
+            )
         optimizer = torch.optim.AdamW(
             parameter_groups(self.model, self.config.weight_decay), lr=self.config.lr
         )
@@ -281,12 +286,11 @@ class _Run:
         generator = np.random.default_rng([config.seed, number])
         torch.manual_seed(config.seed * 1_000_003 + number + 1)
         every_position = self.model.backbone.causal
-        starts, lengths = training_windows(
-            self.split, self.model.max_length, generator, config.shift_windows
+        windows = training_windows(
+            self.split, self.model.max_length, generator, config.shift_windows, config.context
         )
         batches = training_batches(
-            starts,
-            lengths,
+            windows,
             positions_per_batch=config.batch_size * self.model.max_length,
             generator=generator,
             every_position=every_position,
@@ -297,10 +301,10 @@ class _Run:
         self.objective.train()
         self.reporter.start(number + 1, config.epochs, len(batches))
         total, targets, began = 0.0, 0, time.perf_counter()
-        for index, (batch_starts, batch_lengths) in enumerate(batches):
+        for index, batch_windows in enumerate(batches):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(config, number + index / len(batches))
-            batch = training_batch(self.data.sequences, batch_starts, batch_lengths, every_position)
+            batch = training_batch(self.data.sequences, batch_windows, every_position)
             count = int((batch.targets > 0).sum())
             loss = self._step(batch)
             if not np.isfinite(loss):

@@ -30,6 +30,8 @@ class TrainConfig:
         weight_decay: decoupled weight decay of matrices.
         clip_norm: largest norm of the gradient; 0 leaves it alone.
         shift_windows: cut long histories at other places in every epoch.
+        context: events that every window of a long history reads before its first target; below
+            the model's ``max_length``, which is then overlapped by as much.
         patience: stop after this many epochs without a better validation figure.
         metric: validation figure that picks the best epoch.
         seed: of weights, order and dropout.
@@ -47,6 +49,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     clip_norm: float = 0.0
     shift_windows: bool = True
+    context: int = 0
     patience: int = 10
     metric: str = "ndcg@10"
     seed: int = 0
@@ -58,7 +61,7 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
-        for name in ("warmup", "weight_decay", "clip_norm", "seed", "threads"):
+        for name in ("warmup", "weight_decay", "clip_norm", "context", "seed", "threads"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 0 or more")
         if self.seed >= 2**32:

@@ -148,6 +148,11 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_one_folder_under_two_names(trained, refused):
+    again = trained.folder / ".." / trained.folder.name
+    assert "are one checkpoint" in refused("compare", trained.folder, again)
+
+
 def test_a_picture_that_cannot_be_written_does_not_cost_the_figures(
     trained, other, seqzoo, tmp_path, monkeypatch
 ):

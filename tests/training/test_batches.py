@@ -25,15 +25,16 @@ def flat(lengths, times=True):
     )
 
 
-def epoch(sequences, *, seed=0, shift=True, every_position=True, positions=40, window=WINDOW):
+def epoch(
+    sequences, *, seed=0, shift=True, every_position=True, positions=40, window=WINDOW, context=0
+):
     generator = np.random.default_rng(seed)
     split = leave_one_out(sequences, "train")
-    starts, lengths = training_windows(split, window, generator, shift)
+    windows = training_windows(split, window, generator, shift, context)
     return [
-        training_batch(sequences, *rows, every_position)
+        training_batch(sequences, rows, every_position)
         for rows in training_batches(
-            starts,
-            lengths,
+            windows,
             positions_per_batch=positions,
             generator=generator,
             every_position=every_position,
@@ -50,11 +51,12 @@ def expected_targets(sequences):
 
 
 @pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("context", [0, 1, 5, WINDOW - 1])
 @pytest.mark.parametrize("seed", range(5))
-def test_every_training_interaction_is_a_target_once(shift, seed):
+def test_every_training_interaction_is_a_target_once(shift, context, seed):
     sequences = flat(LENGTHS)
     found = Counter()
-    for batch in epoch(sequences, seed=seed, shift=shift):
+    for batch in epoch(sequences, seed=seed, shift=shift, context=context):
         found.update(batch.targets[batch.targets > 0].tolist())
     assert found == expected_targets(sequences)
     assert set(found.values()) == {1}
@@ -78,6 +80,27 @@ def test_histories_and_targets_belong_together(shift):
         assert not firsts & set(batch.targets[inside].tolist())
     untimed = epoch(flat(LENGTHS, times=False), shift=shift)
     assert all(batch.histories.timestamps is None for batch in untimed)
+
+
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("every_position", [False, True])
+@pytest.mark.parametrize("context", [1, 5, WINDOW - 1])
+def test_context_stands_before_every_target(shift, every_position, context):
+    """At least as many events before a target as asked for, or all that the user has."""
+    sequences = flat(LENGTHS)
+    batches = epoch(sequences, shift=shift, every_position=every_position, context=context)
+    least = WINDOW
+    for batch in batches:
+        assert batch.histories.items.shape[1] <= WINDOW
+        rows, places = np.nonzero(batch.targets.numpy())
+        starts = batch.histories.items.numpy()[:, 0] - 1
+        users = np.searchsorted(sequences.offsets, starts, side="right") - 1
+        whole = starts[rows] == sequences.offsets[users[rows]]
+        # The event at a target's place is the newest of what is read before it.
+        assert (whole | (places >= context)).all()
+        least = min([least, *places[~whole].tolist()])
+    if every_position:
+        assert least == context
 
 
 def cuts(sequences, seed, shift):

@@ -97,6 +97,12 @@ def test_unknown_options_of_a_loss(recipe, tmp_path):
         train(recipe("sasrec", model), tmp_path / "run")
 
 
+def test_windows_that_are_all_context(recipe, tmp_path):
+    with pytest.raises(TrainingError, match=r"train\.context is 200; expected less than the \d+"):
+        train(recipe("sasrec", context=200), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_figure_that_nothing_measures(recipe, tmp_path, heard):
     with pytest.raises(TrainingError, match=r"train\.metric is 'ndcg@7'.*hit@5, hit@10"):
         train(recipe("sasrec", metric="ndcg@7"), tmp_path / "run", reporter=heard)

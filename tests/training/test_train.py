@@ -103,6 +103,7 @@ def test_seeds_tell_runs_apart(finished, recipe, tmp_path):
         {"warmup": 1.0},
         {"schedule": "cosine"},
         {"shift_windows": False},
+        {"context": 4},
         {"batch_size": 4},
     ],
 )

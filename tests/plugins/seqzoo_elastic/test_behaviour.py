@@ -36,8 +36,9 @@ def events(rows: int, length: int, width: int = 16, dtype: torch.dtype = torch.f
 
 @modes
 @variants
-def test_conformance(causal, imr, make):
-    check_model(make("elastic", causal=causal, imr=imr, **SMALL))
+@pytest.mark.parametrize("forgetting", [False, True])
+def test_conformance(causal, imr, forgetting, make):
+    check_model(make("elastic", causal=causal, imr=imr, forgetting=forgetting, **SMALL))
 
 
 @modes
@@ -54,8 +55,8 @@ def test_every_slot_and_key_can_learn(causal, imr, make):
 
 @variants
 def test_leak_through_the_final_experts_is_caught(imr, make, monkeypatch):
-    def leaking(scores: Tensor, values: Tensor, state: object) -> tuple[Tensor, object]:
-        means, state = running_softmax(scores, values, state)
+    def leaking(*arguments: object) -> tuple[Tensor, object]:
+        means, state = running_softmax(*arguments)
         return means[:, -1:].expand_as(means), state
 
     monkeypatch.setattr(seqzoo_elastic.layer, "running_softmax", leaking)
@@ -65,10 +66,12 @@ def test_leak_through_the_final_experts_is_caught(imr, make, monkeypatch):
 
 
 @variants
-def test_chunks_change_nothing_but_rounding(imr, make, shake):
+@pytest.mark.parametrize("forgetting", [False, True])
+def test_chunks_change_nothing_but_rounding(imr, forgetting, make, shake):
     exact, rough, gradients = [], [], []
     for size in (1, 7, 16, 80):
-        model = shake(make("elastic", imr=imr, chunk_size=size)).eval()
+        model = make("elastic", imr=imr, forgetting=forgetting, chunk_size=size)
+        model = shake(model).eval()
         hidden = events(3, 80, dtype=torch.float64).requires_grad_()
         out = model.backbone(hidden, full_batch(3, 80))
         exact.append(out.detach())

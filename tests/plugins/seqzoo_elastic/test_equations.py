@@ -15,6 +15,7 @@ WIDTH, HEADS, EXPERTS, RETRIEVED = 8, 2, 3, 3
 
 modes = pytest.mark.parametrize("causal", [True, False])
 variants = pytest.mark.parametrize("imr", ["pre", "post", "none"])
+memories = pytest.mark.parametrize("forgetting", [False, True])
 
 
 def softmax(scores: Tensor) -> Tensor:
@@ -27,6 +28,7 @@ class Plain:
 
     def __init__(self, parameters: Parameters, causal: bool, imr: str) -> None:
         self.p, self.causal, self.imr = parameters, causal, imr
+        self.forgetting = "layers.0.log_rates" in parameters
 
     def norm(self, name: str, vector: Tensor) -> Tensor:
         centred = vector - vector.mean()
@@ -64,9 +66,16 @@ class Plain:
         queries = torch.stack([self.heads(layer + "gather_query", expert) for expert in experts])
         return (queries * key).sum(2) / math.sqrt(WIDTH // HEADS)
 
-    def gathered(self, scores: Tensor, values: Tensor) -> Tensor:
-        """Scores [S, H] and values [S, H, E] of the events that are read."""
-        return torch.cat([softmax(scores[:, h]) @ values[:, h] for h in range(HEADS)])
+    def gathered(self, layer: str, expert: int, scores: Tensor, values: Tensor) -> Tensor:
+        """Scores [S, H] and values [S, H, E] of the events that an expert reads."""
+        parts = []
+        for h in range(HEADS):
+            lost = torch.zeros(len(scores), dtype=scores.dtype)
+            if self.forgetting:
+                rate = torch.exp(self.p[layer + "log_rates"][h, expert])
+                lost = torch.stack([rate * age for age in reversed(range(len(scores)))])
+            parts.append(softmax(scores[:, h] - lost) @ values[:, h])
+        return torch.cat(parts)
 
     def read(self, layer: str, event: Tensor, experts: list[Tensor]) -> Tensor:
         query = self.heads(layer + "read_query", event)
@@ -94,7 +103,7 @@ class Plain:
         for t in range(len(events)):
             own = []
             for k in range(EXPERTS):
-                gathered = self.gathered(scores[: t + 1, k], values[: t + 1])
+                gathered = self.gathered(layer, k, scores[: t + 1, k], values[: t + 1])
                 own.append(self.norm(layer + "gather_norm", experts[t][k] + gathered))
             after.append(own)
         return [self.read(layer, *pair) for pair in zip(events, after, strict=True)], after
@@ -107,7 +116,7 @@ class Plain:
         scores = torch.stack([self.scores(layer, event, experts) for event in events])
         after = []
         for k, expert in enumerate(experts):
-            gathered = self.gathered(scores[:, k], values)
+            gathered = self.gathered(layer, k, scores[:, k], values)
             after.append(self.norm(layer + "gather_norm", expert + gathered))
         return [self.read(layer, event, after) for event in events], after
 
@@ -137,9 +146,10 @@ def batch_of(rows: int, length: int) -> SequenceBatch:
     return SequenceBatch(torch.zeros(rows, length, dtype=torch.int64), lengths)
 
 
-def both(make, shake, causal, imr, rows, length):
+def both(make, shake, causal, imr, forgetting, rows, length):
     """Our backbone, copies of its parameters, input as a leaf, batch."""
-    ours = shake(make("elastic", causal=causal, imr=imr, **SIZES, **MEMORY)).eval().backbone
+    settings = {"causal": causal, "imr": imr, "forgetting": forgetting, **SIZES, **MEMORY}
+    ours = shake(make("elastic", **settings)).eval().backbone
     theirs = {
         name: value.detach().clone().requires_grad_() for name, value in ours.named_parameters()
     }
@@ -155,10 +165,11 @@ def expected_of(plain: Plain, hidden: Tensor, batch: SequenceBatch) -> list[Tens
 
 @modes
 @variants
+@memories
 @pytest.mark.parametrize("rows", [1, 7])
 @pytest.mark.parametrize("length", [1, 2, 31, 200])
-def test_values_and_all_gradients(causal, imr, rows, length, make, shake, compare):
-    ours, theirs, hidden, batch = both(make, shake, causal, imr, rows, length)
+def test_values_and_all_gradients(causal, imr, forgetting, rows, length, make, shake, compare):
+    ours, theirs, hidden, batch = both(make, shake, causal, imr, forgetting, rows, length)
     copy = hidden.detach().clone().requires_grad_()
     expected = torch.cat(expected_of(Plain(theirs, causal, imr), copy, batch))
     got = ours(hidden, batch)[batch.mask]
@@ -168,10 +179,11 @@ def test_values_and_all_gradients(causal, imr, rows, length, make, shake, compar
 
 @modes
 @variants
+@memories
 @pytest.mark.parametrize("length", [1, 16, 31])
-def test_newest_event_alone(causal, imr, length, make, shake, compare):
+def test_newest_event_alone(causal, imr, forgetting, length, make, shake, compare):
     """``last`` has a way of its own through the last layer, gradients included."""
-    ours, theirs, hidden, batch = both(make, shake, causal, imr, 7, length)
+    ours, theirs, hidden, batch = both(make, shake, causal, imr, forgetting, 7, length)
     copy = hidden.detach().clone().requires_grad_()
     rows = expected_of(Plain(theirs, causal, imr), copy, batch)
     expected = torch.stack([row[-1] for row in rows])
@@ -179,11 +191,12 @@ def test_newest_event_alone(causal, imr, length, make, shake, compare):
     compare(expected, ours.last(hidden, batch), {**pairs, "the events": (copy, hidden)})
 
 
+@memories
 @pytest.mark.parametrize("imr", ["none", "post"])
 @pytest.mark.parametrize(("layers", "alike"), [(1, True), (2, False)])
-def test_where_the_two_forms_meet(imr, layers, alike, make, shake):
+def test_where_the_two_forms_meet(imr, forgetting, layers, alike, make, shake):
     """Experts that start from no event score alike in both forms; deeper down they do not."""
-    sizes = {**SIZES, **MEMORY, "imr": imr, "num_layers": layers}
+    sizes = {**SIZES, **MEMORY, "imr": imr, "forgetting": forgetting, "num_layers": layers}
     running = shake(make("elastic", **sizes)).eval().backbone
     whole = make("elastic", causal=False, **sizes).double().eval().backbone
     whole.load_state_dict(running.state_dict())
