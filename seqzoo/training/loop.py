@@ -22,14 +22,13 @@ from seqzoo.evaluation.evaluate import environment_of, evaluate_protocols
 from seqzoo.evaluation.protocol import get_protocol
 from seqzoo.model import SequenceModel, build_model
 from seqzoo.training.progress import Reporter
-from seqzoo.training.recipe import Recipe, TrainConfig
+from seqzoo.training.recipe import Recipe, TrainConfig, differences
 from seqzoo.training.schedule import learning_rate, parameter_groups
 from seqzoo.training.state import (
     FOLDER,
     Progress,
     read_progress,
     read_state,
-    recipe_digest,
     write_progress,
     write_state,
 )
@@ -179,8 +178,8 @@ class _Run:
 
     def _claim(self, recipe: Recipe, overwrite: bool) -> Progress:
         """See that the folder is free or holds this very run."""
-        digest = recipe_digest(_as_asked_for(recipe))
-        fresh = Progress(digest)
+        asked_for = recipe.asked_for()
+        fresh = Progress(asked_for)
         if overwrite:
             return fresh
         if self.out.exists() and not self.out.is_dir():
@@ -193,10 +192,12 @@ class _Run:
                     f"{self.out} is not empty and holds no run; give another folder as --out"
                 )
             return fresh
-        if found.recipe != digest:
+        others = differences(found.recipe, asked_for)
+        if others:
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise TrainingError(
-                f"{self.out} holds a run of another recipe; give another folder as --out, or add "
-                "--overwrite to start anew there"
+                f"{self.out} holds a run of another recipe ({others[0]}{more}); give another "
+                "folder as --out, or add --overwrite to start anew there"
             )
         return found
 
@@ -362,11 +363,3 @@ class _Run:
             {name: entry["metrics"] for name, entry in best.metrics.items()},
             self.progress.seconds,
         )
-
-
-def _as_asked_for(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without what a run finds out and adds."""
-    values = recipe.to_dict()
-    values["data"].pop("fingerprint", None)
-    values["train"].pop("threads")
-    return values

@@ -9,7 +9,7 @@ from typing import Any
 from seqzoo.checkpoint.recipe import parse_recipe
 from seqzoo.config import model_config, structure
 from seqzoo.data.prepare import DataConfig
-from seqzoo.errors import ConfigError, nearest
+from seqzoo.errors import ConfigError, SeqzooError, nearest
 from seqzoo.plugins import catalogue
 
 logger = logging.getLogger("seqzoo")
@@ -134,6 +134,36 @@ class Recipe:
             "data": {key: value for key, value in asdict(self.data).items() if value is not None},
             "train": asdict(self.train),
         }
+
+    def asked_for(self) -> dict[str, Any]:
+        """Plain values without what a run finds out and adds: the data's fingerprint, threads."""
+        values = self.to_dict()
+        values["data"].pop("fingerprint", None)
+        values["train"].pop("threads")
+        return values
+
+
+def differences(stored: Mapping[str, Any], asked_for: Mapping[str, Any]) -> list[str]:
+    """Where a run's stored recipe and a recipe differ, in words; empty where they are one.
+
+    A setting that the stored one does not have yet is taken as left out, so that a run that an
+    older version began goes on as long as nobody asks for something new.
+    """
+    try:
+        known = Recipe.make(stored).asked_for()
+    except SeqzooError as error:
+        return [f"that this version cannot run: {error}"]
+    found = []
+    for section, here in asked_for.items():
+        there = known[section]
+        if not isinstance(here, Mapping):
+            here, there = {"": here}, {"": there}
+        for key in sorted(here.keys() | there.keys()):
+            one, two = there.get(key, "not set"), here.get(key, "not set")
+            if one != two:
+                name = f"{section}.{key}" if key else section
+                found.append(f"{name} is {one} there and {two} here")
+    return found
 
 
 def read_recipe_file(path: str | Path) -> dict[str, Any]:

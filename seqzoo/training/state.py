@@ -14,7 +14,6 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from seqzoo.checkpoint.atomic import locate, write_files
-from seqzoo.checkpoint.integrity import sha256_of_document
 from seqzoo.checkpoint.weights import weights_bytes
 from seqzoo.errors import CheckpointError, TrainingError
 
@@ -27,7 +26,7 @@ class Progress:
     """Where a run stands.
 
     Attributes:
-        recipe: sha256 of the recipe that is run.
+        recipe: what is run, as plain values; without what a run finds out itself.
         epoch: how many epochs are done.
         best_epoch: the one whose weights are the checkpoint, counted from 1; 0 before the first.
         best_value: its validation figure.
@@ -37,7 +36,7 @@ class Progress:
         epochs: one record for each epoch: loss, validation figures, learning rate, seconds.
     """
 
-    recipe: str
+    recipe: dict[str, Any]
     epoch: int = 0
     best_epoch: int = 0
     best_value: float = -1.0
@@ -45,11 +44,6 @@ class Progress:
     finished: bool = False
     seconds: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)
-
-
-def recipe_digest(recipe: dict[str, Any]) -> str:
-    """What tells whether a run and a recipe belong together."""
-    return sha256_of_document(recipe)
 
 
 def read_progress(out: Path) -> Progress | None:
@@ -63,7 +57,10 @@ def read_progress(out: Path) -> Progress | None:
     except CheckpointError:
         return None
     try:
-        return Progress(**json.loads(path.read_text()))
+        progress = Progress(**json.loads(path.read_text()))
+        if not isinstance(progress.recipe, dict):
+            raise TypeError("its recipe is not a table of settings")
+        return progress
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(
             f"{path} cannot be read as the progress of a run: {error}; "

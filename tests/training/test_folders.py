@@ -1,5 +1,6 @@
 """What may be in the folder of a run, and what becomes of it."""
 
+import json
 import os
 import shutil
 
@@ -40,15 +41,43 @@ def test_a_finished_run_is_read_back(finished, run, recipe, heard):
 
 
 @pytest.mark.parametrize(
-    "change", [{"lr": 1e-4}, {"epochs": 4}, {"model": {"dropout": 0.1}}, {"data": {"min_count": 2}}]
+    ("change", "words"),
+    [
+        ({"lr": 1e-4}, r"\(train\.lr is 0\.005 there and 0\.0001 here\)"),
+        ({"epochs": 4}, r"\(train\.epochs is 3 there and 4 here\)"),
+        ({"epochs": 4, "lr": 1e-4}, r"\(train\.epochs is 3 there and 4 here and 1 more\)"),
+        ({"model": {"dropout": 0.1}}, r"\(model\.dropout is 0\.\d+ there and 0\.1 here"),
+        ({"data": {"min_count": 2}}, r"\(data\.min_count is \d there and 2 here\)"),
+    ],
 )
-def test_another_recipe_is_refused(run, recipe, change):
+def test_another_recipe_is_refused(run, recipe, change, words):
     before = contents(run)
-    with pytest.raises(TrainingError, match=r"holds a run of another recipe.*--overwrite"):
+    with pytest.raises(TrainingError, match=f"holds a run of another recipe {words}.*--overwrite"):
         train(recipe("sasrec", **change), run)
-    with pytest.raises(TrainingError, match="another recipe"):
+    with pytest.raises(TrainingError, match="architecture is sasrec there and mamba4rec here"):
         train(recipe("mamba4rec"), run)
     assert contents(run) == before
+
+
+def test_a_run_from_before_a_setting_existed_goes_on(run, recipe, heard):
+    """It had none of it, which is what the default means; what is asked anew is another recipe."""
+    path = run / "training" / "progress.json"
+    progress = json.loads(path.read_text())
+    del progress["recipe"]["train"]["context"]
+    path.write_text(json.dumps(progress))
+    train(recipe("sasrec"), run, reporter=heard)
+    assert not heard.started
+    with pytest.raises(TrainingError, match=r"train\.context is 0 there and 4 here"):
+        train(recipe("sasrec", context=4), run)
+
+
+def test_a_run_of_what_is_not_installed_is_refused(run, recipe):
+    path = run / "training" / "progress.json"
+    progress = json.loads(path.read_text())
+    progress["recipe"]["architecture"] = "sasrek"
+    path.write_text(json.dumps(progress))
+    with pytest.raises(TrainingError, match="this version cannot run: .*sasrek.*--overwrite"):
+        train(recipe("sasrec"), run)
 
 
 def test_overwrite_starts_anew(finished, run, recipe, heard, same_files):
