@@ -76,7 +76,7 @@ def test_a_run_of_what_is_not_installed_is_refused(run, recipe):
     progress = json.loads(path.read_text())
     progress["recipe"]["architecture"] = "sasrek"
     path.write_text(json.dumps(progress))
-    with pytest.raises(TrainingError, match="this version cannot run: .*sasrek.*--overwrite"):
+    with pytest.raises(TrainingError, match=r"this version cannot run: .*sasrek.*--overwrite"):
         train(recipe("sasrec"), run)
 
 
