@@ -1,8 +1,7 @@
 """``SequenceModel``: embedder, backbone, head and vocabulary as one module that recommends."""
 
-import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from seqzoo.config import model_config, part_config, parts_of
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError, nearest
+from seqzoo.inputs import list_of, read_times, whole_number
 from seqzoo.interfaces import Backbone, Embedder, Head, SequenceBatch
 from seqzoo.plugins import catalogue
 
@@ -127,6 +127,8 @@ class SequenceModel(nn.Module):
             UsageError: a history is empty, or times and items differ in number.
         """
         encoded = self._encode_ids(histories, timestamps, on_unknown)
+        if not encoded:
+            return self.embedder.item_table.new_zeros(0, self.embedder.item_table.shape[1]).detach()
         vectors = [
             (rows, hidden.cpu()) for rows, hidden in self._encode_batches(encoded, batch_size)
         ]
@@ -186,7 +188,7 @@ class SequenceModel(nn.Module):
         """
         allowed = self._check_choice(k, candidates)
         encoded = self._encode_ids(histories, timestamps, on_unknown)
-        results: list[list[Recommendation]] = [[] for _ in histories]
+        results: list[list[Recommendation]] = [[] for _ in encoded]
         for rows, hidden in self._encode_batches(encoded, batch_size):
             seen = [encoded[row][0] for row in rows] if exclude_seen else None
             for row, found in zip(rows.tolist(), self._best(hidden, k, seen, allowed), strict=True):
@@ -230,16 +232,14 @@ class SequenceModel(nn.Module):
 
     def _check_choice(self, k: int, candidates: Sequence[str] | None) -> Tensor | None:
         """Check ``k``, and turn candidates into their indices."""
-        if not isinstance(k, int | np.integer) or not 1 <= k <= len(self.vocabulary):
-            raise UsageError(
-                f"k is {k}; expected 1 to {len(self.vocabulary)}, the number of items of the model"
-            )
+        whole_number("k", k, 1, len(self.vocabulary), ", the number of items of the model")
         if candidates is None:
             return None
-        known, unknown = self.vocabulary.encode(list(dict.fromkeys(candidates)))
+        ids = list(candidates) if isinstance(candidates, Set) else candidates
+        known, unknown = self.vocabulary.encode(list_of("candidates", "item ids", ids))
         if unknown or not len(known):
             self._refuse_unknown("candidates", unknown)
-        return torch.from_numpy(known.astype(np.int64)).to(self.device)
+        return torch.from_numpy(np.unique(known).astype(np.int64)).to(self.device)
 
     def _best(
         self,
@@ -270,9 +270,13 @@ class SequenceModel(nn.Module):
         """Item indices and times of each history, unknown items left out."""
         if on_unknown not in ("skip", "error"):
             raise UsageError(f"on_unknown is '{on_unknown}'; expected 'skip' or 'error'")
-        if timestamps is not None and len(timestamps) != len(histories):
+        rows = list_of("histories", "histories", histories)
+        times_of = [None] * len(rows)
+        if timestamps is not None:
+            times_of = list_of("timestamps", "lists of unix seconds", timestamps)
+        if len(times_of) != len(rows):
             raise UsageError(
-                f"{len(timestamps)} lists of timestamps for {len(histories)} histories; "
+                f"{len(times_of)} lists of timestamps for {len(rows)} histories; "
                 "give one list for each history"
             )
         if self.backbone.uses_time and timestamps is None:
@@ -281,15 +285,12 @@ class SequenceModel(nn.Module):
                 self.architecture,
             )
         encoded = []
-        for row, history in enumerate(histories):
-            if isinstance(history, str):
-                raise UsageError(f"a history is a list of item ids; got the text {history!r}")
-            if not len(history):
+        for given, given_times in zip(rows, times_of, strict=True):
+            history = list_of("a history", "item ids", given)
+            if not history:
                 raise UsageError("the history is empty; give at least one item id")
-            times = None if timestamps is None else list(timestamps[row])
-            if times is not None:
-                _check_times(times, len(history))
-            known, unknown = self.vocabulary.encode(list(history))
+            times = None if timestamps is None else read_times(given_times, len(history))
+            known, unknown = self.vocabulary.encode(history)
             if unknown and (on_unknown == "error" or not len(known)):
                 self._refuse_unknown("history", unknown)
             if unknown:
@@ -318,8 +319,7 @@ class SequenceModel(nn.Module):
         self, encoded: list[tuple[list[int], list[int] | None]], batch_size: int
     ) -> list[tuple[Tensor, Tensor]]:
         """Row numbers and user vectors of batches of similar length, so that little is padded."""
-        if batch_size < 1:
-            raise UsageError(f"batch_size is {batch_size}; expected 1 or more")
+        batch_size = whole_number("batch_size", batch_size, 1)
         window = self.max_length
         order = sorted(range(len(encoded)), key=lambda row: min(len(encoded[row][0]), window))
         results = []
@@ -359,17 +359,6 @@ class SequenceModel(nn.Module):
         from seqzoo.zoo import load  # above this module
 
         return load(name, device=device)
-
-
-def _check_times(times: Sequence[int], items: int) -> None:
-    """See that there is a time for each item, and that none is before the one before it."""
-    if len(times) != items:
-        raise UsageError(f"{len(times)} timestamps for {items} items of a history")
-    for before, time in itertools.pairwise(times):
-        if time < before:
-            raise UsageError(
-                f"timestamp {time} is before the event before it ({before}); give the oldest first"
-            )
 
 
 def _seen_pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

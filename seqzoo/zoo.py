@@ -27,7 +27,8 @@ from seqzoo.checkpoint.manifest import (
     read_recipe,
     read_vocabulary,
 )
-from seqzoo.errors import CheckpointError, UnknownNameError, UsageError, nearest
+from seqzoo.errors import CheckpointError, UnknownNameError, nearest
+from seqzoo.inputs import whole_number
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import ArchitectureSpec, PretrainedSpec
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from seqzoo.model import SequenceModel
 
 logger = logging.getLogger("seqzoo")
+
+_MOST_ITEMS = 2**31 - 2
+"""Item indices have 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -207,8 +211,7 @@ def create(architecture: str, *, num_items: int, **settings: Any) -> "SequenceMo
     from seqzoo.data.vocabulary import Vocabulary
     from seqzoo.model import build_model
 
-    if num_items < 1:
-        raise UsageError(f"num_items is {num_items}; expected 1 or more")
+    num_items = whole_number("num_items", num_items, 1, _MOST_ITEMS)
     items = tuple(str(item) for item in range(1, num_items + 1))
     return build_model(architecture, settings, Vocabulary(items))
 

@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,12 +107,40 @@ def test_k_outside_the_catalogue_is_refused(model, k):
         (["film-3"], {"candidates": ["nonsense"]}, UnknownItemError, "candidates.*'nonsense'"),
         (["film-3"], {"candidates": []}, UnknownItemError, "candidates"),
         (["film-3"], {"timestamps": [1, 2]}, UsageError, "2 timestamps for 1 items"),
+        ({"film-3", "film-4"}, {}, UsageError, "a history is a list of item ids; got the set"),
+        ({"film-3": 1}, {}, UsageError, "got the dict"),
+        (None, {}, UsageError, "got the NoneType None"),
+        (np.array(5), {}, UsageError, "got the ndarray"),
+        (["film-3"], {"k": True}, UsageError, "k is True; expected 1 to 30"),
+        (["film-3"], {"k": 2.5}, UsageError, r"k is 2\.5"),
+        (["film-3"], {"candidates": "film-4"}, UsageError, "candidates is a list .*the text"),
+        (["film-3"], {"candidates": 5}, UsageError, "candidates is a list .*the int 5"),
+        (["film-3"], {"candidates": [["film-4"]]}, UsageError, "item ids are text"),
+        (["film-3"], {"timestamps": 5}, UsageError, "timestamps is a list of unix seconds"),
+        (["film-3"], {"timestamps": ["5"]}, UsageError, "a timestamp is '5'"),
+        (["film-3"], {"timestamps": [float("nan")]}, UsageError, "a timestamp is nan"),
+        (["film-3"], {"timestamps": [2**63]}, UsageError, "expected .*, whole unix seconds"),
         (["film-3", "film-4"], {"timestamps": [9, 5]}, UsageError, "timestamp 5 is before .*(9)"),
     ],
 )
 def test_wrong_calls_say_what_was_expected(model, history, options, error, message):
     with pytest.raises(error, match=message):
         model.recommend(history, **options)
+
+
+def test_any_ordered_collection_is_a_history(model):
+    """And any collection at all restricts the choice."""
+    ids = ["film-3", "film-4"]
+    expected = model.recommend(ids, candidates=["film-7", "film-9"])
+    for history in (tuple(ids), np.array(ids), iter(ids)):
+        assert model.recommend(history, candidates={"film-9", "film-7"}) == expected
+    together = model.recommend_many(iter([ids]), candidates=["film-9", "film-7"])
+    assert together == [expected]
+
+
+def test_nobody_is_encoded_as_nothing(model):
+    assert model.encode([]).shape == (0, model.encode([["film-3"]]).shape[1])
+    assert model.recommend_many([]) == []
 
 
 def test_a_batch_of_nobody_is_refused(model):

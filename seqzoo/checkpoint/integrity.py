@@ -44,6 +44,11 @@ def canonical_text(document: object) -> str:
         raise ValueError("it nests too deeply") from None
 
 
+def sha256_of_bytes(content: bytes) -> str:
+    """The sha256 of bytes as 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_of_document(document: object) -> str:
     """The sha256 of a document's canonical text; raises as ``canonical_text`` does."""
     return hashlib.sha256(canonical_text(document).encode()).hexdigest()

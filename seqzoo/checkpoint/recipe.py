@@ -81,9 +81,14 @@ def parse_recipe(path: Path, content: bytes) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is not plain YAML ({' '.join(str(error).split())[:120]}); restore the file"
         ) from error
-    if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
+    if not isinstance(recipe, dict):
         raise CheckpointError(
             f"{path} holds {type(recipe).__name__}, expected settings by name; restore the file"
+        )
+    nameless = [key for key in recipe if not isinstance(key, str)]
+    if nameless:
+        raise CheckpointError(
+            f"{path} has the key {nameless[0]!r}, expected names of sections; restore the file"
         )
     check_recipe(path, recipe, "mend the file or fetch the checkpoint again")
     return recipe

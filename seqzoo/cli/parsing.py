@@ -33,18 +33,25 @@ def spread(arguments: Sequence[str], repeatable: Collection[str]) -> list[str]:
 
     A negative number is a value; any other value that begins with a dash is written
     ``--history=-value``.
+
+    Raises:
+        UsageError: an option is followed by no value.
     """
     result: list[str] = []
-    option = ""
-    for index, word in enumerate(arguments):
+    option, values = "", 1
+    for index, word in enumerate([*arguments, "--"]):
+        is_option = word.startswith("-") and word != "-" and not _NEGATIVE_NUMBER.fullmatch(word)
+        if is_option and option and not values:
+            raise UsageError(f"option '{option}' needs one value or more")
         if word == "--":
             return [*result, *arguments[index:]]
-        if word.startswith("-") and word != "-" and not _NEGATIVE_NUMBER.fullmatch(word):
-            option = word if word in repeatable else ""
+        if is_option:
+            option, values = (word if word in repeatable else ""), 0
             if not option:
                 result.append(word)
         else:
             result.append(f"{option}={word}" if option else word)
+            values += 1
     return result
 
 

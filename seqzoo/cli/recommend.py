@@ -89,6 +89,8 @@ def recommend(
             }
         )
         return
+    if not best:
+        typer.echo("nothing is left to recommend: the history holds every candidate", err=True)
     has_labels = any(one.label for one in best)
     columns = [Column("", right=True), Column("item", style="cyan"), Column("score", right=True)]
     columns += [Column("title", wrap=True)] if has_labels else []

@@ -29,7 +29,7 @@ from seqzoo.cli.output import (
     seconds,
     show,
 )
-from seqzoo.errors import TrainingError
+from seqzoo.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from seqzoo.training.loop import TrainingResult
@@ -110,6 +110,8 @@ def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> "Reci
     from seqzoo.training.recipe import Recipe, read_recipe_file
 
     is_file = what.endswith((".yaml", ".yml"))
+    if (Path(what) / "recipe.yaml").is_file():
+        raise ConfigError(f"{what} is a folder; train its recipe: seqzoo train {what}/recipe.yaml")
     values = read_recipe_file(what) if is_file else {"architecture": what}
     values = _merged(_merged(values, parse_overrides(settings)), {"data": options})
     recipe = Recipe.make(values)
@@ -131,6 +133,10 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def _require_writable(out: Path) -> None:
     """Find out now, not after the first epoch, that the folder cannot be made."""
     place = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+    if place.is_symlink() and not place.exists():
+        raise TrainingError(
+            f"{place} is a link to {place.readlink()}, which is not there; give a folder as --out"
+        )
     if not place.is_dir():
         raise TrainingError(f"{place} is a file; give a folder as --out")
     if not os.access(place, os.W_OK | os.X_OK):

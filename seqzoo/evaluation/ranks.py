@@ -80,13 +80,14 @@ def rank_targets(
             wanted = scores.gather(1, targets)
             if bool(scores.isnan().any()):
                 raise DataError("the model gives scores that are not numbers; train it again")
-            scores[:, 0] = -torch.inf
+            # What is no candidate compares with nothing, not even with a target of minus infinity.
+            scores[:, 0] = torch.nan
             # Removing only ever takes more away, so the settings share one pass.
             for index in sorted(range(len(remove_seen)), key=lambda index: remove_seen[index]):
                 if remove_seen[index]:
-                    scores[
-                        batch.seen[0].to(scores.device), batch.seen[1].to(scores.device)
-                    ] = -torch.inf
+                    scores[batch.seen[0].to(scores.device), batch.seen[1].to(scores.device)] = (
+                        torch.nan
+                    )
                     scores.scatter_(1, targets, wanted)
                 better[index, rows] = (scores > wanted).sum(1).cpu().numpy()
                 tied[index, rows] = (scores == wanted).sum(1).cpu().numpy()

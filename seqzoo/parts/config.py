@@ -52,6 +52,7 @@ class ItemEmbedderConfig:
         check_range("hidden_size", self.hidden_size, 1)
         check_range("max_length", self.max_length, 1)
         check_range("dropout", self.dropout, 0.0, 1.0)
+        check_range("norm_eps", self.norm_eps, 0.0)
         check_choice(
             "embedding_norm", self.embedding_norm, ("after-dropout", "before-dropout", "none")
         )

@@ -1,5 +1,6 @@
 """Write the files of a new plugin."""
 
+import keyword
 import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -56,6 +57,8 @@ def new_plugin(name: str, kind: str = "backbone", folder: Path | None = None) ->
             f"'{name}' cannot be a plugin's name; expected lower-case letters, digits and single "
             "'-', linrec for example"
         )
+    if keyword.iskeyword(name.capitalize()):
+        raise UsageError(f"'{name}' cannot be a plugin's name: Python has a word of that name")
     _require_free(name)
     home = (folder or Path()) / f"seqzoo-{name}"
     if home.exists():

@@ -12,9 +12,10 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from seqzoo.checkpoint.atomic import locate, write_files
-from seqzoo.checkpoint.integrity import sha256_of_document
+from seqzoo.checkpoint.integrity import sha256_of_bytes, sha256_of_document
 from seqzoo.checkpoint.weights import weights_bytes
 from seqzoo.errors import CheckpointError, SeqzooError, UsageError
+from seqzoo.inputs import read_time
 from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model import Recommendation, SequenceModel
 
@@ -77,9 +78,11 @@ class Session:
 
         Raises:
             UnknownItemError: the model does not know the item; the session stays as it was.
-            UsageError: the time is missing where others were given, or runs backwards.
+            UsageError: the time is missing where others were given, is no whole number, or runs
+                backwards.
         """
         index = self.model.vocabulary.index(item)
+        timestamp = None if timestamp is None else read_time(timestamp)
         self._check_time(timestamp)
         device = self.model.device
         elapsed = None
@@ -124,28 +127,36 @@ class Session:
             CheckpointError: the folder cannot be written.
         """
         state, tensors = self._tensors()
+        content = weights_bytes(tensors)
         document = {
             "model": _identity(self.model),
             "items": [self.model.vocabulary.item(index) for index in self._items],
             "timestamps": self._times,
             "state": state,
+            "tensors": sha256_of_bytes(content),
         }
-        write_files(
-            folder,
-            {_EVENTS: json.dumps(document).encode(), _TENSORS: weights_bytes(tensors)},
-        )
+        document["sha256"] = sha256_of_document(document)
+        write_files(folder, {_EVENTS: json.dumps(document).encode(), _TENSORS: content})
 
     @classmethod
     def restore(cls, model: SequenceModel, folder: str | os.PathLike[str]) -> "Session":
         """The session that was saved in a folder, with the model that it was saved with.
 
         Raises:
-            UsageError: the folder holds no session, or one of another model.
+            UsageError: the folder holds no session, a damaged one, or one of another model.
         """
         session = cls(model)
+        if not (Path(folder) / _EVENTS).exists():
+            raise UsageError(
+                f"{folder} holds no session: {_EVENTS} is not there; session.save(folder) writes it"
+            )
         try:
             document = json.loads(locate(folder, _EVENTS).read_bytes())
-            tensors = load_tensors(locate(folder, _TENSORS).read_bytes())
+            content = locate(folder, _TENSORS).read_bytes()
+            whole = document.pop("sha256") == sha256_of_document(document)
+            if not whole or document["tensors"] != sha256_of_bytes(content):
+                raise ValueError("its checksum differs, so the files are damaged")
+            tensors = load_tensors(content)
             if document["model"] != _identity(model):
                 raise UsageError(
                     f"{folder} holds a session of another model ('{document['model']['name']}' "
@@ -163,6 +174,8 @@ class Session:
             ValueError,
             KeyError,
             TypeError,
+            AttributeError,
+            RecursionError,
             SafetensorError,
         ) as error:
             raise UsageError(

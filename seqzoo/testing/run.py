@@ -71,6 +71,7 @@ def check_registered(name: str, **settings: Any) -> list[Outcome]:
 
     Raises:
         UnknownNameError: nothing has the name.
+        ConfigError: a setting is unknown or cannot have its value.
     """
     found = [registry for registry in catalogue().registries() if name in registry]
     if not found:
@@ -94,6 +95,9 @@ def check_registered(name: str, **settings: Any) -> list[Outcome]:
             for spec in _architectures(registry.kind, name):
                 if spec.name not in seen:
                     seen.add(spec.name)
+                    if settings:
+                        # A setting that cannot be is the caller's mistake, not a broken promise.
+                        model_config(spec, settings, catalogue())
                     outcomes += _architecture(spec.name, settings)
     return outcomes
 

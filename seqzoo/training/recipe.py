@@ -15,6 +15,8 @@ from seqzoo.plugins import catalogue
 logger = logging.getLogger("seqzoo")
 
 SCHEDULES = ("constant", "linear", "cosine")
+_MOST_THREADS = 1024
+"""Far more than that end the process instead of raising."""
 
 
 @dataclass
@@ -64,6 +66,8 @@ class TrainConfig:
         for name in ("warmup", "weight_decay", "clip_norm", "context", "seed", "threads"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 0 or more")
+        if self.threads > _MOST_THREADS:
+            raise ConfigError(f"setting 'threads' is {self.threads}; expected 0 to {_MOST_THREADS}")
         if self.seed >= 2**32:
             raise ConfigError(f"setting 'seed' is {self.seed}; expected less than 2**32")
         if not self.protocols:
@@ -102,6 +106,11 @@ class Recipe:
             ConfigError: a section or a setting is unknown or has the wrong type.
             UnknownNameError: no architecture has the name.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(
+                f"a recipe is a mapping, {{'architecture': 'sasrec', 'data': {{…}}}} for example; "
+                f"got {values!r}; a recipe's file: seqzoo train FILE"
+            )
         sections = ("architecture", "model", "data", "train", "seqzoo")
         for key in values:
             if key not in sections:

@@ -57,15 +57,29 @@ def read_progress(out: Path) -> Progress | None:
     except CheckpointError:
         return None
     try:
-        progress = Progress(**json.loads(path.read_text()))
-        if not isinstance(progress.recipe, dict):
-            raise TypeError("its recipe is not a table of settings")
-        return progress
-    except (OSError, ValueError, TypeError) as error:
+        return _checked(Progress(**json.loads(path.read_text())))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise TrainingError(
             f"{path} cannot be read as the progress of a run: {error}; "
             "train into another folder or add --overwrite"
         ) from None
+
+
+def _checked(progress: Progress) -> Progress:
+    """See that each value is of its kind, as nothing later looks at them again."""
+    counts = (progress.epoch, progress.best_epoch, progress.threads)
+    numbers = (progress.best_value, progress.seconds)
+    if not (
+        isinstance(progress.recipe, dict)
+        and all(isinstance(count, int) and count >= 0 for count in counts)
+        and all(isinstance(number, int | float) for number in numbers)
+        and isinstance(progress.finished, bool)
+        and isinstance(progress.epochs, list)
+        and all(isinstance(record, dict) for record in progress.epochs)
+        and len(progress.epochs) == progress.epoch
+    ):
+        raise ValueError("a value in it is of another kind than training writes")
+    return progress
 
 
 def write_progress(out: Path, progress: Progress) -> None:

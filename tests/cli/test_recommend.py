@@ -65,6 +65,29 @@ def test_values_are_spread_up_to_the_next_option():
     assert words("--history - -x y") == ["--history=-", "-x", "y"]
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--history", "i1", "--candidates"], "--candidates"),
+        (["--history", "i1", "--timestamps", "--json"], "--timestamps"),
+        (["--history", "--candidates", "i1"], "--history"),
+    ],
+)
+def test_an_option_without_its_values(refused, tiny, words, option):
+    assert f"option '{option}' needs one value or more" in refused("recommend", tiny, *words)
+
+
+def test_times_beyond_all_time(refused, tiny):
+    said = refused("recommend", tiny, "--history", "i1", "i2", "--timestamps", 1, 10**20)
+    assert "a timestamp is 100000000000000000000; expected" in said
+
+
+def test_nothing_left_to_recommend_is_said(seqzoo, tiny):
+    answer = seqzoo("recommend", tiny, "--history", "i1", "--candidates", "i1")
+    assert answer.code == 0
+    assert "nothing is left to recommend: the history holds every candidate" in answer.err
+
+
 def test_seen_items_stay_out_unless_asked_for(seqzoo, tiny):
     history = [f"i{number}" for number in range(1, 41)]
     words = ("recommend", tiny, "--history", *history[:39], "-k", 40, "--json")

@@ -47,7 +47,11 @@ def refused(tmp_path):
         ("\n" + GOOD + "\n3,c,soon\n", "line 6: the timestamp 'soon'"),
         (GOOD + '3,"c,5\n', "line 4: 2 fields, expected 3"),
         (GOOD.encode() + b"3,caf\xe9,5\n", "line 4: the text is not UTF-8"),
-        (b"\xff\xfeu\0s\0", "line 1: the text is not UTF-8"),
+        (
+            b"\xff\xfeu\0s\0",
+            "(convert it: iconv -f utf-16 -t utf-8)",
+        ),
+        (GOOD.replace("\n", "\r"), "lines end with a carriage return alone"),
         ("user,user,time\n1,2,3\n", "line 1: the column 'user' is there more than once"),
         (HEAD + "1,a,10\n1,b,20\n", "has only one user, '1', in its column 'user_id'"),
         ("1,a,10\n2,b,20\n", "(columns: 1, a, 10)"),
@@ -114,6 +118,12 @@ def test_missing_path_shows_the_nearest(tmp_path):
         read_interactions(tmp_path / "nowhere" / "a" / "b.csv")
 
 
+def test_a_link_to_nothing_is_called_one(tmp_path):
+    (tmp_path / "data.csv").symlink_to(tmp_path / "moved.csv")
+    with pytest.raises(DataError, match=r"data\.csv; it is a link to .*moved\.csv, which is not"):
+        read_interactions(tmp_path / "data.csv")
+
+
 def test_folders_without_one_clear_file(tmp_path):
     with pytest.raises(DataError, match="holds no interactions; expected a RecBole folder"):
         read_interactions(tmp_path)
@@ -149,6 +159,7 @@ def test_damaged_parquet(refused, tmp_path):
     assert "is empty" in parquet(user=[], item=[], time=[])
     good = {"user": [1, 2], "item": [1, 2], "time": [1, 2]}
     assert "row 2: the user is missing" in parquet(**{**good, "user": [1, None]})
+    assert "row 2: the item is missing" in parquet(**{**good, "item": [1.0, float("nan")]})
     assert "row 2: the column 'time' has no value" in parquet(**{**good, "time": [1, None]})
     assert "row 1: the time 'nan' is not a time" in parquet(**{**good, "time": [float("nan"), 1]})
     assert "'time' holds Boolean" in parquet(**{**good, "time": [True, False]})

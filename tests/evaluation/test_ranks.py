@@ -94,6 +94,25 @@ def test_neither_batches_nor_company_change_ranks(interactions, make, plain, bat
     assert ranks_of(model, interactions, [True], batch_size=batch_size) == both[1:]
 
 
+def test_targets_of_minus_infinity_tie_with_candidates_alone(
+    interactions, make, plain, monkeypatch
+):
+    """A head may rule items out; padding and removed items are no candidates all the same."""
+    histories = plain.histories(interactions)
+    model = make(histories)
+    whole = model.head.forward
+
+    def none_at_all(hidden):
+        return torch.full_like(whole(hidden), -torch.inf)
+
+    monkeypatch.setattr(model.head, "forward", none_at_all)
+    kept, unseen = ranks_of(model, interactions, [False, True])
+    items = len(model.vocabulary)
+    assert set(kept) == {(0, items)}
+    seen = [len(set(history[:-1]) - {history[-1]}) for history in histories.values()]
+    assert unseen == [(0, items - number) for number in seen]
+
+
 @pytest.mark.parametrize("window", [1, 3, 7, 20])
 def test_window_of_a_protocol(interactions, make, plain, window):
     """Never more than the model reads, and items before the window still count as seen."""

@@ -82,6 +82,7 @@ def test_all_kinds_work_where_they_are_used(home, tmp_path):
         ("-x", "backbone", "lower-case letters"),
         ("lin--rec", "backbone", "lower-case letters"),
         ("../rec", "backbone", "lower-case letters"),
+        ("none", "backbone", "Python has a word of that name"),
         ("sasrec", "backbone", "is that of a backbone"),
         ("train", "command", "is that of a command"),
         ("linrec", "backbones", "did you mean 'backbone'"),

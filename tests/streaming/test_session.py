@@ -1,5 +1,6 @@
 """Sessions: one event at a time gives what the whole sequence gives."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -127,8 +128,48 @@ def test_wrong_use_is_refused_and_leaves_the_session_as_it_was(model, tmp_path):
         session.recommend(k=0)
     assert torch.equal(session.hidden, before)
     assert len(session) == 1
-    with pytest.raises(UsageError, match="holds no session"):
+    with pytest.raises(UsageError, match=r"holds no session: session\.json is not there"):
         Session.restore(model, tmp_path)
+
+
+@pytest.mark.parametrize("time", [float("nan"), 1.5, "5", True, 2**63, -(2**63)])
+def test_what_is_no_time_is_refused(model, time):
+    session = model.session()
+    with pytest.raises(UsageError, match=r"a timestamp is .*expected .*whole unix seconds"):
+        session.observe("3", time)
+    assert len(session) == 0
+    session.observe("3", 5)
+
+
+def test_times_of_numpy_are_saved(model, tmp_path):
+    session = model.session()
+    session.observe("3", np.int64(5))
+    session.observe("4", np.int32(6))
+    session.save(tmp_path / "session")
+    assert torch.equal(model.session(tmp_path / "session").hidden, session.hidden)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("session.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])),
+        ("session.json", lambda content: content.replace(b'"items": ["3"', b'"items": ["4"')),
+        ("session.json", lambda content: content.replace(b"[5]", b"[5, 6]")),
+        ("session.json", lambda content: b"[" * 100_000),
+        ("session.json", lambda content: b"5"),
+        ("session.json", lambda content: b"{}"),
+    ],
+)
+def test_a_damaged_session_is_refused(model, tmp_path, file, damage):
+    session = model.session()
+    session.observe("3", 5)
+    session.save(tmp_path / "session")
+    path = tmp_path / "session" / file
+    changed = damage(path.read_bytes())
+    assert changed != path.read_bytes()
+    path.write_bytes(changed)
+    with pytest.raises(UsageError, match="holds no session that can be read"):
+        Session.restore(model, tmp_path / "session")
 
 
 def test_a_session_of_another_model_is_refused(model, tmp_path):

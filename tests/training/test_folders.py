@@ -155,6 +155,25 @@ def test_a_system_that_refuses_is_no_traceback(recipe, heard):
     assert not heard.started
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": "x"},
+        {"epoch": "x"},
+        {"epoch": -5},
+        {"best_value": None},
+        {"epochs": 5},
+        {"epochs": []},
+        {"finished": "no"},
+    ],
+)
+def test_a_progress_file_with_values_of_other_kinds(run, recipe, change):
+    path = run / "training" / "progress.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(TrainingError, match=r"progress\.json cannot be read.*another kind"):
+        train(recipe("sasrec"), run)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch": 3}', b'{"recipe": "x", "y": 1}'])
 def test_a_damaged_progress_file(run, recipe, content):
     (run / "training" / "progress.json").write_bytes(content)

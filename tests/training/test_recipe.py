@@ -35,6 +35,7 @@ BAD_TRAIN = [
     ({"batch_size": 0}, "'batch_size' is 0"),
     ({"patience": 0}, "'patience' is 0"),
     ({"seed": -1}, "'seed' is -1"),
+    ({"threads": 1_000_000}, "'threads' is 1000000; expected 0 to 1024"),
     ({"seed": 2**32}, "'seed' is 4294967296"),
     ({"shift_windows": "perhaps"}, r"'train\.shift_windows' is 'perhaps'; expected bool"),
     ({"protocols": []}, "'protocols' is empty"),
@@ -57,6 +58,7 @@ BAD_SECTIONS = [
     ({"model": {"dropout": 1.5}}, "'dropout' is 1.5"),
     ({"model": {"max_length": 0}}, "'max_length' is 0"),
     ({"model": {"embedding_norm": "late"}}, "'embedding_norm' is 'late'; expected one of"),
+    ({"model": {"norm_eps": -1.0}}, "'norm_eps' is -1.0"),
     ({"model": {"norm_eps": float("nan")}}, r"'model\.norm_eps' is nan"),
 ]
 
@@ -95,6 +97,12 @@ def test_unknown_options_of_a_loss(recipe, tmp_path):
     model = {"loss": "bce", "loss_options": {"negative": 3}}
     with pytest.raises(ConfigError, match=r"did you mean 'model\.loss_options\.negatives'"):
         train(recipe("sasrec", model), tmp_path / "run")
+
+
+@pytest.mark.parametrize("what", ["sasrec", None, 5])
+def test_what_is_no_recipe(what, tmp_path):
+    with pytest.raises(ConfigError, match=r"a recipe is a mapping.*seqzoo train FILE"):
+        train(what, tmp_path / "run")
 
 
 def test_windows_that_are_all_context(recipe, tmp_path):

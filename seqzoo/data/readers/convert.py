@@ -94,6 +94,8 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
                 f"{table.file.shown}: the column '{column}' holds {ids.dtype}; expected the ids "
                 f"of the {role}s as text or numbers"
             )
+        if ids.dtype.is_float():
+            ids = ids.fill_nan(None)
         ids = ids.cast(pl.String)
     missing = ids.is_null() | (ids == "")
     if missing.any():

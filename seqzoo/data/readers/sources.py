@@ -141,6 +141,8 @@ def _in_archive(path: Path, member: str) -> Callable[[], SourceFile]:
 
 def _nearest_path(path: Path) -> str:
     """A hint at the existing path closest to one that does not exist, or an empty string."""
+    if path.is_symlink():
+        return f"; it is a link to {path.readlink()}, which is not there"
     missing = path
     while not missing.parent.exists() and missing != missing.parent:
         missing = missing.parent

@@ -1,6 +1,7 @@
 """Delimited text as a table of strings that still knows the line of every row."""
 
 import csv
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -62,11 +63,16 @@ def read_first_line(file: SourceFile) -> tuple[int, str]:
     """The number and the text of the first line that is not blank.
 
     Raises:
-        DataError: there is no such line, or it is not UTF-8.
+        DataError: there is no such line, it is not UTF-8, or it ends as no line does now.
     """
     with file.open() as stream:
         for number, raw in enumerate(stream, start=1):
             text = _decode(file, number, raw).strip("\r\n")
+            if "\r" in text and '"' not in text:
+                raise DataError(
+                    f"{file.shown}: lines end with a carriage return alone; expected line feeds "
+                    "(convert it: tr '\\r' '\\n')"
+                )
             if text.strip():
                 return number, text
     raise DataError(f"{file.shown} is empty; expected interactions, one a line")
@@ -188,7 +194,8 @@ def _decode(file: SourceFile, line: int, raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        found = "utf-16" if line == 1 and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "latin1"
         raise DataError(
             f"{file.shown}, line {line}: the text is not UTF-8; expected UTF-8 "
-            "(convert it: iconv -f latin1 -t utf-8)"
+            f"(convert it: iconv -f {found} -t utf-8)"
         ) from error

@@ -1,0 +1,74 @@
+"""What callers hand to a model, checked where it enters: lists of ids, times, numbers."""
+
+import itertools
+import operator
+import reprlib
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from seqzoo.errors import UsageError
+
+_FARTHEST_TIME = 2**62
+"""Within it the difference of any two times fits 64 bits."""
+
+
+def list_of(what: str, of: str, given: Any) -> list[Any]:
+    """A list, array, series or generator as a list.
+
+    Raises:
+        UsageError: it is a text, has no order (a set, a dict) or is no collection at all.
+    """
+    if not isinstance(given, str | bytes | Mapping | Set) and isinstance(given, Iterable):
+        try:
+            return list(given)
+        except TypeError:  # an array without dimensions calls itself iterable
+            pass
+    kind = "text" if isinstance(given, str) else type(given).__name__
+    raise UsageError(f"{what} is a list of {of}; got the {kind} {reprlib.repr(given)}")
+
+
+def whole_number(name: str, given: Any, low: int, high: int | None = None, why: str = "") -> int:
+    """An int, or a number of numpy that is one.
+
+    Raises:
+        UsageError: it is no whole number or outside ``low`` to ``high``.
+    """
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        number = operator.index(given)
+    except TypeError:
+        number = None
+    if number is None or number < low or (high is not None and number > high):
+        limits = f"{low} or more" if high is None else f"{low} to {high}"
+        shown = given if isinstance(given, int | float) else reprlib.repr(given)
+        raise UsageError(f"{name} is {shown}; expected {limits}{why}")
+    return number
+
+
+def read_time(given: Any) -> int:
+    """Unix seconds.
+
+    Raises:
+        UsageError: it is no whole number, or too large for the difference of two to be taken.
+    """
+    return whole_number(
+        "a timestamp", given, -_FARTHEST_TIME, _FARTHEST_TIME, ", whole unix seconds"
+    )
+
+
+def read_times(given: Any, items: int) -> list[int]:
+    """The unix seconds of a history's items.
+
+    Raises:
+        UsageError: there is not one for each item, one is no time, or is before the one before it.
+    """
+    times = [read_time(time) for time in list_of("timestamps", "unix seconds", given)]
+    if len(times) != items:
+        raise UsageError(f"{len(times)} timestamps for {items} items of a history")
+    for before, time in itertools.pairwise(times):
+        if time < before:
+            raise UsageError(
+                f"timestamp {time} is before the event before it ({before}); give the oldest first"
+            )
+    return times
