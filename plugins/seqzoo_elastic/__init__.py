@@ -14,6 +14,11 @@ which query, and the whole causal form, which nothing that we could read of the 
 balance loss that reviews mention for the memory is left out, because a backbone has no loss of its
 own here: nothing but the first values (see `seqzoo_elastic.memory`) keeps the model from using a
 few slots alone.
+
+Also ours is `forgetting`, off by default because no equation has it: as quoted nothing but
+positions tells an expert how old an event is. With it each head and expert takes a learnt rate off
+an event's score for every later event (the linear bias of arXiv 2108.12409, learnt), which costs
+nothing and keeps the running sums: half-lives start between one event and 256.
 """
 
 from seqzoo.plugins import hookimpl

@@ -96,3 +96,15 @@ def test_merging_goes_section_by_section():
         "train": {"lr": 1},
     }
     assert _merged({"model": None}, {"model": {"a": 1}}) == {"model": {"a": 1}}
+
+
+def test_a_folder_of_a_run_is_told_from_its_recipe(trained, refused):
+    said = refused("train", trained.folder)
+    assert f"seqzoo train {trained.folder}/recipe.yaml" in said
+
+
+def test_a_link_to_nothing_as_out_is_called_one(refused, tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "moved")
+    said = refused("train", "sasrec", "--data", "synthetic", "--out", tmp_path / "out")
+    assert "is a link to" in said
+    assert "give a folder as --out" in said

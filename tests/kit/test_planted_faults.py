@@ -242,3 +242,4 @@ def test_the_command(capsys, plant):
     assert "FAILED" in shown
     assert "checks fail" in shown
     assert run(["check", "sasrec", "train.lr=3"]) == 2
+    assert run(["check", "sasrec", "model.num_layrs=1"]) == 2
