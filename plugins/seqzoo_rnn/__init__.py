@@ -64,5 +64,5 @@ def seqzoo_register(zoo: Registrar) -> None:
     for name in ("gru4rec", "narm"):
         for data in ("ml1m", "ml100k", "beauty", "games"):
             zoo.pretrained(f"{name}-{data}", package="seqzoo")
-    # Trained and measured in RecBole's order of events, as the published figures are.
-    zoo.pretrained("gru4rec-ml1m@recbole", package="seqzoo")
+        # Trained and measured in RecBole's order of events, as the published figures are.
+        zoo.pretrained(f"{name}-ml1m@recbole", package="seqzoo")
