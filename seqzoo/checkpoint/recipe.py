@@ -88,7 +88,7 @@ def parse_recipe(path: Path, content: bytes) -> dict[str, Any]:
     nameless = [key for key in recipe if not isinstance(key, str)]
     if nameless:
         raise CheckpointError(
-            f"{path} has the key {nameless[0]!r}, expected names of sections; restore the file"
+            f"{path} has the key {nameless[0]!r}, expected settings by name; restore the file"
         )
     check_recipe(path, recipe, "mend the file or fetch the checkpoint again")
     return recipe

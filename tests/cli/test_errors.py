@@ -66,7 +66,7 @@ def test_unknown_models(refused_and_unwritten, words, message, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--history"], "the history is empty"),
+        (["--history"], "option '--history' needs one value or more"),
         ([], "the history is empty"),
         (["--history", "i1", "-k", "0"], "k is 0; expected 1 to 40"),
         (["--history", "i1", "-k", "-3"], "k is -3; expected 1 to 40"),
