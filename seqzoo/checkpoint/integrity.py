@@ -51,7 +51,7 @@ def sha256_of_bytes(content: bytes) -> str:
 
 def sha256_of_document(document: object) -> str:
     """The sha256 of a document's canonical text; raises as ``canonical_text`` does."""
-    return hashlib.sha256(canonical_text(document).encode()).hexdigest()
+    return sha256_of_bytes(canonical_text(document).encode())
 
 
 def is_plain_name(name: object) -> bool:
@@ -139,7 +139,7 @@ def check_bytes(path: Path, content: bytes, size: int, sha256: str) -> None:
     """
     if len(content) != size:
         raise wrong_size(path, len(content), size)
-    found = hashlib.sha256(content).hexdigest()
+    found = sha256_of_bytes(content)
     if found != sha256:
         raise wrong_sha256(path, found, sha256)
 

@@ -32,8 +32,8 @@ class TrainConfig:
         weight_decay: decoupled weight decay of matrices.
         clip_norm: largest norm of the gradient; 0 leaves it alone.
         shift_windows: cut long histories at other places in every epoch.
-        context: events that every window of a long history reads before its first target; below
-            the model's ``max_length``, which is then overlapped by as much.
+        context: events that every window of a long history reads before its first target, so
+            that windows overlap by as many; less than the model's ``max_length``.
         patience: stop after this many epochs without a better validation figure.
         metric: validation figure that picks the best epoch.
         seed: of weights, order and dropout.

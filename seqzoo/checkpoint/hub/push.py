@@ -18,7 +18,7 @@ from seqzoo.checkpoint.describe import card_of
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.edited_card import card_parts, decoded, merged
 from seqzoo.checkpoint.hub.errors import hub_errors
-from seqzoo.checkpoint.integrity import read_bytes
+from seqzoo.checkpoint.integrity import read_bytes, sha256_of_bytes
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
@@ -267,7 +267,7 @@ def _is_there(remote: _Remote, name: str, content: bytes) -> bool:
     if entry is None:
         return False
     if entry.lfs is not None:
-        return bool(entry.lfs.sha256 == hashlib.sha256(content).hexdigest())
+        return bool(entry.lfs.sha256 == sha256_of_bytes(content))
     header = f"blob {len(content)}\0".encode()
     return bool(entry.blob_id == hashlib.sha1(header + content, usedforsecurity=False).hexdigest())
 
