@@ -1,7 +1,8 @@
-"""What callers hand to a model, checked where it enters: lists of ids, times, numbers."""
+"""What callers hand to a model, checked where it enters: names, lists of ids, times, numbers."""
 
 import itertools
 import operator
+import os
 import reprlib
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
@@ -10,6 +11,18 @@ from seqzoo.errors import UsageError
 
 _FARTHEST_TIME = 2**62
 """Within it the difference of any two times fits 64 bits."""
+
+
+def name_of(what: str, given: Any) -> str:
+    """A name or a path as text.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise UsageError(f"{what} is a text; got the {type(given).__name__} {reprlib.repr(given)}")
+    return text
 
 
 def list_of(what: str, of: str, given: Any) -> list[Any]:

@@ -28,7 +28,7 @@ from seqzoo.checkpoint.manifest import (
     read_vocabulary,
 )
 from seqzoo.errors import CheckpointError, UnknownNameError, nearest
-from seqzoo.inputs import whole_number
+from seqzoo.inputs import name_of, whole_number
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import ArchitectureSpec, PretrainedSpec
 
@@ -86,6 +86,7 @@ def list_models(pattern: str = "*", *, pretrained: bool | None = None) -> list[M
         pattern: shell wildcards, ``mamba*`` for example.
         pretrained: only checkpoints (True), only architectures (False), or both (None).
     """
+    pattern = name_of("a pattern of names", pattern)
     everything = catalogue()
     found = []
     if pretrained is not True:
@@ -102,9 +103,9 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
         UnknownNameError: nothing has the name.
         CheckpointError: the checkpoint is damaged.
     """
-    text = os.fspath(name)
+    text = name_of("a model's name or folder", name)
     everything = catalogue()
-    if text in everything.architectures:
+    if text in everything.architectures and not isinstance(name, Path):
         # Settings have their schema in the plugin's module, which listing does not import.
         from seqzoo.config import model_config
 
@@ -117,7 +118,7 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
             "source": f"plugin '{spec.plugin}'",
             "sha256": None,
         }
-    manifest = read_manifest(find(text))
+    manifest = read_manifest(find(name))
     card = ""
     if (manifest.folder / CARD).exists():
         found = read_bytes(locate(manifest.folder, CARD), LARGEST[CARD])
@@ -151,7 +152,7 @@ def load(name: str | os.PathLike[str], *, device: str = "cpu") -> "SequenceModel
     """
     from seqzoo.checkpoint.checkpoint import load_checkpoint
 
-    return load_checkpoint(find(os.fspath(name)), device=device)
+    return load_checkpoint(find(name), device=device)
 
 
 def push(
@@ -190,7 +191,7 @@ def push(
             folder = Path(temporary) / address.repo.partition("/")[2]
             model.save_pretrained(folder)
         else:
-            folder = find(os.fspath(model))
+            folder = find(model)
         return push_checkpoint(
             folder, address, private=private, create_pr=create_pr, tag=tag, dry_run=dry_run
         )
@@ -216,11 +217,11 @@ def create(architecture: str, *, num_items: int, **settings: Any) -> "SequenceMo
     return build_model(architecture, settings, Vocabulary(items))
 
 
-def find(name: str) -> Path:
+def find(name: str | os.PathLike[str]) -> Path:
     """The checkpoint folder of a name or a path.
 
     A bare name is only ever a registered name, so a folder that happens to be called like one never
-    changes what is loaded.
+    changes what is loaded; a ``Path`` is only ever a folder.
 
     A registered checkpoint is taken from the package that ships it, else from the Hub's cache at
     the registered commit, else from the Hub at that commit.
@@ -230,6 +231,9 @@ def find(name: str) -> Path:
         CheckpointError: what the Hub has is damaged or not what was registered.
         HubError: a checkpoint has to be fetched and cannot be.
     """
+    if isinstance(name, Path):
+        return name.expanduser()
+    name = name_of("a model's name or folder", name)
     if name.startswith(SCHEME):
         from seqzoo.checkpoint.hub.pull import pull
 

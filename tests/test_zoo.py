@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,8 @@ def test_info_has_what_the_card_needs():
         ("hf://name", UsageError, "expected hf://org/name"),
         ("hf://org/name@", UsageError, "no revision"),
         ("hf://org/../name", UsageError, "expected hf://org/name"),
+        (None, UsageError, "name or folder is a text; got the NoneType None"),
+        (b"sasrec-ml1m", UsageError, "is a text; got the bytes"),
     ],
 )
 def test_names_that_cannot_be_loaded_say_why(name, error, message):
@@ -72,6 +75,21 @@ def test_a_folder_never_shadows_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownNameError, match=r"write '\./mine'"):
         seqzoo.load("mine")
+    with pytest.raises(CheckpointError, match="mine"):
+        seqzoo.load(Path("mine"))
+
+
+def test_a_path_is_a_folder_whatever_it_is_called(tmp_path, monkeypatch):
+    seqzoo.load("sasrec-ml100k").save_pretrained(tmp_path / "gru4rec-ml100k")
+    monkeypatch.chdir(tmp_path)
+    assert seqzoo.load(Path("gru4rec-ml100k")).architecture == "sasrec"
+    assert seqzoo.info(Path("gru4rec-ml100k"))["architecture"] == "sasrec"
+    assert seqzoo.info("gru4rec-ml100k")["architecture"] == "gru4rec"
+
+
+def test_a_pattern_that_is_no_text_is_refused():
+    with pytest.raises(UsageError, match="a pattern of names is a text; got the int 5"):
+        seqzoo.list_models(5)
 
 
 def test_create_checks_its_settings():

@@ -31,7 +31,7 @@ from seqzoo.cli.output import (
     table,
     users_bar,
 )
-from seqzoo.cli.parsing import whole_number
+from seqzoo.cli.parsing import read_whole_number
 from seqzoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def compare(
     device: Device = "cpu",
     seed: Annotated[
         int,
-        typer.Option(metavar="N", parser=whole_number, help="Of the intervals and p-values."),
+        typer.Option(metavar="N", parser=read_whole_number, help="Of the intervals and p-values."),
     ] = 0,
     as_json: Json = False,
     quiet: Quiet = False,

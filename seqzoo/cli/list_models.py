@@ -13,6 +13,7 @@ from seqzoo.errors import UsageError
 EXAMPLE = "Example:  seqzoo list '*ml1m*' --pretrained"
 
 _PROTOCOL = "loo-full"
+"""The protocol whose figures are shown of a checkpoint that has several."""
 
 
 def list_models(
@@ -51,19 +52,21 @@ def list_models(
         return
     columns = [
         Column("name", style="cyan"),
-        Column("kind", spare=2),
-        Column("architecture", spare=3),
-        Column("plugin", spare=4),
-        Column("claims", spare=5),
-        Column("parameters", right=True),
-        Column("size", right=True, spare=1),
+        Column("kind", spare=3),
+        Column("architecture", spare=4),
+        Column("plugin", spare=5),
+        Column("claims", spare=6),
+        Column("parameters", right=True, spare=1),
+        Column("size", right=True, spare=2),
         Column("data"),
+        Column("protocol"),
         Column("hit@10", right=True),
         Column("ndcg@10", right=True),
     ]
     rows = []
     for model in models:
-        figures = model.metrics.get(_PROTOCOL, {})
+        protocol = _protocol_of(model.metrics)
+        figures = model.metrics.get(protocol, {})
         rows.append(
             [
                 model.name,
@@ -74,14 +77,21 @@ def list_models(
                 count(model.parameters),
                 size(model.bytes),
                 model.data or "",
+                protocol,
                 figure(figures.get("hit@10")),
                 figure(figures.get("ndcg@10")),
             ]
         )
     show(
         table(columns, rows),
-        f"\nFigures under the protocol {_PROTOCOL}. `seqzoo info NAME` shows a model whole.",
+        "\nFigures compare only within one data set and protocol. `seqzoo info NAME` shows a model "
+        "whole.",
     )
+
+
+def _protocol_of(metrics: Mapping[str, object]) -> str:
+    """The protocol whose figures stand in the table; nothing where none were measured."""
+    return _PROTOCOL if _PROTOCOL in metrics else next(iter(metrics), "")
 
 
 def _claims(claims: Mapping[str, bool]) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqzoo.cli.parsing import whole_number
+from seqzoo.cli.parsing import read_whole_number
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[
@@ -24,12 +24,14 @@ LabelCol = Annotated[
 MinCount = Annotated[
     int | None,
     typer.Option(
-        metavar="N", parser=whole_number, help="Least interactions of each user and item (k-core)."
+        metavar="N",
+        parser=read_whole_number,
+        help="Least interactions of each user and item (k-core).",
     ),
 ]
 Protocol = Annotated[str, typer.Option(metavar="NAME", help="How figures are measured.")]
 BatchSize = Annotated[
-    int, typer.Option(metavar="N", parser=whole_number, help="Users scored at once.")
+    int, typer.Option(metavar="N", parser=read_whole_number, help="Users scored at once.")
 ]
 Device = Annotated[str, typer.Option(metavar="NAME", help="Where it runs, cpu or cuda.")]
 

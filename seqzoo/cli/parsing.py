@@ -55,7 +55,7 @@ def spread(arguments: Sequence[str], repeatable: Collection[str]) -> list[str]:
     return result
 
 
-def whole_number(text: str | int) -> int:
+def read_whole_number(text: str | int) -> int:
     """A whole number, or an error that shows what was given."""
     try:
         return int(text)

@@ -7,7 +7,7 @@ import typer
 
 from seqzoo.cli.options import Json
 from seqzoo.cli.output import Column, figure, print_json, show, table
-from seqzoo.cli.parsing import whole_number
+from seqzoo.cli.parsing import read_whole_number
 from seqzoo.errors import UsageError
 
 EXAMPLE = "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5"
@@ -33,7 +33,7 @@ def recommend(
     k: Annotated[
         int | None,
         typer.Option(
-            "-k", metavar="N", parser=whole_number, help=f"How many items; {_MOST} by default."
+            "-k", metavar="N", parser=read_whole_number, help=f"How many items; {_MOST} by default."
         ),
     ] = None,
     exclude_seen: Annotated[
@@ -51,7 +51,7 @@ def recommend(
         list[int] | None,
         typer.Option(
             metavar="SECONDS...",
-            parser=whole_number,
+            parser=read_whole_number,
             help="Unix times of the history, if the model uses them.",
         ),
     ] = None,

@@ -58,6 +58,14 @@ def test_the_table_fits(seqzoo, monkeypatch, columns):
         assert any(line.startswith(name) for line in table)
 
 
+def test_figures_stand_beside_their_protocol(seqzoo):
+    rows = [line.split() for line in seqzoo("list", "sasrec-ml1m*").out.splitlines()[1:3]]
+    for name, protocol in (("sasrec-ml1m", "loo-full"), ("sasrec-ml1m@recbole", "loo-recbole")):
+        row = next(row for row in rows if row[0] == name)
+        measured = json.loads(seqzoo("info", name, "--json").out)["metrics"][protocol]
+        assert row[-3:] == [protocol, f"{measured['hit@10']:.4f}", f"{measured['ndcg@10']:.4f}"]
+
+
 def test_piped_tables_are_as_wide_as_they_need_and_plain(seqzoo):
     answer = seqzoo("list")
     assert "\x1b" not in answer.out
