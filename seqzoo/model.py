@@ -47,6 +47,7 @@ class SequenceModel(nn.Module):
         embedder, backbone, head: the three parts.
         recipe: what trained it, as in ``recipe.yaml``; empty for fresh weights.
         metrics: stored figures by protocol, as in ``metrics.json``; empty for fresh weights.
+        origin: what a checkpoint's recipe and figures are of; None for fresh weights.
     """
 
     embedder: Embedder
@@ -71,6 +72,7 @@ class SequenceModel(nn.Module):
         self.head = head
         self.recipe: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
+        self.origin: object = None
 
     @property
     def parts(self) -> dict[str, str]:
@@ -342,10 +344,10 @@ class SequenceModel(nn.Module):
         return results
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
-        """Write a checkpoint folder, with the recipe and the figures that the model came with."""
-        from seqzoo.checkpoint.checkpoint import save_checkpoint  # above this module
+        """Write a checkpoint folder, with the recipe and the figures that are of these weights."""
+        from seqzoo.checkpoint.checkpoint import save_model  # above this module
 
-        save_checkpoint(folder, self, recipe=self.recipe, metrics=self.metrics)
+        save_model(folder, self)
 
     def push_to_hub(self, repo: str, *, private: bool | None = None) -> str:
         """Publish the model as ``org/name``, as ``seqzoo.push`` does; the commit's address."""

@@ -33,6 +33,7 @@ from seqzoo.checkpoint.manifest import (
     read_vocabulary,
     render_manifest,
 )
+from seqzoo.checkpoint.origin import remember, still_true
 from seqzoo.checkpoint.recipe import render_recipe
 from seqzoo.checkpoint.values import check_metrics
 from seqzoo.checkpoint.weights import distinct_state, put_weights, read_weights, weights_bytes
@@ -116,6 +117,16 @@ def save_checkpoint(
     return read_manifest(folder)
 
 
+def save_model(folder: str | os.PathLike[str], model: SequenceModel) -> Manifest:
+    """Write a model with the recipe and the figures it came with, where they are of its weights.
+
+    Raises:
+        CheckpointError: as ``save_checkpoint`` does.
+    """
+    recipe, metrics = still_true(model)
+    return save_checkpoint(folder, model, recipe=recipe, metrics=metrics)
+
+
 def load_checkpoint(
     folder: str | os.PathLike[str], *, device: str | torch.device = "cpu"
 ) -> SequenceModel:
@@ -148,7 +159,8 @@ def _load(manifest: Manifest) -> SequenceModel:
     _require_architecture(manifest)
     recipe, metrics = read_recipe(manifest), read_metrics(manifest)
     vocabulary = read_vocabulary(manifest)
-    manifest, weights = _migrated(manifest, read_weights(manifest))
+    saved = manifest
+    manifest, weights = _migrated(saved, read_weights(saved))
     model = build_empty(manifest, vocabulary, weights)
     _require_table(manifest, model, weights)
     if model.parts != manifest.parts:
@@ -158,6 +170,7 @@ def _load(manifest: Manifest) -> SequenceModel:
         )
     put_weights(model, weights, str(manifest.folder / WEIGHTS))
     model.recipe, model.metrics = dict(recipe), dict(metrics)
+    remember(model, manifest.files[WEIGHTS]["sha256"] if manifest is saved else None)
     return model.eval()
 
 

@@ -162,11 +162,19 @@ def _check_numbers(
             raise UsageError(f"{what} is {number}; expected {least} or more")
 
 
+def _data_of(name: str, model: SequenceModel, data: PreparedData) -> SequenceData:
+    """The data as the recipe of a model reads them; an error says whose recipe it is about."""
+    try:
+        return data.of(model)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
 def _prepare(
     models: Mapping[str, SequenceModel], data: PreparedData, protocol: Protocol
 ) -> tuple[list[_Run], int]:
     """The data of each model with the users that all of them share, and how many are left out."""
-    prepared = {name: data.of(model) for name, model in models.items()}
+    prepared = {name: _data_of(name, model, data) for name, model in models.items()}
     first = next(iter(models))
     for name, own in prepared.items():
         if own.fingerprint != prepared[first].fingerprint:

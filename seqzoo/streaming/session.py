@@ -28,8 +28,9 @@ class Session:
     A model whose weights take histories of any length carries one state of constant size: an event
     costs the same whether it is the 10th or the 10,000th, and nothing of the history is ever cut
     off (``recommend`` of the model reads only the newest ``max_length``). A model with a longest
-    history keeps its newest events; up to that length it goes on from its cache, beyond it reads
-    the window anew, at a cost that does not grow either.
+    history goes on from its cache up to that length. Beyond it every event moves the window, so
+    that nothing cached holds: an event is only noted, and what is asked next reads the window
+    anew, for as much as ``recommend`` of the model costs and never more.
 
     Raises:
         UsageError: the model's backbone cannot stream.
@@ -60,13 +61,23 @@ class Session:
         Raises:
             UsageError: nothing has been observed yet.
         """
-        if self._hidden is None:
+        if not self._items:
             raise UsageError("nothing has been observed yet; call observe(item) first")
+        if self._hidden is None:
+            newest = slice(-(self._bound or 0), None)
+            times = [self._times[newest]] if self._times else None
+            window = SequenceBatch.from_histories([self._items[newest]], times)
+            with torch.inference_mode():
+                self._hidden = self.model.last(window.to(self.model.device))
         return self._hidden[0]
 
     @property
     def state_bytes(self) -> int:
-        """What the tensors take that stand for the user at present, the user's vector included."""
+        """What the tensors take that stand for the user at present, the user's vector included.
+
+        Beyond the longest history of a model that has one, the ids of the events stand for the
+        user, until the next question makes the user's vector.
+        """
         return sum(tensor.nbytes for tensor in self._tensors()[1].values())
 
     def observe(self, item: str, timestamp: int | None = None) -> None:
@@ -84,28 +95,29 @@ class Session:
         index = self.model.vocabulary.index(item)
         timestamp = None if timestamp is None else read_time(timestamp)
         self._check_time(timestamp)
+        if self._bound is not None and len(self._items) >= self._bound:
+            self._embedder_state = self._backbone_state = self._hidden = None
+        else:
+            self._step(index, timestamp)
+        self._items.append(index)
+        if timestamp is not None:
+            self._times.append(timestamp)
+
+    def _step(self, index: int, timestamp: int | None) -> None:
+        """Go on from the cache by one event."""
         device = self.model.device
         elapsed = None
         if timestamp is not None:
             previous = self._times[-1] if self._times else timestamp
             elapsed = torch.tensor([timestamp - previous], device=device)
         with torch.inference_mode():
-            if self._bound is not None and len(self._items) >= self._bound:
-                kept = slice(len(self._items) + 1 - self._bound, None)
-                times = None if timestamp is None else [[*self._times[kept], timestamp]]
-                window = SequenceBatch.from_histories([[*self._items[kept], index]], times)
-                self._hidden = self.model.last(window.to(device))
-            else:
-                vectors, embedder_state = self.model.embedder.step(
-                    torch.tensor([index], device=device), self._embedder_state
-                )
-                self._hidden, self._backbone_state = self.model.backbone.step(
-                    vectors, self._backbone_state, elapsed
-                )
-                self._embedder_state = embedder_state
-        self._items.append(index)
-        if timestamp is not None:
-            self._times.append(timestamp)
+            vectors, embedder_state = self.model.embedder.step(
+                torch.tensor([index], device=device), self._embedder_state
+            )
+            self._hidden, self._backbone_state = self.model.backbone.step(
+                vectors, self._backbone_state, elapsed
+            )
+            self._embedder_state = embedder_state
 
     def recommend(
         self, k: int = 10, *, exclude_seen: bool = True, candidates: Sequence[str] | None = None

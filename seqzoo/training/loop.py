@@ -27,6 +27,7 @@ from seqzoo.training.schedule import learning_rate, parameter_groups
 from seqzoo.training.state import (
     FOLDER,
     Progress,
+    holds_run,
     read_progress,
     read_state,
     write_progress,
@@ -113,6 +114,7 @@ class _Run:
         self.out, self.reporter = out, reporter
         self.progress = self._claim(recipe, overwrite)
         self.data = self._prepare(recipe)
+        self._check_data()
         self.progress.threads = (
             self.progress.threads or recipe.train.threads or torch.get_num_threads()
         )
@@ -180,17 +182,17 @@ class _Run:
         """See that the folder is free or holds this very run."""
         asked_for = recipe.asked_for()
         fresh = Progress(asked_for)
-        if overwrite:
-            return fresh
         if self.out.exists() and not self.out.is_dir():
             raise TrainingError(f"{self.out} is a file; give a folder as --out")
-        found = read_progress(self.out)
-        if found is None:
+        if not holds_run(self.out):
             # A kill may have left the run's own folder without its first file.
             if self.out.is_dir() and any(path.name != FOLDER for path in self.out.iterdir()):
                 raise TrainingError(
                     f"{self.out} is not empty and holds no run; give another folder as --out"
                 )
+            return fresh
+        found = None if overwrite else read_progress(self.out)
+        if found is None:
             return fresh
         others = differences(found.recipe, asked_for)
         if others:
@@ -217,6 +219,17 @@ class _Run:
                 "of 4 or more, as the last two are held out"
             )
         return data
+
+    def _check_data(self) -> None:
+        """See that a run goes on with the data that it began with."""
+        before, now = self.progress.fingerprint, self.data.fingerprint
+        if before and before != now:
+            raise TrainingError(
+                f"{self.out} holds a run on other data: those of '{self.data.name}' have changed "
+                f"since (fingerprint {before} there and {now} here); give another folder as "
+                "--out, or add --overwrite to start anew there"
+            )
+        self.progress.fingerprint = now
 
     def go(self) -> TrainingResult:
         """Run all epochs that are left, then measure the best one."""

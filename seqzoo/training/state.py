@@ -27,6 +27,7 @@ class Progress:
 
     Attributes:
         recipe: what is run, as plain values; without what a run finds out itself.
+        fingerprint: of the data that it is run on; empty before they are read.
         epoch: how many epochs are done.
         best_epoch: the one whose weights are the checkpoint, counted from 1; 0 before the first.
         best_value: its validation figure.
@@ -37,6 +38,7 @@ class Progress:
     """
 
     recipe: dict[str, Any]
+    fingerprint: str = ""
     epoch: int = 0
     best_epoch: int = 0
     best_value: float = -1.0
@@ -44,6 +46,15 @@ class Progress:
     finished: bool = False
     seconds: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+def holds_run(out: Path) -> bool:
+    """Whether a folder holds a run, be it damaged."""
+    try:
+        locate(out / FOLDER, _PROGRESS)
+    except CheckpointError:
+        return False
+    return True
 
 
 def read_progress(out: Path) -> Progress | None:
@@ -71,6 +82,7 @@ def _checked(progress: Progress) -> Progress:
     numbers = (progress.best_value, progress.seconds)
     if not (
         isinstance(progress.recipe, dict)
+        and isinstance(progress.fingerprint, str)
         and all(isinstance(count, int) and count >= 0 for count in counts)
         and all(isinstance(number, int | float) for number in numbers)
         and isinstance(progress.finished, bool)

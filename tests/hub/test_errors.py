@@ -24,7 +24,7 @@ def test_an_answer_that_is_not_the_hubs(error):
 @pytest.mark.parametrize("offline", [False, True])
 def test_what_is_written_is_not_told_to_be_fetched(monkeypatch, offline):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    remedy = "unset it" if offline else "push again"
+    remedy = "unset it" if offline else "try again"
     with pytest.raises(HubError, match=remedy), hub_errors(ADDRESS, "write"):
         raise httpx.ConnectError("refused")
 

@@ -231,7 +231,7 @@ def test_offline_and_out_of_reach(hub, work, folder, tmp_path):
     assert "seqzoo pull" not in message
     hub.faults.add("/api/models/", kind="hang-up", method=None, times=None)
     message = work(code, tmp_path).expect().err
-    assert "push again" in message
+    assert "try again" in message
     assert "HF_HUB_OFFLINE" not in message
 
 

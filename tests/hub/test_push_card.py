@@ -96,7 +96,7 @@ def test_a_card_on_the_hub_that_cannot_be_read(hub, push):
     hub.commit(REPO, {"README.md": HAND})
     hub.faults.add("README.md", kind="hang-up", method=None, times=None)
     code, message = push()
-    assert (code, message.count("\n"), "push again" in message) == (2, 1, True), message
+    assert (code, message.count("\n"), "try again" in message) == (2, 1, True), message
     hub.faults.clear()
     hub.commit(REPO, {"README.md": None, "README.md/a.txt": "x"})
     code, message = push()

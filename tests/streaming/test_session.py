@@ -72,6 +72,22 @@ def test_beyond_the_window_a_session_reads_all_or_the_newest(model):
         torch.testing.assert_close(session.hidden, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_beyond_the_window_only_questions_read_it(model, monkeypatch):
+    if not (model.embedder.max_length or model.backbone.max_length):
+        pytest.skip("this model reads histories of any length")
+    items, times = events(2 * BOUND)
+    session, read = model.session(), []
+    last = model.last
+    monkeypatch.setattr(model, "last", lambda batch: read.append(batch) or last(batch))
+    for item, time in zip(items, times, strict=True):
+        session.observe(item, time)
+    assert not read
+    assert session.state_bytes == 0
+    assert session.recommend(k=3) == session.recommend(k=3)
+    assert len(read) == 1
+    assert read[0].items[0].tolist() == [model.vocabulary.index(item) for item in items[-BOUND:]]
+
+
 def test_a_state_of_a_boundless_model_does_not_grow(model):
     if model.embedder.max_length or model.backbone.max_length:
         pytest.skip("this model keeps a window")

@@ -121,6 +121,42 @@ def test_a_checkpoint_without_its_run_is_refused(run, recipe):
     assert contents(run) == before
 
 
+def test_overwrite_takes_no_folder_that_holds_no_run(recipe, tmp_path):
+    for name in ("README.md", "recipe.yaml", "metrics.json"):
+        (tmp_path / name).write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(TrainingError, match="not empty and holds no run; give another folder"):
+        train(recipe("sasrec"), tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("finished_before", [True, False])
+@pytest.mark.parametrize("change", ["a row more", "every item renamed"])
+def test_a_run_goes_on_only_with_its_own_data(recipe, tmp_path, change, finished_before):
+    file, out = tmp_path / "shop.csv", tmp_path / "run"
+    rows = [f"u{user},i{(3 * user + step) % 11},{step}" for user in range(30) for step in range(6)]
+    header = "user,item,timestamp"
+    file.write_text("\n".join([header, *rows]))
+    settings = recipe("sasrec", data={"source": str(file), "options": {}}, epochs=2)
+    train(settings, out)
+    path = out / "training" / "progress.json"
+    progress = json.loads(path.read_text())
+    path.write_text(json.dumps(progress | {"finished": finished_before}))
+    if change == "a row more":
+        rows.append("u0,i3,9")
+    else:
+        rows = [row.replace("i", "thing") for row in rows]
+    file.write_text("\n".join([header, *rows]))
+    before = contents(out)
+    with pytest.raises(TrainingError, match=r"holds a run on other data: .*shop.*--overwrite"):
+        train(settings, out)
+    assert contents(out) == before
+    train(settings, out, overwrite=True)
+    fingerprint = load_checkpoint(out).recipe["data"]["fingerprint"]
+    assert fingerprint != progress["fingerprint"]
+    assert json.loads(path.read_text())["fingerprint"] == fingerprint
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("place", ["file", "file/run", "file/deep/run"])
 def test_what_cannot_be_a_folder_is_refused_before_any_work(
@@ -159,6 +195,7 @@ def test_a_system_that_refuses_is_no_traceback(recipe, heard):
     "change",
     [
         {"recipe": "x"},
+        {"fingerprint": 5},
         {"epoch": "x"},
         {"epoch": -5},
         {"best_value": None},

@@ -88,7 +88,7 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
     if action == "write":
         return HubError(
             f"{address}: the Hub at {_endpoint()} cannot be reached ({said(error)}); nothing more "
-            "was written, push again"
+            "was written; try again"
         )
 
     if constants.HF_HUB_OFFLINE:

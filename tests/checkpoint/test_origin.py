@@ -1,0 +1,60 @@
+"""A model that was loaded and changed does not keep what was said of the old weights."""
+
+import copy
+import logging
+
+import pytest
+import torch
+
+from seqzoo.checkpoint.checkpoint import load_checkpoint
+from seqzoo.checkpoint.manifest import read_manifest, read_metrics, read_recipe
+
+from .conftest import METRICS, RECIPE
+
+
+def stored(folder):
+    manifest = read_manifest(folder)
+    return dict(read_recipe(manifest)), dict(read_metrics(manifest))
+
+
+@pytest.fixture
+def changed(folder):
+    model = load_checkpoint(folder)
+    with torch.no_grad():
+        next(iter(model.parameters())).data += 0.1
+    return model
+
+
+def test_the_same_weights_keep_their_recipe_and_figures(folder, tmp_path, caplog):
+    model = load_checkpoint(folder)
+    model.recommend(["item-1"], k=3)
+    copy.deepcopy(model).train().save_pretrained(tmp_path / "again")
+    assert stored(tmp_path / "again") == (RECIPE, METRICS)
+    assert not caplog.records
+
+
+def test_changed_weights_lose_both_and_it_is_said(changed, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "seqzoo"):
+        copy.deepcopy(changed).save_pretrained(tmp_path / "mine")
+    assert stored(tmp_path / "mine") == ({}, {})
+    assert "the recipe and the figures of those are left out; `seqzoo eval`" in caplog.text
+    assert changed.metrics == METRICS
+
+
+def test_one_step_of_an_optimizer_is_a_change(folder, tmp_path):
+    model = load_checkpoint(folder)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    model.embedder.item_table.square().sum().backward()
+    optimizer.step()
+    model.save_pretrained(tmp_path / "mine")
+    assert stored(tmp_path / "mine") == ({}, {})
+
+
+def test_what_is_set_anew_is_taken(changed, tmp_path, caplog):
+    figures = copy.deepcopy(METRICS)
+    figures["loo-full"]["metrics"]["hit@10"] = 0.5
+    changed.metrics = figures
+    with caplog.at_level(logging.WARNING, "seqzoo"):
+        changed.save_pretrained(tmp_path / "mine")
+    assert stored(tmp_path / "mine") == ({}, figures)
+    assert "so the recipe of those is left out" in caplog.text
