@@ -65,6 +65,10 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew where DIR holds another run.")
     ] = False,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Report epochs to wandb, tensorboard, mlflow and so on."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -85,7 +89,7 @@ def train(
     if out is None:
         out = Path("runs", recipe.architecture)
     _require_writable(out)
-    result = _run(recipe, out, overwrite, quiet)
+    result = _run(recipe, out, overwrite, tracker or [], quiet)
     if as_json:
         print_json(
             {
@@ -143,12 +147,14 @@ def _require_writable(out: Path) -> None:
         raise TrainingError(f"{place} cannot be written to; give another folder as --out")
 
 
-def _run(recipe: "Recipe", out: Path, overwrite: bool, quiet: bool) -> "TrainingResult":
+def _run(
+    recipe: "Recipe", out: Path, overwrite: bool, trackers: list[str], quiet: bool
+) -> "TrainingResult":
     from seqzoo.training import loop
     from seqzoo.training.progress import Reporter, for_terminal
 
     reporter = Reporter() if quiet else for_terminal()
-    return loop.train(recipe, out, reporter=reporter, overwrite=overwrite)
+    return loop.train(recipe, out, reporter=reporter, overwrite=overwrite, trackers=trackers)
 
 
 def _show(result: "TrainingResult") -> None:

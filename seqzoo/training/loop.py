@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from torch import Tensor, nn
 
 from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
@@ -33,6 +34,7 @@ from seqzoo.training.state import (
     write_progress,
     write_state,
 )
+from seqzoo.training.trackers import Trackers, check_trackers
 
 logger = logging.getLogger("seqzoo")
 
@@ -81,6 +83,7 @@ def train(
     *,
     reporter: Reporter | None = None,
     overwrite: bool = False,
+    trackers: Sequence[str | GeneralTracker] = (),
 ) -> TrainingResult:
     """Train a model and leave a checkpoint in a folder.
 
@@ -93,8 +96,11 @@ def train(
             the folder ``training`` inside.
         reporter: is told of progress.
         overwrite: start anew where the folder holds another run.
+        trackers: what else is told of every epoch: names of trackers of accelerate (``wandb``,
+            ``tensorboard`` …), or trackers.
 
     Raises:
+        UsageError: a tracker is unknown or not installed.
         TrainingError: the folder holds another run, or something else.
         ConfigError, DataError, CheckpointError: as their names say.
     """
@@ -102,7 +108,8 @@ def train(
     threads = torch.get_num_threads()
     out = Path("runs", recipe.architecture) if out is None else Path(out)
     try:
-        return _Run(recipe, out, reporter or Reporter(), overwrite).go()
+        told = check_trackers(trackers)
+        return _Run(recipe, out, reporter or Reporter(), overwrite, told).go()
     finally:
         torch.set_num_threads(threads)
 
@@ -110,7 +117,14 @@ def train(
 class _Run:
     """One run: its data, its model and its place in time."""
 
-    def __init__(self, recipe: Recipe, out: Path, reporter: Reporter, overwrite: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        reporter: Reporter,
+        overwrite: bool,
+        trackers: list[str | GeneralTracker],
+    ) -> None:
         self.out, self.reporter = out, reporter
         self.progress = self._claim(recipe, overwrite)
         self.data = self._prepare(recipe)
@@ -128,7 +142,8 @@ class _Run:
         self.protocols = [get_protocol(name) for name in self.config.protocols]
         self.split = leave_one_out(self.data.sequences, "train")
         self._check_protocols()
-        self.accelerator = self._accelerator()
+        self.accelerator = self._accelerator(trackers)
+        self.trackers = Trackers(self.accelerator)
         torch.manual_seed(self.config.seed)
         self.model = build_model(recipe.architecture, recipe.model, self.data.vocabulary)
         if self.config.context >= self.model.max_length:
@@ -168,9 +183,13 @@ class _Run:
                 f" the protocol '{first.name}' has: {', '.join(known)}"
             )
 
-    def _accelerator(self) -> Accelerator:
+    def _accelerator(self, trackers: list[str | GeneralTracker]) -> Accelerator:
         try:
-            return Accelerator(mixed_precision=self.config.precision)
+            return Accelerator(
+                mixed_precision=self.config.precision,
+                log_with=trackers or None,
+                project_dir=self.out / FOLDER,
+            )
         except ValueError as error:
             # It keeps one state for the process, and some devices lack a precision.
             raise TrainingError(
@@ -242,6 +261,7 @@ class _Run:
             # must not leave a folder that nobody knows, nor an epoch be spent on one that cannot
             # be written.
             write_progress(self.out, self.progress)
+        self.trackers.start(self.recipe.to_dict())
         try:
             with self.reporter:
                 while not self._is_over():
@@ -261,6 +281,8 @@ class _Run:
                 self.progress.best_epoch,
             )
             return replace(self._result(), interrupted=True)
+        finally:
+            self.trackers.finish()
         return self._result()
 
     def _is_over(self) -> bool:
@@ -294,6 +316,7 @@ class _Run:
             write_state(self.out, self.progress, self.model, self.optimizer)
         self.accelerator.wait_for_everyone()
         self.reporter.epoch(record, best)
+        self.trackers.epoch(record)
 
     def _train_epoch(self, number: int) -> float:
         config = self.config
@@ -366,6 +389,8 @@ class _Run:
             save_checkpoint(self.out, best, recipe=self.recipe.to_dict(), metrics=metrics)
             write_state(self.out, self.progress, self.model, self.optimizer)
         self.accelerator.wait_for_everyone()
+        named = {name: entry["metrics"] for name, entry in metrics.items()}
+        self.trackers.figures(named, self.progress.best_epoch)
 
     def _result(self) -> TrainingResult:
         best = load_checkpoint(self.out)

@@ -1,0 +1,93 @@
+"""Experiment trackers: what accelerate can report to is told of every epoch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from accelerate import Accelerator, tracking
+from accelerate.tracking import GeneralTracker
+
+from seqzoo.errors import TrainingError, UsageError, nearest
+
+PROJECT = "seqzoo"
+
+
+def check_trackers(trackers: Sequence[str | GeneralTracker]) -> list[str | GeneralTracker]:
+    """The trackers, each known and installed.
+
+    Raises:
+        UsageError: accelerate knows no such tracker, or its package is not installed.
+    """
+    known = sorted(str(name) for name in tracking.LOGGER_TYPE_TO_CLASS)
+    available = {str(name) for name in tracking.get_available_trackers()}
+    for tracker in trackers:
+        if isinstance(tracker, GeneralTracker):
+            continue
+        if tracker not in known:
+            raise UsageError(
+                f"unknown tracker '{tracker}'{nearest(str(tracker), known) or ';'} accelerate "
+                f"knows: {', '.join(known)}"
+            )
+        if tracker not in available:
+            raise UsageError(
+                f"the tracker '{tracker}' is not installed; pip install {tracker.replace('_', '-')}"
+            )
+    return list(trackers)
+
+
+class Trackers:
+    """The trackers of a run; what goes wrong in one ends the run with a way to go on."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+
+    def start(self, recipe: Mapping[str, Any]) -> None:
+        """Begin to report a run, with its recipe as settings ``train.lr`` and so on."""
+        if self._accelerator.log_with:
+            self._do("start", lambda: self._accelerator.init_trackers(PROJECT, _flat(recipe)))
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Report the record of an epoch."""
+        values = {key: record[key] for key in ("loss", "lr", "seconds")}
+        values[f"valid/{record['metric']}"] = record["value"]
+        self._log(values, record["epoch"])
+
+    def figures(self, figures: Mapping[str, Mapping[str, float]], epoch: int) -> None:
+        """Report the figures of the test items, ``loo-full/ndcg@10`` and so on."""
+        values = {
+            f"{protocol}/{name}": value
+            for protocol, own in figures.items()
+            for name, value in own.items()
+        }
+        self._log(values, epoch)
+
+    def finish(self) -> None:
+        """Let each tracker write what it has not written yet."""
+        for tracker in self._accelerator.trackers:
+            self._do("finish", tracker.finish)
+
+    def _log(self, values: dict[str, float], step: int) -> None:
+        if self._accelerator.trackers:
+            self._do("take what it is told", lambda: self._accelerator.log(values, step=step))
+
+    def _do(self, what: str, action: Any) -> None:
+        try:
+            action()
+        # A tracker is foreign code, most often with a network behind it.
+        except Exception as error:
+            names = ", ".join(getattr(t, "name", str(t)) for t in self._accelerator.log_with)
+            raise TrainingError(
+                f"the tracker ({names}) cannot {what}: {type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]}; the same command without it goes on"
+            ) from error
+
+
+def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted names, lists as texts: what every tracker takes."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            plain = isinstance(value, bool | int | float | str)
+            flat[prefix + key] = value if plain else str(value)
+    return flat
