@@ -1,6 +1,5 @@
 """Save a model as a checkpoint folder, and load one: strictly, executing nothing that is in it."""
 
-import hashlib
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from seqzoo.checkpoint.atomic import settled, write_files
 from seqzoo.checkpoint.build import build_empty, reinstall
 from seqzoo.checkpoint.card import has_generated_blocks
 from seqzoo.checkpoint.describe import card_of
+from seqzoo.checkpoint.integrity import sha256_of_bytes
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
@@ -94,7 +94,7 @@ def save_checkpoint(
             plugin=_plugin_of(model.architecture),
             config=model.config,
             files={
-                name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+                name: {"sha256": sha256_of_bytes(content), "size": len(content)}
                 for name, content in files.items()
             },
             created_with={

@@ -7,6 +7,7 @@ from accelerate import Accelerator, tracking
 from accelerate.tracking import GeneralTracker
 
 from seqzoo.errors import TrainingError, UsageError, nearest
+from seqzoo.inputs import list_of
 
 PROJECT = "seqzoo"
 
@@ -15,8 +16,10 @@ def check_trackers(trackers: Sequence[str | GeneralTracker]) -> list[str | Gener
     """The trackers, each known and installed.
 
     Raises:
-        UsageError: accelerate knows no such tracker, or its package is not installed.
+        UsageError: they are no list, accelerate knows no such tracker, or its package is not
+            installed.
     """
+    trackers = list_of("trackers", "names of trackers", trackers)
     known = sorted(str(name) for name in tracking.LOGGER_TYPE_TO_CLASS)
     available = {str(name) for name in tracking.get_available_trackers()}
     for tracker in trackers:
@@ -31,7 +34,7 @@ def check_trackers(trackers: Sequence[str | GeneralTracker]) -> list[str | Gener
             raise UsageError(
                 f"the tracker '{tracker}' is not installed; pip install {tracker.replace('_', '-')}"
             )
-    return list(trackers)
+    return trackers
 
 
 class Trackers:

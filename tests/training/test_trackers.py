@@ -77,6 +77,8 @@ def test_a_tracker_that_fails_ends_the_run_and_it_goes_on_without(
 def test_unknown_trackers_are_refused_before_anything(recipe, tmp_path):
     with pytest.raises(UsageError, match="unknown tracker 'wandbb'; did you mean 'wandb'"):
         train(recipe("sasrec"), tmp_path / "run", trackers=["wandbb"])
+    with pytest.raises(UsageError, match=r"trackers is a list of names.*'wandb'"):
+        train(recipe("sasrec"), tmp_path / "run", trackers="wandb")
     assert not (tmp_path / "run").exists()
 
 
