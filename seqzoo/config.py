@@ -1,7 +1,8 @@
 """Strict configuration: dataclass schemas checked by OmegaConf; an unknown key is an error.
 
 The settings of a model are flat: the fields of its embedder, backbone and head together. A field
-that several parts have, ``dropout`` say, is one setting that they share.
+that several parts have, ``dropout`` say, is one setting that they share. One more setting,
+``head``, puts another registered head in the place of the architecture's own.
 """
 
 import copy
@@ -106,7 +107,8 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
     """The flat dataclass of an architecture's settings, with its defaults in place.
 
     Raises:
-        PluginError: two parts give one field different types, or a default names no field.
+        PluginError: two parts give one field different types, one calls a field ``head``, or a
+            default names no field.
     """
     merged: dict[str, tuple[type, dataclasses.Field[Any]]] = {}
     owner: dict[str, str] = {}
@@ -120,13 +122,20 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
                 )
             merged.setdefault(field.name, (field.type, field))  # type: ignore[arg-type]
             owner.setdefault(field.name, part.name)
+    if "head" in merged:
+        raise PluginError(
+            f"architecture '{architecture.name}': '{owner['head']}' has a setting 'head', the name "
+            "that chooses a head; rename it"
+        )
     unknown = set(architecture.defaults) - set(merged)
     if unknown:
         raise PluginError(
             f"architecture '{architecture.name}' has defaults for {sorted(unknown)}, "
             f"which none of its parts has; known: {sorted(merged)}"
         )
-    columns: list[tuple[str, type, Any]] = []
+    columns: list[tuple[str, type, Any]] = [
+        ("head", str, dataclasses.field(default=architecture.head))
+    ]
     for name, (kind, field) in merged.items():
         if name in architecture.defaults:
             # Made anew for each model: a default may be a list or a dict.
@@ -142,12 +151,44 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
 def model_config(
     architecture: ArchitectureSpec, values: Mapping[str, Any], catalogue: Catalogue
 ) -> dict[str, Any]:
-    """The resolved settings of a model, every field present, as plain values."""
-    config = structure(model_schema(architecture, catalogue), values, "model")
-    resolved = dataclasses.asdict(config)
-    for part in parts_of(architecture, catalogue):
+    """The resolved settings of a model, every field present, as plain values.
+
+    ``head`` alone is there only where it is not the architecture's own.
+
+    Raises:
+        UnknownNameError: no head has the name given.
+        ConfigError: as ``structure`` does.
+        PluginError: as ``model_schema`` does.
+    """
+    chosen = choose_head(architecture, values, catalogue)
+    resolved = dataclasses.asdict(structure(model_schema(chosen, catalogue), values, "model"))
+    for part in parts_of(chosen, catalogue):
         part_config(part.load_config(), resolved)
-    return resolved
+    head = resolved.pop("head")
+    return resolved if head == architecture.head else {"head": head, **resolved}
+
+
+def choose_head(
+    architecture: ArchitectureSpec, values: Mapping[str, Any], catalogue: Catalogue
+) -> ArchitectureSpec:
+    """The architecture with the head that the settings name; as it is where they name none.
+
+    What the architecture sets by default for its own head alone is left out with that head.
+
+    Raises:
+        UnknownNameError: no head has the name.
+    """
+    name = str(values.get("head", architecture.head))
+    if name == architecture.head:
+        return architecture
+    chosen = dataclasses.replace(architecture, head=catalogue.heads.get(name).name, defaults={})
+    taken = {
+        field.name
+        for part in parts_of(chosen, catalogue)
+        for field in dataclasses.fields(part.load_config())
+    }
+    defaults = {key: value for key, value in architecture.defaults.items() if key in taken}
+    return dataclasses.replace(chosen, defaults=defaults)
 
 
 def part_config(schema: type[SchemaT], resolved: Mapping[str, Any]) -> SchemaT:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqzoo.config import model_config, part_config, parts_of
+from seqzoo.config import choose_head, model_config, part_config, parts_of
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError, nearest
 from seqzoo.inputs import list_of, read_times, whole_number
@@ -78,7 +78,8 @@ class SequenceModel(nn.Module):
     def parts(self) -> dict[str, str]:
         """Registered names of the three parts."""
         spec = catalogue().architectures.get(self.architecture)
-        return {"embedder": spec.embedder, "backbone": spec.backbone, "head": spec.head}
+        head = self.config.get("head", spec.head)
+        return {"embedder": spec.embedder, "backbone": spec.backbone, "head": head}
 
     @property
     def device(self) -> torch.device:
@@ -389,7 +390,8 @@ def build_model(
     everything = catalogue()
     spec = everything.architectures.get(architecture)
     config = model_config(spec, settings, everything)
-    embedder_spec, backbone_spec, head_spec = parts_of(spec, everything)
+    chosen = choose_head(spec, config, everything)
+    embedder_spec, backbone_spec, head_spec = parts_of(chosen, everything)
 
     def part(part_spec: Any, *arguments: Any) -> Any:
         return part_spec.load()(part_config(part_spec.load_config(), config), *arguments)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seqzoo.config import parts_of, structure
+from seqzoo.config import choose_head, parts_of, structure
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model import SequenceModel, build_model
@@ -222,7 +222,7 @@ def check_round_trip(model: SequenceModel) -> None:
 def check_settings(model: SequenceModel) -> None:
     """No part's own default is lost to another's, and the architecture's recipe can be trained."""
     everything = catalogue()
-    spec = everything.architectures.get(model.architecture)
+    spec = choose_head(everything.architectures.get(model.architecture), model.config, everything)
     first: dict[str, tuple[str, object]] = {}
     for part in parts_of(spec, everything):
         for name, value in asdict(part.load_config()()).items():

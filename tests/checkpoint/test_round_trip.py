@@ -18,7 +18,9 @@ from seqzoo.checkpoint.manifest import (
     verify_file,
 )
 from seqzoo.checkpoint.weights import distinct_state, put_weights, weights_bytes
+from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError, UsageError
+from seqzoo.model import build_model
 
 from .conftest import METRICS, RECIPE, make_model
 
@@ -35,6 +37,18 @@ def test_what_is_saved_is_what_is_loaded(folder, model):
     model.eval()
     history = ["item-1", "item-2", "item-3"]
     assert loaded.recommend(history, k=5) == model.recommend(history, k=5)
+
+
+def test_a_chosen_head_comes_back(tmp_path):
+    settings = {"hidden_size": 16, "head": "cosine-softmax", "temperature": 0.5}
+    model = build_model("sasrec", settings, Vocabulary(["a", "b", "c"])).eval()
+    manifest = save_checkpoint(tmp_path / "checkpoint", model, recipe=RECIPE, metrics=METRICS)
+    assert manifest.parts["head"] == "cosine-softmax"
+    loaded = load_checkpoint(tmp_path / "checkpoint")
+    assert type(loaded.head) is type(model.head)
+    assert loaded.parts == model.parts
+    assert loaded.recommend(["a"], k=2) == model.recommend(["a"], k=2)
+    assert all(abs(found.score) <= 2.0 for found in loaded.recommend(["a"], k=2))
 
 
 def test_everything_beside_the_weights_comes_back(folder, model):

@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,11 @@ class Settings:
 @dataclass
 class OtherWidth:
     width: float = 4.0
+
+
+@dataclass
+class Headed:
+    head: int = 2
 
 
 @pytest.mark.parametrize(
@@ -179,6 +185,50 @@ def test_parts_check_their_own_settings():
     spec, made = architecture([Settings] * 3)
     with pytest.raises(ConfigError, match="'width' is 0"):
         model_config(spec, {"width": 0}, made)
+
+
+def test_another_head():
+    spec = catalogue().architectures.get("sasrec")
+    values = {"head": "cosine-softmax", "temperature": 0.1}
+    config = model_config(spec, values, catalogue())
+    assert config["head"] == "cosine-softmax"
+    assert config["temperature"] == 0.1
+    assert "output_bias" not in config
+    assert model_config(spec, config, catalogue()) == config
+    own = model_config(spec, {}, catalogue())
+    assert model_config(spec, {"head": spec.head}, catalogue()) == own
+    assert "head" not in own
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"head": "cosine-sofmax"}, "unknown head 'cosine-sofmax'; did you mean 'cosine-softmax'"),
+        ({"head": None}, "unknown head 'None'"),
+        ({"hed": "cosine-softmax"}, r"'model\.hed'; did you mean 'model\.head'"),
+        ({"temperature": 0.1}, r"unknown setting 'model\.temperature'"),
+        ({"head": "cosine-softmax", "output_bias": True}, r"unknown setting 'model\.output_bias'"),
+        ({"head": "cosine-softmax", "temperature": 0.0}, "'temperature' is 0.0; expected at least"),
+    ],
+)
+def test_heads_that_cannot_be(values, message):
+    spec = catalogue().architectures.get("sasrec")
+    with pytest.raises(SeqzooError, match=message):
+        model_config(spec, values, catalogue())
+
+
+def test_a_default_for_the_head_that_is_replaced_goes_with_it():
+    spec = catalogue().architectures.get("sasrec")
+    biased = dataclasses.replace(spec, defaults={**spec.defaults, "output_bias": True})
+    assert model_config(biased, {}, catalogue())["output_bias"] is True
+    config = model_config(biased, {"head": "cosine-softmax"}, catalogue())
+    assert config == model_config(spec, {"head": "cosine-softmax"}, catalogue())
+
+
+def test_a_part_may_not_call_a_setting_head():
+    spec, made = architecture([Settings, Headed, Settings])
+    with pytest.raises(PluginError, match="'part' has a setting 'head'"):
+        model_config(spec, {}, made)
 
 
 def test_every_error_is_one_of_ours():

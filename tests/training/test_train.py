@@ -42,6 +42,15 @@ def test_every_loss_trains(recipe, tmp_path, heard, loss):
     assert result.metrics["loo-full"]["hit@10"] > 0.3
 
 
+def test_another_head_trains(recipe, tmp_path, heard):
+    model = {"head": "cosine-softmax", "temperature": 0.1, "dropout": 0.0}
+    result = train(recipe("sasrec", model, epochs=4, lr=1e-2), tmp_path / "run", reporter=heard)
+    losses = [record["loss"] for record in heard.records]
+    assert losses[-1] < 0.95 * losses[0]
+    assert result.metrics["loo-full"]["hit@10"] > 0.3
+    assert load_checkpoint(result.out).recipe["model"]["head"] == "cosine-softmax"
+
+
 @ARCHITECTURES
 def test_stored_figures_are_those_of_a_fresh_evaluation(finished, architecture):
     result, _ = finished(architecture, epochs=6)
