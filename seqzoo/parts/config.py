@@ -89,11 +89,14 @@ class CosineSoftmaxConfig:
         loss: name of a registered loss.
         loss_options: settings of that loss.
         temperature: what cosines are divided by.
+        projection: whether a linear layer stands between the backbone and the scores. Without one
+            a backbone with a residual path scores highest what it has just read.
     """
 
     loss: str = "cross-entropy"
     loss_options: dict[str, Any] = field(default_factory=dict)
     temperature: float = 0.05
+    projection: bool = False
 
     def __post_init__(self) -> None:
         check_range("temperature", self.temperature, 1e-4)

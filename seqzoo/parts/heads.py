@@ -76,13 +76,15 @@ class TiedSoftmaxHead(TiedHead):
 
 
 class CosineSoftmaxHead(TiedHead):
-    """Scores ``cos(hidden, item) / temperature``."""
+    """Scores ``cos(hidden, item) / temperature``; a linear layer may come before."""
 
     def __init__(self, config: CosineSoftmaxConfig, embedder: Embedder) -> None:
         super().__init__(make_loss(config.loss, config.loss_options), embedder)
         self.temperature = config.temperature
+        width = embedder.item_table.shape[1]
+        self.projection = nn.Linear(width, width) if config.projection else nn.Identity()
 
     def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Both sides at length one, the users' divided by the temperature."""
-        users = functional.normalize(hidden, dim=-1) / self.temperature
+        users = functional.normalize(self.projection(hidden), dim=-1) / self.temperature
         return users, functional.normalize(self.table, dim=-1)

@@ -13,6 +13,7 @@ HEADS = pytest.mark.parametrize(
         ("tied-softmax", {}),
         ("tied-softmax", {"output_bias": True}),
         ("cosine-softmax", {"temperature": 0.1}),
+        ("cosine-softmax", {"temperature": 0.1, "projection": True}),
     ],
 )
 
@@ -29,8 +30,14 @@ def plain_scores(embedder, hidden):
     def scores(name, made, settings):
         table = embedder.item_table.tolist()
         rows = []
-        for user in hidden.tolist():
-            row = []
+        for given in hidden.tolist():
+            user, row = given, []
+            if settings.get("projection"):
+                layer = made.projection
+                user = [
+                    sum(w * a for w, a in zip(line, given, strict=True)) + bias
+                    for line, bias in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
+                ]
             for index, item in enumerate(table):
                 value = sum(a * b for a, b in zip(user, item, strict=True))
                 if name == "cosine-softmax":
