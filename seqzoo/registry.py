@@ -6,6 +6,7 @@ listing imports neither torch nor model code.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from seqzoo.errors import PluginError, UnknownNameError, nearest
@@ -69,6 +70,15 @@ class Registry(Generic[SpecT]):
         """Take a spec in; raises ``PluginError`` as ``check`` does."""
         self.check(spec)
         self._specs[spec.name] = spec
+
+    @contextmanager
+    def lend(self, spec: SpecT) -> Iterator[None]:
+        """Take a spec in for as long as the block runs; raises as ``check`` does."""
+        self.add(spec)
+        try:
+            yield
+        finally:
+            del self._specs[spec.name]
 
     def check(self, spec: SpecT) -> None:
         """See that a spec could be taken in.

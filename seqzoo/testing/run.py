@@ -1,7 +1,8 @@
 """Run the kit on anything registered, by its name: what ``seqzoo check`` does."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -92,13 +93,14 @@ def check_registered(name: str, **settings: Any) -> list[Outcome]:
             if registry.kind != "architecture":
                 check = partial(check_config, registry.kind)
                 outcomes.append(_run(subject, "settings", check, name))
-            for spec in _architectures(registry.kind, name):
-                if spec.name not in seen:
-                    seen.add(spec.name)
-                    if settings:
-                        # A setting that cannot be is the caller's mistake, not a broken promise.
-                        model_config(spec, settings, catalogue())
-                    outcomes += _architecture(spec.name, settings)
+            with _architectures(registry.kind, name) as using:
+                for spec in using:
+                    if spec.name not in seen:
+                        seen.add(spec.name)
+                        if settings:
+                            # What cannot be is the caller's mistake, not a broken promise.
+                            model_config(spec, settings, catalogue())
+                        outcomes += _architecture(spec.name, settings)
     return outcomes
 
 
@@ -124,25 +126,29 @@ def _checkpoint(name: str) -> list[Outcome]:
     ]
 
 
-def _architectures(kind: str, name: str) -> list[ArchitectureSpec]:
-    """The architectures that a part is checked in; one made for it where none uses it."""
+@contextmanager
+def _architectures(kind: str, name: str) -> Iterator[list[ArchitectureSpec]]:
+    """The architectures that a part is checked in; one lent for it where none uses it."""
     everything = catalogue()
     if kind == "architecture":
-        return [everything.architectures.get(name)]
+        yield [everything.architectures.get(name)]
+        return
     using = [spec for spec in everything.architectures if getattr(spec, kind, None) == name]
     if using:
-        return using
+        yield using
+        return
     parts = {"embedder": "item", "head": "tied-softmax", kind: name}
     if "backbone" not in parts:
         streaming = [spec.name for spec in everything.backbones if spec.causal and spec.streaming]
         if not streaming:
-            return []
+            yield []
+            return
         parts["backbone"] = streaming[0]
     made = ArchitectureSpec(
         f"check-{name}", "seqzoo.testing", parts["embedder"], parts["backbone"], parts["head"]
     )
-    everything.architectures.add(made)
-    return [made]
+    with everything.architectures.lend(made):
+        yield [made]
 
 
 def _run(subject: str, check: str, function: Callable[[Any], object], argument: Any) -> Outcome:

@@ -224,9 +224,11 @@ def test_everything_that_is_registered_passes():
     for registry in everything.registries():
         if registry.kind not in ("architecture", "checkpoint"):
             names += registry.names()
+    before = everything.architectures.names()
     for name in dict.fromkeys(names):
         failed = [outcome for outcome in check_registered(name) if not outcome.ok]
         assert not failed, failed
+    assert everything.architectures.names() == before, "what was made for a check is gone after it"
 
 
 def test_an_unknown_name_shows_the_nearest():

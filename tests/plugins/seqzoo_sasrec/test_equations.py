@@ -190,7 +190,7 @@ def test_first_values(make):
         ({"num_heads": 0}, "'num_heads' is 0"),
         ({"inner_size": 0}, "'inner_size' is 0"),
         ({"attention_dropout": 1.0}, r"'attention_dropout' is 1\.0"),
-        ({"heads": 2}, "'model.heads'; did you mean 'model.num_heads'"),
+        ({"num_head": 2}, "'model.num_head'; did you mean 'model.num_heads'"),
     ],
 )
 def test_wrong_settings(make, settings, message):
