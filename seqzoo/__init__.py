@@ -8,7 +8,7 @@ first model.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from seqzoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from seqzoo.errors import SeqzooError
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from seqzoo.evaluation.comparison import Comparison
     from seqzoo.evaluation.evaluate import Evaluation
     from seqzoo.evaluation.evaluate import evaluate as evaluate
-    from seqzoo.model import Recommendation, SequenceModel
+    from seqzoo.model.sequence_model import Recommendation, SequenceModel
     from seqzoo.training.loop import TrainingResult, train
     from seqzoo.zoo import create, info, list_models, load, push
 
 _HOMES = {
     "Comparison": "seqzoo.evaluation.comparison",
     "Evaluation": "seqzoo.evaluation.evaluate",
-    "Recommendation": "seqzoo.model",
+    "Recommendation": "seqzoo.model.sequence_model",
     "SeqzooError": "seqzoo.errors",
-    "SequenceModel": "seqzoo.model",
+    "SequenceModel": "seqzoo.model.sequence_model",
     "TrainingResult": "seqzoo.training.loop",
     "compare": "seqzoo.evaluation.compare",
     "create": "seqzoo.zoo",

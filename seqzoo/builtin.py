@@ -1,7 +1,7 @@
 """Everything the core itself brings, registered through the hook that every plugin uses."""
 
-from seqzoo.data.catalogue import DATASETS
-from seqzoo.plugins import hookimpl
+from seqzoo.builtin_datasets import DATASETS
+from seqzoo.hookspecs import hookimpl
 from seqzoo.registry import Registrar
 
 _CONFIG = "seqzoo.parts.config"

@@ -7,7 +7,6 @@ A plugin that fails is set aside with its reason and the others go on.
 
 import contextlib
 import functools
-import importlib
 import logging
 import os
 import sys
@@ -19,30 +18,21 @@ from typing import Any, Literal
 
 import pluggy
 
+from seqzoo import builtin
 from seqzoo.errors import PluginError, nearest
+from seqzoo.hookspecs import GROUP, HookSpecs
+from seqzoo.hookspecs import hookimpl as hookimpl
 from seqzoo.registry import Catalogue, Registrar
 from seqzoo.specs import Spec
 
 logger = logging.getLogger("seqzoo")
 
-GROUP = "seqzoo"
 CORE = "seqzoo"
 """What the core's own parts are registered as."""
 API_VERSION = 1
 """Version of the hook and the interfaces; a plugin states its own as ``seqzoo_api_version``."""
 _UNSTATED = 1
 """What a plugin is written for that does not say: there was no other when it could be left out."""
-
-hookspec = pluggy.HookspecMarker(GROUP)
-hookimpl = pluggy.HookimplMarker(GROUP)
-
-
-class HookSpecs:
-    """The hooks that seqzoo calls."""
-
-    @hookspec
-    def seqzoo_register(self, zoo: Registrar) -> None:
-        """Register parts, architectures, checkpoints, data sets, metrics, protocols, commands."""
 
 
 @dataclass
@@ -145,7 +135,6 @@ def load_plugins() -> Plugins:
         PluginError: a plugin is broken and ``SEQZOO_STRICT_PLUGINS=1`` is set.
     """
     catalogue = Catalogue()
-    builtin = importlib.import_module("seqzoo.builtin")
     catalogue.take(_register(builtin, CORE))
     disabled = _names_in("SEQZOO_DISABLE_PLUGINS") or set()
     only = _names_in("SEQZOO_PLUGINS")

@@ -4,37 +4,36 @@ Listing reads manifests only; torch is imported when a model is made.
 """
 
 import fnmatch
-import importlib.util
 import logging
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqzoo.checkpoint.atomic import locate
-from seqzoo.checkpoint.header import count_parameters
-from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
-from seqzoo.checkpoint.integrity import read_bytes
+from seqzoo.checkpoint.find import bundled_folder, find, open_checkpoint
+from seqzoo.checkpoint.hub.address import repository_address
 from seqzoo.checkpoint.manifest import (
     CARD,
-    CONFIG,
     LARGEST,
+    WEIGHTS,
     Manifest,
-    parse_manifest,
     read_manifest,
     read_metrics,
     read_recipe,
     read_vocabulary,
+    sized,
 )
-from seqzoo.errors import CheckpointError, UnknownNameError, nearest
-from seqzoo.inputs import name_of, whole_number
-from seqzoo.plugins import catalogue, plugins
+from seqzoo.errors import CheckpointError
+from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec, PretrainedSpec
+from seqzoo.storage.atomic import locate
+from seqzoo.storage.integrity import read_bytes
+from seqzoo.storage.safetensors_header import count_parameters
+from seqzoo.validation import name_of, whole_number
 
 if TYPE_CHECKING:
     from seqzoo.checkpoint.hub.push import Pushed
-    from seqzoo.model import SequenceModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 logger = logging.getLogger("seqzoo")
 
@@ -52,7 +51,7 @@ class ModelInfo:
         architecture: name of the architecture.
         plugin: who provides it.
         bundled: whether the checkpoint is on this machine with the package.
-        parameters: number of trained numbers; None for an architecture.
+        parameters: number of parameters in the weights; None for an architecture.
         bytes: size of the checkpoint; None for an architecture.
         data: name of the data it was trained on.
         metrics: figures by protocol.
@@ -150,9 +149,9 @@ def load(name: str | os.PathLike[str], *, device: str = "cpu") -> "SequenceModel
         UnknownNameError: nothing has the name; shows the nearest one.
         CheckpointError: the checkpoint is damaged, or its plugin is missing.
     """
-    from seqzoo.checkpoint.checkpoint import load_checkpoint
+    from seqzoo.model.sequence_model import SequenceModel
 
-    return load_checkpoint(find(name), device=device)
+    return SequenceModel.from_pretrained(name, device)
 
 
 def push(
@@ -182,19 +181,19 @@ def push(
         UsageError: the repository's name, the branch or the tag cannot be taken.
     """
     from seqzoo.checkpoint.hub.push import push_checkpoint
-    from seqzoo.model import SequenceModel
+    from seqzoo.model.save import checkpoint_of
+    from seqzoo.model.sequence_model import SequenceModel
 
-    base = repo if repo.startswith(SCHEME) else SCHEME + repo
-    address = parse_address(f"{base}@{revision}" if revision is not None else base)
-    with tempfile.TemporaryDirectory() as temporary:
-        if isinstance(model, SequenceModel):
-            folder = Path(temporary) / address.repo.partition("/")[2]
-            model.save_pretrained(folder)
-        else:
-            folder = find(model)
-        return push_checkpoint(
-            folder, address, private=private, create_pr=create_pr, tag=tag, dry_run=dry_run
-        )
+    address = repository_address(repo, revision)
+    if isinstance(model, SequenceModel):
+        checkpoint = checkpoint_of(model, address.name)
+    else:
+        checkpoint = open_checkpoint(model, keep=True)
+        # What does not load here would load nowhere else.
+        SequenceModel.from_checkpoint(checkpoint)
+    return push_checkpoint(
+        checkpoint, address, private=private, create_pr=create_pr, tag=tag, dry_run=dry_run
+    )
 
 
 def create(architecture: str, *, num_items: int, **settings: Any) -> "SequenceModel":
@@ -210,95 +209,11 @@ def create(architecture: str, *, num_items: int, **settings: Any) -> "SequenceMo
         ConfigError: a setting is unknown or has the wrong type.
     """
     from seqzoo.data.vocabulary import Vocabulary
-    from seqzoo.model import build_model
+    from seqzoo.model.sequence_model import SequenceModel
 
     num_items = whole_number("num_items", num_items, 1, _MOST_ITEMS)
     items = tuple(str(item) for item in range(1, num_items + 1))
-    return build_model(architecture, settings, Vocabulary(items))
-
-
-def find(name: str | os.PathLike[str]) -> Path:
-    """The checkpoint folder of a name or a path.
-
-    A bare name is only ever a registered name, so a folder that happens to be called like one never
-    changes what is loaded; a ``Path`` is only ever a folder.
-
-    A registered checkpoint is taken from the package that ships it, else from the Hub's cache at
-    the registered commit, else from the Hub at that commit.
-
-    Raises:
-        UnknownNameError: nothing has the name.
-        CheckpointError: what the Hub has is damaged or not what was registered.
-        HubError: a checkpoint has to be fetched and cannot be.
-    """
-    if isinstance(name, Path):
-        return name.expanduser()
-    name = name_of("a model's name or folder", name)
-    if name.startswith(SCHEME):
-        from seqzoo.checkpoint.hub.pull import pull
-
-        return pull(parse_address(name)).folder
-    if looks_like_path(name):
-        return Path(name).expanduser()
-    everything = catalogue()
-    if name in everything.pretrained:
-        return _folder_of(everything.pretrained.get(name))
-    known = everything.pretrained.names()
-    if name in everything.architectures:
-        raise UnknownNameError(
-            f"'{name}' is an architecture, which has no weights; its checkpoints: "
-            f"{', '.join(other for other in known if other.startswith(name)) or 'none'}. "
-            f"Train one with `seqzoo train {name} --data …`"
-        )
-    hint = f" For the folder of that name write './{name}'." if name and Path(name).exists() else ""
-    off = [record.name for record in plugins().records if record.status == "disabled"]
-    if off:
-        hint += f" Plugins that are switched off bring none: {', '.join(off)}."
-    raise UnknownNameError(
-        f"unknown model '{name}'{nearest(name, known) or '.'}{hint} "
-        f"`seqzoo list` shows all {len(known)} checkpoints"
-    )
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether a text is meant as a path: it has a separator, or begins like one."""
-    return "/" in name or os.sep in name or name in (".", "..") or name.startswith("~")
-
-
-def _folder_of(spec: PretrainedSpec) -> Path:
-    """The folder of a registered checkpoint, fetched where it is not on this machine."""
-    folder = _bundled_folder(spec)
-    if folder is not None:
-        if spec.sha256 is not None and parse_manifest(locate(folder, CONFIG)).sha256 != spec.sha256:
-            raise CheckpointError(
-                f"{folder} is not the checkpoint '{spec.name}' that plugin '{spec.plugin}' "
-                "registers; reinstall the package that ships it"
-            )
-        return folder
-    if spec.repo is not None and spec.revision is not None:
-        from seqzoo.checkpoint.hub.pull import pull
-
-        return pull(HubAddress(spec.repo).at(spec.revision), sha256=spec.sha256).folder
-    raise CheckpointError(
-        f"checkpoint '{spec.name}' of plugin '{spec.plugin}' does not come with its package; "
-        f"it is the folder model_cards/{spec.name} of the plugin's repository: clone that and give "
-        "the path"
-    )
-
-
-def _bundled_folder(spec: PretrainedSpec) -> Path | None:
-    if spec.package is None:
-        return None
-    module = importlib.util.find_spec(spec.package)
-    if module is None or module.origin is None:
-        return None
-    package = Path(module.origin).parent
-    # An installed package has the folder inside; in a checkout it stands beside the package.
-    for home in (package, package.parent):
-        folder = home / "model_cards" / spec.name
-        if folder.is_dir():
-            return folder
-    return None
+    return SequenceModel.build(architecture, settings, Vocabulary(items))
 
 
 def _of_architecture(spec: ArchitectureSpec) -> ModelInfo:
@@ -319,7 +234,7 @@ def _of_architecture(spec: ArchitectureSpec) -> ModelInfo:
 
 
 def _of_pretrained(spec: PretrainedSpec) -> ModelInfo:
-    folder = _bundled_folder(spec)
+    folder = bundled_folder(spec)
     if folder is not None:
         try:
             return _of_manifest(spec.name, read_manifest(folder), bundled=True)
@@ -345,7 +260,7 @@ def _of_manifest(name: str, manifest: Manifest, bundled: bool) -> ModelInfo:
         manifest.architecture,
         manifest.plugin["name"],
         bundled=bundled,
-        parameters=count_parameters(manifest),
+        parameters=count_parameters(sized(manifest, WEIGHTS), manifest.files[WEIGHTS]["size"]),
         bytes=manifest.size,
         data=data,
         metrics={protocol: dict(entry["metrics"]) for protocol, entry in measured.items()},

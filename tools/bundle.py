@@ -7,9 +7,10 @@ import argparse
 import json
 from pathlib import Path
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from seqzoo.checkpoint.manifest import CURVE
 from seqzoo.evaluation.curve import plot_curve
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 
 CARDS = Path(__file__).parent.parent / "model_cards"
 
@@ -20,11 +21,11 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("name", help="registered name of the checkpoint")
     options = parser.parse_args()
-    model = load_checkpoint(options.run)
+    model = SequenceModel.from_pretrained(options.run)
     progress = json.loads((options.run / "training" / "progress.json").read_text())
     (CARDS / options.name).mkdir(parents=True, exist_ok=True)
     plot_curve(progress["epochs"], CARDS / options.name / CURVE, options.name)
-    save_checkpoint(CARDS / options.name, model, recipe=model.recipe, metrics=model.metrics)
+    save_model(CARDS / options.name, model)
 
 
 if __name__ == "__main__":

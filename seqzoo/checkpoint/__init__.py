@@ -1,5 +1,5 @@
-"""Checkpoints: a folder that carries a model, its items, its recipe and its figures.
+"""Checkpoints as plain data: a folder of weights, items, recipe and metrics, and the Hub.
 
-``manifest`` and ``card`` read and describe a folder without torch; ``checkpoint`` saves and loads
-models. This package imports nothing by itself, so that listing stays fast.
+``manifest``, ``find`` and ``card`` read and describe a folder without torch; ``record`` reads all
+of it, ``folder`` writes it. Nothing here knows a model.
 """

@@ -7,13 +7,17 @@ a block that somebody has removed stays away.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seqzoo.checkpoint.card_sections import CardFacts, section_texts
+from seqzoo.checkpoint.card_sections import CardFacts, data_name, section_texts
 from seqzoo.errors import CheckpointError
+from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
+
+if TYPE_CHECKING:
+    from seqzoo.checkpoint.record import Checkpoint  # torch, which reading a card does without
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _BLOCK = re.compile(
@@ -26,6 +30,45 @@ _TAGS = ["sequential-recommendation", "recommender-system", "seqzoo"]
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _TASK = "sequential-recommendation"
 _INDEXED = ("hit@10", "ndcg@10", "mrr@10")
+
+
+def card_of(
+    checkpoint: "Checkpoint", *, name: str, source: str, curve: str | None, existing: str | None
+) -> str:
+    """The card of a checkpoint, with what its registered architecture and data set add.
+
+    Args:
+        checkpoint: read or rendered.
+        name: of the model, its title.
+        source: what to give ``seqzoo.load``.
+        curve: picture of the training, a file beside the card.
+        existing: the card that is there, whose hand-written text is kept.
+
+    Raises:
+        CheckpointError: the existing card's front matter cannot be read.
+    """
+    everything = catalogue()
+    manifest = checkpoint.manifest
+    spec = everything.architectures.get(manifest.architecture)
+    data = data_name(checkpoint.recipe, checkpoint.metrics)
+    return model_card(
+        name=name,
+        architecture=manifest.architecture,
+        paper=spec.paper,
+        description=spec.description,
+        config=manifest.config,
+        recipe=checkpoint.recipe,
+        metrics=checkpoint.metrics,
+        vocabulary_size=len(checkpoint.vocabulary),
+        parameters=checkpoint.num_parameters,
+        size=manifest.size,
+        curve=curve,
+        dataset=everything.datasets.get(data) if data and data in everything.datasets else None,
+        source=source,
+        example=checkpoint.vocabulary.items[:3],
+        published=spec.published_for(manifest.config),
+        existing=existing,
+    )
 
 
 def model_card(

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqzoo.checkpoint.atomic import locate, recover, settled
-from seqzoo.checkpoint.integrity import (
+from seqzoo.checkpoint.recipe_file import LARGEST_RECIPE, parse_recipe
+from seqzoo.errors import CheckpointError, DataError, FormatVersionError, IntegrityError, nearest
+from seqzoo.storage.atomic import locate, recover, settled
+from seqzoo.storage.integrity import (
     check_bytes,
     parse_json,
     read_bytes,
@@ -21,8 +23,7 @@ from seqzoo.checkpoint.integrity import (
     wrong_sha256,
     wrong_size,
 )
-from seqzoo.checkpoint.recipe import LARGEST_RECIPE, parse_recipe
-from seqzoo.checkpoint.values import (
+from seqzoo.storage.untrusted import (
     BEYOND,
     check_metrics,
     check_plain,
@@ -30,7 +31,6 @@ from seqzoo.checkpoint.values import (
     parse_flat_json,
     shown,
 )
-from seqzoo.errors import CheckpointError, DataError, FormatVersionError, IntegrityError, nearest
 
 if TYPE_CHECKING:
     from seqzoo.data.vocabulary import Vocabulary
@@ -147,7 +147,11 @@ def parse_manifest(path: Path) -> Manifest:
         IntegrityError: its own sha256 differs.
         FormatVersionError: a newer seqzoo has written it.
     """
-    content = read_bytes(path, LARGEST[CONFIG])
+    return parse_manifest_bytes(path, read_bytes(path, LARGEST[CONFIG]))
+
+
+def parse_manifest_bytes(path: Path, content: bytes) -> Manifest:
+    """Check the bytes of a ``config.json``; raises as ``parse_manifest`` does."""
     return _checked(path.parent, path, content, parse_json(path, content))
 
 
@@ -158,16 +162,14 @@ def _read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def read_vocabulary(manifest: Manifest) -> "Vocabulary":
-    """The items of a checkpoint in index order.
+def parse_vocabulary(path: Path, content: bytes) -> "Vocabulary":
+    """The items in the bytes of ``vocabulary.json``, in index order.
 
     Raises:
-        CheckpointError: the file is missing or not a vocabulary.
-        IntegrityError: it differs from what was recorded.
+        CheckpointError: they are not a vocabulary.
     """
     from seqzoo.data.vocabulary import Vocabulary  # numpy, which listing does without
 
-    path, content = read_verified(manifest, VOCABULARY)
     document = parse_flat_json(path, content, _LISTS_OF_VOCABULARY)
     try:
         return Vocabulary.from_json(document)
@@ -175,27 +177,30 @@ def read_vocabulary(manifest: Manifest) -> "Vocabulary":
         raise CheckpointError(f"{path}: {error}; restore the file") from error
 
 
-def read_recipe(manifest: Manifest) -> dict[str, Any]:
-    """What reproduces a checkpoint, as ``seqzoo train`` takes it.
+def parse_metrics(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
+    """The stored metrics by protocol in the bytes of ``metrics.json``.
 
     Raises:
-        CheckpointError: the file is missing or not plain YAML.
-        IntegrityError: it differs from what was recorded.
+        CheckpointError: they are not of that form.
     """
+    document: dict[str, dict[str, Any]] = parse_flat_json(path, content, _OBJECTS_OF_METRICS)
+    check_metrics(path, document)
+    return document
+
+
+def read_vocabulary(manifest: Manifest) -> "Vocabulary":
+    """Read the items of a checkpoint; raises as ``read_verified`` and ``parse_vocabulary`` do."""
+    return parse_vocabulary(*read_verified(manifest, VOCABULARY))
+
+
+def read_recipe(manifest: Manifest) -> dict[str, Any]:
+    """Read what reproduces a checkpoint; raises as ``read_verified`` and ``parse_recipe`` do."""
     return parse_recipe(*read_verified(manifest, RECIPE))
 
 
 def read_metrics(manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """The stored figures by protocol.
-
-    Raises:
-        CheckpointError: the file is missing or not of that form.
-        IntegrityError: it differs from what was recorded.
-    """
-    path, content = read_verified(manifest, METRICS)
-    document: dict[str, dict[str, Any]] = parse_flat_json(path, content, _OBJECTS_OF_METRICS)
-    check_metrics(path, document)
-    return document
+    """Read the stored metrics; raises as ``read_verified`` and ``parse_metrics`` do."""
+    return parse_metrics(*read_verified(manifest, METRICS))
 
 
 def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
@@ -217,8 +222,8 @@ def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
     return path, content
 
 
-def verify_file(manifest: Manifest, name: str) -> None:
-    """Check a recorded file against its sha256, without keeping it in memory.
+def verify_file(manifest: Manifest, name: str) -> Path:
+    """Check a recorded file against its sha256 without keeping it in memory; its path.
 
     Raises:
         CheckpointError: the file is missing or cannot be read.
@@ -228,6 +233,7 @@ def verify_file(manifest: Manifest, name: str) -> None:
     found, expected = sha256_of(path), manifest.files[name]["sha256"]
     if found != expected:
         raise wrong_sha256(path, found, expected)
+    return path
 
 
 def _require_checkpoint(folder: Path) -> None:

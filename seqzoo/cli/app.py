@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from seqzoo import __version__
 from seqzoo.cli import (
     check,
     compare,
@@ -28,6 +27,7 @@ from seqzoo.cli.output import complain, logs_on_stderr, write
 from seqzoo.cli.parsing import SeveralValues, UsageError, explain
 from seqzoo.cli.plugin_commands import commands_of_plugins
 from seqzoo.errors import SeqzooError, nearest
+from seqzoo.version import __version__
 
 INTERRUPTED = 130
 

@@ -36,7 +36,7 @@ from seqzoo.errors import UsageError
 
 if TYPE_CHECKING:
     from seqzoo.evaluation.comparison import Compared, Comparison, Pair
-    from seqzoo.model import SequenceModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 EXAMPLE = "Example:  seqzoo compare mamba4rec-ml1m sasrec-ml1m --plot quality.png"
 
@@ -139,20 +139,19 @@ def _check_names(names: list[str]) -> None:
 
 def _load(names: list[str], device: str) -> tuple[dict[str, "SequenceModel"], dict[str, int]]:
     """The models, and the bytes of their files of weights."""
-    from seqzoo import zoo
-    from seqzoo.checkpoint.atomic import locate
-    from seqzoo.checkpoint.checkpoint import load_checkpoint
+    from seqzoo.checkpoint.find import open_checkpoint
     from seqzoo.checkpoint.manifest import WEIGHTS
+    from seqzoo.model.sequence_model import SequenceModel
 
     models, sizes = {}, {}
     folders: dict[Path, str] = {}
     for name in names:
-        folder = zoo.find(name)
-        other = folders.setdefault(folder.resolve(), name)
+        checkpoint = open_checkpoint(name)
+        other = folders.setdefault(checkpoint.manifest.folder.resolve(), name)
         if other != name:
             raise UsageError(f"{other} and {name} are one checkpoint; name each checkpoint once")
-        models[name] = load_checkpoint(folder, device=device)
-        sizes[name] = locate(folder, WEIGHTS).stat().st_size
+        models[name] = SequenceModel.from_checkpoint(checkpoint, device)
+        sizes[name] = checkpoint.manifest.files[WEIGHTS]["size"]
     return models, sizes
 
 

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from seqzoo import __version__
 from seqzoo.cli.options import Json
 from seqzoo.cli.output import Column, facts, print_json, show, table
 from seqzoo.cli.plugins import plugin_list, plugin_table
+from seqzoo.version import __version__
 
 EXAMPLE = "Example:  seqzoo doctor --json"
 

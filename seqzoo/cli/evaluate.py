@@ -33,7 +33,7 @@ from seqzoo.errors import UsageError
 
 if TYPE_CHECKING:
     from seqzoo.evaluation.evaluate import Evaluation
-    from seqzoo.model import SequenceModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 EXAMPLE = "Example:  seqzoo eval mamba4rec-ml1m --data ml-1m --protocol loo-full-unseen"
 

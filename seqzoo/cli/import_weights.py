@@ -36,10 +36,10 @@ def import_weights(
 ) -> None:
     """Bring in weights of RecBole's or the papers' own code; nothing in the file is executed."""
     log_from(logging.ERROR if quiet else logging.INFO)
-    from seqzoo.checkpoint.importing import import_weights as read
-    from seqzoo.checkpoint.importing import save_imported
     from seqzoo.cli.parsing import UsageError
     from seqzoo.config import parse_overrides
+    from seqzoo.model.import_weights import import_weights as read
+    from seqzoo.model.import_weights import save_imported
 
     sections = parse_overrides(settings or [])
     if set(sections) - {"model"}:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from seqzoo.zoo import looks_like_path
+from seqzoo.checkpoint.find import looks_like_path
 
 _UNLIMITED = 10_000
 _GAP = 2

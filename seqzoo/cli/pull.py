@@ -26,7 +26,7 @@ def pull(
 
     A tag or branch is resolved to a commit. Give that commit to get the same files for ever.
     """
-    from seqzoo.fetch import fetch
+    from seqzoo.checkpoint.copy import fetch
 
     with hub_progress(quiet=quiet):
         found = fetch(name, to=to)

@@ -65,15 +65,15 @@ def recommend(
     from seqzoo import zoo
 
     model = zoo.load(name)
-    unknown = model.vocabulary.encode(history)[1]
-    best = model.recommend(
-        history,
+    (answer,) = model.answer_many(
+        [history],
         min(_MOST, len(model.vocabulary)) if k is None else k,
         exclude_seen=exclude_seen,
         candidates=candidates,
-        timestamps=timestamps,
+        timestamps=None if timestamps is None else [timestamps],
         on_unknown=on_unknown.value,
     )
+    best, unknown = answer.recommendations, answer.unknown
     if unknown:
         shown = ", ".join(f"'{item}'" for item in unknown)
         typer.echo(f"left out, as the model does not know them: {shown}", err=True)
@@ -107,8 +107,8 @@ def recommend(
 
 def _model_among(history: list[str]) -> str:
     """The model's name where ``--history 1 260 NAME`` has taken it for the last item."""
+    from seqzoo.checkpoint.find import looks_like_path
     from seqzoo.plugins import catalogue
-    from seqzoo.zoo import looks_like_path
 
     if history and (history[-1] in catalogue().pretrained or looks_like_path(history[-1])):
         return history.pop()

@@ -167,15 +167,8 @@ def _show(result: "TrainingResult") -> None:
         *([figures_table(result.metrics), ""] if result.metrics else []),
         facts(
             [
-                ("use", command("seqzoo", "recommend", model, "--history", *_examples(result.out))),
+                ("use", command("seqzoo", "recommend", model, "--history", *result.examples)),
                 ("check", eval_command(model, result.metrics)),
             ]
         ),
     )
-
-
-def _examples(out: Path) -> list[str]:
-    """A few item ids that the model knows."""
-    from seqzoo.checkpoint.manifest import read_manifest, read_vocabulary
-
-    return list(read_vocabulary(read_manifest(out)).items[:3])

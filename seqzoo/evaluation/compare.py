@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqzoo.checkpoint.weights import distinct_state
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import Split, leave_one_out
@@ -26,7 +25,8 @@ from seqzoo.evaluation.preparation import (
 from seqzoo.evaluation.protocol import Protocol
 from seqzoo.evaluation.ranks import rank_targets
 from seqzoo.evaluation.significance import bootstrap_means, holm, interval, randomisation_test
-from seqzoo.model import SequenceModel
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.weights import distinct_state
 
 logger = logging.getLogger("seqzoo")
 
@@ -92,7 +92,7 @@ def compare(
     _check_numbers(len(models), resamples, permutations, seed, batch_size)
     chosen = protocol_with_plugin_metrics(protocol)
     check_metric(metric, chosen)
-    runs, left_out = _prepare(models, PreparedData(data, chosen, settings), chosen)
+    runs, left_out = _prepare(models, PreparedData(data, settings), chosen)
     values: list[dict[str, Floats]] = []
     timings: list[tuple[float, float]] = []
     for run in runs:
@@ -162,10 +162,12 @@ def _check_numbers(
             raise UsageError(f"{what} is {number}; expected {least} or more")
 
 
-def _data_of(name: str, model: SequenceModel, data: PreparedData) -> SequenceData:
+def _data_of(
+    name: str, model: SequenceModel, data: PreparedData, protocol: Protocol
+) -> SequenceData:
     """The data as the recipe of a model reads them; an error says whose recipe it is about."""
     try:
-        return data.of(model)
+        return data.of(model, protocol)
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
 
@@ -174,11 +176,11 @@ def _prepare(
     models: Mapping[str, SequenceModel], data: PreparedData, protocol: Protocol
 ) -> tuple[list[_Run], int]:
     """The data of each model with the users that all of them share, and how many are left out."""
-    prepared = {name: _data_of(name, model, data) for name, model in models.items()}
+    prepared = {name: _data_of(name, model, data, protocol) for name, model in models.items()}
     first = next(iter(models))
     for name, own in prepared.items():
         if own.fingerprint != prepared[first].fingerprint:
-            minimums = [data.minimum(models[each]) for each in (first, name)]
+            minimums = [data.minimum(models[each], protocol) for each in (first, name)]
             reason, remedy = (
                 (f"min_count {minimums[0]} and {minimums[1]}", "give --min-count for all of them")
                 if minimums[0] != minimums[1]

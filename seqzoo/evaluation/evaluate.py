@@ -3,14 +3,13 @@
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from seqzoo import __version__
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import leave_one_out
@@ -22,9 +21,10 @@ from seqzoo.evaluation.preparation import (
 )
 from seqzoo.evaluation.protocol import Protocol
 from seqzoo.evaluation.ranks import Gain, rank_targets, summarise
-from seqzoo.model import SequenceModel
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.ops.backends import verdicts
 from seqzoo.plugins import catalogue
+from seqzoo.version import __version__
 
 TOLERANCE = 5e-5
 """Figures that agree to 4 digits do not drift."""
@@ -183,32 +183,103 @@ def evaluate(
             for another k-core than the protocol's.
         DataError: the data cannot be read or hold no item of the model.
     """
+    (result,) = evaluate_all(
+        model,
+        data,
+        [protocol],
+        batch_size=batch_size,
+        name=name,
+        settings=settings,
+        advance=advance,
+    )
+    return result
+
+
+def evaluate_all(
+    model: SequenceModel,
+    data: str | Path | Interactions,
+    protocols: Sequence[str],
+    *,
+    batch_size: int = 128,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> list[Evaluation]:
+    """Measure a model under several protocols, with the data read and prepared once.
+
+    Protocols that share filter and order are measured in one pass over the users. Arguments and
+    errors are those of ``evaluate``.
+    """
     started = time.perf_counter()
     check_model(model)
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; expected 1 or more")
-    chosen = protocol_with_plugin_metrics(protocol)
-    prepared = PreparedData(data, chosen, settings).of(model)
-    (metrics,) = evaluate_protocols(
-        model, prepared, [chosen], batch_size=batch_size, advance=advance
+    reader = PreparedData(data, settings)
+    groups: dict[tuple[int, str], list[Protocol]] = {}
+    for protocol in map(protocol_with_plugin_metrics, protocols):
+        groups.setdefault((reader.minimum(model, protocol), protocol.order), []).append(protocol)
+    results = {}
+    for group in groups.values():
+        prepared = reader.of(model, group[0])
+        for protocol in group:
+            warn_of_differences(model, prepared, protocol)
+        for result in measure(
+            model, prepared, group, batch_size=batch_size, name=name, advance=advance
+        ):
+            results[result.protocol] = replace(result, seconds=time.perf_counter() - started)
+    return [results[protocol] for protocol in protocols]
+
+
+def measure(
+    model: SequenceModel,
+    prepared: SequenceData,
+    protocols: Sequence[Protocol],
+    *,
+    batch_size: int = 128,
+    name: str | None = None,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> list[Evaluation]:
+    """Measure a model on prepared data under protocols that share filter and order.
+
+    Args:
+        model: what is measured.
+        prepared: the data as indices of its vocabulary.
+        protocols: how; one pass over the users serves all of them.
+        batch_size: histories scored at once.
+        name: what the results call the model; its architecture where None.
+        advance: called with the number of users done.
+
+    Raises:
+        DataError: no user has the three interactions that leave-one-out needs.
+    """
+    started = time.perf_counter()
+    measured = evaluate_protocols(
+        model, prepared, protocols, batch_size=batch_size, advance=advance
     )
-    stored = model.metrics.get(protocol, {})
-    expected: dict[str, float] = dict(stored.get("metrics", {}))
-    warn_of_differences(model, prepared, chosen)
-    return Evaluation(
-        model=name or model.architecture,
-        protocol=protocol,
-        users=len(leave_one_out(prepared.sequences, "test")),
-        items=len(model.vocabulary),
-        metrics=metrics,
-        stored=expected,
-        drift=drift_of(metrics, expected),
-        data={
+    users = len(leave_one_out(prepared.sequences, "test"))
+    environment = environment_of(model)
+    results = []
+    for protocol, metrics in zip(protocols, measured, strict=True):
+        stored = model.metrics.get(protocol.name, {})
+        expected: dict[str, float] = dict(stored.get("metrics", {}))
+        data = {
             "name": prepared.name,
             "fingerprint": prepared.fingerprint,
             "stored": dict(stored.get("data", {})),
             "unknown_interactions": prepared.dropped,
-        },
-        seconds=time.perf_counter() - started,
-        environment=environment_of(model),
-    )
+        }
+        results.append(
+            Evaluation(
+                model=name or model.architecture,
+                protocol=protocol.name,
+                users=users,
+                items=len(model.vocabulary),
+                metrics=metrics,
+                stored=expected,
+                drift=drift_of(metrics, expected),
+                data=data,
+                seconds=time.perf_counter() - started,
+                environment=environment,
+            )
+        )
+    return results

@@ -15,7 +15,7 @@ from seqzoo.data.prepare import DataConfig, load_data
 from seqzoo.data.sequences import SequenceData, build_sequences
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.protocol import Protocol, get_protocol
-from seqzoo.model import SequenceModel
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import CORE, catalogue
 
 logger = logging.getLogger("seqzoo")
@@ -36,53 +36,48 @@ class PreparedData:
     """Data as the recipes of models say, read and filtered once for all that say the same."""
 
     def __init__(
-        self,
-        data: str | Path | Interactions,
-        protocol: Protocol,
-        settings: Mapping[str, Any] | None = None,
+        self, data: str | Path | Interactions, settings: Mapping[str, Any] | None = None
     ) -> None:
         """Note what is to be read; nothing is read yet.
 
         Args:
             data: the name of a data set, a path, or interactions.
-            protocol: may fix the k-core filter, and says the order of events.
             settings: fields of ``DataConfig`` that differ from those of the recipes.
-
-        Raises:
-            UsageError: the settings ask for another k-core than the protocol fixes.
         """
-        asked = (settings or {}).get("min_count")
-        if protocol.min_count is not None and asked not in (None, protocol.min_count):
-            raise UsageError(
-                f"the protocol '{protocol.name}' is of the {protocol.min_count}-core, and "
-                f"--min-count is {asked}; leave it out, or choose another --protocol"
-            )
         self._data = data
-        self._protocol = protocol
         self._settings = dict(settings or {})
         self._read: dict[str, Interactions] = {}
         self._filtered: dict[tuple[str, int], Interactions] = {}
 
-    def minimum(self, model: SequenceModel) -> int:
-        """The k of the k-core filter that a model's data go through."""
-        section = self._section(model)
-        return self._protocol.min_count or int(section.get("min_count", DataConfig.min_count))
+    def minimum(self, model: SequenceModel, protocol: Protocol) -> int:
+        """The k of the k-core filter that a model's data pass through under a protocol.
 
-    def of(self, model: SequenceModel) -> SequenceData:
-        """The data by the numbers of a model's vocabulary.
+        Raises:
+            UsageError: the settings ask for another k-core than the protocol fixes.
+        """
+        asked = self._settings.get("min_count")
+        if protocol.min_count is not None and asked not in (None, protocol.min_count):
+            raise UsageError(
+                f"the protocol '{protocol.name}' uses the {protocol.min_count}-core, and "
+                f"--min-count is {asked}; leave it out, or choose another --protocol"
+            )
+        section = self._section(model)
+        return protocol.min_count or int(section.get("min_count", DataConfig.min_count))
+
+    def of(self, model: SequenceModel, protocol: Protocol) -> SequenceData:
+        """The data as indices of a model's vocabulary, in the order of a protocol.
 
         Raises:
             UnknownNameError: the data set is not registered.
             DataError: the data cannot be read or hold no item of the model.
+            UsageError: the settings ask for another k-core than the protocol fixes.
         """
-        minimum = self.minimum(model)
+        minimum = self.minimum(model, protocol)
         key, interactions = self._interactions(self._section(model))
         if (key, minimum) not in self._filtered:
             self._filtered[key, minimum] = k_core(interactions, minimum)
         return build_sequences(
-            self._filtered[key, minimum],
-            vocabulary=model.vocabulary,
-            order=self._protocol.order,
+            self._filtered[key, minimum], vocabulary=model.vocabulary, order=protocol.order
         )
 
     def _section(self, model: SequenceModel) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from seqzoo.data.batches import evaluation_batches
 from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import Split
 from seqzoo.errors import DataError
-from seqzoo.model import SequenceModel
+from seqzoo.model.sequence_model import SequenceModel
 
 Gain = Callable[[npt.NDArray[np.float64], int], npt.NDArray[np.float64]]
 

@@ -7,9 +7,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
-from seqzoo import __version__
 from seqzoo.errors import UsageError, nearest
 from seqzoo.plugins import API_VERSION, catalogue
+from seqzoo.version import __version__
 
 KINDS = {
     "backbone": "A backbone",

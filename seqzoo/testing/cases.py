@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from seqzoo.model import SequenceModel
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.testing import conformance
 from seqzoo.testing.run import small_model
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from seqzoo.config import choose_head, parts_of, structure
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch, State
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.training.recipe import TrainConfig
@@ -194,7 +194,9 @@ def check_determinism(model: SequenceModel) -> None:
     for _ in range(2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(7)
-            twins.append(build_model(model.architecture, model.config, model.vocabulary).eval())
+            twins.append(
+                SequenceModel.build(model.architecture, model.config, model.vocabulary).eval()
+            )
     for (name, one), other in zip(twins[0].named_parameters(), twins[1].parameters(), strict=True):
         if not torch.equal(one, other):
             raise ConformanceError(f"seed: parameter '{name}' differs under one seed")
@@ -246,7 +248,7 @@ def check_claims(model: SequenceModel) -> None:
     architecture = everything.architectures.get(model.architecture)
     spec = everything.backbones.get(architecture.backbone)
     with torch.random.fork_rng(devices=[]):
-        default = build_model(model.architecture, {}, model.vocabulary).backbone
+        default = SequenceModel.build(model.architecture, {}, model.vocabulary).backbone
     for claim in ("causal", "streaming", "uses_time"):
         said, found = getattr(spec, claim), getattr(default, claim)
         if said != found:

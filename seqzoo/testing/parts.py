@@ -16,7 +16,7 @@ from seqzoo.data.synthetic import synthetic
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.evaluation.evaluate import evaluate
 from seqzoo.evaluation.protocol import get_protocol
-from seqzoo.model import build_model
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.parts.heads import make_loss
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
@@ -85,7 +85,7 @@ def check_protocol(name: str) -> dict[str, float]:
         raise ConformanceError("no architecture is registered that a protocol could measure")
     torch.manual_seed(0)
     items = interactions.frame["item"].unique(maintain_order=True).to_list()
-    model = build_model(architectures[0], {"hidden_size": 8}, Vocabulary(items)).eval()
+    model = SequenceModel.build(architectures[0], {"hidden_size": 8}, Vocabulary(items)).eval()
     # Generated data need no filter; a protocol's own one stays.
     settings = {"min_count": protocol.min_count or 1}
     figures = evaluate(model, interactions, name, settings=settings).metrics

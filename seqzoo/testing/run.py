@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from seqzoo.checkpoint.audit import audit
+from seqzoo.checkpoint.find import find
 from seqzoo.config import model_config
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import SeqzooError, UnknownNameError, nearest
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.evaluation.verify import verify_folder
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec
 from seqzoo.testing.conformance import CHECKS
@@ -25,7 +26,6 @@ from seqzoo.testing.parts import (
     check_metric,
     check_protocol,
 )
-from seqzoo.zoo import find
 
 ITEMS = 30
 _WIDTH = 16
@@ -60,7 +60,7 @@ def small_model(architecture: str, **settings: Any) -> SequenceModel:
     vocabulary = Vocabulary([f"item-{index}" for index in range(1, ITEMS + 1)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build_model(architecture, chosen, vocabulary).eval()
+        return SequenceModel.build(architecture, chosen, vocabulary).eval()
 
 
 def check_registered(name: str, **settings: Any) -> list[Outcome]:
@@ -116,7 +116,7 @@ def _architecture(name: str, settings: dict[str, Any]) -> list[Outcome]:
 def _checkpoint(name: str) -> list[Outcome]:
     started = time.perf_counter()
     try:
-        checks = audit(find(name))
+        checks = verify_folder(find(name)).checks
     except SeqzooError as error:
         return [Outcome(f"checkpoint {name}", "whole", False, str(error), _since(started))]
     seconds = _since(started) / len(checks)

@@ -13,15 +13,18 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker
 from torch import Tensor, nn
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from seqzoo.checkpoint.manifest import WEIGHTS, read_manifest, read_metrics
+from seqzoo.checkpoint.record import read_file
 from seqzoo.data.batches import TrainingBatch, training_batch, training_batches, training_windows
 from seqzoo.data.prepare import prepare
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import leave_one_out
 from seqzoo.errors import DataError, TrainingError, nearest
-from seqzoo.evaluation.evaluate import environment_of, evaluate_protocols
+from seqzoo.evaluation.evaluate import evaluate_protocols, measure
 from seqzoo.evaluation.protocol import get_protocol
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.weights import put_weights
 from seqzoo.training.progress import Reporter
 from seqzoo.training.recipe import Recipe, TrainConfig, differences
 from seqzoo.training.schedule import learning_rate, parameter_groups
@@ -50,6 +53,7 @@ class TrainingResult:
         metrics: figures by protocol, on the test items; empty where the run was interrupted.
         seconds: time spent, over all starts of the run.
         interrupted: whether Ctrl-C ended it.
+        examples: a few item ids that the model knows.
     """
 
     out: Path
@@ -58,6 +62,7 @@ class TrainingResult:
     metrics: dict[str, dict[str, float]]
     seconds: float
     interrupted: bool = False
+    examples: tuple[str, ...] = ()
 
 
 class _Objective(nn.Module):
@@ -126,6 +131,7 @@ class _Run:
         trackers: list[str | GeneralTracker],
     ) -> None:
         self.out, self.reporter = out, reporter
+        self.measured: dict[str, dict[str, float]] = {}
         self.progress = self._claim(recipe, overwrite)
         self.data = self._prepare(recipe)
         self._check_data()
@@ -145,7 +151,7 @@ class _Run:
         self.accelerator = self._accelerator(trackers)
         self.trackers = Trackers(self.accelerator)
         torch.manual_seed(self.config.seed)
-        self.model = build_model(recipe.architecture, recipe.model, self.data.vocabulary)
+        self.model = SequenceModel.build(recipe.architecture, recipe.model, self.data.vocabulary)
         if self.config.context >= self.model.max_length:
             raise TrainingError(
                 f"train.context is {self.config.context}; expected less than the "
@@ -311,7 +317,7 @@ class _Run:
             self.progress.best_epoch, self.progress.best_value = number + 1, value
         if self.accelerator.is_main_process:
             if best:
-                save_checkpoint(self.out, self.model, recipe=self.recipe.to_dict(), metrics={})
+                save_model(self.out, self.model, recipe=self.recipe.to_dict(), metrics={})
             # After the checkpoint: a kill in between repeats this epoch, to the same weights.
             write_state(self.out, self.progress, self.model, self.optimizer)
         self.accelerator.wait_for_everyone()
@@ -370,34 +376,29 @@ class _Run:
 
     def _measure(self) -> None:
         """Measure the best weights on the test items and finish the checkpoint."""
-        best = load_checkpoint(self.out, device=self.accelerator.device)
-        figures = evaluate_protocols(best, self.data, self.protocols)
-        surroundings = environment_of(best)
-        metrics = {
-            protocol.name: {
-                "metrics": values,
-                "data": {"name": self.data.name, "fingerprint": self.data.fingerprint},
-                "users": len(leave_one_out(self.data.sequences, "test")),
-                "items": len(self.data.vocabulary),
-                "seed": self.config.seed,
-                **{key: surroundings[key] for key in ("backend", "dtype", "versions")},
-            }
-            for protocol, values in zip(self.protocols, figures, strict=True)
-        }
+        # The state of the last epoch is on the disk already; the model goes back to the best one.
+        if self.progress.best_epoch != self.progress.epoch:
+            best = read_file(read_manifest(self.out), WEIGHTS)
+            put_weights(self.model, best, str(self.out / WEIGHTS))
+        results = measure(self.model.eval(), self.data, self.protocols)
+        metrics = {result.protocol: result.record(self.config.seed) for result in results}
         self.progress.finished = True
         if self.accelerator.is_main_process:
-            save_checkpoint(self.out, best, recipe=self.recipe.to_dict(), metrics=metrics)
-            write_state(self.out, self.progress, self.model, self.optimizer)
+            save_model(self.out, self.model, recipe=self.recipe.to_dict(), metrics=metrics)
+            write_progress(self.out, self.progress)
         self.accelerator.wait_for_everyone()
-        named = {name: entry["metrics"] for name, entry in metrics.items()}
-        self.trackers.figures(named, self.progress.best_epoch)
+        self.measured = {name: entry["metrics"] for name, entry in metrics.items()}
+        self.trackers.figures(self.measured, self.progress.best_epoch)
 
     def _result(self) -> TrainingResult:
-        best = load_checkpoint(self.out)
+        if not self.measured:
+            stored = read_metrics(read_manifest(self.out))
+            self.measured = {name: entry["metrics"] for name, entry in stored.items()}
         return TrainingResult(
             self.out,
             self.progress.best_epoch,
             self.progress.epoch,
-            {name: entry["metrics"] for name, entry in best.metrics.items()},
+            self.measured,
             self.progress.seconds,
+            examples=self.data.vocabulary.items[:3],
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seqzoo.checkpoint.recipe import parse_recipe
+from seqzoo.checkpoint.recipe_file import parse_recipe
 from seqzoo.config import model_config, structure
 from seqzoo.data.prepare import DataConfig
 from seqzoo.errors import ConfigError, SeqzooError, nearest

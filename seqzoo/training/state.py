@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from seqzoo.checkpoint.atomic import locate, write_files
-from seqzoo.checkpoint.weights import weights_bytes
 from seqzoo.errors import CheckpointError, TrainingError
+from seqzoo.storage.atomic import locate, write_files
+from seqzoo.storage.tensors import tensors_bytes
 
 FOLDER = "training"
 _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
@@ -118,7 +118,7 @@ def write_state(
     write_files(
         out / FOLDER,
         {
-            _TENSORS: weights_bytes(tensors),
+            _TENSORS: tensors_bytes(tensors),
             _PROGRESS: _progress_bytes(progress),
         },
     )

@@ -7,7 +7,7 @@ from accelerate import Accelerator, tracking
 from accelerate.tracking import GeneralTracker
 
 from seqzoo.errors import TrainingError, UsageError, nearest
-from seqzoo.inputs import list_of
+from seqzoo.validation import list_of
 
 PROJECT = "seqzoo"
 

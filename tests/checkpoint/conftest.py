@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from seqzoo.checkpoint.checkpoint import save_checkpoint
-from seqzoo.checkpoint.integrity import sha256_of_document
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
+from seqzoo.storage.integrity import sha256_of_document
 
 RECIPE = {"data": {"name": "toy"}, "train": {"lr": 1e-5, "epochs": 3}, "note": "ünïcode: yes"}
 METRICS = {
@@ -39,7 +39,9 @@ def make_model(seed: int = 0, items: int = 20) -> SequenceModel:
     vocabulary = Vocabulary(
         [f"item-{index}" for index in range(items)], [f"Tïtle {index}" for index in range(items)]
     )
-    return build_model(catalogue().architectures.names()[0], {"hidden_size": 16}, vocabulary)
+    return SequenceModel.build(
+        catalogue().architectures.names()[0], {"hidden_size": 16}, vocabulary
+    )
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +52,7 @@ def model() -> SequenceModel:
 @pytest.fixture(scope="session")
 def _pristine(model: SequenceModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pristine") / "checkpoint"
-    save_checkpoint(folder, model, recipe=RECIPE, metrics=METRICS)
+    save_model(folder, model, recipe=RECIPE, metrics=METRICS)
     return folder
 
 

@@ -3,8 +3,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from seqzoo.checkpoint.card import model_card
-from seqzoo.checkpoint.checkpoint import save_checkpoint
 from seqzoo.errors import CheckpointError
+from seqzoo.model.save import save_model
 from seqzoo.specs import DatasetSpec, PublishedFigures
 
 from .conftest import METRICS, RECIPE, make_model
@@ -156,13 +156,13 @@ def test_saving_writes_a_card_and_keeps_what_people_wrote(folder, model):
     path = folder / "README.md"
     assert "| hit | 0.2000 | 0.2500 |" in path.read_text("utf-8")
     path.write_text(path.read_text("utf-8") + "\nMine.\n", "utf-8")
-    save_checkpoint(folder, make_model(1, items=33), recipe=RECIPE, metrics=METRICS)
+    save_model(folder, make_model(1, items=33), recipe=RECIPE, metrics=METRICS)
     assert "33 items" in path.read_text("utf-8")
     assert path.read_text("utf-8").endswith("\nMine.\n")
     path.write_text("All mine.")
-    save_checkpoint(folder, model, recipe=RECIPE, metrics=METRICS)
+    save_model(folder, model, recipe=RECIPE, metrics=METRICS)
     assert path.read_text() == "All mine."
-    save_checkpoint(folder, model, recipe=RECIPE, metrics=METRICS, card="Given.")
+    save_model(folder, model, recipe=RECIPE, metrics=METRICS, card="Given.")
     assert path.read_text() == "Given."
 
 
@@ -170,7 +170,7 @@ def test_a_card_that_cannot_be_read_does_not_cost_the_model(folder, model, caplo
     path = folder / "README.md"
     broken = path.read_text("utf-8").replace("---\n", "---\na: [\n", 1)
     path.write_text(broken, "utf-8")
-    save_checkpoint(folder, model, recipe={}, metrics={})
+    save_model(folder, model, recipe={}, metrics={})
     assert path.read_text("utf-8") == broken
     assert "front matter" in caplog.text
 
@@ -194,10 +194,10 @@ def test_the_curve_is_shown_where_there_is_one(tmp_path):
     assert "](curve.png)" in card(curve="curve.png")
     assert "curve.png" not in card()
     model = make_model()
-    save_checkpoint(tmp_path, model, recipe=RECIPE, metrics=METRICS)
+    save_model(tmp_path, model, recipe=RECIPE, metrics=METRICS)
     assert "curve.png" not in (tmp_path / "README.md").read_text()
     (tmp_path / "curve.png").write_bytes(b"picture")
-    save_checkpoint(tmp_path, model, recipe=RECIPE, metrics=METRICS, overwrite=True)
+    save_model(tmp_path, model, recipe=RECIPE, metrics=METRICS, overwrite=True)
     assert "](curve.png)" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "curve.png").read_bytes() == b"picture"
 

@@ -10,9 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
-from seqzoo.checkpoint.header import count_parameters
-from seqzoo.checkpoint.integrity import inside
 from seqzoo.checkpoint.manifest import (
     HASHED,
     read_manifest,
@@ -21,9 +18,13 @@ from seqzoo.checkpoint.manifest import (
     read_verified,
     verify_file,
 )
-from seqzoo.checkpoint.weights import read_weights
 from seqzoo.errors import CheckpointError, FormatVersionError, IntegrityError
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import Plugins, plugins
+from seqzoo.storage.integrity import inside
+from seqzoo.storage.safetensors_header import count_parameters
+from seqzoo.storage.tensors import read_weights
 
 from .conftest import make_model, replace, reseal
 
@@ -37,10 +38,10 @@ def test_cut_file(folder, name, refused):
     for keep in (0, 1, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:keep])
         with refused(str(path), "; "):
-            load_checkpoint(folder)
+            SequenceModel.from_pretrained(folder)
     path.write_bytes(content + b"\n")
     with refused(str(path), "; "):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -57,7 +58,7 @@ def test_flipped_byte_anywhere(folder, name, refused):
             if name in HASHED:
                 read_verified(manifest, name)
     with refused(str(path)):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_a_flip_that_leaves_the_values_alone_is_seen_in_config(folder, refused):
@@ -71,7 +72,7 @@ def test_a_flip_that_leaves_the_values_alone_is_seen_in_config(folder, refused):
 def test_missing_file(folder, name, refused):
     (folder / name).unlink()
     with refused(name, "; "):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -79,20 +80,20 @@ def test_a_folder_in_place_of_a_file(folder, name, refused):
     (folder / name).unlink()
     (folder / name).mkdir()
     with refused(name, "regular file"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_a_pipe_in_place_of_a_file_does_not_hang(folder, refused):
     (folder / "recipe.yaml").unlink()
     os.mkfifo(folder / "recipe.yaml")
     with refused("recipe.yaml", "regular file"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", HASHED)
 def test_file_of_another_checkpoint(folder, name, tmp_path, refused):
     other = tmp_path / "other"
-    save_checkpoint(other, make_model(1, items=21), recipe={"a": 1}, metrics={})
+    save_model(other, make_model(1, items=21), recipe={"a": 1}, metrics={})
     (folder / name).write_bytes((other / name).read_bytes())
     with refused(name, "expected", "fetch the checkpoint again", error=IntegrityError):
         for file in HASHED:
@@ -103,16 +104,16 @@ def test_weights_and_vocabulary_that_do_not_belong_together(folder, refused):
     items = [f"item-{index}" for index in range(19)]
     replace(folder, "vocabulary.json", json.dumps({"items": items}).encode())
     with refused("vocabulary.json has 19 items", "model.safetensors", "20 rows", "[21, 16]"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_not_a_checkpoint(folder, tmp_path, refused):
     with refused("no folder", "did you mean 'checkpoint'?"):
-        load_checkpoint(tmp_path / "chekpoint")
+        SequenceModel.from_pretrained(tmp_path / "chekpoint")
     with refused("holds no config.json", str(folder)):
-        load_checkpoint(tmp_path)
+        SequenceModel.from_pretrained(tmp_path)
     with refused("is a file", str(folder)):
-        load_checkpoint(folder / "config.json")
+        SequenceModel.from_pretrained(folder / "config.json")
 
 
 @pytest.mark.parametrize("name", HASHED)
@@ -120,14 +121,14 @@ def test_link_out_of_the_folder(folder, name, tmp_path, refused):
     (folder / name).rename(tmp_path / "elsewhere")
     (folder / name).symlink_to(tmp_path / "elsewhere")
     with refused(name, "link out of the checkpoint's folder"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_link_loop(folder, refused):
     (folder / "metrics.json").unlink()
     (folder / "metrics.json").symlink_to("metrics.json")
     with refused("metrics.json"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_path_tricks_in_files(folder, name, refused):
     entry = {"sha256": "0" * 64, "size": 1}
     reseal(folder, lambda document: document["files"].update({name: entry}))
     with refused("config.json", "'files'"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def _delete(key):
@@ -217,7 +218,7 @@ def test_config_that_is_no_config(folder, content, refused):
 def test_newer_format_version(folder, refused):
     reseal(folder, lambda document: document.update(format_version=2, something="new"))
     with refused("format_version 2", "pip install -U seqzoo", error=FormatVersionError):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", "metrics.json"])
@@ -227,7 +228,7 @@ def test_deep_or_wrong_json(folder, name, content, refused):
     with refused(name):
         manifest = read_manifest(folder)
         read_metrics(manifest)
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
@@ -269,14 +270,14 @@ def _rewrite_weights(folder, edit):
 def test_extra_and_missing_tensors(folder, refused):
     _rewrite_weights(folder, lambda weights: weights.update(surprise=torch.ones(1)))
     with refused("model.safetensors", "surprise", "does not know"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
     _rewrite_weights(folder, lambda weights: weights.pop("surprise"))
     _rewrite_weights(folder, lambda weights: weights.pop("embedder.item_table"))
     with refused("model.safetensors", "lacks embedder.item_table"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
     _rewrite_weights(folder, lambda weights: weights.clear())
     with refused("model.safetensors", "lacks", "more"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_wrong_shape(folder, refused):
@@ -290,7 +291,7 @@ def test_wrong_shape(folder, refused):
 
     _rewrite_weights(folder, transpose)
     with refused("model.safetensors", "1 wrong shapes", "expected ["):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -300,7 +301,7 @@ def test_weights_that_are_not_finite(folder, value, refused):
 
     _rewrite_weights(folder, spoil)
     with refused("model.safetensors", "embedder.item_table", "NaN"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def _header(document: object, length: int | None = None) -> bytes:
@@ -339,7 +340,7 @@ def test_unknown_architecture_names_the_plugin(folder, refused):
     plugin = {"name": "linrec", "distribution": "seqzoo-linrec", "version": "0.3"}
     reseal(folder, lambda document: document.update(architecture="linrec", plugin=plugin))
     with refused("'linrec'", "pip install seqzoo-linrec"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(
@@ -352,17 +353,15 @@ def test_a_plugin_that_is_not_at_work_is_named(folder, status, reason, refused, 
     catalogue = type(real.catalogue)()
     record = next(record for record in real.records if record.name == name)
     absent = type(record)(name, record.distribution, record.version, status, reason)
-    monkeypatch.setattr(
-        "seqzoo.checkpoint.checkpoint.plugins", lambda: Plugins(catalogue, [absent])
-    )
+    monkeypatch.setattr("seqzoo.checkpoint.folder.plugins", lambda: Plugins(catalogue, [absent]))
     with refused(f"plugin '{name}'", reason):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_settings_that_the_architecture_does_not_take(folder, refused):
     reseal(folder, lambda document: document["config"].update(hidden_sise=3))
     with refused("config.json", "hidden_sise", "hidden_size", "pip install"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("setting", ["hidden_size", "num_layers"])
@@ -372,17 +371,17 @@ def test_settings_that_would_need_all_memory(folder, setting, value, refused):
         pytest.skip(f"the first architecture has no {setting}")
     reseal(folder, lambda document: document["config"].update({setting: value}))
     with refused("config.json", "; "):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_parts_that_are_not_the_architectures(folder, refused):
     reseal(folder, lambda document: document["parts"].update(head="another"))
     with refused("config.json", "head 'another'"):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 def test_the_card_may_be_edited_or_missing(folder):
     (folder / "README.md").write_text("my own words")
-    load_checkpoint(folder)
+    SequenceModel.from_pretrained(folder)
     (folder / "README.md").unlink()
-    load_checkpoint(folder)
+    SequenceModel.from_pretrained(folder)

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 import seqzoo
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
-from seqzoo.checkpoint.header import LARGEST_HEADER, count_parameters
 from seqzoo.checkpoint.manifest import (
     LARGEST,
     read_manifest,
@@ -21,10 +19,13 @@ from seqzoo.checkpoint.manifest import (
     read_recipe,
     read_vocabulary,
 )
-from seqzoo.checkpoint.values import parse_flat_json
-from seqzoo.checkpoint.weights import read_weights
 from seqzoo.cli.app import run
 from seqzoo.errors import CheckpointError, IntegrityError
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.storage.safetensors_header import LARGEST_HEADER, count_parameters
+from seqzoo.storage.tensors import read_weights
+from seqzoo.storage.untrusted import parse_flat_json
 
 from .conftest import METRICS, RECIPE, make_model, replace, reseal
 
@@ -253,12 +254,12 @@ def test_recipes_of_checkpoints_are_far_from_the_limit():
 )
 def test_what_would_be_refused_is_not_written(tmp_path, model, recipe, metrics, refused):
     with refused("; "):
-        save_checkpoint(tmp_path / "new", model, recipe=recipe, metrics=metrics)
+        save_model(tmp_path / "new", model, recipe=recipe, metrics=metrics)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_vocabulary_of_lists_is_refused_before_it_is_parsed(folder, refused, monkeypatch):
-    monkeypatch.setattr("seqzoo.checkpoint.values.parse_json", lambda *_: pytest.fail("parsed"))
+    monkeypatch.setattr("seqzoo.storage.untrusted.parse_json", lambda *_: pytest.fail("parsed"))
     replace(folder, "vocabulary.json", b'{"items": [' + b"[]," * 1000 + b"[]]}")
     with refused("vocabulary.json", "more lists and objects than the 3"):
         read_vocabulary(read_manifest(folder))
@@ -317,10 +318,10 @@ def test_a_large_hole_is_never_read_as_a_whole(folder, start, sha256, error, ref
     def fail(*_: object) -> None:
         pytest.fail("read as a whole")
 
-    monkeypatch.setattr("seqzoo.checkpoint.weights.read_verified", fail)
+    monkeypatch.setattr("seqzoo.storage.tensors.read_verified", fail)
     _holed(folder, 65 << 20, start, sha256)
     with refused("model.safetensors", "; ", error=error):
-        load_checkpoint(folder)
+        SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
@@ -328,12 +329,12 @@ def test_a_large_hole_takes_no_memory(folder):
     _holed(folder, 1 << 29, b"", "0" * 64)
     # The peak that getrusage gives is at least the parent's, so the memory is limited instead.
     code = (
-        "import resource, sys, seqzoo; from seqzoo.checkpoint.checkpoint import load_checkpoint\n"
+        "import resource, sys, seqzoo; from seqzoo.model.sequence_model import SequenceModel\n"
         "from seqzoo.errors import IntegrityError\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "most = pages * resource.getpagesize() + (256 << 20)\n"
         "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
-        "try: load_checkpoint(sys.argv[1])\n"
+        "try: SequenceModel.from_pretrained(sys.argv[1])\n"
         "except IntegrityError: print('refused')"
     )
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
@@ -345,7 +346,7 @@ def test_bundled_checkpoints_pass(name):
     manifest = read_manifest(CARDS / name)
     assert read_recipe(manifest)["data"]["source"]
     assert read_metrics(manifest)
-    assert load_checkpoint(CARDS / name).num_parameters == count_parameters(manifest)
+    assert SequenceModel.from_pretrained(CARDS / name).num_parameters == count_parameters(manifest)
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", "metrics.json", "recipe.yaml"])
@@ -353,5 +354,5 @@ def test_what_could_not_be_read_again_is_not_saved(name, tmp_path, monkeypatch):
     model = make_model()
     monkeypatch.setitem(LARGEST, name, 10)
     with pytest.raises(CheckpointError, match=f"{name} would have .* expected at most 10"):
-        save_checkpoint(tmp_path / "new", model, recipe=RECIPE, metrics=METRICS)
+        save_model(tmp_path / "new", model, recipe=RECIPE, metrics=METRICS)
     assert not (tmp_path / "new").exists()

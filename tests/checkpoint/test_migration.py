@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 
 from .conftest import reseal
@@ -43,7 +43,7 @@ def migrate(monkeypatch, model):
 
 def test_without_a_migration_the_message_says_what_to_install(older, refused):
     with refused("width", "pip install 'seqzoo==0.0.9'"):
-        load_checkpoint(older)
+        SequenceModel.from_pretrained(older)
 
 
 def test_settings_and_weights_are_brought_up_to_date(older, model, migrate):
@@ -55,7 +55,7 @@ def test_settings_and_weights_are_brought_up_to_date(older, model, migrate):
         return config, {name: tensor * 1 for name, tensor in weights.items()}
 
     migrate(rename)
-    loaded = load_checkpoint(older)
+    loaded = SequenceModel.from_pretrained(older)
     assert seen == ["0.0.9"]
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
@@ -64,9 +64,9 @@ def test_settings_and_weights_are_brought_up_to_date(older, model, migrate):
 def test_a_migration_that_fails_says_both_versions(older, migrate, refused):
     migrate(lambda config, weights, version: config["no such setting"])
     with refused("was saved with seqzoo 0.0.9", "KeyError", "pip install 'seqzoo==0.0.9'"):
-        load_checkpoint(older)
+        SequenceModel.from_pretrained(older)
 
 
 def test_the_same_version_needs_none(folder, migrate):
     migrate(lambda config, weights, version: 1 / 0)
-    load_checkpoint(folder)
+    SequenceModel.from_pretrained(folder)

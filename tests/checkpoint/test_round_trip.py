@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
-from seqzoo.checkpoint.header import count_parameters
 from seqzoo.checkpoint.manifest import (
     HASHED,
     read_manifest,
@@ -17,16 +15,19 @@ from seqzoo.checkpoint.manifest import (
     read_vocabulary,
     verify_file,
 )
-from seqzoo.checkpoint.weights import distinct_state, put_weights, weights_bytes
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError, UsageError
-from seqzoo.model import build_model
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.weights import distinct_state, put_weights
+from seqzoo.storage.safetensors_header import count_parameters
+from seqzoo.storage.tensors import tensors_bytes
 
 from .conftest import METRICS, RECIPE, make_model
 
 
 def test_what_is_saved_is_what_is_loaded(folder, model):
-    loaded = load_checkpoint(folder)
+    loaded = SequenceModel.from_pretrained(folder)
     assert loaded.architecture == model.architecture
     assert loaded.config == model.config
     assert loaded.vocabulary == model.vocabulary
@@ -41,10 +42,10 @@ def test_what_is_saved_is_what_is_loaded(folder, model):
 
 def test_a_chosen_head_comes_back(tmp_path):
     settings = {"hidden_size": 16, "head": "cosine-softmax", "temperature": 0.5}
-    model = build_model("sasrec", settings, Vocabulary(["a", "b", "c"])).eval()
-    manifest = save_checkpoint(tmp_path / "checkpoint", model, recipe=RECIPE, metrics=METRICS)
+    model = SequenceModel.build("sasrec", settings, Vocabulary(["a", "b", "c"])).eval()
+    manifest = save_model(tmp_path / "checkpoint", model, recipe=RECIPE, metrics=METRICS)
     assert manifest.parts["head"] == "cosine-softmax"
-    loaded = load_checkpoint(tmp_path / "checkpoint")
+    loaded = SequenceModel.from_pretrained(tmp_path / "checkpoint")
     assert type(loaded.head) is type(model.head)
     assert loaded.parts == model.parts
     assert loaded.recommend(["a"], k=2) == model.recommend(["a"], k=2)
@@ -65,9 +66,7 @@ def test_everything_beside_the_weights_comes_back(folder, model):
 
 
 def test_the_same_model_gives_the_same_bytes(folder, model, tmp_path):
-    again = save_checkpoint(
-        tmp_path / "other" / "checkpoint", model, recipe=RECIPE, metrics=METRICS
-    )
+    again = save_model(tmp_path / "other" / "checkpoint", model, recipe=RECIPE, metrics=METRICS)
     assert again.sha256 == read_manifest(folder).sha256
     for name in (*again.files, "config.json", "README.md"):
         assert (again.folder / name).read_bytes() == (folder / name).read_bytes()
@@ -77,13 +76,13 @@ def test_loading_leaves_the_random_generator_alone(folder):
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    load_checkpoint(folder)
+    SequenceModel.from_pretrained(folder)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_nothing_but_the_checkpoint_is_left_and_other_files_stay(folder, model):
     (folder / "training.state").write_text("kept")
-    save_checkpoint(folder, model, recipe={}, metrics={})
+    save_model(folder, model, recipe={}, metrics={})
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",
         "config.json",
@@ -98,20 +97,20 @@ def test_nothing_but_the_checkpoint_is_left_and_other_files_stay(folder, model):
 
 def test_overwrite_false_keeps_what_is_there(folder, refused):
     with refused("holds a checkpoint already", "overwrite=True"):
-        save_checkpoint(folder, make_model(1), recipe={}, metrics={}, overwrite=False)
+        save_model(folder, make_model(1), recipe={}, metrics={}, overwrite=False)
     assert read_recipe(read_manifest(folder)) == RECIPE
 
 
 def test_somebody_elses_config_is_not_overwritten(tmp_path, model, refused):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with refused("config.json", "not a checkpoint of seqzoo", "choose another folder"):
-        save_checkpoint(tmp_path, model, recipe={}, metrics={})
+        save_model(tmp_path, model, recipe={}, metrics={})
 
 
 def test_a_damaged_checkpoint_can_be_saved_over(folder, model):
     (folder / "config.json").write_text("{")
-    save_checkpoint(folder, model, recipe={}, metrics={})
-    load_checkpoint(folder)
+    save_model(folder, model, recipe={}, metrics={})
+    SequenceModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ def test_a_damaged_checkpoint_can_be_saved_over(folder, model):
 )
 def test_only_plain_values_are_saved(tmp_path, model, recipe, metrics, fragment, refused):
     with refused(fragment):
-        save_checkpoint(tmp_path / "new", model, recipe=recipe, metrics=metrics)
+        save_model(tmp_path / "new", model, recipe=recipe, metrics=metrics)
     assert not (tmp_path / "new").exists()
 
 
@@ -135,14 +134,14 @@ def test_weights_with_nan_do_not_replace_good_ones(folder, refused):
     with torch.no_grad():
         next(broken.parameters())[0] = torch.nan
     with refused("NaN"):
-        save_checkpoint(folder, broken, recipe={}, metrics={})
-    load_checkpoint(folder)
+        save_model(folder, broken, recipe={}, metrics={})
+    SequenceModel.from_pretrained(folder)
 
 
 def test_a_value_that_occurs_twice_is_written_twice(tmp_path, model):
     shared = {"a": [1, 2]}
     recipe = {"one": shared, "two": shared}
-    manifest = save_checkpoint(tmp_path / "new", model, recipe=recipe, metrics={})
+    manifest = save_model(tmp_path / "new", model, recipe=recipe, metrics={})
     assert read_recipe(manifest) == recipe
 
 
@@ -163,7 +162,7 @@ def test_tied_parameters_are_kept_once_and_stay_tied():
 
 def test_the_order_of_a_state_does_not_show_in_its_bytes():
     one, two = torch.ones(2, 3), torch.arange(4)
-    assert weights_bytes({"a": one, "b": two}) == weights_bytes({"b": two, "a": one.T.clone().T})
+    assert tensors_bytes({"a": one, "b": two}) == tensors_bytes({"b": two, "a": one.T.clone().T})
 
 
 def test_a_wider_dtype_is_refused_and_a_narrower_one_taken():
@@ -177,7 +176,7 @@ def test_a_wider_dtype_is_refused_and_a_narrower_one_taken():
 
 def test_an_unknown_device_is_a_usage_error(folder):
     with pytest.raises(UsageError, match="seqzoo doctor"):
-        load_checkpoint(folder, device="nonsense")
+        SequenceModel.from_pretrained(folder, device="nonsense")
 
 
 def test_a_hub_cache_snapshot_of_links_loads(folder, tmp_path):
@@ -187,13 +186,13 @@ def test_a_hub_cache_snapshot_of_links_loads(folder, tmp_path):
     for path in folder.iterdir():
         path.rename(blobs / f"blob-{path.name}")
         (snapshot / path.name).symlink_to(Path("../../blobs") / f"blob-{path.name}")
-    load_checkpoint(snapshot)
+    SequenceModel.from_pretrained(snapshot)
 
 
 def test_listing_reads_a_manifest_without_torch(folder):
     code = (
         "import sys; from seqzoo.checkpoint.manifest import *; import seqzoo.checkpoint.card;"
-        "from seqzoo.checkpoint.header import count_parameters;"
+        "from seqzoo.storage.safetensors_header import count_parameters;"
         "m = read_manifest(sys.argv[1]); read_metrics(m); read_recipe(m); count_parameters(m);"
         "assert not {'torch', 'numpy', 'huggingface_hub'} & set(sys.modules)"
     )

@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from seqzoo.checkpoint.manifest import WEIGHTS
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 
 
 @pytest.fixture(scope="module")
@@ -15,10 +16,10 @@ def other(trained, tmp_path_factory):
     """The small checkpoint with all of its weights turned around."""
     folder = tmp_path_factory.mktemp("other") / "other"
     shutil.copytree(trained.folder, folder)
-    model = load_checkpoint(folder)
+    model = SequenceModel.from_pretrained(folder)
     for parameter in model.parameters():
         parameter.data.mul_(-1)
-    save_checkpoint(folder, model, recipe=model.recipe, metrics={})
+    save_model(folder, model, recipe=model.recipe, metrics={})
     return folder
 
 
@@ -99,10 +100,10 @@ def test_the_json_has_the_keys_of_the_contract(trained, other, seqzoo, tmp_path)
 
 
 def test_drift_is_said_and_exit_code_1(tiny, other, seqzoo):
-    model = load_checkpoint(tiny)
+    model = SequenceModel.from_pretrained(tiny)
     metrics = json.loads((tiny / "metrics.json").read_text())
     metrics["loo-full"]["metrics"]["mrr@10"] += 0.01
-    save_checkpoint(tiny, model, recipe=model.recipe, metrics=metrics)
+    save_model(tiny, model, recipe=model.recipe, metrics=metrics)
     answer = seqzoo("compare", tiny, other)
     assert answer.code == 1
     assert f"drift: {tiny} differs from its stored figures" in answer.out
@@ -116,7 +117,7 @@ def test_other_data_are_a_warning_that_quiet_silences(trained, tiny, seqzoo):
 
 
 def test_no_data_to_be_found(refused, tiny, trained):
-    save_checkpoint(tiny, load_checkpoint(tiny), recipe={}, metrics={})
+    save_model(tiny, SequenceModel.from_pretrained(tiny), recipe={}, metrics={})
     assert "name them with --data" in refused("compare", tiny, trained.folder)
 
 
@@ -173,9 +174,9 @@ def test_a_picture_that_cannot_be_is_said_before_anything_is_read(refused):
 
 
 def test_other_filters_are_refused(trained, tiny, refused):
-    model = load_checkpoint(tiny)
+    model = SequenceModel.from_pretrained(tiny)
     recipe = {**model.recipe, "data": {**model.recipe["data"], "min_count": 9}}
-    save_checkpoint(tiny, model, recipe=recipe, metrics={})
+    save_model(tiny, model, recipe=recipe, metrics={})
     assert "give --min-count" in refused("compare", trained.folder, tiny)
 
 

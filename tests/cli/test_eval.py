@@ -4,17 +4,18 @@ import json
 
 import pytest
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 
 
 def tamper(folder, by, fingerprint=None):
     """Save the checkpoint again with other stored figures."""
-    model = load_checkpoint(folder)
+    model = SequenceModel.from_pretrained(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["loo-full"]["metrics"]["ndcg@10"] += by
     if fingerprint:
         metrics["loo-full"]["data"]["fingerprint"] = fingerprint
-    save_checkpoint(folder, model, recipe=model.recipe, metrics=metrics)
+    save_model(folder, model, recipe=model.recipe, metrics=metrics)
 
 
 def test_the_json_has_the_keys_of_the_contract(trained, seqzoo):
@@ -79,13 +80,13 @@ def test_other_settings_of_the_data_are_other_data(seqzoo, tiny):
 
 
 def test_no_stored_figures(seqzoo, tiny):
-    model = load_checkpoint(tiny)
-    save_checkpoint(tiny, model, recipe=model.recipe, metrics={})
+    model = SequenceModel.from_pretrained(tiny)
+    save_model(tiny, model, recipe=model.recipe, metrics={})
     answer = seqzoo("eval", tiny)
     assert answer.code == 0
     assert "no figures are stored under loo-full" in answer.out
     assert "difference" not in answer.out
-    save_checkpoint(tiny, model, recipe=model.recipe, metrics={"loo-recbole": {"metrics": {}}})
+    save_model(tiny, model, recipe=model.recipe, metrics={"loo-recbole": {"metrics": {}}})
     assert "there are some with --protocol loo-recbole" in seqzoo("eval", tiny).out
     assert "eval ./tiny --protocol loo-recbole" in seqzoo("info", tiny).out.replace(
         str(tiny), "./tiny"
@@ -113,7 +114,7 @@ def test_options_of_generated_data_do_not_reach_a_file(refused, tiny, shop_csv):
 
 
 def test_no_data_to_be_found(refused, tiny):
-    model = load_checkpoint(tiny)
-    save_checkpoint(tiny, model, recipe={}, metrics={})
+    model = SequenceModel.from_pretrained(tiny)
+    save_model(tiny, model, recipe={}, metrics={})
     assert "name them with --data" in refused("eval", tiny)
     assert "--data is empty" in refused("eval", tiny, "--data", "")

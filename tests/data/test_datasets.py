@@ -6,7 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from seqzoo.data.catalogue import DATASETS
+from seqzoo.builtin_datasets import DATASETS
 from seqzoo.data.datasets import cache_folder, load_interactions
 from seqzoo.errors import DataError, DownloadError, PluginError, UnknownNameError, UsageError
 from seqzoo.specs import DatasetSpec

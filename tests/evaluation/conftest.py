@@ -12,7 +12,7 @@ from seqzoo.data.interactions import Interactions
 from seqzoo.data.synthetic import synthetic
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.model.sequence_model import SequenceModel
 
 CUTOFFS = (5, 10, 20, 50)
 
@@ -61,7 +61,7 @@ def make() -> Callable[..., SequenceModel]:
         torch.manual_seed(1)
         items = sorted({item for history in histories.values() for item in history})
         settings = {"hidden_size": 16, "max_length": 7, **settings}
-        model = build_model(architecture, settings, Vocabulary(items)).double()
+        model = SequenceModel.build(architecture, settings, Vocabulary(items)).double()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter += 0.3 * torch.randn_like(parameter)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqzoo.checkpoint.checkpoint import save_checkpoint
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.model import build_model
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 
 from . import client
 from .samples import FILES
@@ -77,9 +77,9 @@ def folder(tmp_path) -> Path:
     """A small checkpoint."""
     torch.manual_seed(0)
     items = Vocabulary([f"item-{index}" for index in range(20)])
-    model = build_model("sasrec", {"hidden_size": 16, "max_length": 10}, items)
+    model = SequenceModel.build("sasrec", {"hidden_size": 16, "max_length": 10}, items)
     recipe = {"architecture": "sasrec", "data": {"source": "toy"}}
-    save_checkpoint(tmp_path / "mine", model, recipe=recipe, metrics={})
+    save_model(tmp_path / "mine", model, recipe=recipe, metrics={})
     return tmp_path / "mine"
 
 

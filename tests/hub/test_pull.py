@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqzoo.checkpoint.checkpoint import save_checkpoint
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.model import build_model
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 
 from . import client
 from .server import HubServer
@@ -43,11 +43,13 @@ def models(place) -> list[Path]:
     for seed in range(2):
         torch.manual_seed(seed)
         items = [f"item-{seed}-{index}" for index in range(20)]
-        model = build_model("sasrec", {"hidden_size": 16, "max_length": 10}, Vocabulary(items))
+        model = SequenceModel.build(
+            "sasrec", {"hidden_size": 16, "max_length": 10}, Vocabulary(items)
+        )
         folders.append(place / f"model-{seed}")
         recipe = {"architecture": "sasrec", "data": {"source": "toy"}, "seed": seed}
         figures = {name: {**entry, "seed": seed} for name, entry in FIGURES.items()}
-        save_checkpoint(folders[-1], model, recipe=recipe, metrics=figures)
+        save_model(folders[-1], model, recipe=recipe, metrics=figures)
     return folders
 
 
@@ -220,7 +222,8 @@ def test_a_registered_name_is_pinned(hub, work, tmp_path, models):
     answer["items"] = list(seqzoo.load("shop").vocabulary.items)
     """
     sha256 = work(
-        f"from seqzoo.fetch import fetch; answer['s'] = fetch('hf://{REPO}').sha256", tmp_path
+        f"from seqzoo.checkpoint.copy import fetch; answer['s'] = fetch('hf://{REPO}').sha256",
+        tmp_path,
     ).answer["s"]
     hub.commit(REPO, contents(models[1]))
     good = work(register.format(repo=REPO, commit=commit, sha256=sha256), tmp_path / "new")
@@ -330,7 +333,7 @@ def test_names_that_climb_are_refused(work, tmp_path, address):
     assert "expected" in work(LOAD.format(address), tmp_path).expect("UsageError").message
 
 
-PULL = "from seqzoo.fetch import fetch; answer['sha256'] = fetch({!r}).sha256"
+PULL = "from seqzoo.checkpoint.copy import fetch; answer['sha256'] = fetch({!r}).sha256"
 
 
 def test_eight_processes_fetch_into_one_cache(hub, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.model.sequence_model import SequenceModel
 
 ITEMS = 30
 
@@ -17,7 +17,7 @@ def fresh(
 ) -> SequenceModel:
     torch.manual_seed(seed)
     vocabulary = Vocabulary([f"item-{index}" for index in range(1, items + 1)])
-    return build_model(architecture, settings, vocabulary)
+    return SequenceModel.build(architecture, settings, vocabulary)
 
 
 def shaken(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint
 from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 
 HISTORIES = [[5, 1, 9, 9, 30, 2, 17], [3], [8, 8], list(range(1, 21)), [30, 29, 28, 27]]
@@ -133,7 +133,7 @@ def test_dropout_is_for_training(architecture, layers, make):
 def test_saved_and_loaded_it_is_the_same(architecture, layers, make, tmp_path):
     model = make(architecture, num_layers=layers).eval()
     model.save_pretrained(tmp_path / "saved")
-    loaded = load_checkpoint(tmp_path / "saved")
+    loaded = SequenceModel.from_pretrained(tmp_path / "saved")
     assert loaded.architecture == architecture
     assert loaded.config == model.config
     assert loaded.config["num_layers"] == layers

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint
 from seqzoo.errors import CheckpointError, TrainingError
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.loop import train
 
 
@@ -152,7 +152,7 @@ def test_a_run_goes_on_only_with_its_own_data(recipe, tmp_path, change, finished
         train(settings, out)
     assert contents(out) == before
     train(settings, out, overwrite=True)
-    fingerprint = load_checkpoint(out).recipe["data"]["fingerprint"]
+    fingerprint = SequenceModel.from_pretrained(out).recipe["data"]["fingerprint"]
     assert fingerprint != progress["fingerprint"]
     assert json.loads(path.read_text())["fingerprint"] == fingerprint
 
@@ -217,7 +217,7 @@ def test_a_damaged_progress_file(run, recipe, content):
     with pytest.raises(TrainingError, match=r"progress\.json cannot be read.*--overwrite"):
         train(recipe("sasrec"), run)
     train(recipe("sasrec", epochs=1), run, overwrite=True)
-    load_checkpoint(run)
+    SequenceModel.from_pretrained(run)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "missing", "of another model"])

@@ -8,7 +8,7 @@ from torch.nn import functional
 from seqzoo.data.batches import TrainingBatch
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.interfaces import Backbone, SequenceBatch
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.loop import _Objective
 
 HISTORIES = SequenceBatch.from_histories([[1, 2, 3, 4], [5], [6, 7, 8]])
@@ -33,7 +33,9 @@ class Mean(Backbone):
 def make(backbone=None):
     torch.manual_seed(0)
     vocabulary = Vocabulary([str(item) for item in range(1, 10)])
-    model = build_model("sasrec", {"hidden_size": 8, "max_length": 6, "num_heads": 1}, vocabulary)
+    model = SequenceModel.build(
+        "sasrec", {"hidden_size": 8, "max_length": 6, "num_heads": 1}, vocabulary
+    )
     if backbone is not None:
         model = SequenceModel(
             "sasrec", model.config, vocabulary, model.embedder, backbone, model.head

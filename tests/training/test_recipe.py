@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint
 from seqzoo.errors import ConfigError, TrainingError, UnknownNameError
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.loop import train
 from seqzoo.training.progress import TerminalReporter
 from seqzoo.training.recipe import Recipe, TrainConfig, read_recipe_file
@@ -211,7 +211,9 @@ def test_mixed_precision(finished, recipe, tmp_path):
         zip(("mamba4rec", "sasrec"), found, strict=True)
     ):
         result, _ = finished(architecture)
-        one, other = (load_checkpoint(out) for out in (result.out, tmp_path / str(number)))
+        one, other = (
+            SequenceModel.from_pretrained(out) for out in (result.out, tmp_path / str(number))
+        )
         # All is kept in float32, and moved away from what float32 alone gives.
         for (name, single), mixed in zip(
             one.state_dict().items(), other.state_dict().values(), strict=True

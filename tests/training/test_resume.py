@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint
 from seqzoo.errors import TrainingError
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training import loop
 from seqzoo.training.loop import train
 from seqzoo.training.progress import Reporter
@@ -153,7 +153,7 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(
     assert 1 <= best <= 3
     assert f"holds the best epoch ({best}); the same command goes on" in complained
     assert "Traceback" not in complained
-    model = load_checkpoint(out)
+    model = SequenceModel.from_pretrained(out)
     assert model.metrics == {}
     assert model.recommend(model.vocabulary.items[:3], k=5)
     result = train(settings, out)
@@ -221,7 +221,7 @@ def test_ctrl_c_while_an_epoch_is_written(
             result = train(settings, out, reporter=heard)
             assert result.interrupted
             assert result.epochs == len(heard.started) - 1 >= result.best_epoch >= 1
-            load_checkpoint(out)
+            SequenceModel.from_pretrained(out)
     train(settings, out)
     same_files(out, expected.out)
 
@@ -237,7 +237,7 @@ def test_ctrl_c_while_the_best_is_measured(finished, recipe, tmp_path, same_file
         result = train(recipe("sasrec"), out)
     assert result.interrupted
     assert (result.epochs, result.metrics) == (3, {})
-    load_checkpoint(out)
+    SequenceModel.from_pretrained(out)
     assert train(recipe("sasrec"), out).metrics
     same_files(out, finished("sasrec")[0].out)
 

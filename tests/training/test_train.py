@@ -4,9 +4,9 @@ import logging
 import pytest
 import torch
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint
 from seqzoo.errors import DataError, TrainingError
 from seqzoo.evaluation.evaluate import evaluate
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.loop import train
 from seqzoo.training.recipe import read_recipe_file
 
@@ -48,13 +48,13 @@ def test_another_head_trains(recipe, tmp_path, heard):
     losses = [record["loss"] for record in heard.records]
     assert losses[-1] < 0.95 * losses[0]
     assert result.metrics["loo-full"]["hit@10"] > 0.3
-    assert load_checkpoint(result.out).recipe["model"]["head"] == "cosine-softmax"
+    assert SequenceModel.from_pretrained(result.out).recipe["model"]["head"] == "cosine-softmax"
 
 
 @ARCHITECTURES
 def test_stored_figures_are_those_of_a_fresh_evaluation(finished, architecture):
     result, _ = finished(architecture, epochs=6)
-    model = load_checkpoint(result.out)
+    model = SequenceModel.from_pretrained(result.out)
     stored = json.loads((result.out / "metrics.json").read_text())
     assert set(stored) == {"loo-full", "loo-full-unseen"}
     for protocol, entry in stored.items():
@@ -145,7 +145,7 @@ def test_the_best_epoch_is_kept_not_the_last(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(loop._Run, "_validate", validate)
     result = train(recipe("sasrec", epochs=20, patience=2), tmp_path)
     assert (result.best_epoch, result.epochs) == (2, 4)
-    for name, value in load_checkpoint(tmp_path).state_dict().items():
+    for name, value in SequenceModel.from_pretrained(tmp_path).state_dict().items():
         assert torch.equal(value, weights[1][name])
         assert "norm" in name or not torch.equal(value, weights[3][name])
 
@@ -206,7 +206,7 @@ def test_an_order_is_trained_and_tested_alike(recipe, tmp_path, caplog):
     assert not (tmp_path / "refused" / "model.safetensors").exists()
 
     result = train(recipe(data=data, epochs=1, protocols=["loo-recbole"]), tmp_path / "run")
-    model = load_checkpoint(result.out)
+    model = SequenceModel.from_pretrained(result.out)
     found = evaluate(model, "synthetic", "loo-recbole")
     assert found.metrics == pytest.approx(result.metrics["loo-recbole"], abs=1e-9)
     assert not caplog.records

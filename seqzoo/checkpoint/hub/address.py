@@ -28,6 +28,11 @@ class HubAddress:
         return f"{SCHEME}{self.repo}" + (f"@{self.revision}" if self.revision else "")
 
     @property
+    def name(self) -> str:
+        """The repository's name without its owner."""
+        return self.repo.partition("/")[2]
+
+    @property
     def is_pinned(self) -> bool:
         """Whether the revision is a commit, which always means the same files."""
         return self.revision is not None and _COMMIT.fullmatch(self.revision) is not None
@@ -61,6 +66,16 @@ def parse_address(text: str) -> HubAddress:
             f"'{text}': {revision!r} is no revision; expected a commit, a tag or a branch after '@'"
         )
     return HubAddress(repo, revision or None)
+
+
+def repository_address(repo: str, revision: str | None = None) -> HubAddress:
+    """The address of ``org/name``, with or without ``hf://``, at a revision.
+
+    Raises:
+        UsageError: it cannot be the name of a repository or of a revision.
+    """
+    base = repo if repo.startswith(SCHEME) else SCHEME + repo
+    return parse_address(base if revision is None else f"{base}@{revision}")
 
 
 def _is_plain(pattern: re.Pattern[str], text: str) -> bool:

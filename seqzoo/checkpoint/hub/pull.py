@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
-from seqzoo import __version__
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.checkpoint.hub.errors import hub_errors, not_reached
-from seqzoo.checkpoint.integrity import sha256_of, wrong_sha256, wrong_size
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
@@ -28,10 +27,14 @@ from seqzoo.checkpoint.manifest import (
     parse_manifest,
 )
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
+from seqzoo.storage.integrity import sha256_of, wrong_sha256, wrong_size
+from seqzoo.version import __version__
 
 logger = logging.getLogger("seqzoo")
 
 _TRIES = 3
+
+CheckedT = TypeVar("CheckedT")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Pulled:
     manifest: Manifest
 
 
-def pull(address: HubAddress, *, sha256: str | None = None) -> Pulled:
+def pull(address: HubAddress, *, sha256: str | None = None, verify: bool = True) -> Pulled:
     """Fetch what is not cached yet, check all of it, and say where it lies.
 
     At a commit that is cached whole nothing is asked of the Hub. A cached file that is damaged is
@@ -58,14 +61,15 @@ def pull(address: HubAddress, *, sha256: str | None = None) -> Pulled:
     Args:
         address: a commit, or a tag or branch, which is resolved to one.
         sha256: of ``config.json`` as registered; anything else is refused.
+        verify: whether to check the sha256 of the other files, which may be large. Without it they
+            are only fetched, for a reader that checks what it reads.
 
     Raises:
         HubError: the Hub cannot be reached, or has no such repository, revision or file.
         CheckpointError: what it has is not a checkpoint, is damaged, or not the registered one.
     """
     source = _Source(address) if address.is_pinned else _resolve(address)
-    config = _checked(source, CONFIG, lambda path: _read_config(path, sha256))
-    manifest = _read_config(config, sha256)
+    config, manifest = _checked(source, CONFIG, lambda path: _read_config(path, sha256))
     for name in HASHED:
         entry = manifest.files[name]
 
@@ -73,7 +77,10 @@ def pull(address: HubAddress, *, sha256: str | None = None) -> Pulled:
             _check_file(path, size, digest)
 
         source.require(name, entry["size"], exactly=True)
-        _checked(source, name, check)
+        if verify:
+            _checked(source, name, check)
+        else:
+            source.fetch(name)
     source.fetch_card()
     return Pulled(source.address, config.parent, manifest)
 
@@ -207,14 +214,15 @@ def _resolve(address: HubAddress) -> _Source:
     return source
 
 
-def _checked(source: _Source, name: str, check: Callable[[Path], object]) -> Path:
-    """A file that passes a check; one that does not is fetched again, once."""
+def _checked(
+    source: _Source, name: str, check: Callable[[Path], CheckedT]
+) -> tuple[Path, CheckedT]:
+    """A file that passes a check, and what the check gives; else it is fetched again, once."""
     if name == CONFIG:
         source.require(CONFIG, LARGEST[CONFIG], exactly=False)
     path = source.fetch(name)
     try:
-        check(path)
-        return path
+        return path, check(path)
     except IntegrityError as error:
         damage: CheckpointError = error
     except CheckpointError as error:
@@ -226,8 +234,7 @@ def _checked(source: _Source, name: str, check: Callable[[Path], object]) -> Pat
         raise damage
     logger.warning("%s: %s is damaged and is fetched again", source.address, name)
     path = source.fetch(name, again=True)
-    check(path)
-    return path
+    return path, check(path)
 
 
 def _read_config(path: Path, sha256: str | None) -> Manifest:

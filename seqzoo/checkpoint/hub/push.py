@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,26 +10,15 @@ from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from seqzoo import __version__
-from seqzoo.checkpoint.atomic import COMMIT, locate
-from seqzoo.checkpoint.checkpoint import load_checkpoint
-from seqzoo.checkpoint.describe import card_of
+from seqzoo.checkpoint.card import card_of
+from seqzoo.checkpoint.card_merge import card_parts, decoded, merged
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
-from seqzoo.checkpoint.hub.edited_card import card_parts, decoded, merged
 from seqzoo.checkpoint.hub.errors import hub_errors
-from seqzoo.checkpoint.integrity import read_bytes, sha256_of_bytes
-from seqzoo.checkpoint.manifest import (
-    CARD,
-    CONFIG,
-    CURVE,
-    HASHED,
-    LARGEST,
-    Manifest,
-    read_manifest,
-    read_verified,
-)
+from seqzoo.checkpoint.manifest import CARD, CONFIG, CURVE, HASHED, LARGEST
+from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.errors import CheckpointError, HubError, UsageError
-from seqzoo.model import SequenceModel
+from seqzoo.storage.integrity import read_bytes, sha256_of_bytes
+from seqzoo.version import __version__
 
 logger = logging.getLogger("seqzoo")
 
@@ -94,7 +82,7 @@ class _Remote:
 
 
 def push_checkpoint(
-    folder: Path,
+    checkpoint: Checkpoint,
     address: HubAddress,
     *,
     private: bool | None = None,
@@ -102,10 +90,10 @@ def push_checkpoint(
     tag: str | None = None,
     dry_run: bool = False,
 ) -> Pushed:
-    """Publish a checkpoint folder; the repository is made where it is missing.
+    """Publish a checkpoint; the repository is made where it is missing.
 
     Args:
-        folder: a checkpoint; every file is checked and the model is loaded before anything is sent.
+        checkpoint: read or rendered, with the bytes of its files.
         address: repository, and the branch to commit to (the main one where None).
         private: whether a new repository is private; the Hub's own default where None.
         create_pr: propose the commit instead of making it; every call opens a new pull request.
@@ -113,7 +101,7 @@ def push_checkpoint(
         dry_run: only say what would be done.
 
     Raises:
-        CheckpointError: the folder is damaged, its weights do not load, or a card cannot be read.
+        CheckpointError: a card cannot be read, or the training curve is not a picture.
         HubError: the Hub cannot be reached or refuses, or the branch has changed meanwhile.
         UsageError: the address names a commit or a tag, the tag is no name for one or stands for
             something else, or the repository is there and not as ``private`` says; or a pull
@@ -125,26 +113,25 @@ def push_checkpoint(
         _check_tag_name(address, tag)
     if tag is not None and create_pr:
         raise UsageError("a pull request is no commit of a branch yet: tag it once it is merged")
-    model = load_checkpoint(folder)
-    manifest = read_manifest(folder)
+    sha256 = checkpoint.manifest.sha256
     api = HfApi(library_name="seqzoo", library_version=__version__)
     with hub_errors(address, "write"):
         remote = _look(api, address)
     _check_options(address, remote, private, create_pr, tag)
-    own = _files(manifest)
-    _warn_of_paths(model)
-    files, changed = _compare(manifest, model, address, remote, own)
+    _check_curve(checkpoint)
+    _warn_of_paths(checkpoint)
+    files, changed = _compare(checkpoint, address, remote)
     _check_tag(address, remote, tag, changed)
     if dry_run:
         known = address.at(remote.commit) if remote.commit else address
-        return Pushed(known, changed, False, None, None, manifest.sha256)
+        return Pushed(known, changed, False, None, None, sha256)
     if remote.commit is None:
         with hub_errors(address, "write"):
             api.create_repo(address.repo, private=private, exist_ok=True)
             remote = _look(api, address, made=True)
         # Somebody else may have made it first, and put something there.
         _check_options(address, remote, private, create_pr, tag)
-        files, changed = _compare(manifest, model, address, remote, own)
+        files, changed = _compare(checkpoint, address, remote)
         _check_tag(address, remote, tag, changed)
     with hub_errors(address, "write"):
         if remote.lacks_branch and address.revision is not None:
@@ -165,7 +152,7 @@ def push_checkpoint(
         if tag is not None and remote.tags.get(tag) != commit:
             api.create_tag(address.repo, tag=tag, revision=commit)
     done = address.at(commit)
-    return Pushed(done, changed, bool(changed), pull_request, tag, manifest.sha256)
+    return Pushed(done, changed, bool(changed), pull_request, tag, sha256)
 
 
 def _look(api: HfApi, address: HubAddress, *, made: bool = False) -> _Remote:
@@ -240,25 +227,11 @@ def _check_options(
         raise UsageError(f"'{tag}' is a branch of {address.repo}; choose another name for the tag")
 
 
-def _files(manifest: Manifest) -> dict[str, bytes]:
-    """The contents of a checkpoint's files, checked, but for its card."""
-    files = {name: read_verified(manifest, name)[1] for name in HASHED}
-    files[CONFIG] = read_bytes(locate(manifest.folder, CONFIG), LARGEST[CONFIG])
-    curve = _optional(manifest.folder, CURVE)
-    if curve is not None:
-        if not curve.startswith(_PNG):
-            raise CheckpointError(
-                f"{manifest.folder / CURVE} is not a PNG picture; draw it again or remove it"
-            )
-        files[CURVE] = curve
-    return files
-
-
-def _optional(folder: Path, name: str) -> bytes | None:
-    """A file that a checkpoint may do without; a link out of the folder is refused."""
-    if not any(os.path.lexists(place / name) for place in (folder, folder / COMMIT)):
-        return None
-    return read_bytes(locate(folder, name), LARGEST[name])
+def _check_curve(checkpoint: Checkpoint) -> None:
+    if not checkpoint.contents.get(CURVE, _PNG).startswith(_PNG):
+        raise CheckpointError(
+            f"{checkpoint.manifest.folder / CURVE} is not a PNG picture; draw it again or remove it"
+        )
 
 
 def _is_there(remote: _Remote, name: str, content: bytes) -> bool:
@@ -284,18 +257,18 @@ def _check_tag(
 
 
 def _compare(
-    manifest: Manifest,
-    model: SequenceModel,
-    address: HubAddress,
-    remote: _Remote,
-    files: Mapping[str, bytes],
+    checkpoint: Checkpoint, address: HubAddress, remote: _Remote
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The files with their card, and the names of those that the repository has not, or otherwise.
 
-    The card has this checkpoint's figures around what people have written, here or there.
+    The card has this checkpoint's metrics around what people have written, here or there.
     """
-    ours, theirs = str(manifest.folder / CARD), f"{CARD} of {address.repo} at {remote.commit}"
-    content, entry, there = _optional(manifest.folder, CARD), remote.files.get(CARD), None
+    files = {name: checkpoint.contents[name] for name in (*HASHED, CONFIG)}
+    if CURVE in checkpoint.contents:
+        files[CURVE] = checkpoint.contents[CURVE]
+    ours = str(checkpoint.manifest.folder / CARD)
+    theirs = f"{CARD} of {address.repo} at {remote.commit}"
+    content, entry, there = checkpoint.contents.get(CARD), remote.files.get(CARD), None
     existing = None if content is None else decoded(content, ours)
     if entry is not None:
         if entry.size > LARGEST[CARD]:
@@ -308,13 +281,9 @@ def _compare(
         there = decoded(read_bytes(path, LARGEST[CARD]), theirs)
         existing = merged(existing or "", there, ours, theirs)
     card = card_of(
-        model,
-        name=address.repo.partition("/")[2],
+        checkpoint,
+        name=address.name,
         source=str(HubAddress(address.repo)),
-        recipe=model.recipe,
-        metrics=model.metrics,
-        parameters=model.num_parameters,
-        size=sum(len(content) for content in files.values()),
         curve=CURVE if CURVE in files else None,
         existing=existing,
     )
@@ -325,9 +294,9 @@ def _compare(
     return after, tuple(name for name in after if not _is_there(remote, name, after[name]))
 
 
-def _warn_of_paths(model: SequenceModel) -> None:
+def _warn_of_paths(checkpoint: Checkpoint) -> None:
     """A recipe says where its data lay; a path tells strangers about the machine."""
-    source = str(model.recipe.get("data", {}).get("source", ""))
+    source = str(checkpoint.recipe.get("data", {}).get("source", ""))
     if Path(source).is_absolute() or source.startswith("~"):
         logger.warning(
             "recipe.yaml names the data as %s, which everyone can read; train from a relative path "

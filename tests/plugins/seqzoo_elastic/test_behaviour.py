@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.session import Session
 from seqzoo.plugins import catalogue
-from seqzoo.streaming.session import Session
 from seqzoo.testing import ConformanceError, check_causality, check_model, example_batch
 
 modes = pytest.mark.parametrize("causal", [True, False])

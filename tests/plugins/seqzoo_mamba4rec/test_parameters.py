@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError
-from seqzoo.model import build_model
+from seqzoo.model.sequence_model import SequenceModel
 
 ITEMS_OF_ML_1M = 3_416
 
@@ -38,7 +38,7 @@ def build():
     def build(seed=0, **settings):
         torch.manual_seed(seed)
         vocabulary = Vocabulary([str(item) for item in range(ITEMS_OF_ML_1M)])
-        return build_model("mamba4rec", settings, vocabulary)
+        return SequenceModel.build("mamba4rec", settings, vocabulary)
 
     return build
 

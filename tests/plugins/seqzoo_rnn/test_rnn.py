@@ -9,7 +9,7 @@ from torch import Tensor
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.model import build_model
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.testing.conformance import check_model
 
 G = 12
@@ -141,7 +141,7 @@ def test_promises_are_kept(make, architecture, settings):
 @pytest.mark.parametrize(("architecture", "expected"), [("gru4rec", 300_672), ("narm", 341_696)])
 def test_parameters_are_as_many_as_the_reference_counts(make, architecture, expected):
     items = Vocabulary([str(index) for index in range(3_416)])
-    assert build_model(architecture, {}, items).num_parameters == expected
+    assert SequenceModel.build(architecture, {}, items).num_parameters == expected
 
 
 def test_the_first_values_are_those_of_the_reference(make):

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError
-from seqzoo.model import build_model
+from seqzoo.model.sequence_model import SequenceModel
 
 CORE = {
     "ssd.in_proj.weight": (324, 64),
@@ -67,7 +67,7 @@ def build():
     def build(architecture="tim4rec", seed=0, **settings):
         torch.manual_seed(seed)
         vocabulary = Vocabulary([str(item) for item in range(100)])
-        return build_model(architecture, settings, vocabulary)
+        return SequenceModel.build(architecture, settings, vocabulary)
 
     return build
 

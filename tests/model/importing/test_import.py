@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from seqzoo.checkpoint.importing import import_weights, read_vocabulary_file
 from seqzoo.cli.app import run
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError, ConfigError, DataError, UnknownNameError, UsageError
+from seqzoo.model.import_weights import import_weights, read_vocabulary_file
 from seqzoo.plugins import catalogue
 
 D, ITEMS, L = 8, 5, 12

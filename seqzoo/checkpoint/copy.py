@@ -1,4 +1,4 @@
-"""``fetch``: a checkpoint brought to this machine, or copied to a folder, every file checked."""
+"""Bring a checkpoint to this machine, or copy it to a folder, every file checked."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from seqzoo.checkpoint.atomic import locate, write_files
+from seqzoo.checkpoint.find import find
 from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
 from seqzoo.checkpoint.manifest import (
     CARD,
@@ -21,7 +21,7 @@ from seqzoo.checkpoint.manifest import (
 )
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
-from seqzoo.zoo import find
+from seqzoo.storage.atomic import locate, write_files
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,23 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from seqzoo.checkpoint.atomic import locate, write_files
-from seqzoo.checkpoint.integrity import sha256_of_bytes, sha256_of_document
-from seqzoo.checkpoint.weights import weights_bytes
 from seqzoo.errors import CheckpointError, SeqzooError, UsageError
-from seqzoo.inputs import read_time
 from seqzoo.interfaces import SequenceBatch, State
-from seqzoo.model import Recommendation, SequenceModel
+from seqzoo.model.provenance import weights_digest
+from seqzoo.storage.atomic import locate, write_files
+from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
+from seqzoo.storage.tensors import tensors_bytes
+from seqzoo.validation import read_time
+
+if TYPE_CHECKING:
+    from seqzoo.model.sequence_model import Recommendation, SequenceModel
 
 _EVENTS, _TENSORS = "session.json", "session.safetensors"
 
@@ -36,7 +39,7 @@ class Session:
         UsageError: the model's backbone cannot stream.
     """
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: "SequenceModel") -> None:
         if not model.backbone.streaming:
             raise UsageError(
                 f"a model of architecture '{model.architecture}' cannot stream with its settings; "
@@ -121,7 +124,7 @@ class Session:
 
     def recommend(
         self, k: int = 10, *, exclude_seen: bool = True, candidates: Sequence[str] | None = None
-    ) -> list[Recommendation]:
+    ) -> "list[Recommendation]":
         """The ``k`` best items after the events so far, best first.
 
         Raises:
@@ -139,7 +142,7 @@ class Session:
             CheckpointError: the folder cannot be written.
         """
         state, tensors = self._tensors()
-        content = weights_bytes(tensors)
+        content = tensors_bytes(tensors)
         document = {
             "model": _identity(self.model),
             "items": [self.model.vocabulary.item(index) for index in self._items],
@@ -151,7 +154,7 @@ class Session:
         write_files(folder, {_EVENTS: json.dumps(document).encode(), _TENSORS: content})
 
     @classmethod
-    def restore(cls, model: SequenceModel, folder: str | os.PathLike[str]) -> "Session":
+    def restore(cls, model: "SequenceModel", folder: str | os.PathLike[str]) -> "Session":
         """The session that was saved in a folder, with the model that it was saved with.
 
         Raises:
@@ -218,13 +221,12 @@ class Session:
             )
 
 
-def _identity(model: SequenceModel) -> dict[str, str]:
-    weights = {name: float(value.double().sum()) for name, value in model.state_dict().items()}
+def _identity(model: "SequenceModel") -> dict[str, str]:
     return {
         "name": model.architecture,
         "config": sha256_of_document(model.config),
         "vocabulary": sha256_of_document(model.vocabulary.to_json()),
-        "weights": sha256_of_document(weights),
+        "weights": weights_digest(model),
     }
 
 

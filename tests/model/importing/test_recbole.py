@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqzoo.checkpoint.importing import import_weights
+from seqzoo.model.import_weights import import_weights
 
 HERE = Path(__file__).parent
 MODELS = {"SASRec": "sasrec", "GRU4Rec": "gru4rec", "NARM": "narm"}

@@ -6,8 +6,8 @@ import logging
 import pytest
 import torch
 
-from seqzoo.checkpoint.checkpoint import load_checkpoint
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics, read_recipe
+from seqzoo.model.sequence_model import SequenceModel
 
 from .conftest import METRICS, RECIPE
 
@@ -19,14 +19,14 @@ def stored(folder):
 
 @pytest.fixture
 def changed(folder):
-    model = load_checkpoint(folder)
+    model = SequenceModel.from_pretrained(folder)
     with torch.no_grad():
         next(iter(model.parameters())).data += 0.1
     return model
 
 
 def test_the_same_weights_keep_their_recipe_and_figures(folder, tmp_path, caplog):
-    model = load_checkpoint(folder)
+    model = SequenceModel.from_pretrained(folder)
     model.recommend(["item-1"], k=3)
     copy.deepcopy(model).train().save_pretrained(tmp_path / "again")
     assert stored(tmp_path / "again") == (RECIPE, METRICS)
@@ -42,7 +42,7 @@ def test_changed_weights_lose_both_and_it_is_said(changed, tmp_path, caplog):
 
 
 def test_one_step_of_an_optimizer_is_a_change(folder, tmp_path):
-    model = load_checkpoint(folder)
+    model = SequenceModel.from_pretrained(folder)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     model.embedder.item_table.square().sum().backward()
     optimizer.step()

@@ -6,12 +6,12 @@ A sha256 says that a file is what its author wrote, not that the author meant we
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqzoo.checkpoint.integrity import parse_json
 from seqzoo.errors import CheckpointError
+from seqzoo.storage.integrity import parse_json
 
 BEYOND = 2**63
 """Whole numbers lie between minus this and this, so that every part of a program can hold them."""
@@ -47,6 +47,17 @@ def shown(value: object) -> str:
     """A value in at most 80 characters."""
     text = _Short().repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def listing(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def one_line(text: object, limit: int | None = None) -> str:
+    """A text in one line, at most ``limit`` characters of it."""
+    return " ".join(str(text).split())[:limit]
 
 
 def check_plain(

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from seqzoo.checkpoint.values import check_recipe
 from seqzoo.errors import CheckpointError
+from seqzoo.storage.untrusted import check_recipe
 
 LARGEST_RECIPE = 1 << 16
 """Bytes of a recipe file: YAML can spell numbers that take a minute to read in a megabyte."""

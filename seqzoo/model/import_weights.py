@@ -12,14 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from seqzoo.checkpoint.checkpoint import save_checkpoint
 from seqzoo.checkpoint.manifest import CONFIG
-from seqzoo.checkpoint.weights import distinct_state, not_finite
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError, ConfigError, DataError, UsageError
-from seqzoo.model import SequenceModel, build_model
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.weights import distinct_state
 from seqzoo.plugins import catalogue
 from seqzoo.public_weights import PublicWeights
+from seqzoo.storage.tensors import not_finite
+from seqzoo.storage.untrusted import listing, one_line
 
 _PADDING_TOKEN = "[PAD]"  # noqa: S105 RecBole's name of row 0
 _SHOWN = 8
@@ -61,7 +63,7 @@ def import_weights(
         vocabulary = read_vocabulary_file(Path(vocabulary))
     public: PublicWeights = spec.load_importer()(read_state_dict(Path(file)))
     given = dict(settings or {})
-    model = build_model(architecture, {**public.settings, **given}, vocabulary)
+    model = SequenceModel.build(architecture, {**public.settings, **given}, vocabulary)
     _fit(model, public.weights, Path(file))
     return model.eval(), tuple(name for name in public.assumed if name not in given)
 
@@ -75,7 +77,7 @@ def save_imported(folder: str | os.PathLike[str], model: SequenceModel) -> None:
     if (Path(folder) / CONFIG).exists():
         raise CheckpointError(f"{folder} holds a checkpoint already; choose another folder")
     recipe = {"architecture": model.architecture, "model": model.config}
-    save_checkpoint(folder, model, recipe=recipe, metrics={}, overwrite=False)
+    save_model(folder, model, recipe=recipe, metrics={}, overwrite=False)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -98,7 +100,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             'it was made, save the tensors alone: torch.save(checkpoint["state_dict"], FILE)'
         ) from None
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise CheckpointError(
             f"{path} is not a state dict ({reason}); expected safetensors or what "
             "torch.save(model.state_dict(), FILE) writes"
@@ -116,7 +118,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     tensors = {name.removeprefix("module."): value for name, value in loaded.items()}
     broken = not_finite(tensors)
     if broken:
-        raise CheckpointError(f"{path} holds NaN or infinities in {_listing(broken)}")
+        raise CheckpointError(f"{path} holds NaN or infinities in {listing(broken, _SHOWN)}")
     return tensors
 
 
@@ -175,14 +177,10 @@ def _fit(model: SequenceModel, weights: Mapping[str, Tensor], path: Path) -> Non
     ]
     if problems:
         raise CheckpointError(
-            f"{path}: {len(problems)} of {len(state)} tensors do not fit: {_listing(problems)}; "
+            f"{path}: {len(problems)} of {len(state)} tensors do not fit: "
+            f"{listing(problems, _SHOWN)}; "
             "set what the weights do not tell (model.KEY=VALUE), or another --architecture"
         )
     with torch.no_grad():
         for name, tensor in state.items():
             tensor.copy_(weights[name])
-
-
-def _listing(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

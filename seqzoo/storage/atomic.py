@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias, TypeVar
 
-from seqzoo.checkpoint.integrity import inside, is_plain_name
 from seqzoo.errors import CheckpointError
+from seqzoo.storage.integrity import inside, is_plain_name
 
 fcntl: ModuleType | None
 try:

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from seqzoo.checkpoint import atomic
-from seqzoo.checkpoint.atomic import locate, recover, write_files
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics
 from seqzoo.errors import CheckpointError
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.storage.atomic import locate, recover, write_files
 
 from .conftest import make_model
 
@@ -90,7 +91,8 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[2])
 from tests.checkpoint.conftest import make_model
-from seqzoo.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics
 
 folder, draw = sys.argv[1], random.Random(5)
@@ -98,7 +100,7 @@ models = [make_model(0, items=20), make_model(1, items=23)]
 
 def save(which):
     figures = {"loo-full": {"metrics": {"hit@10": float(which)}}}
-    save_checkpoint(folder, models[which], recipe={"which": which}, metrics=figures)
+    save_model(folder, models[which], recipe={"which": which}, metrics=figures)
 
 save(0)
 for _ in range(20):
@@ -110,7 +112,7 @@ for _ in range(20):
     time.sleep(draw.uniform(0.0, 0.1))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    loaded = load_checkpoint(folder)
+    loaded = SequenceModel.from_pretrained(folder)
     which = int(len(loaded.vocabulary) == 23)
     assert read_metrics(read_manifest(folder))["loo-full"]["metrics"]["hit@10"] == which
     for name, tensor in models[which].state_dict().items():
@@ -139,7 +141,7 @@ def test_a_reader_beside_a_writer_sees_one_or_the_other(tmp_path):
 
     def save(which: int) -> None:
         figures = {"loo-full": {"metrics": {"hit@10": float(which)}}}
-        save_checkpoint(tmp_path, models[which], recipe={}, metrics=figures)
+        save_model(tmp_path, models[which], recipe={}, metrics=figures)
 
     def keep_saving() -> None:
         try:
@@ -153,7 +155,7 @@ def test_a_reader_beside_a_writer_sees_one_or_the_other(tmp_path):
     writer = threading.Thread(target=keep_saving)
     writer.start()
     while writer.is_alive():
-        loaded = load_checkpoint(tmp_path)
+        loaded = SequenceModel.from_pretrained(tmp_path)
         expected = models[int(len(loaded.vocabulary) == 23)]
         table = loaded.embedder.item_table
         assert torch.equal(table, expected.embedder.item_table)
@@ -252,10 +254,10 @@ def test_disk_full_keeps_the_old_one(folder, call, monkeypatch, refused):
 
     monkeypatch.setattr(owner, call, full)
     with refused(str(folder), "No space left on device", "free some space"):
-        save_checkpoint(folder, make_model(3), recipe={}, metrics={})
+        save_model(folder, make_model(3), recipe={}, metrics={})
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    load_checkpoint(folder)
+    SequenceModel.from_pretrained(folder)
 
 
 def test_ctrl_c_while_writing_leaves_nothing_behind(tmp_path):
@@ -303,12 +305,12 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path):
 def test_a_checkpoint_with_an_interrupted_commit_is_whole(folder, tmp_path):
     other = tmp_path / "other"
     figures = {"loo-full": {"metrics": {"hit@10": 0.5}}}
-    save_checkpoint(other, make_model(4), recipe={}, metrics=figures)
+    save_model(other, make_model(4), recipe={}, metrics=figures)
     other.rename(folder / ".commit")
     (folder / ".incoming-dead").mkdir()
     (folder / "config.json").unlink()
     assert read_metrics(read_manifest(folder)) == figures
-    load_checkpoint(folder)
+    SequenceModel.from_pretrained(folder)
     assert not (folder / ".commit").exists()
     assert not (folder / ".incoming-dead").exists()
 

@@ -1,10 +1,9 @@
-"""How many numbers a checkpoint's weights hold, from the header of the file alone."""
+"""How many parameters a safetensors file holds, from its header alone."""
 
 from pathlib import Path
 
-from seqzoo.checkpoint.manifest import WEIGHTS, Manifest, sized
-from seqzoo.checkpoint.values import BEYOND, malformed, parse_flat_json, shown
 from seqzoo.errors import CheckpointError
+from seqzoo.storage.untrusted import BEYOND, malformed, parse_flat_json, shown
 
 LARGEST_HEADER = 16 << 20
 """Bytes of the header of ``model.safetensors``."""
@@ -16,14 +15,12 @@ _LONGEST = 16
 _SHORTEST_PER_BYTE = 2
 
 
-def count_parameters(manifest: Manifest) -> int:
-    """How many numbers the weights hold, read from the header of the file alone.
+def count_parameters(path: Path, size: int) -> int:
+    """How many parameters a safetensors file of ``size`` bytes holds, read from its header alone.
 
     Raises:
         CheckpointError: the header is not that of a safetensors file.
     """
-    path = sized(manifest, WEIGHTS)
-    size = manifest.files[WEIGHTS]["size"]
     length = int.from_bytes(_read(path, 0, 8), "little")
     check_header_length(path, length, size)
     header = parse_flat_json(path, _read(path, 8, length), _MOST_LISTS)

@@ -8,8 +8,8 @@ import seqzoo
 from seqzoo.data.prepare import DataConfig, prepare
 from seqzoo.errors import UnknownItemError, UsageError
 from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.session import Session
 from seqzoo.plugins import catalogue
-from seqzoo.streaming.session import Session
 
 BOUND = 12
 

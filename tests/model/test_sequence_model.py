@@ -9,7 +9,7 @@ import torch
 import seqzoo
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError
-from seqzoo.model import build_model
+from seqzoo.model.sequence_model import SequenceModel
 
 ITEMS = tuple(f"film-{number}" for number in range(30))
 LABELS = tuple(f"Film number {number}" for number in range(30))
@@ -20,7 +20,7 @@ HISTORY = ["film-3", "film-7", "film-1"]
 def model(request):
     torch.manual_seed(0)
     settings = {"hidden_size": 16, "max_length": 10}
-    return build_model(request.param, settings, Vocabulary(ITEMS, LABELS)).eval()
+    return SequenceModel.build(request.param, settings, Vocabulary(ITEMS, LABELS)).eval()
 
 
 def test_recommendations_carry_ids_labels_and_falling_scores(model):

@@ -10,22 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqzoo.config import choose_head, model_config, part_config, parts_of
+from seqzoo.checkpoint.find import open_checkpoint
+from seqzoo.checkpoint.hub.address import repository_address
+from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import UnknownItemError, UsageError, nearest
-from seqzoo.inputs import list_of, read_times, whole_number
 from seqzoo.interfaces import Backbone, Embedder, Head, SequenceBatch
+from seqzoo.model.build import build_parts
+from seqzoo.model.histories import EncodedHistory, History, encode_histories, refuse_unknown
+from seqzoo.model.load import load_model
+from seqzoo.model.provenance import AsBuilt, Provenance
+from seqzoo.model.save import checkpoint_of, save_model
+from seqzoo.model.session import Session
 from seqzoo.plugins import catalogue
+from seqzoo.validation import list_of, whole_number
 
 if TYPE_CHECKING:
-    from seqzoo.streaming.session import Session
+    from typing_extensions import Self
 
 logger = logging.getLogger("seqzoo")
 
 _WHOLE_HISTORY = 2**31 - 1
-
-History = Sequence[str]
-"""Item ids of one user, oldest first."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,19 @@ class Recommendation:
     label: str | None = None
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a model recommends after one history.
+
+    Attributes:
+        recommendations: the best items, best first.
+        unknown: ids of the history that the model does not know, which were left out.
+    """
+
+    recommendations: list[Recommendation]
+    unknown: list[str]
+
+
 class SequenceModel(nn.Module):
     """A model of histories that takes and returns the user's own item ids.
 
@@ -46,8 +63,10 @@ class SequenceModel(nn.Module):
         vocabulary: the items it knows, in index order.
         embedder, backbone, head: the three parts.
         recipe: what trained it, as in ``recipe.yaml``; empty for fresh weights.
-        metrics: stored figures by protocol, as in ``metrics.json``; empty for fresh weights.
-        origin: what a checkpoint's recipe and figures are of; None for fresh weights.
+        metrics: stored metrics by protocol, as in ``metrics.json``; empty for fresh weights.
+        as_built: what loading a checkpoint of the model would build; None where ``build`` did not
+            make it.
+        provenance: the weights that recipe and metrics belong to; None for fresh weights.
     """
 
     embedder: Embedder
@@ -72,7 +91,65 @@ class SequenceModel(nn.Module):
         self.head = head
         self.recipe: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
-        self.origin: object = None
+        self.as_built: AsBuilt | None = None
+        self.provenance: Provenance | None = None
+
+    @classmethod
+    def build(
+        cls, architecture: str, settings: Mapping[str, Any], vocabulary: Vocabulary
+    ) -> "Self":
+        """Make a model with fresh weights, drawn from torch's global generator.
+
+        Args:
+            architecture: registered name.
+            settings: what differs from the architecture's defaults.
+            vocabulary: the items.
+
+        Raises:
+            UnknownNameError: no architecture has the name.
+            ConfigError: a setting is unknown or has the wrong type.
+            PluginError: a part cannot be imported.
+        """
+        parts = build_parts(architecture, settings, len(vocabulary))
+        model = cls(
+            architecture, parts.config, vocabulary, parts.embedder, parts.backbone, parts.head
+        )
+        model.as_built = AsBuilt.of(model)
+        return model
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> "Self":
+        """The model of a checkpoint that has been read, in evaluation mode.
+
+        Raises:
+            CheckpointError: its plugin is missing or other than the one that saved it, or its
+                files do not belong together.
+            UsageError: there is no such device.
+        """
+        return load_model(cls, checkpoint, device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | PathLike[str], device: str | torch.device = "cpu"
+    ) -> "Self":
+        """A trained model, ready to recommend: what ``seqzoo.load`` does."""
+        return cls.from_checkpoint(open_checkpoint(name), device)
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write a checkpoint folder, with the recipe and the metrics that belong to the weights.
+
+        Raises:
+            CheckpointError: as ``seqzoo.model.save.save_model`` does.
+        """
+        save_model(folder, self)
+
+    def push_to_hub(self, repo: str, *, private: bool | None = None) -> str:
+        """Publish the model as ``org/name``, as ``seqzoo.push`` does; the commit's address."""
+        from seqzoo.checkpoint.hub.push import push_checkpoint  # the Hub's client is slow to import
+
+        address = repository_address(repo)
+        checkpoint = checkpoint_of(self, address.name)
+        return str(push_checkpoint(checkpoint, address, private=private).address)
 
     @property
     def parts(self) -> dict[str, str]:
@@ -91,13 +168,13 @@ class SequenceModel(nn.Module):
         """How many of the newest events of a history are read."""
         length = self.config.get("max_length")
         if length is None:
-            # A plugin's embedder need not have the setting; what cannot take more still bounds it.
+            # A plugin's embedder need not have the setting; fall back to the parts' own limits.
             length = self.embedder.max_length or self.backbone.max_length or _WHOLE_HISTORY
         return int(length)
 
     @property
     def num_parameters(self) -> int:
-        """Number of trained numbers."""
+        """Number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, batch: SequenceBatch) -> Tensor:
@@ -178,25 +255,49 @@ class SequenceModel(nn.Module):
         Args:
             histories: item ids of each user, oldest first.
             k: how many items, 1 to the size of the catalogue.
-            exclude_seen: leave out what the history holds (all of it, not only what is read).
+            exclude_seen: leave out the items of the history (all of it, not only what is read).
             candidates: ids to choose from; the whole catalogue where None.
-            timestamps: unix seconds of each event, where the model uses times.
+            timestamps: unix seconds of each event, where the model uses timestamps.
             batch_size: how many histories are scored at once.
             on_unknown: ``skip`` leaves items out that the model does not know, ``error`` refuses.
 
         Raises:
             UnknownItemError: an unknown candidate, a history without a known item, or an unknown
                 item under ``on_unknown="error"``.
-            UsageError: ``k`` out of range, an empty history, or times that do not match the items.
+            UsageError: ``k`` out of range, an empty history, or timestamps that do not match the
+                items.
         """
+        answers = self.answer_many(
+            histories,
+            k,
+            exclude_seen=exclude_seen,
+            candidates=candidates,
+            timestamps=timestamps,
+            batch_size=batch_size,
+            on_unknown=on_unknown,
+        )
+        return [answer.recommendations for answer in answers]
+
+    def answer_many(
+        self,
+        histories: Sequence[History],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Sequence[str] | None = None,
+        timestamps: Sequence[Sequence[int]] | None = None,
+        batch_size: int = 256,
+        on_unknown: str = "skip",
+    ) -> list[Answer]:
+        """As ``recommend_many``, with the ids of each history that the model does not know."""
         allowed = self._check_choice(k, candidates)
         encoded = self._encode_ids(histories, timestamps, on_unknown)
-        results: list[list[Recommendation]] = [[] for _ in encoded]
+        answers: list[Answer | None] = [None] * len(encoded)
         for rows, hidden in self._encode_batches(encoded, batch_size):
-            seen = [encoded[row][0] for row in rows] if exclude_seen else None
+            seen = [encoded[row].items for row in rows] if exclude_seen else None
             for row, found in zip(rows.tolist(), self._best(hidden, k, seen, allowed), strict=True):
-                results[row] = found
-        return results
+                answers[row] = Answer(found, encoded[row].unknown)
+        return [answer for answer in answers if answer is not None]
 
     def recommend_from(
         self,
@@ -220,17 +321,15 @@ class SequenceModel(nn.Module):
         """
         return self._best(hidden, k, seen, self._check_choice(k, candidates))
 
-    def session(self, saved: str | PathLike[str] | None = None) -> "Session":
+    def session(self, saved: str | PathLike[str] | None = None) -> Session:
         """A session of one user, one event at a time.
 
         Args:
-            saved: folder of a session that goes on; a new one where None.
+            saved: folder of a saved session to continue; a new one where None.
 
         Raises:
             UsageError: the backbone cannot stream, or the folder holds no session of this model.
         """
-        from seqzoo.streaming.session import Session  # above this module
-
         return Session(self) if saved is None else Session.restore(self, saved)
 
     def _check_choice(self, k: int, candidates: Sequence[str] | None) -> Tensor | None:
@@ -241,7 +340,7 @@ class SequenceModel(nn.Module):
         ids = list(candidates) if isinstance(candidates, Set) else candidates
         known, unknown = self.vocabulary.encode(list_of("candidates", "item ids", ids))
         if unknown or not len(known):
-            self._refuse_unknown("candidates", unknown)
+            refuse_unknown(self.vocabulary, "candidates", unknown)
         return torch.from_numpy(np.unique(known).astype(np.int64)).to(self.device)
 
     def _best(
@@ -269,71 +368,30 @@ class SequenceModel(nn.Module):
         histories: Sequence[History],
         timestamps: Sequence[Sequence[int]] | None,
         on_unknown: str,
-    ) -> list[tuple[list[int], list[int] | None]]:
-        """Item indices and times of each history, unknown items left out."""
-        if on_unknown not in ("skip", "error"):
-            raise UsageError(f"on_unknown is '{on_unknown}'; expected 'skip' or 'error'")
-        rows = list_of("histories", "histories", histories)
-        times_of = [None] * len(rows)
-        if timestamps is not None:
-            times_of = list_of("timestamps", "lists of unix seconds", timestamps)
-        if len(times_of) != len(rows):
-            raise UsageError(
-                f"{len(times_of)} lists of timestamps for {len(rows)} histories; "
-                "give one list for each history"
-            )
+    ) -> list[EncodedHistory]:
         if self.backbone.uses_time and timestamps is None:
             logger.warning(
-                "%s uses times and none were given: all events are taken as simultaneous",
+                "%s uses timestamps and none were given: all events are taken as simultaneous",
                 self.architecture,
             )
-        encoded = []
-        for given, given_times in zip(rows, times_of, strict=True):
-            history = list_of("a history", "item ids", given)
-            if not history:
-                raise UsageError("the history is empty; give at least one item id")
-            times = None if timestamps is None else read_times(given_times, len(history))
-            known, unknown = self.vocabulary.encode(history)
-            if unknown and (on_unknown == "error" or not len(known)):
-                self._refuse_unknown("history", unknown)
-            if unknown:
-                logger.info("items the model does not know were left out: %s", ", ".join(unknown))
-                if times is not None:
-                    missing = set(unknown)
-                    times = [
-                        time
-                        for item, time in zip(history, times, strict=True)
-                        if item not in missing
-                    ]
-            encoded.append((known.tolist(), times))
-        return encoded
-
-    def _refuse_unknown(self, what: str, unknown: list[str]) -> None:
-        shown = ", ".join(repr(item) for item in unknown[:5])
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        example = ", ".join(self.vocabulary.items[:3])
-        hint = nearest(unknown[0], self.vocabulary.items[:50_000]) if unknown else ""
-        raise UnknownItemError(
-            f"{what}: item ids the model does not know: {shown or 'none given'}{more}{hint}; "
-            f"its ids look like {example} (all of them are in vocabulary.json)"
-        )
+        return encode_histories(self.vocabulary, histories, timestamps, on_unknown)
 
     def _encode_batches(
-        self, encoded: list[tuple[list[int], list[int] | None]], batch_size: int
+        self, encoded: list[EncodedHistory], batch_size: int
     ) -> list[tuple[Tensor, Tensor]]:
         """Row numbers and user vectors of batches of similar length, so that little is padded."""
         batch_size = whole_number("batch_size", batch_size, 1)
         window = self.max_length
-        order = sorted(range(len(encoded)), key=lambda row: min(len(encoded[row][0]), window))
+        order = sorted(range(len(encoded)), key=lambda row: min(len(encoded[row].items), window))
         results = []
         training = self.training
         self.eval()
         try:
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
-                times = [encoded[row][1] for row in rows]
+                times = [encoded[row].timestamps for row in rows]
                 batch = SequenceBatch.from_histories(
-                    [encoded[row][0][-window:] for row in rows],
+                    [encoded[row].items[-window:] for row in rows],
                     None
                     if any(time is None for time in times)
                     else [time[-window:] for time in times if time is not None],
@@ -344,25 +402,6 @@ class SequenceModel(nn.Module):
             self.train(training)
         return results
 
-    def save_pretrained(self, folder: str | PathLike[str]) -> None:
-        """Write a checkpoint folder, with the recipe and the figures that are of these weights."""
-        from seqzoo.checkpoint.checkpoint import save_model  # above this module
-
-        save_model(folder, self)
-
-    def push_to_hub(self, repo: str, *, private: bool | None = None) -> str:
-        """Publish the model as ``org/name``, as ``seqzoo.push`` does; the commit's address."""
-        from seqzoo.zoo import push  # above this module
-
-        return str(push(self, repo, private=private).address)
-
-    @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], device: str = "cpu") -> "SequenceModel":
-        """What ``seqzoo.load`` does."""
-        from seqzoo.zoo import load  # above this module
-
-        return load(name, device=device)
-
 
 def _seen_pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """(row, item) of everything the histories hold."""
@@ -370,33 +409,3 @@ def _seen_pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tup
     rows = torch.repeat_interleave(torch.arange(len(histories)), counts)
     items = torch.tensor([item for history in histories for item in history])
     return rows.to(device), items.to(device)
-
-
-def build_model(
-    architecture: str, settings: Mapping[str, Any], vocabulary: Vocabulary
-) -> SequenceModel:
-    """Make a model with fresh weights, drawn from torch's global generator.
-
-    Args:
-        architecture: registered name.
-        settings: what differs from the architecture's defaults.
-        vocabulary: the items.
-
-    Raises:
-        UnknownNameError: no architecture has the name.
-        ConfigError: a setting is unknown or has the wrong type.
-        PluginError: a part cannot be imported.
-    """
-    everything = catalogue()
-    spec = everything.architectures.get(architecture)
-    config = model_config(spec, settings, everything)
-    chosen = choose_head(spec, config, everything)
-    embedder_spec, backbone_spec, head_spec = parts_of(chosen, everything)
-
-    def part(part_spec: Any, *arguments: Any) -> Any:
-        return part_spec.load()(part_config(part_spec.load_config(), config), *arguments)
-
-    embedder = part(embedder_spec, len(vocabulary))
-    backbone = part(backbone_spec)
-    head = part(head_spec, embedder)
-    return SequenceModel(architecture, config, vocabulary, embedder, backbone, head)

@@ -1,0 +1,132 @@
+"""From the name of a checkpoint, a path or a Hub address to its folder, and to what it holds."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
+from seqzoo.checkpoint.manifest import CONFIG, Manifest, parse_manifest
+from seqzoo.errors import CheckpointError, IntegrityError, UnknownNameError, nearest
+from seqzoo.plugins import catalogue, plugins
+from seqzoo.specs import PretrainedSpec
+from seqzoo.storage.atomic import locate
+from seqzoo.validation import name_of
+
+if TYPE_CHECKING:
+    from seqzoo.checkpoint.record import Checkpoint
+
+
+def find(name: str | os.PathLike[str]) -> Path:
+    """The checkpoint folder of a name, a path or a Hub address, every file from the Hub checked.
+
+    A bare name is only ever a registered name, so a folder that happens to be called like one never
+    changes what is loaded; a ``Path`` is only ever a folder.
+
+    A registered checkpoint is taken from the package that ships it, else from the Hub's cache at
+    the registered commit, else from the Hub at that commit.
+
+    Raises:
+        UnknownNameError: nothing has the name.
+        CheckpointError: what the Hub has is damaged or not what was registered.
+        HubError: a checkpoint has to be fetched and cannot be.
+    """
+    return _locate(name, verify=True)[0]
+
+
+def open_checkpoint(name: str | os.PathLike[str], *, keep: bool = False) -> "Checkpoint":
+    """Read the checkpoint of a name, a path or a Hub address, each file once.
+
+    Args:
+        name: as for ``find``.
+        keep: keep the bytes of the files.
+
+    Raises:
+        UnknownNameError, CheckpointError, HubError: as ``find`` and ``read_checkpoint`` do.
+    """
+    from seqzoo.checkpoint.record import read_checkpoint  # torch, which finding does without
+
+    folder, manifest, from_hub = _locate(name, verify=False)
+    try:
+        return read_checkpoint(folder, manifest=manifest, keep=keep)
+    except IntegrityError:
+        if not from_hub:
+            raise
+        # A file of the Hub's cache is damaged: it is fetched again, once.
+        return read_checkpoint(find(name), keep=keep)
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a text is meant as a path: it has a separator, or begins like one."""
+    return "/" in name or os.sep in name or name in (".", "..") or name.startswith("~")
+
+
+def bundled_folder(spec: PretrainedSpec) -> Path | None:
+    """The folder of a registered checkpoint in the package that ships it, if there is one."""
+    if spec.package is None:
+        return None
+    module = importlib.util.find_spec(spec.package)
+    if module is None or module.origin is None:
+        return None
+    package = Path(module.origin).parent
+    # An installed package has the folder inside; in a checkout it stands beside the package.
+    for home in (package, package.parent):
+        folder = home / "model_cards" / spec.name
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def _locate(name: str | os.PathLike[str], *, verify: bool) -> tuple[Path, Manifest | None, bool]:
+    """Folder, manifest where it has been read, and whether the folder is the Hub's cache."""
+    if isinstance(name, Path):
+        return name.expanduser(), None, False
+    name = name_of("a model's name or folder", name)
+    if name.startswith(SCHEME):
+        from seqzoo.checkpoint.hub.pull import pull
+
+        pulled = pull(parse_address(name), verify=verify)
+        return pulled.folder, pulled.manifest, True
+    if looks_like_path(name):
+        return Path(name).expanduser(), None, False
+    if name not in catalogue().pretrained:
+        raise _unknown(name)
+    spec = catalogue().pretrained.get(name)
+    folder = bundled_folder(spec)
+    if folder is not None:
+        if spec.sha256 is not None and parse_manifest(locate(folder, CONFIG)).sha256 != spec.sha256:
+            raise CheckpointError(
+                f"{folder} is not the checkpoint '{spec.name}' that plugin '{spec.plugin}' "
+                "registers; reinstall the package that ships it"
+            )
+        return folder, None, False
+    if spec.repo is not None and spec.revision is not None:
+        from seqzoo.checkpoint.hub.pull import pull
+
+        address = HubAddress(spec.repo).at(spec.revision)
+        pulled = pull(address, sha256=spec.sha256, verify=verify)
+        return pulled.folder, pulled.manifest, True
+    raise CheckpointError(
+        f"checkpoint '{spec.name}' of plugin '{spec.plugin}' does not come with its package; "
+        f"it is the folder model_cards/{spec.name} of the plugin's repository: clone that and give "
+        "the path"
+    )
+
+
+def _unknown(name: str) -> UnknownNameError:
+    everything = catalogue()
+    known = everything.pretrained.names()
+    if name in everything.architectures:
+        return UnknownNameError(
+            f"'{name}' is an architecture, which has no weights; its checkpoints: "
+            f"{', '.join(other for other in known if other.startswith(name)) or 'none'}. "
+            f"Train one with `seqzoo train {name} --data …`"
+        )
+    hint = f" For the folder of that name write './{name}'." if name and Path(name).exists() else ""
+    off = [record.name for record in plugins().records if record.status == "disabled"]
+    if off:
+        hint += f" These plugins are switched off: {', '.join(off)}."
+    return UnknownNameError(
+        f"unknown model '{name}'{nearest(name, known) or '.'}{hint} "
+        f"`seqzoo list` shows all {len(known)} checkpoints"
+    )

@@ -1,0 +1,189 @@
+"""Write a checkpoint folder: all of it, or after a crash nothing of it."""
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqzoo.checkpoint.card import card_of, has_generated_blocks
+from seqzoo.checkpoint.manifest import (
+    CARD,
+    CONFIG,
+    CURVE,
+    LARGEST,
+    METRICS,
+    RECIPE,
+    VOCABULARY,
+    WEIGHTS,
+    parse_manifest_bytes,
+    render_manifest,
+)
+from seqzoo.checkpoint.recipe_file import render_recipe
+from seqzoo.checkpoint.record import Checkpoint
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import CheckpointError
+from seqzoo.plugins import catalogue, plugins
+from seqzoo.storage.atomic import write_files
+from seqzoo.storage.integrity import sha256_of_bytes
+from seqzoo.storage.tensors import tensors_bytes
+from seqzoo.storage.untrusted import check_metrics
+from seqzoo.version import __version__
+
+logger = logging.getLogger("seqzoo")
+
+
+def render_checkpoint(
+    folder: str | os.PathLike[str],
+    *,
+    architecture: str,
+    parts: Mapping[str, str],
+    config: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    tensors: Mapping[str, Tensor],
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> Checkpoint:
+    """A checkpoint with the bytes of its files, not written anywhere yet.
+
+    Args:
+        folder: where it will lie.
+        architecture: registered name.
+        parts: registered names of ``embedder``, ``backbone`` and ``head``.
+        config: resolved settings of the model.
+        vocabulary: the items in index order.
+        tensors: weights by name, each tied tensor once.
+        recipe: what reproduces it, as ``seqzoo train`` takes it.
+        metrics: metrics by protocol: ``{"metrics": {...}, "data": {...}, "users", ...}``.
+
+    Raises:
+        CheckpointError: the weights hold NaN, or the settings, the recipe or the metrics are not
+            plain values.
+    """
+    folder = Path(folder)
+    check_metrics(folder / METRICS, metrics)
+    contents = {
+        WEIGHTS: tensors_bytes(tensors),
+        VOCABULARY: _json_bytes(vocabulary.to_json(), "the vocabulary", indent=None),
+        RECIPE: render_recipe(recipe),
+        METRICS: _json_bytes(dict(metrics), "the metrics", indent=2),
+    }
+    for name, content in contents.items():
+        if len(content) > LARGEST.get(name, len(content)):
+            raise CheckpointError(
+                f"{folder / name} would have {len(content)} bytes, which nobody could load: "
+                f"expected at most {LARGEST[name]}; shorten the titles or leave out items"
+            )
+    try:
+        contents[CONFIG] = render_manifest(
+            architecture=architecture,
+            parts=parts,
+            plugin=plugin_of(architecture),
+            config=config,
+            files={
+                name: {"sha256": sha256_of_bytes(content), "size": len(content)}
+                for name, content in contents.items()
+            },
+            created_with={
+                "seqzoo": __version__,
+                "torch": str(torch.__version__),
+                "python": platform.python_version(),
+            },
+        )
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the model's settings cannot be saved: {error}; use texts, numbers and lists"
+        ) from error
+    manifest = parse_manifest_bytes(folder / CONFIG, contents[CONFIG])
+    return Checkpoint(manifest, vocabulary, dict(recipe), dict(metrics), dict(tensors), contents)
+
+
+def write_checkpoint(
+    checkpoint: Checkpoint, *, card: str | None = None, overwrite: bool = True
+) -> None:
+    """Write a rendered checkpoint into its folder; other files in it stay as they are.
+
+    Args:
+        checkpoint: what ``render_checkpoint`` gave.
+        card: the model card; where None it is generated, and of one that is there only the
+            generated blocks are replaced.
+        overwrite: whether a checkpoint that is there may be replaced.
+
+    Raises:
+        CheckpointError: the folder cannot be written or holds something else.
+    """
+    folder = checkpoint.manifest.folder
+    _refuse_foreign(folder, overwrite)
+    files = dict(checkpoint.contents)
+    card = _card(checkpoint) if card is None else card
+    if card is not None:
+        files[CARD] = card.encode()
+    # config.json last: it is the root that everything is checked from.
+    files[CONFIG] = files.pop(CONFIG)
+    write_files(folder, files)
+
+
+def plugin_of(architecture: str) -> dict[str, str]:
+    """Name, distribution and version of the plugin that provides an architecture."""
+    everything = plugins()
+    name = everything.catalogue.architectures.get(architecture).plugin
+    for record in everything.records:
+        if record.name == name:
+            return {"name": name, "distribution": record.distribution, "version": record.version}
+    return {"name": name, "distribution": "seqzoo", "version": __version__}
+
+
+def _refuse_foreign(folder: Path, overwrite: bool) -> None:
+    """Do not write over what is not ours to replace."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return
+    if not overwrite:
+        raise CheckpointError(
+            f"{folder} holds a checkpoint already; choose another folder or pass overwrite=True"
+        )
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return  # a damaged one of ours, most likely: saving again repairs it
+    if not isinstance(document, dict) or "format_version" not in document:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of seqzoo and would be overwritten; choose another folder"
+        )
+
+
+def _card(checkpoint: Checkpoint) -> str | None:
+    """The card with these metrics, or None where somebody else's is to stay."""
+    folder = checkpoint.manifest.folder
+    path = folder / CARD
+    try:
+        existing = path.read_text("utf-8") if path.exists() else None
+        if existing is not None and not has_generated_blocks(existing):
+            return None
+        name = folder.resolve().name
+        return card_of(
+            checkpoint,
+            name=name,
+            source=name if name in catalogue().pretrained else f"./{name}",
+            curve=CURVE if (folder / CURVE).is_file() else None,
+            existing=existing,
+        )
+    # A card is no reason to lose a trained model: what is there stays.
+    except (OSError, ValueError, CheckpointError) as error:
+        logger.warning("%s is left as it is: %s", path, error)
+        return None
+
+
+def _json_bytes(document: object, what: str, indent: int | None) -> bytes:
+    try:
+        text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+        return (text + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{what} cannot be saved: {error}; use texts, finite numbers, lists and dicts"
+        ) from error

@@ -1,0 +1,133 @@
+"""Verify a checkpoint: every file, the weights against the model, and the metrics on request."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqzoo.checkpoint.manifest import (
+    CONFIG,
+    HASHED,
+    METRICS,
+    RECIPE,
+    VOCABULARY,
+    WEIGHTS,
+    read_manifest,
+)
+from seqzoo.checkpoint.record import Checkpoint, read_file
+from seqzoo.errors import CheckpointError, UsageError
+from seqzoo.evaluation.evaluate import Evaluation, evaluate_all
+from seqzoo.model.sequence_model import SequenceModel
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what was looked at, whether it holds, and what was found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What verification found.
+
+    Attributes:
+        checks: in the order in which they were made.
+        model: the model of the checkpoint, where it loads.
+    """
+
+    checks: list[Check]
+    model: SequenceModel | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok for check in self.checks)
+
+
+def verify_folder(folder: Path) -> Verified:
+    """Check ``config.json``, every recorded file, the weights against the model, and the metrics.
+
+    Each file is read once.
+
+    Raises:
+        CheckpointError: the folder is no checkpoint at all.
+    """
+    manifest = read_manifest(folder)
+    checks = [Check(CONFIG, True, f"sha256 {manifest.sha256}")]
+    parsed: dict[str, Any] = {}
+    for name in HASHED:
+        try:
+            parsed[name] = read_file(manifest, name)
+        except CheckpointError as error:
+            checks.append(Check(name, False, str(error)))
+        else:
+            checks.append(Check(name, True, f"sha256 {manifest.files[name]['sha256']}"))
+    if len(parsed) < len(HASHED):
+        return Verified(checks, None)
+    checkpoint = Checkpoint(
+        manifest, parsed[VOCABULARY], parsed[RECIPE], parsed[METRICS], parsed[WEIGHTS]
+    )
+    model: SequenceModel | None = None
+    try:
+        model = SequenceModel.from_checkpoint(checkpoint)
+    except CheckpointError as error:
+        checks.append(Check("model", False, str(error)))
+    else:
+        detail = (
+            f"{model.architecture}: {model.num_parameters:,} parameters and "
+            f"{len(model.vocabulary):,} items match {WEIGHTS} exactly"
+        )
+        checks.append(Check("model", True, detail))
+    return Verified([*checks, _metrics(checkpoint), _recipe(checkpoint)], model)
+
+
+def verify_metrics(
+    model: SequenceModel,
+    source: str | None = None,
+    *,
+    name: str,
+    advance: Callable[[int], None] = lambda users: None,
+) -> list[Check]:
+    """Measure all stored metrics again, with the data prepared once; a check for each protocol.
+
+    Args:
+        model: loaded from a checkpoint.
+        source: the data; the recipe's where None.
+        name: what messages call the model.
+        advance: called with the number of users done, for a progress bar.
+
+    Raises:
+        UsageError: neither ``source`` nor the recipe names data.
+        DataError: the data cannot be read.
+    """
+    source = source or model.recipe.get("data", {}).get("source")
+    if not source:
+        raise UsageError(f"{name} does not say what data it was trained on; name them with --data")
+    results = evaluate_all(model, source, list(model.metrics), name=name, advance=advance)
+    return [Check(result.protocol, *_agreement(result, source)) for result in results]
+
+
+def _agreement(result: Evaluation, source: str) -> tuple[bool, str]:
+    stored: Mapping[str, Any] = result.data["stored"]
+    if stored.get("fingerprint") not in (None, result.data["fingerprint"]):
+        return False, f"{source} is not the data of the stored metrics ({stored.get('name')})"
+    if result.drift:
+        drift = ", ".join(f"{key} {value:+.4f}" for key, value in result.drift.items())
+        return False, f"drift: {drift}"
+    return True, f"all {len(result.metrics)} metrics agree to 4 digits"
+
+
+def _metrics(checkpoint: Checkpoint) -> Check:
+    if not checkpoint.metrics:
+        return Check("metrics", False, "none are stored; `seqzoo train` stores them")
+    return Check("metrics", True, f"stored under {', '.join(sorted(checkpoint.metrics))}")
+
+
+def _recipe(checkpoint: Checkpoint) -> Check:
+    source = checkpoint.recipe.get("data", {}).get("source")
+    if not source:
+        return Check("recipe", False, "it does not say what data the model was trained on")
+    return Check("recipe", True, f"trained on {source}, {len(checkpoint.vocabulary):,} items")

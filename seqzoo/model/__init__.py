@@ -1,0 +1,1 @@
+"""Models: built from registered parts, loaded from checkpoints, asked for recommendations."""

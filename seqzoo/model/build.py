@@ -1,0 +1,151 @@
+"""Make the three parts of a model from settings, without believing the sizes that they ask for.
+
+The settings of a checkpoint come from outside: a width of a million or a billion layers would fill
+the memory long before any tensor is compared. So building stops as soon as a part asks for far more
+values than the weights hold, before the memory is taken where the size can be known by then.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from seqzoo.config import choose_head, model_config, part_config, parts_of
+from seqzoo.interfaces import Backbone, Embedder, Head
+from seqzoo.plugins import catalogue
+
+_SLACK = 1 << 20
+_LARGEST_BUFFERS = 1 << 28
+_DRAWN = torch.Tag.nondeterministic_seeded
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a model, and the resolved settings that they were made from."""
+
+    config: dict[str, Any]
+    embedder: Embedder
+    backbone: Backbone
+    head: Head
+
+
+def build_parts(architecture: str, settings: Mapping[str, Any], num_items: int) -> Parts:
+    """Make the parts of an architecture with fresh weights, drawn from torch's global generator.
+
+    Args:
+        architecture: registered name.
+        settings: what differs from the architecture's defaults.
+        num_items: size V of the vocabulary.
+
+    Raises:
+        UnknownNameError: no architecture has the name.
+        ConfigError: a setting is unknown or has the wrong type.
+        PluginError: a part cannot be imported.
+    """
+    everything = catalogue()
+    spec = everything.architectures.get(architecture)
+    config = model_config(spec, settings, everything)
+    embedder_spec, backbone_spec, head_spec = parts_of(
+        choose_head(spec, config, everything), everything
+    )
+
+    def part(part_spec: Any, *arguments: Any) -> Any:
+        return part_spec.load()(part_config(part_spec.load_config(), config), *arguments)
+
+    embedder = part(embedder_spec, num_items)
+    return Parts(config, embedder, part(backbone_spec), part(head_spec, embedder))
+
+
+class TooLargeError(BaseException):
+    """Stops building. Not an ``Exception``, so that no part can catch it as one of its own."""
+
+
+@contextmanager
+def sized_by(tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Build modules for these weights: no larger than they are, and without drawing fresh ones.
+
+    Raises:
+        TooLargeError: a module asks for far more values than the weights hold.
+    """
+    most = 2 * sum(tensor.numel() for tensor in tensors.values()) + _SLACK
+    with _Bounded(most + _LARGEST_BUFFERS), _counted(most):
+        yield
+
+
+class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses operations with a huge result, and draws no random values for parameters.
+
+    Every parameter is overwritten by a checkpoint's weights, so drawing values for it is wasted
+    time. Everything else is computed, as buffers need not be in a checkpoint.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._most = most
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if args and isinstance(args[0], nn.Parameter) and _DRAWN in func.tags:
+            # Zeros, not what the memory holds: some initialisers draw until all values are small.
+            return args[0].zero_()
+        if _requested(func._schema.name, args) > self._most:
+            raise TooLargeError
+        return func(*args, **(kwargs or {}))
+
+
+def _requested(operation: str, args: tuple[Any, ...]) -> float:
+    """How many values an operation makes, as far as its arguments tell before it runs."""
+    numbers = [value for value in args if isinstance(value, int | float)]
+    if operation in ("aten::arange", "aten::range"):
+        first, last, step = {1: (0, *numbers, 1), 2: (*numbers, 1)}.get(len(numbers), numbers[:3])
+        return abs((last - first) / step) if step else 0
+    if operation in ("aten::eye", "aten::linspace", "aten::logspace"):
+        return math.prod(int(number) for number in numbers[-2:])
+    sizes = [value for value in args if isinstance(value, list)]
+    asked = [math.prod(size) for size in sizes if all(isinstance(n, int) for n in size)]
+    shapes = [value.shape for value in args if isinstance(value, Tensor)]
+    # Operands of an element-wise operation are stretched to one shape.
+    rank = max(map(len, shapes), default=0)
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    together = math.prod(max(extents) for extents in zip(*padded, strict=True)) if padded else 1
+    if operation == "aten::repeat":
+        return together * max(asked, default=1)
+    return max([together, *asked])
+
+
+@contextmanager
+def _counted(most: int) -> Iterator[None]:
+    """Stop once the modules have too many parameters, or far too many values in buffers.
+
+    The hooks are those of the whole process, so modules of other threads are left alone.
+    """
+    thread = threading.get_ident()
+    found = {"parameters": 0, "buffers": 0}
+    limits = {"parameters": most, "buffers": most + _LARGEST_BUFFERS}
+
+    def counter(kind: str) -> Callable[[nn.Module, str, Tensor | None], None]:
+        def count(_module: nn.Module, _name: str, value: Tensor | None) -> None:
+            if value is not None and threading.get_ident() == thread:
+                found[kind] += value.numel()
+                if found[kind] > limits[kind]:
+                    raise TooLargeError
+
+        return count
+
+    handles = [
+        hooks.register_module_parameter_registration_hook(counter("parameters")),
+        hooks.register_module_buffer_registration_hook(counter("buffers")),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,116 @@
+"""Save a model as a checkpoint, once it is certain that loading will build the same model."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from seqzoo.checkpoint.folder import render_checkpoint, write_checkpoint
+from seqzoo.checkpoint.manifest import Manifest
+from seqzoo.checkpoint.record import Checkpoint
+from seqzoo.errors import CheckpointError
+from seqzoo.model.provenance import AsBuilt, still_true
+from seqzoo.model.weights import distinct_state
+from seqzoo.storage.untrusted import listing
+
+if TYPE_CHECKING:
+    from seqzoo.model.sequence_model import SequenceModel
+
+
+def save_model(
+    folder: str | os.PathLike[str],
+    model: "SequenceModel",
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    card: str | None = None,
+    overwrite: bool = True,
+) -> Manifest:
+    """Write a model as a checkpoint: all of it, or after a crash nothing of it.
+
+    Args:
+        folder: made where it is missing; other files in it stay as they are.
+        model: its weights, settings and vocabulary are saved.
+        recipe: what reproduces it; where None, what the model was loaded with, unless its weights
+            have changed since.
+        metrics: metrics by protocol; where None, as ``recipe``.
+        card: the model card; generated where None.
+        overwrite: whether a checkpoint that is there may be replaced.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CheckpointError: the folder cannot be written or holds something else, the model is not
+            what loading would build, its weights hold NaN, or the recipe or the metrics are not
+            plain values.
+    """
+    checkpoint = checkpoint_of(model, folder, recipe=recipe, metrics=metrics)
+    write_checkpoint(checkpoint, card=card, overwrite=overwrite)
+    return checkpoint.manifest
+
+
+def checkpoint_of(
+    model: "SequenceModel",
+    folder: str | os.PathLike[str],
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """A model as a checkpoint in memory; arguments and errors as for ``save_model``."""
+    tensors = distinct_state(model)[0]
+    _require_loadable(model, tensors, Path(folder))
+    kept_recipe, kept_metrics = still_true(model, recipe is None, metrics is None)
+    return render_checkpoint(
+        folder,
+        architecture=model.architecture,
+        parts=model.parts,
+        config=model.config,
+        vocabulary=model.vocabulary,
+        tensors=tensors,
+        recipe=kept_recipe if recipe is None else recipe,
+        metrics=kept_metrics if metrics is None else metrics,
+    )
+
+
+def _require_loadable(model: "SequenceModel", tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """See that loading would build this very model, before anything is written."""
+    built = model.as_built
+    if built is None:
+        with torch.random.fork_rng(devices=[]):
+            twin = type(model).build(model.architecture, model.config, model.vocabulary)
+        built = AsBuilt.of(twin)
+    if model.config != built.config:
+        changed = sorted(
+            key
+            for key in model.config.keys() | built.config.keys()
+            if model.config.get(key) != built.config.get(key)
+        )
+        raise CheckpointError(
+            f"{folder}: the model cannot be saved: its config was changed after it was built "
+            f"({listing(changed)}); build a model with these settings: seqzoo.create(…)"
+        )
+    if len(model.vocabulary) != built.num_items:
+        raise CheckpointError(
+            f"{folder}: the model cannot be saved: its vocabulary has {len(model.vocabulary)} "
+            f"items, its item table was built for {built.num_items}; build a model for the new "
+            "vocabulary and copy the weights"
+        )
+    expected = built.tensors
+    problems = [f"lacks {name}" for name in sorted(expected.keys() - tensors.keys())]
+    problems += [f"has {name} besides" for name in sorted(tensors.keys() - expected.keys())]
+    for name in sorted(expected.keys() & tensors.keys()):
+        shape, dtype = expected[name]
+        if tensors[name].shape != shape:
+            problems.append(f"{name} has shape {list(tensors[name].shape)}, not {list(shape)}")
+        elif tensors[name].dtype != dtype:
+            problems.append(f"{name} is {tensors[name].dtype}, not {dtype}")
+    if problems:
+        raise CheckpointError(
+            f"{folder}: the model cannot be saved, as loading would build another one: it "
+            f"{listing(problems)}; undo what was changed after building (model.float() for a "
+            "dtype), or register an architecture of your own"
+        )

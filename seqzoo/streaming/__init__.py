@@ -1,1 +1,0 @@
-"""Streaming: a user's session, one event at a time."""
