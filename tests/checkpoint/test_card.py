@@ -6,8 +6,7 @@ from seqzoo.checkpoint.card import model_card
 from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
 from seqzoo.specs import DatasetSpec, PublishedFigures
-
-from .conftest import METRICS, RECIPE, make_model
+from tests.samples import METRICS, RECIPE, make_model
 
 DATASET = DatasetSpec(
     "toy",

@@ -18,15 +18,13 @@ from seqzoo.checkpoint.manifest import (
     read_verified,
     verify_file,
 )
+from seqzoo.checkpoint.record import read_file
 from seqzoo.errors import CheckpointError, FormatVersionError, IntegrityError
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import Plugins, plugins
 from seqzoo.storage.integrity import inside
-from seqzoo.storage.safetensors_header import count_parameters
-from seqzoo.storage.tensors import read_weights
-
-from .conftest import make_model, replace, reseal
+from tests.samples import make_model, parameters_in, replace, reseal
 
 ALL = ("config.json", *HASHED)
 
@@ -330,10 +328,10 @@ def test_damaged_safetensors_header(folder, content, refused):
     replace(folder, "model.safetensors", content)
     manifest = read_manifest(folder)
     with refused("model.safetensors"):
-        read_weights(manifest)
+        read_file(manifest, "model.safetensors")
     # Counting looks at the shapes alone, so it may take what reading does not.
     with suppress(CheckpointError):
-        count_parameters(manifest)
+        parameters_in(folder)
 
 
 def test_unknown_architecture_names_the_plugin(folder, refused):
@@ -353,7 +351,7 @@ def test_a_plugin_that_is_not_at_work_is_named(folder, status, reason, refused, 
     catalogue = type(real.catalogue)()
     record = next(record for record in real.records if record.name == name)
     absent = type(record)(name, record.distribution, record.version, status, reason)
-    monkeypatch.setattr("seqzoo.checkpoint.folder.plugins", lambda: Plugins(catalogue, [absent]))
+    monkeypatch.setattr("seqzoo.model.load.plugins", lambda: Plugins(catalogue, [absent]))
     with refused(f"plugin '{name}'", reason):
         SequenceModel.from_pretrained(folder)
 

@@ -17,17 +17,16 @@ from seqzoo.checkpoint.manifest import (
     read_manifest,
     read_metrics,
     read_recipe,
+    read_verified,
     read_vocabulary,
 )
 from seqzoo.cli.app import run
 from seqzoo.errors import CheckpointError, IntegrityError
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.storage.safetensors_header import LARGEST_HEADER, count_parameters
-from seqzoo.storage.tensors import read_weights
+from seqzoo.storage.safetensors_header import LARGEST_HEADER
 from seqzoo.storage.untrusted import parse_flat_json
-
-from .conftest import METRICS, RECIPE, make_model, replace, reseal
+from tests.samples import METRICS, RECIPE, make_model, parameters_in, replace, reseal
 
 CARDS = Path(__file__).parents[2] / "model_cards"
 HUGE = b"1" + b"0" * 400
@@ -171,12 +170,12 @@ def test_shapes(folder, content, refused_by_all, refused):
     replace(folder, "model.safetensors", content)
     refused_by_all(folder, "model.safetensors", "", VERBS)
     with refused("model.safetensors"):
-        count_parameters(read_manifest(folder))
+        parameters_in(folder)
 
 
 def test_an_empty_tensor_has_no_numbers(folder):
     replace(folder, "model.safetensors", _weights("[4611686018427387904, 4611686018427387904, 0]"))
-    assert count_parameters(read_manifest(folder)) == 0
+    assert parameters_in(folder) == 0
 
 
 def test_figures_without_data_are_taken(folder, says):
@@ -285,9 +284,9 @@ def test_lists_are_counted_across_pieces():
 def test_a_header_longer_than_any_models(folder, refused):
     text = b"{}" + b" " * LARGEST_HEADER
     replace(folder, "model.safetensors", struct.pack("<Q", len(text)) + text)
-    for read in (count_parameters, read_weights):
+    for read in (parameters_in, SequenceModel.from_pretrained):
         with refused("model.safetensors", "claims a header", str(LARGEST_HEADER)):
-            read(read_manifest(folder))
+            read(folder)
 
 
 def _holed(folder: Path, size: int, start: bytes, sha256: str | None) -> None:
@@ -315,10 +314,11 @@ def _holed(folder: Path, size: int, start: bytes, sha256: str | None) -> None:
     ],
 )
 def test_a_large_hole_is_never_read_as_a_whole(folder, start, sha256, error, refused, monkeypatch):
-    def fail(*_: object) -> None:
-        pytest.fail("read as a whole")
+    def read(manifest, name):
+        assert name != "model.safetensors", "read as a whole"
+        return read_verified(manifest, name)
 
-    monkeypatch.setattr("seqzoo.storage.tensors.read_verified", fail)
+    monkeypatch.setattr("seqzoo.checkpoint.record.read_verified", read)
     _holed(folder, 65 << 20, start, sha256)
     with refused("model.safetensors", "; ", error=error):
         SequenceModel.from_pretrained(folder)
@@ -346,7 +346,7 @@ def test_bundled_checkpoints_pass(name):
     manifest = read_manifest(CARDS / name)
     assert read_recipe(manifest)["data"]["source"]
     assert read_metrics(manifest)
-    assert SequenceModel.from_pretrained(CARDS / name).num_parameters == count_parameters(manifest)
+    assert SequenceModel.from_pretrained(CARDS / name).num_parameters == parameters_in(CARDS / name)
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", "metrics.json", "recipe.yaml"])

@@ -9,8 +9,7 @@ import torch
 
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
-
-from .conftest import reseal
+from tests.samples import reseal
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import torch
 
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics, read_recipe
 from seqzoo.model.sequence_model import SequenceModel
-
-from .conftest import METRICS, RECIPE
+from tests.samples import METRICS, RECIPE
 
 
 def stored(folder):
@@ -37,7 +36,7 @@ def test_changed_weights_lose_both_and_it_is_said(changed, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "seqzoo"):
         copy.deepcopy(changed).save_pretrained(tmp_path / "mine")
     assert stored(tmp_path / "mine") == ({}, {})
-    assert "the recipe and the figures of those are left out; `seqzoo eval`" in caplog.text
+    assert "the old recipe and metrics are not saved with them; `seqzoo eval`" in caplog.text
     assert changed.metrics == METRICS
 
 
@@ -57,4 +56,4 @@ def test_what_is_set_anew_is_taken(changed, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "seqzoo"):
         changed.save_pretrained(tmp_path / "mine")
     assert stored(tmp_path / "mine") == ({}, figures)
-    assert "so the recipe of those is left out" in caplog.text
+    assert "the old recipe is not saved with them" in caplog.text

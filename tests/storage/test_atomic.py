@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqzoo.checkpoint import atomic
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics
 from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.storage import atomic
 from seqzoo.storage.atomic import locate, recover, write_files
-
-from .conftest import make_model
+from tests.samples import make_model
 
 OLD = {"a": b"old a", "b": b"old b", "c": b"old c"}
 NEW = {"a": b"new a", "b": b"new b", "c": b"new c"}
@@ -90,7 +89,7 @@ import os, random, signal, sys, time
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[2])
-from tests.checkpoint.conftest import make_model
+from tests.samples import make_model
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics
