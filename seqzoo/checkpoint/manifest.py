@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,7 @@ class Manifest:
         files: ``{"sha256", "size"}`` by file name.
         sha256: of the canonical text of ``config.json`` without this key.
         created_with: versions of what wrote it.
+        content: bytes of ``config.json`` itself.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class Manifest:
     files: dict[str, dict[str, Any]]
     sha256: str
     created_with: dict[str, str]
+    content: bytes = field(repr=False)
 
     @property
     def size(self) -> int:
@@ -295,6 +297,7 @@ def _checked(folder: Path, path: Path, content: bytes, document: Any) -> Manifes
         files=document["files"],
         sha256=recorded,
         created_with=document["created_with"],
+        content=content,
     )
 
 

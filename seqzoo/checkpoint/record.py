@@ -123,7 +123,7 @@ def _read(manifest: Manifest, keep: bool) -> Checkpoint:
         if keep:
             contents[name] = content
     if keep:
-        contents[CONFIG] = read_bytes(locate(manifest.folder, CONFIG), LARGEST[CONFIG])
+        contents[CONFIG] = manifest.content
         for name in (CARD, CURVE):
             if any(os.path.lexists(p / name) for p in (manifest.folder, manifest.folder / COMMIT)):
                 contents[name] = read_bytes(locate(manifest.folder, name), LARGEST[name])

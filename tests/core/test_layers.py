@@ -1,0 +1,218 @@
+"""Dependencies run one way: the layers of the design, from the imports of the files themselves."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2] / "seqzoo"
+
+LAYERS = [
+    ["__main__"],
+    ["cli"],
+    ["serving"],
+    ["testing", "scaffold"],
+    ["zoo"],
+    ["tuning"],
+    ["training"],
+    ["evaluation"],
+    ["model"],
+    ["checkpoint"],
+    ["storage"],
+    ["data"],
+    ["parts"],
+    ["ops"],
+    [
+        "builtin",
+        "builtin_datasets",
+        "config",
+        "errors",
+        "hookspecs",
+        "interfaces",
+        "plugins",
+        "public_weights",
+        "registry",
+        "specs",
+        "validation",
+        "version",
+    ],
+]
+"""From the top down; what stands in one list may import each other, without loops."""
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """One import of our own: file and line, and the module that is imported."""
+
+    path: Path
+    line: int
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.line} {self.source} -> {self.target}"
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = [package.name, *path.relative_to(package).with_suffix("").parts]
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    if not isinstance(node, ast.If):
+        return False
+    test = node.test
+    return "TYPE_CHECKING" in (getattr(test, "id", ""), getattr(test, "attr", ""))
+
+
+def imports_of(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports at any depth, those for type checking alone left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif is_type_checking(child):
+            for statement in child.orelse:
+                yield from imports_of(ast.Module([statement], []))
+        else:
+            yield from imports_of(child)
+
+
+def arrows_of(package: Path) -> list[Arrow]:
+    modules = modules_of(package)
+    found = []
+    for source, path in modules.items():
+        for node in imports_of(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                targets = [alias.name for alias in node.names]
+            else:
+                assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+                base = node.module or ""
+                # `from package import module` imports the module, `from module import name` not.
+                targets = [
+                    f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules else base
+                    for alias in node.names
+                ]
+            found += [
+                Arrow(path, node.lineno, source, target)
+                for target in dict.fromkeys(targets)
+                if target in modules and target != source
+            ]
+    return found
+
+
+def layer_of(module: str) -> int:
+    first = module.split(".")[1]
+    for number, names in enumerate(LAYERS):
+        if first in names:
+            return number
+    raise AssertionError(f"{module} belongs to no layer: add it to LAYERS where it belongs")
+
+
+def upward(arrows: list[Arrow]) -> list[Arrow]:
+    """Arrows from a lower layer to a higher one; the package itself only re-exports."""
+    inner = [arrow for arrow in arrows if "." in arrow.source and "." in arrow.target]
+    return [arrow for arrow in inner if layer_of(arrow.source) > layer_of(arrow.target)]
+
+
+def loops(arrows: list[Arrow]) -> list[list[str]]:
+    """Groups of files that import each other, directly or by way of others (Tarjan)."""
+    graph: dict[str, list[str]] = {}
+    for arrow in arrows:
+        graph.setdefault(arrow.source, []).append(arrow.target)
+        graph.setdefault(arrow.target, [])
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for target in graph[node]:
+            if target not in index:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], index[target])
+        if low[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_nothing_imports_upwards():
+    arrows = arrows_of(PACKAGE)
+    assert len(arrows) > 200
+    assert not upward(arrows), "\n".join(map(str, upward(arrows)))
+
+
+def test_no_two_files_import_each_other_in_a_loop():
+    assert not loops(arrows_of(PACKAGE))
+
+
+def test_every_module_has_a_layer():
+    for module in modules_of(PACKAGE):
+        if "." in module:
+            layer_of(module)
+
+
+def plant(folder: Path, files: dict[str, str]) -> Path:
+    package = folder / "seqzoo"
+    for name, text in files.items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return package
+
+
+def test_a_planted_upward_import_inside_a_function_is_found(tmp_path):
+    package = plant(
+        tmp_path,
+        {
+            "__init__.py": "",
+            "zoo.py": "",
+            "data/__init__.py": "",
+            "data/read.py": "def read():\n    from seqzoo.zoo import load\n",
+        },
+    )
+    (arrow,) = upward(arrows_of(package))
+    assert str(arrow) == "read.py:2 seqzoo.data.read -> seqzoo.zoo"
+
+
+def test_a_planted_loop_through_a_function_is_found(tmp_path):
+    package = plant(
+        tmp_path,
+        {
+            "__init__.py": "",
+            "model/__init__.py": "",
+            "model/a.py": "from seqzoo.model import b\n",
+            "model/b.py": "def late():\n    import seqzoo.model.c\n",
+            "model/c.py": "import seqzoo.model.a\n",
+        },
+    )
+    assert loops(arrows_of(package)) == [["seqzoo.model.a", "seqzoo.model.b", "seqzoo.model.c"]]
+
+
+def test_imports_for_type_checking_alone_do_not_count(tmp_path):
+    package = plant(
+        tmp_path,
+        {
+            "__init__.py": "",
+            "zoo.py": "",
+            "data/__init__.py": "",
+            "data/read.py": (
+                "from typing import TYPE_CHECKING\n"
+                "if TYPE_CHECKING:\n    from seqzoo.zoo import load\n"
+            ),
+        },
+    )
+    assert not upward(arrows_of(package))
