@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from seqzoo.evaluation.comparison import Comparison
     from seqzoo.evaluation.evaluate import Evaluation
     from seqzoo.evaluation.evaluate import evaluate as evaluate
-    from seqzoo.model.sequence_model import Recommendation, SequenceModel
+    from seqzoo.model.scoring import Recommendation
+    from seqzoo.model.sequence_model import SequenceModel
     from seqzoo.training.loop import TrainingResult, train
     from seqzoo.zoo import create, info, list_models, load, push
 
 _HOMES = {
     "Comparison": "seqzoo.evaluation.comparison",
     "Evaluation": "seqzoo.evaluation.evaluate",
-    "Recommendation": "seqzoo.model.sequence_model",
+    "Recommendation": "seqzoo.model.scoring",
     "SeqzooError": "seqzoo.errors",
     "SequenceModel": "seqzoo.model.sequence_model",
     "TrainingResult": "seqzoo.training.loop",

@@ -63,6 +63,10 @@ class TrainingError(SeqzooError):
     """Training cannot start, resume or go on."""
 
 
+class NotFiniteError(SeqzooError):
+    """A model computes NaN or infinite scores: its weights are damaged or overflow."""
+
+
 class BackendUnavailableError(SeqzooError):
     """A compute backend was asked for by name and does not work here."""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seqzoo.errors import CheckpointError, SeqzooError, UsageError
 from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.model.inference import inference
 from seqzoo.model.provenance import weights_digest
 from seqzoo.storage.atomic import locate, write_files
 from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
@@ -20,7 +21,8 @@ from seqzoo.storage.tensors import tensors_bytes
 from seqzoo.validation import read_time
 
 if TYPE_CHECKING:
-    from seqzoo.model.sequence_model import Recommendation, SequenceModel
+    from seqzoo.model.scoring import Recommendation
+    from seqzoo.model.sequence_model import SequenceModel
 
 _EVENTS, _TENSORS = "session.json", "session.safetensors"
 
@@ -28,12 +30,12 @@ _EVENTS, _TENSORS = "session.json", "session.safetensors"
 class Session:
     """The state of one user with a model.
 
-    A model whose weights take histories of any length carries one state of constant size: an event
-    costs the same whether it is the 10th or the 10,000th, and nothing of the history is ever cut
-    off (``recommend`` of the model reads only the newest ``max_length``). A model with a longest
-    history goes on from its cache up to that length. Beyond it every event moves the window, so
-    that nothing cached holds: an event is only noted, and what is asked next reads the window
-    anew, for as much as ``recommend`` of the model costs and never more.
+    A model without a maximum length carries one state of constant size: an event costs the same
+    whether it is the 10th or the 10,000th, and the whole history counts (``recommend`` of the model
+    reads only the newest ``max_length`` events). A model with a maximum length extends its cache up
+    to that length. Beyond it every event moves the window, which invalidates the cache: ``observe``
+    only stores the event, and the next recommendation encodes the window again, at the cost of
+    ``recommend`` of the model.
 
     Raises:
         UsageError: the model's backbone cannot stream.
@@ -45,7 +47,7 @@ class Session:
                 f"a model of architecture '{model.architecture}' cannot stream with its settings; "
                 "use recommend() with the whole history"
             )
-        self.model = model.eval()
+        self.model = model
         bounds = [model.embedder.max_length, model.backbone.max_length]
         self._bound = min((bound for bound in bounds if bound is not None), default=None)
         self._items: list[int] = []
@@ -70,16 +72,16 @@ class Session:
             newest = slice(-(self._bound or 0), None)
             times = [self._times[newest]] if self._times else None
             window = SequenceBatch.from_histories([self._items[newest]], times)
-            with torch.inference_mode():
+            with inference(self.model):
                 self._hidden = self.model.last(window.to(self.model.device))
         return self._hidden[0]
 
     @property
     def state_bytes(self) -> int:
-        """What the tensors take that stand for the user at present, the user's vector included.
+        """Bytes of the tensors that currently represent the user, the user's vector included.
 
-        Beyond the longest history of a model that has one, the ids of the events stand for the
-        user, until the next question makes the user's vector.
+        Beyond the maximum length of a model that has one, only the ids of the events are kept until
+        the next recommendation computes the user's vector.
         """
         return sum(tensor.nbytes for tensor in self._tensors()[1].values())
 
@@ -113,7 +115,7 @@ class Session:
         if timestamp is not None:
             previous = self._times[-1] if self._times else timestamp
             elapsed = torch.tensor([timestamp - previous], device=device)
-        with torch.inference_mode():
+        with inference(self.model):
             vectors, embedder_state = self.model.embedder.step(
                 torch.tensor([index], device=device), self._embedder_state
             )
@@ -133,7 +135,7 @@ class Session:
         """
         hidden = self.hidden[None]
         seen = [self._items] if exclude_seen else None
-        return self.model.recommend_from(hidden, k, seen=seen, candidates=candidates)[0]
+        return self.model.recommend_valid(hidden, k, seen, candidates)[0]
 
     def save(self, folder: str | Path) -> None:
         """Write the session into a folder of its own, whole or not at all.

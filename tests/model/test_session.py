@@ -1,5 +1,7 @@
 """Sessions: one event at a time gives what the whole sequence gives."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -229,3 +231,15 @@ def test_real_histories_stream_to_the_same_recommendations(architecture, real_da
         assert [entry.item for entry in session.recommend(10)] == [e.item for e in direct]
         checked += 1
     assert checked >= 200
+
+
+def test_a_session_of_a_model_with_two_rows_exchanged_is_refused(model, tmp_path):
+    session = model.session()
+    session.observe("1")
+    session.save(tmp_path / "saved")
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        rows = other.embedder.item_table[[4, 3]].clone()
+        other.embedder.item_table[3:5] = rows
+    with pytest.raises(UsageError, match="another model"):
+        other.session(tmp_path / "saved")

@@ -1,0 +1,49 @@
+"""Evaluation mode for as long as something is computed, safe for several threads at once."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+
+@dataclass
+class _Entered:
+    """How many threads are inside, and which modules were in training mode before."""
+
+    threads: int
+    training: list[nn.Module]
+
+
+_LOCK = threading.Lock()
+_ENTERED: WeakKeyDictionary[nn.Module, _Entered] = WeakKeyDictionary()
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Compute without gradients and in evaluation mode; every module then gets its own mode back.
+
+    The first thread that enters switches the mode and the last one that leaves restores it, module
+    by module, so frozen parts of a model in training stay frozen.
+    """
+    with _LOCK:
+        entered = _ENTERED.get(model)
+        if entered is None:
+            training = [module for module in model.modules() if module.training]
+            entered = _ENTERED[model] = _Entered(0, training)
+            for module in training:
+                module.training = False
+        entered.threads += 1
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        with _LOCK:
+            entered.threads -= 1
+            if not entered.threads:
+                for module in entered.training:
+                    module.training = True
+                del _ENTERED[model]
