@@ -78,3 +78,37 @@ def test_the_wheel_brings_the_movielens_checkpoints():
     assert all(source == target for source, target in brought.items())
     assert set(brought) == {name for name in cards if re.search("-ml1(m|00k)(@|$)", name)}
     assert cards <= {model.name for model in seqzoo.list_models(pretrained=True)}
+
+
+EXPECTED_IN_THE_ROOT = {
+    ".ci",
+    ".dockerignore",
+    ".github",
+    ".gitignore",
+    ".pre-commit-config.yaml",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "SKILL.md",
+    "benchmarks",
+    "constraints.txt",
+    "docs",
+    "examples",
+    "mkdocs.yml",
+    "model_cards",
+    "plugins",
+    "pyproject.toml",
+    "seqzoo",
+    "tests",
+    "tools",
+}
+
+
+def test_nothing_stray_is_in_the_root():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: there is no git to ask for the tracked files")
+    tracked = {path.partition("/")[0] for path in run("git", "ls-files").splitlines()}
+    assert tracked <= EXPECTED_IN_THE_ROOT, sorted(tracked - EXPECTED_IN_THE_ROOT)
