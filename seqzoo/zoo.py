@@ -1,4 +1,4 @@
-"""Names to models: list what there is, load what is trained, create what is fresh.
+"""From names to models: list them, load trained ones, create fresh ones.
 
 Listing reads manifests only; torch is imported when a model is made.
 """
@@ -43,21 +43,21 @@ _MOST_ITEMS = 2**31 - 2
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What can be known of an architecture or a checkpoint without building it.
+    """Summary of an architecture or a checkpoint, made without building a model.
 
     Attributes:
-        name: registered name, or the folder as it was given.
+        name: registered name, or the folder as given.
         kind: ``architecture`` or ``checkpoint``.
         architecture: name of the architecture.
         plugin: who provides it.
-        bundled: whether the checkpoint is on this machine with the package.
+        bundled: whether an installed package ships the checkpoint.
         parameters: number of parameters in the weights; None for an architecture.
         bytes: size of the checkpoint; None for an architecture.
         data: name of the data it was trained on.
-        metrics: figures by protocol.
-        claims: what the backbone claims: causal, streaming, uses_time.
-        paper: where the architecture comes from.
-        description: the architecture in a line.
+        metrics: stored metrics by protocol.
+        claims: capabilities of the backbone: causal, streaming, uses_time.
+        paper: where the architecture was published.
+        description: the architecture in one line.
     """
 
     name: str
@@ -96,7 +96,7 @@ def list_models(pattern: str = "*", *, pretrained: bool | None = None) -> list[M
 
 
 def info(name: str | os.PathLike[str]) -> dict[str, Any]:
-    """Everything that is known of a model: its listing, config, recipe, card and source.
+    """Everything known about a model: summary, config, recipe, card and source.
 
     Raises:
         UnknownNameError: nothing has the name.
@@ -173,7 +173,7 @@ def push(
         revision: branch to commit to; the main one where None.
         create_pr: propose the commit as a pull request.
         tag: a name for the commit.
-        dry_run: only say what would be done.
+        dry_run: only report what would be done.
 
     Raises:
         CheckpointError: the checkpoint is damaged.
@@ -202,7 +202,7 @@ def create(architecture: str, *, num_items: int, **settings: Any) -> "SequenceMo
     Args:
         architecture: registered name.
         num_items: size V of the catalogue.
-        settings: what differs from the architecture's defaults, ``hidden_size=64`` for example.
+        settings: settings that differ from the architecture's defaults, e.g. ``hidden_size=64``.
 
     Raises:
         UnknownNameError: no architecture has the name.

@@ -42,7 +42,7 @@ def import_weights(
         architecture: registered name; its plugin knows the public names.
         vocabulary: item ids in index order: ``vocabulary.json``, a JSON list, or a text file with
             one id on each line; ``[PAD]`` at its head stands for row 0.
-        settings: settings of the model that the weights do not tell.
+        settings: settings that cannot be inferred from the weights.
 
     Returns:
         The model, and the settings that were assumed.
@@ -69,7 +69,7 @@ def import_weights(
 
 
 def save_imported(folder: str | os.PathLike[str], model: SequenceModel) -> None:
-    """Write an imported model as a checkpoint without figures, unless one is there.
+    """Write an imported model as a checkpoint without metrics; never replaces a checkpoint.
 
     Raises:
         CheckpointError: the folder holds a checkpoint or cannot be written.
@@ -179,7 +179,8 @@ def _fit(model: SequenceModel, weights: Mapping[str, Tensor], path: Path) -> Non
         raise CheckpointError(
             f"{path}: {len(problems)} of {len(state)} tensors do not fit: "
             f"{listing(problems, _SHOWN)}; "
-            "set what the weights do not tell (model.KEY=VALUE), or another --architecture"
+            "give settings that cannot be inferred from the weights (model.KEY=VALUE), or another "
+            "--architecture"
         )
     with torch.no_grad():
         for name, tensor in state.items():
