@@ -86,6 +86,11 @@ class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     time. Everything else is computed, as buffers need not be in a checkpoint.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Telling torch's compiler to leave this mode alone would import all of it: one second.
+        return False
+
     def __init__(self, most: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._most = most

@@ -117,3 +117,11 @@ def test_the_core_runs_with_any_plugin_off(off):
     names = json.loads(run(code, SEQZOO_DISABLE_PLUGINS=off))
     for name in ("mamba4rec", "sasrec"):
         assert (name in names) == (f"made {name}" in names) == (name not in off.split(","))
+
+
+def test_recommending_imports_no_compiler():
+    code = (
+        "import json, sys, seqzoo; seqzoo.load('sasrec-ml1m').recommend(['1'], k=2);"
+        "print(json.dumps([name for name in sys.modules if name.startswith('torch._dynamo')]))"
+    )
+    assert json.loads(run(code)) == []
