@@ -41,6 +41,8 @@ def test_csv(write):
         ("a.csv", CSV.replace("\n", "\r\n")),
         ("a.csv", "\ufeff" + CSV),
         ("a.csv", "\n" + CSV.replace("\n", "\n\n")),
+        ("a.csv", "  \n\n \t\r\n" + CSV),
+        ("a.csv", "\ufeff  \n" + CSV),
         ("a.csv", CSV.rstrip("\n")),
         ("a.txt", CSV.replace(",", "|")),
         ("a.csv", 'user_id,item_id,timestamp\n"007","x",30\n"007",y,"10"\n8,x,20\n'),
@@ -165,6 +167,20 @@ def test_grouplens(tmp_path, write, name, form):
     assert data.labels == {"1193": "Amélie (2001)", "661": "Fargo: A Film (1996)"}
     if form != "file":
         assert data.name == name
+
+
+@pytest.mark.parametrize("titles", ["movies.dat", "u.item"])
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_titles_in_utf8_or_latin_1(write, titles, coding, ending):
+    # U+0085 and U+001C end a line for str.splitlines, but neither in these files nor for polars.
+    expected = {"1": "Amélie\x85 (2001)", "2": "Léon\x1c (1994)"}
+    separator, ratings = ("::", "ratings.dat") if titles == "movies.dat" else ("|", "u.data")
+    between = "::" if titles == "movies.dat" else "\t"
+    write(f"films/{ratings}", "".join(f"{u}{between}1{between}5{between}9\n" for u in (1, 2)))
+    lines = [f"{item}{separator}{title}{separator}Drama" for item, title in expected.items()]
+    folder = write(f"films/{titles}", ending.join(lines).encode(coding)).parent
+    assert read_interactions(folder).labels == expected
 
 
 def test_amazon_2014_without_a_header(write):

@@ -51,6 +51,7 @@ def refused(tmp_path):
             b"\xff\xfeu\0s\0",
             "(convert it: iconv -f utf-16 -t utf-8)",
         ),
+        ("  \n" + GOOD + "3,c\n", "line 5: 2 fields, expected 3"),
         (GOOD.replace("\n", "\r"), "lines end with a carriage return alone"),
         ("user,user,time\n1,2,3\n", "line 1: the column 'user' is there more than once"),
         (HEAD + "1,a,10\n1,b,20\n", "has only one user, '1', in its column 'user_id'"),

@@ -1,7 +1,6 @@
 """The forms in which data sets are published, each recognised by what is there."""
 
 import re
-from collections.abc import Iterable
 
 import polars as pl
 
@@ -74,7 +73,7 @@ def read_double_colon(file: SourceFile) -> Table:
 
 
 def double_colon_labels(source: Source) -> dict[str, str]:
-    """Titles from ``movies.dat`` (``item::title::genres``, latin-1) beside the ratings."""
+    """Titles from ``movies.dat`` (``item::title::genres``, UTF-8 or latin-1) beside the ratings."""
     return _split_labels(source, "movies.dat", "::")
 
 
@@ -88,7 +87,7 @@ def read_tab_ratings(file: SourceFile) -> Table:
 
 
 def bar_labels(source: Source) -> dict[str, str]:
-    """Titles from ``u.item`` (``item|title|…``, latin-1) beside the ratings."""
+    """Titles from ``u.item`` (``item|title|…``, UTF-8 or latin-1) beside the ratings."""
     return _split_labels(source, "u.item", "|")
 
 
@@ -161,9 +160,14 @@ def _split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
     if name not in source:
         return {}
     with source[name].open() as stream:
-        # GroupLens wrote its older sets in latin-1, which decodes any byte.
-        lines: Iterable[str] = stream.read().decode("latin-1").splitlines()
-    fields = [line.split(separator) for line in lines]
+        content = stream.read()
+    # GroupLens wrote ML-100K and ML-1M in latin-1, which decodes any byte, and later sets in UTF-8.
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    # Not str.splitlines, which also splits at characters that titles may hold, such as U+0085.
+    fields = [line.removesuffix("\r").split(separator) for line in text.split("\n")]
     return {parts[0]: parts[1] for parts in fields if len(parts) > 1 and parts[0] and parts[1]}
 
 

@@ -106,6 +106,7 @@ def read_table(file: SourceFile, layout: Layout) -> Table:
             quote_char=layout.quote,
             has_header=layout.header,
             infer_schema=False,
+            skip_lines=number - 1,
         )
     except pl.exceptions.PolarsError as error:
         _raise_for_damage(file, layout, len(columns))
@@ -153,7 +154,7 @@ def _split(line: str, layout: Layout) -> list[str]:
 def _records(file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """The line number and the fields of every row after the header, blank ones included."""
     first, _ = read_first_line(file)
-    with file.open() as stream, TextIOWrapper(stream, "utf-8-sig", "replace", newline="") as text:
+    with file.open() as stream, TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n") as text:
         for _ in range(first - 1 + layout.header):
             text.readline()
         before = first - 1 + layout.header
