@@ -10,6 +10,7 @@ import polars as pl
 from seqzoo.errors import DataError
 
 COLUMNS = {"user": pl.String(), "item": pl.String(), "order": pl.Int64()}
+FRACTION = {"fraction": pl.Float64()}
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,9 @@ class Interactions:
     Build it with :meth:`from_frame`, which checks the table.
 
     Attributes:
-        frame: columns ``user`` (String), ``item`` (String), ``order`` (Int64).
+        frame: columns ``user`` (String), ``item`` (String), ``order`` (Int64); and ``fraction``
+            (Float64, at least 0 and less than 1) where timestamps have fractions of a second, which
+            order the events of one second.
         labels: item id to title; empty where the data have no titles.
         name: what messages and recipes call the data.
         has_times: True where ``order`` is unix seconds, False where it is only a position.
@@ -42,7 +45,8 @@ class Interactions:
         """Check a table and wrap it.
 
         Args:
-            frame: columns ``user``, ``item`` (text) and ``order`` (int64); others are left out.
+            frame: columns ``user``, ``item`` (text), ``order`` (int64) and, where there is one,
+                ``fraction`` (float64); others are left out.
             labels: item id to title.
             name: what messages call the data.
             has_times: whether ``order`` is unix seconds.
@@ -50,7 +54,8 @@ class Interactions:
         Raises:
             DataError: a column is missing, has another type or holds nulls, or there is no row.
         """
-        for column, dtype in COLUMNS.items():
+        columns = {**COLUMNS, **(FRACTION if "fraction" in frame.columns else {})}
+        for column, dtype in columns.items():
             if column not in frame.columns:
                 raise DataError(
                     f"{name}: interactions have the columns {', '.join(frame.columns)}; "
@@ -65,7 +70,15 @@ class Interactions:
                 raise DataError(f"{name}: column '{column}' has no value in row {row}")
         if frame.is_empty():
             raise DataError(f"{name}: there are no interactions; expected at least one row")
-        return cls(frame.select(*COLUMNS), dict(labels or {}), name, has_times)
+        if "fraction" in columns:
+            is_fraction = frame["fraction"].is_between(0, 1, closed="left")
+            if not is_fraction.all():
+                row = (~is_fraction).arg_max() or 0
+                raise DataError(
+                    f"{name}: the fraction in row {row} is {frame['fraction'][row]}; expected at "
+                    "least 0 and less than 1"
+                )
+        return cls(frame.select(*columns), dict(labels or {}), name, has_times)
 
     def __len__(self) -> int:
         return self.frame.height

@@ -134,7 +134,8 @@ def build_sequences(
     Users come in the order of their first row. The fingerprint covers all interactions, those
     that a given vocabulary does not know as well. It depends on who met which items in which
     order and when, not on the order of the users, of the vocabulary or of the file's rows (apart
-    from rows of one user with the same time, whose order is their order in the file).
+    from rows of one user with the same timestamp, whose order is their order in the file).
+    Fractions of a second order the events; the timestamps of the result are whole seconds.
 
     Args:
         interactions: the table.
@@ -148,14 +149,26 @@ def build_sequences(
         DataError: the vocabulary holds no item of the data.
         ConfigError: another order is asked for.
     """
+    if order not in ORDERS:
+        raise ConfigError(
+            f"the order '{order}' is unknown{nearest(order, ORDERS)}; expected one of: "
+            f"{', '.join(ORDERS)}"
+        )
     frame = interactions.frame
     users, user_ids = codes_by_appearance(frame["user"])
     items, item_ids = codes_by_appearance(frame["item"])
-    places = _places(frame["order"].to_numpy(), order, interactions.has_times)
-    # lexsort is stable: rows of one user with the same time keep the order of the file.
-    sorting = np.lexsort((places, users))
-    users, items, places = users[sorting], items[sorting], places[sorting]
-    times = places if interactions.has_times else None
+    positions = frame["order"].to_numpy()
+    fractions = frame["fraction"].to_numpy() if "fraction" in frame.columns else None
+    keys = [users, positions] if fractions is None else [users, positions, fractions]
+    if order == "float32-time-row" and interactions.has_times:
+        exact = positions if fractions is None else positions + fractions
+        rounded = exact.astype(np.float32)
+        positions = np.floor(rounded).astype(np.int64)
+        keys = [users, rounded]
+    # lexsort is stable: rows of one user with the same timestamp keep the order of the file.
+    sorting = np.lexsort(keys[::-1])
+    users, items = users[sorting], items[sorting]
+    times = positions[sorting] if interactions.has_times else None
     names, item_names = user_ids.to_list(), item_ids.to_list()
     fingerprint = _fingerprint(names, item_names, users, items, times)
 
@@ -195,18 +208,6 @@ def build_sequences(
         fingerprint=fingerprint,
         dropped=dropped,
     )
-
-
-def _places(places: Int64s, order: str, are_times: bool) -> Int64s:
-    """What the events are sorted by."""
-    if order not in ORDERS:
-        raise ConfigError(
-            f"the order '{order}' is unknown{nearest(order, ORDERS)}; expected one of: "
-            f"{', '.join(ORDERS)}"
-        )
-    if order == "time-row" or not are_times:
-        return places
-    return places.astype(np.float32).astype(np.int64)
 
 
 def _fingerprint(

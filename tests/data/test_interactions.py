@@ -63,6 +63,10 @@ def test_empty_core_says_what_there_was_and_how_to_lower_the_minimum(interaction
         (pl.DataFrame({"user": ["a"], "item": ["b"], "order": [1.0]}), "'order' is Float64"),
         (pl.DataFrame({"user": ["a", None], "item": ["b", "c"], "order": [1, 2]}), "in row 1"),
         (
+            pl.DataFrame({"user": ["a"], "item": ["b"], "order": [1], "fraction": [1.0]}),
+            "the fraction in row 0 is 1.0; expected at least 0 and less than 1",
+        ),
+        (
             pl.DataFrame(schema={"user": pl.String, "item": pl.String, "order": pl.Int64}),
             "there are no interactions",
         ),

@@ -1,6 +1,8 @@
 import numpy as np
+import polars as pl
 import pytest
 
+from seqzoo.data.interactions import Interactions
 from seqzoo.data.sequences import Sequences, build_sequences
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, DataError
@@ -54,6 +56,16 @@ def test_the_order_of_recbole_rounds_times_to_float32(interactions):
     assert data.fingerprint != build_sequences(interactions(rows)).fingerprint
     with pytest.raises(ConfigError, match="did you mean 'time-row'"):
         build_sequences(interactions(rows), order="time-rows")
+
+
+def test_fractions_are_rounded_with_their_second(interactions):
+    # In float32 the fractions 0.1 and 0.2 differ near 0, and do not near 2**30.
+    rows = [("u", "b", 0), ("u", "a", 0), ("v", "c", 2**30), ("v", "d", 2**30)]
+    frame = interactions(rows).frame.with_columns(fraction=pl.Series([0.2, 0.1, 0.2, 0.1]))
+    timed = Interactions.from_frame(frame)
+    assert as_ids(build_sequences(timed)) == {"u": ["a", "b"], "v": ["d", "c"]}
+    data = build_sequences(timed, order="float32-time-row")
+    assert as_ids(data) == {"u": ["a", "b"], "v": ["c", "d"]}
 
 
 def test_positions_are_rounded_in_no_order(interactions):

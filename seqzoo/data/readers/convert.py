@@ -54,11 +54,14 @@ def to_interactions(
 
     users = _ids(table, "user", user_col)
     items = _ids(table, "item", item_col)
+    frame = pl.DataFrame({"user": users, "item": items})
     if time_col is None:
-        order = pl.int_range(table.frame.height, eager=True, dtype=pl.Int64)
+        frame = frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("order"))
     else:
-        order = read_times(table, time_col)
-    frame = pl.DataFrame({"user": users, "item": items, "order": order})
+        seconds, fractions = read_times(table, time_col)
+        frame = frame.with_columns(seconds.alias("order"))
+        if (fractions > 0).any():
+            frame = frame.with_columns(fractions.alias("fraction"))
     if (frame["user"] == frame["user"][0]).all():
         raise DataError(
             f"{table.file.shown} has only one user, '{frame['user'][0]}', in its column "
