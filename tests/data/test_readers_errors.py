@@ -1,5 +1,6 @@
 """What users do wrong: every message is one line with the place and the remedy."""
 
+import tracemalloc
 import zipfile
 
 import polars as pl
@@ -165,3 +166,60 @@ def test_damaged_parquet(refused, tmp_path):
     assert "row 1: the time 'nan' is not a time" in parquet(**{**good, "time": [float("nan"), 1]})
     assert "'time' holds Boolean" in parquet(**{**good, "time": [True, False]})
     assert "'item' holds List(Int64)" in parquet(**{**good, "item": [[1], [2]]})
+
+
+@pytest.mark.parametrize("method", ["STORED", "DEFLATED", "BZIP2", "LZMA"])
+def test_every_changed_byte_of_an_archive_is_an_error_of_one_line(tmp_path, method):
+    path = tmp_path / "ml-1m.zip"
+    ratings = "".join(f"{user}::{user % 7}::5::{user * 977}\n" for user in range(20))
+    with zipfile.ZipFile(path, "w", getattr(zipfile, f"ZIP_{method}")) as archive:
+        archive.writestr("ml-1m/ratings.dat", ratings)
+        archive.writestr("ml-1m/movies.dat", "1::Fargo (1996)::Crime\n" * 4)
+    whole = path.read_bytes()
+    messages = []
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF if position % 2 else 0x01
+        path.write_bytes(damaged)
+        try:
+            read_interactions(path)
+        except SeqzooError as error:
+            messages.append(str(error))
+    assert len(messages) > len(whole) / 2
+    assert not any("\n" in message for message in messages)
+
+
+def zip_bomb(path, size, lie=None):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("shop/ratings.csv", b"\n" * size)
+    if lie is not None:
+        packed = path.read_bytes()
+        path.write_bytes(packed.replace(size.to_bytes(4, "little"), lie.to_bytes(4, "little")))
+
+
+def test_zip_bombs_are_refused_before_they_fill_the_memory(tmp_path):
+    path = tmp_path / "shop.zip"
+    zip_bomb(path, 200 << 20)
+    tracemalloc.start()
+    with pytest.raises(
+        DataError, match=r"ratings\.csv of [\d,]+ bytes unpacks to more than 67,108"
+    ):
+        read_interactions(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 150 << 20
+
+
+def test_zip_bombs_that_lie_about_their_size_are_refused(tmp_path):
+    path = tmp_path / "shop.zip"
+    zip_bomb(path, 80 << 20, lie=100)
+    with pytest.raises(DataError, match=r"shop\.zip: its member .*ratings\.csv cannot be read"):
+        read_interactions(path)
+
+
+def test_members_that_shrink_well_are_read(tmp_path):
+    path = tmp_path / "shop.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("shop/ratings.csv", HEAD + "1,a,10\n2,a,10\n" * 100_000)
+    assert path.stat().st_size < 10_000
+    assert len(read_interactions(path)) == 200_000

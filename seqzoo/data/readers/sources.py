@@ -10,6 +10,13 @@ from typing import IO
 
 from seqzoo.errors import DataError
 
+_BLOCK = 1 << 20
+
+# Limits on what a member of an archive may unpack to. Interactions as text shrink to a third or a
+# tenth; deflate shrinks nothing by more than 1032, which is what zip bombs are made of.
+_ALWAYS_UNPACKED = 64 << 20
+_HIGHEST_RATIO = 100
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -115,7 +122,8 @@ def _open_archive(path: Path) -> Source:
                 for name in archive.namelist()
                 if not name.endswith("/") and not name.startswith("__MACOSX/")
             ]
-    except (OSError, zipfile.BadZipFile) as error:
+    # zipfile lets errors of struct, of codecs and of its own through, and lists them nowhere.
+    except Exception as error:
         raise DataError(
             f"{path} is not a whole zip archive ({error}); download it again"
         ) from error
@@ -128,13 +136,26 @@ def _open_archive(path: Path) -> Source:
 
 def _in_archive(path: Path, member: str) -> Callable[[], SourceFile]:
     def read() -> SourceFile:
+        content = BytesIO()
         try:
             with zipfile.ZipFile(path) as archive:
-                return SourceFile(f"{path}:{member}", archive.read(member))
-        except (OSError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+                packed = archive.getinfo(member).compress_size
+                limit = max(_ALWAYS_UNPACKED, _HIGHEST_RATIO * packed)
+                with archive.open(member) as stream:
+                    while content.tell() <= limit and (block := stream.read(_BLOCK)):
+                        content.write(block)
+        # As above; those of zlib, bz2 and lzma, and of encrypted members, come on top.
+        except Exception as error:
             raise DataError(
                 f"{path}: its member {member} cannot be read ({error}); download it again"
             ) from error
+        if content.tell() > limit:
+            raise DataError(
+                f"{path}: its member {member} of {packed:,} bytes unpacks to more than {limit:,}, "
+                f"over {_HIGHEST_RATIO} times as many, as only a zip bomb does; if you trust it, "
+                "unpack it and give the folder"
+            )
+        return SourceFile(f"{path}:{member}", content.getvalue())
 
     return read
 
