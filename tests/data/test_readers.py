@@ -100,6 +100,24 @@ def test_parquet(tmp_path):
         assert rows(read_interactions(tmp_path / "a.parquet")) == expected
 
 
+@pytest.mark.parametrize("kind", [pl.Float64, pl.Float32])
+def test_whole_float_ids_are_those_of_integers(tmp_path, kind):
+    ids = {"user": [1, 2], "item": [7, 16_777_216]}
+    frame = pl.DataFrame({**ids, "time": [3, 1]})
+    frame.with_columns(pl.col("user", "item").cast(kind)).write_parquet(tmp_path / "a.parquet")
+    expected = [("1", "7", 3), ("2", "16777216", 1)]
+    assert rows(read_interactions(tmp_path / "a.parquet")) == expected
+
+
+def test_other_float_ids_stay_as_they_are(tmp_path):
+    frame = pl.DataFrame({"user": [1.0, 1.5, 1e300], "item": [-0.0, -1.0, 2.25], "time": [1, 2, 3]})
+    frame.write_parquet(tmp_path / "a.parquet")
+    users, items, _ = zip(*rows(read_interactions(tmp_path / "a.parquet")), strict=True)
+    assert users[:2] == ("1", "1.5")
+    assert float(users[2]) == 1e300
+    assert items == ("0", "-1", "2.25")
+
+
 def test_recbole_folder_with_titles(write):
     write(
         "shop/shop.item",

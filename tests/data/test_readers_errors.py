@@ -1,5 +1,7 @@
 """What users do wrong: every message is one line with the place and the remedy."""
 
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 
@@ -166,6 +168,54 @@ def test_damaged_parquet(refused, tmp_path):
     assert "row 1: the time 'nan' is not a time" in parquet(**{**good, "time": [float("nan"), 1]})
     assert "'time' holds Boolean" in parquet(**{**good, "time": [True, False]})
     assert "'item' holds List(Int64)" in parquet(**{**good, "item": [[1], [2]]})
+    assert "'item' holds Binary" in parquet(**{**good, "item": [b"a", b"\xff"]})
+
+
+@pytest.mark.parametrize("titles", [[["A"], ["B"]], [b"A", b"\xff"], [{"a": 1}, {"a": 2}]])
+def test_a_title_column_without_text_is_left_out_or_refused(tmp_path, titles, caplog):
+    path = tmp_path / "a.parquet"
+    columns = {"user": [1, 2], "item": [1, 2], "time": [1, 2], "title": titles}
+    pl.DataFrame(columns).write_parquet(path)
+    assert read_interactions(path).labels == {}
+    assert "the column 'title' holds" in caplog.text
+    with pytest.raises(DataError, match=r"the column 'title' holds .*expected titles as text"):
+        read_interactions(path, label_col="title")
+
+
+CHANGE_EVERY_BYTE = """
+import sys
+from pathlib import Path
+from seqzoo.data.readers import read_interactions
+from seqzoo.errors import DataError
+
+path = Path(sys.argv[1])
+whole = path.read_bytes()
+messages = []
+for position in range(len(whole)):
+    damaged = bytearray(whole)
+    damaged[position] ^= 0xFF
+    path.write_bytes(damaged)
+    try:
+        read_interactions(path)
+    except DataError as error:
+        messages.append(str(error))
+print(len(messages), sum("\\n" in message for message in messages))
+"""
+
+
+def test_every_changed_byte_of_a_parquet_file_is_an_error_of_one_line(tmp_path):
+    """In a process of its own: Rust prints to stderr, and ends a process that asks for too much."""
+    path = tmp_path / "a.parquet"
+    rows = range(300)
+    columns = {"user": [f"{row % 50}" for row in rows], "item": [f"{row % 37}" for row in rows]}
+    pl.DataFrame({**columns, "time": rows}).write_parquet(path)
+    size = path.stat().st_size
+    command = [sys.executable, "-c", CHANGE_EVERY_BYTE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    refused, of_many_lines = map(int, done.stdout.split())
+    assert refused > size / 4
+    assert of_many_lines == 0
 
 
 @pytest.mark.parametrize("method", ["STORED", "DEFLATED", "BZIP2", "LZMA"])

@@ -1,5 +1,6 @@
 """From a file's table to interactions."""
 
+import logging
 from collections.abc import Mapping
 
 import polars as pl
@@ -17,8 +18,10 @@ from seqzoo.data.readers.columns import (
     find_columns,
 )
 from seqzoo.data.readers.text import Table
-from seqzoo.data.readers.times import read_times
+from seqzoo.data.readers.times import EXACT_IN_FLOAT, read_times
 from seqzoo.errors import DataError
+
+logger = logging.getLogger("seqzoo")
 
 
 def to_interactions(
@@ -48,10 +51,19 @@ def to_interactions(
     """
     user_col = choose_column(table, "user", "--user-col", user_col, USER_NAMES)
     item_col = choose_column(table, "item", "--item-col", item_col, ITEM_NAMES)
+    chose_labels = label_col is not None
     label_col = choose_optional(table, "label", "--label-col", label_col, LABEL_NAMES)
     time_col, has_times = _choose_time(table, time_col)
     check_different(table, user=user_col, item=item_col, time=time_col)
 
+    if label_col is not None and not _can_be_text(table.frame.schema[label_col]):
+        holds = (
+            f"{table.file.shown}: the column '{label_col}' holds {table.frame.schema[label_col]}"
+        )
+        if chose_labels:
+            raise DataError(f"{holds}; expected titles as text")
+        logger.warning("%s and not titles: items get none from it (choose: --label-col)", holds)
+        label_col = None
     users = _ids(table, "user", user_col)
     items = _ids(table, "item", item_col)
     frame = pl.DataFrame({"user": users, "item": items})
@@ -92,14 +104,12 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
     """A column of ids as the text that the data have."""
     ids = table.frame[column]
     if ids.dtype != pl.String:
-        if ids.dtype.is_nested() or ids.dtype in (pl.Binary, pl.Object, pl.Null):
+        if not _can_be_text(ids.dtype):
             raise DataError(
                 f"{table.file.shown}: the column '{column}' holds {ids.dtype}; expected the ids "
                 f"of the {role}s as text or numbers"
             )
-        if ids.dtype.is_float():
-            ids = ids.fill_nan(None)
-        ids = ids.cast(pl.String)
+        ids = _float_ids(ids) if ids.dtype.is_float() else ids.cast(pl.String)
     missing = ids.is_null() | (ids == "")
     if missing.any():
         row = missing.arg_max() or 0
@@ -108,6 +118,17 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
             "expected an id in every row"
         )
     return ids
+
+
+def _float_ids(ids: pl.Series) -> pl.Series:
+    """Ids as text; ``1.0`` is the id ``1``: missing values turn integer columns into floats."""
+    is_whole = ids.is_finite() & (ids == ids.floor()) & (ids.abs() <= EXACT_IN_FLOAT)
+    whole = pl.select(pl.when(is_whole).then(ids)).to_series().cast(pl.Int64).cast(pl.String)
+    return pl.select(pl.coalesce(whole, ids.fill_nan(None).cast(pl.String))).to_series()
+
+
+def _can_be_text(dtype: pl.DataType) -> bool:
+    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
 
 
 def _labels(items: pl.Series, titles: pl.Series) -> dict[str, str]:

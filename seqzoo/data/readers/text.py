@@ -9,6 +9,7 @@ from typing import Literal
 
 import polars as pl
 
+from seqzoo.data.readers.panics import panics_as_errors
 from seqzoo.data.readers.sources import SourceFile
 from seqzoo.errors import DataError
 
@@ -100,14 +101,15 @@ def read_table(file: SourceFile, layout: Layout) -> Table:
                     "expected each name once"
                 )
     try:
-        frame = pl.read_csv(
-            file.content,
-            separator=layout.separator[0],
-            quote_char=layout.quote,
-            has_header=layout.header,
-            infer_schema=False,
-            skip_lines=number - 1,
-        )
+        with panics_as_errors():
+            frame = pl.read_csv(
+                file.content,
+                separator=layout.separator[0],
+                quote_char=layout.quote,
+                has_header=layout.header,
+                infer_schema=False,
+                skip_lines=number - 1,
+            )
     except pl.exceptions.PolarsError as error:
         _raise_for_damage(file, layout, len(columns))
         raise DataError(

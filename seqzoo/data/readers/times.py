@@ -10,7 +10,7 @@ from seqzoo.data.readers.text import Table
 from seqzoo.errors import DataError
 
 # Whole numbers beyond this are no longer exact in a float64.
-_EXACT_IN_FLOAT = 2.0**53
+EXACT_IN_FLOAT = 2.0**53
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -101,7 +101,7 @@ def _from_numbers(values: pl.Series) -> Timestamps:
 
 def _from_floats(values: pl.Series) -> Timestamps:
     """Null for what is not finite, or too large to be exact."""
-    exact = values.is_finite() & (values.abs() <= _EXACT_IN_FLOAT)
+    exact = values.is_finite() & (values.abs() <= EXACT_IN_FLOAT)
     values = pl.select(pl.when(exact).then(values)).to_series()
     floor = values.floor()
     return Timestamps(floor.cast(pl.Int64), values - floor)
