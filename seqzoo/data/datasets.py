@@ -10,6 +10,7 @@ from seqzoo.data.checksums import record_of
 from seqzoo.data.download import download
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.readers import read_interactions
+from seqzoo.data.readers.memory import IN_MEMORY, InMemory
 from seqzoo.data.readers.read import SUFFIXES
 from seqzoo.errors import DataError, DownloadError, UnknownNameError, UsageError, nearest
 from seqzoo.specs import DatasetSpec, resolve
@@ -22,7 +23,7 @@ def cache_folder() -> Path:
 
 
 def load_interactions(
-    source: str | Path,
+    source: str | Path | Interactions | InMemory,
     *,
     specs: Iterable[DatasetSpec] | Mapping[str, DatasetSpec],
     user_col: str | None = None,
@@ -32,14 +33,15 @@ def load_interactions(
     options: Mapping[str, object] | None = None,
     progress: bool = True,
 ) -> Interactions:
-    """Load a data set by its registered name, or interactions from a path.
+    """Load a data set by its registered name, or interactions from a path or from memory.
 
     A registered name is looked for in the folder ``SEQZOO_DATA``, then in the cache, then at its
     publisher. Anything with a separator or a known ending, and any other existing file or folder,
     is a path; write ``./ml-1m`` for a folder that is called like a data set.
 
     Args:
-        source: the name or the path.
+        source: the name, the path, or a table in memory (see
+            :mod:`seqzoo.data.readers.memory`). Interactions are returned as they are.
         specs: the registered data sets, as the registry holds them or by name.
         user_col: see :func:`seqzoo.data.readers.read_interactions`; this and the other columns
             are for files, not for generated data.
@@ -69,26 +71,48 @@ def load_interactions(
         return generated
     if options:
         raise UsageError(
-            f"{source} takes no options ({', '.join(options)}): only generated data sets do"
+            f"{source_name(source)} takes no options ({', '.join(options)}): "
+            "only generated data sets do"
         )
+    if isinstance(source, Interactions):
+        return source
     if spec is not None:
         local = _local_folder(spec.name)
         if local is not None:
             return read_interactions(local, name=spec.name, **columns)
         return _from_publisher(spec, columns, progress)
-    if _looks_like_path(source):
+    if not isinstance(source, str):
+        return read_interactions(source, **columns)
+    if source == IN_MEMORY:
+        raise DataError(
+            "these data were a table in memory, which a recipe cannot name; give the table again "
+            "(data=…) or a file (--data FILE)"
+        )
+    if looks_like_path(source):
         return read_interactions(source, **columns)
     raise UnknownNameError(
         f"the data set '{source}' is unknown (known: {', '.join(sorted(known))}), and there is no "
-        f"such file or folder{nearest(str(source), known)}; choose a name or give a path"
+        f"such file or folder{nearest(source, known)}; choose a name or give a path"
     )
 
 
-def _looks_like_path(source: str | Path) -> bool:
-    if isinstance(source, Path) or source in (".", "..") or source.startswith("~"):
-        return True
+def looks_like_path(source: str) -> bool:
+    """Whether a text names a file or folder and not a registered data set.
+
+    This is the rule for every source of data: a path has a separator or a known ending, begins like
+    a path, or exists. (A model's name has another rule, as an existing folder does not make it a
+    path: see :func:`seqzoo.zoo.looks_like_path`.)
+    """
+    begins_like_one = source in (".", "..") or source.startswith("~")
     separated = "/" in source or os.sep in source
-    return separated or source.lower().endswith(SUFFIXES) or Path(source).exists()
+    # os.path.exists takes texts of any length, where Path.exists fails.
+    exists = os.path.exists(source)
+    return begins_like_one or separated or source.lower().endswith(SUFFIXES) or exists
+
+
+def source_name(source: str | Path | Interactions | InMemory) -> str:
+    """What a recipe stores as the source of its data: a name or a path, or ``in memory``."""
+    return str(source) if isinstance(source, str | Path) else IN_MEMORY
 
 
 def _local_folder(name: str) -> Path | None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from seqzoo.config import structure
-from seqzoo.data.datasets import load_interactions
+from seqzoo.data.datasets import load_interactions, source_name
 from seqzoo.data.interactions import Interactions, k_core
+from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import ORDERS, SequenceData, build_sequences
 from seqzoo.errors import ConfigError, nearest
 from seqzoo.plugins import catalogue
@@ -17,7 +19,7 @@ class DataConfig:
     """Which interactions, and how they are filtered.
 
     Attributes:
-        source: name of a data set, or a path.
+        source: name of a data set, a path, or ``in memory`` for a table that was given beside it.
         min_count: k of the iterative k-core filter on users and items; 1 keeps everything.
         user_col: column of user ids, found by its usual names where None.
         item_col: column of item ids.
@@ -48,9 +50,20 @@ class DataConfig:
             )
 
 
-def load_data(source: str, settings: Mapping[str, Any]) -> Interactions:
-    """Read the interactions of a source with the column names of a recipe's data section."""
-    config = structure(DataConfig, {**settings, "source": source}, "data")
+def load_data(
+    source: str | Path | Interactions | InMemory, settings: Mapping[str, Any]
+) -> Interactions:
+    """Read the interactions of a source with the column names of a recipe's data section.
+
+    Args:
+        source: a name, a path, a table in memory or interactions, see :func:`load_interactions`.
+        settings: fields of :class:`DataConfig`; their ``source`` is ignored.
+
+    Raises:
+        ConfigError: a setting is unknown or has the wrong type.
+        SeqzooError: as :func:`load_interactions`.
+    """
+    config = structure(DataConfig, {**settings, "source": source_name(source)}, "data")
     return load_interactions(
         source,
         specs=catalogue().datasets,
@@ -62,7 +75,18 @@ def load_data(source: str, settings: Mapping[str, Any]) -> Interactions:
     )
 
 
-def prepare(config: DataConfig) -> SequenceData:
-    """Read, filter, order and number the interactions that a recipe names."""
-    interactions = load_data(config.source, asdict(config))
+def prepare(
+    config: DataConfig, data: str | Path | Interactions | InMemory | None = None
+) -> SequenceData:
+    """Read, filter and sort the interactions that a recipe names, and index their items.
+
+    Args:
+        config: the recipe's data section.
+        data: what to read instead of ``config.source``: for tables in memory, whose section has
+            ``source_name(data)`` as its source.
+
+    Raises:
+        SeqzooError: as :func:`load_interactions` and :func:`build_sequences`.
+    """
+    interactions = load_data(config.source if data is None else data, asdict(config))
     return build_sequences(k_core(interactions, config.min_count), order=config.order)

@@ -2,12 +2,15 @@ import hashlib
 import io
 import threading
 import zipfile
+from dataclasses import asdict
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import polars as pl
 import pytest
 
 from seqzoo.builtin_datasets import DATASETS
-from seqzoo.data.datasets import cache_folder, load_interactions
+from seqzoo.data.datasets import cache_folder, load_interactions, source_name
+from seqzoo.data.prepare import DataConfig, load_data, prepare
 from seqzoo.errors import DataError, DownloadError, PluginError, UnknownNameError, UsageError
 from seqzoo.specs import DatasetSpec
 
@@ -153,6 +156,44 @@ def test_generated_data():
 def test_options_are_for_generated_data(tmp_path):
     with pytest.raises(UsageError, match="takes no options"):
         load_interactions("films", specs=[spec()], options={"users": 9})
+
+
+def test_a_text_that_is_no_path(tmp_path):
+    long = "x" * 5_000
+    with pytest.raises(UnknownNameError, match="choose a name or give a path"):
+        load_interactions(long, specs=[])
+    with pytest.raises(DataError, match="is no path: File name too long"):
+        load_interactions(f"./{long}", specs=[])
+    (tmp_path / "here" / "a.csv").write_text(CSV)
+    with pytest.raises(UnknownNameError, match="the data set '' is unknown"):
+        load_interactions("", specs=[])
+
+
+def test_tables_in_memory_are_data(monkeypatch):
+    table = [("1", "a", 10), ("2", "b", 20)]
+    data = load_interactions(table, specs=[spec()])
+    assert (data.name, data.frame.rows()) == ("in memory", table)
+    assert load_interactions(data, specs=[spec()]) is data
+    with pytest.raises(UsageError, match="in memory takes no options"):
+        load_interactions(table, specs=[], options={"users": 9})
+    with pytest.raises(DataError, match=r"were a table in memory.*give the table again \(data=…\)"):
+        load_interactions("in memory", specs=[spec()])
+    with pytest.raises(UsageError, match="the data are int; expected the name of a data set, a pa"):
+        load_interactions(5, specs=[])
+
+
+def test_recipes_call_tables_in_memory_by_name(tmp_path):
+    table = pl.DataFrame({"who": ["1", "2"], "item": ["a", "b"], "time": [1, 2]})
+    section = DataConfig(source=source_name(table), user_col="who", min_count=1)
+    assert section.source == "in memory"
+    assert prepare(section, table).users == ("1", "2")
+    assert load_data(table, asdict(section)).num_users == 2
+    with pytest.raises(DataError, match="give the table again"):
+        prepare(section)
+    path = tmp_path / "a.csv"
+    table.write_csv(path)
+    assert source_name(path) == source_name(str(path)) == str(path)
+    assert prepare(DataConfig(source=str(path), user_col="who", min_count=1)).name == "a"
 
 
 def test_cache_folder(monkeypatch, tmp_path):

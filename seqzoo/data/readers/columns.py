@@ -26,7 +26,6 @@ LABEL_NAMES = (("title", "movietitle", "itemtitle", "itemname", "productname", "
 def choose_column(
     table: Table,
     role: str,
-    option: str,
     given: str | None,
     names: Sequence[Sequence[str]],
     *,
@@ -37,7 +36,6 @@ def choose_column(
     Args:
         table: the file's table.
         role: what is looked for: ``user``, ``item``, ``time``.
-        option: the option that names the column, for messages.
         given: the user's choice, or None.
         names: the usual names, the likeliest group first, without case and punctuation.
         hint: what else mends a missing column.
@@ -46,8 +44,9 @@ def choose_column(
         DataError: the named column is not there, or none or several have a usual name.
     """
     columns = table.frame.columns
+    option = table.column_option(role)
     if given is not None:
-        return _named(table, role, option, given)
+        return _named(table, role, given)
     found = find_columns(columns, names)
     if len(found) == 1:
         return found[0]
@@ -55,7 +54,7 @@ def choose_column(
     if found:
         raise DataError(
             f"{table.file.shown}: the columns {' and '.join(found)} could both hold the {role} "
-            f"(columns: {known}); choose one: {option} {found[0]}"
+            f"(columns: {known}); choose one: {option}{found[0]}"
         )
     if all(_is_number(name) for name in columns):
         raise DataError(
@@ -64,7 +63,7 @@ def choose_column(
         )
     raise DataError(
         f"{table.file.shown}: no column is known to hold the {role} (columns: {known}); "
-        f"name it: {option} COLUMN{hint}"
+        f"name it: {option}COLUMN{hint}"
     )
 
 
@@ -78,7 +77,7 @@ def find_columns(columns: Sequence[str], names: Sequence[Sequence[str]]) -> list
 
 
 def choose_optional(
-    table: Table, role: str, option: str, given: str | None, names: Sequence[Sequence[str]]
+    table: Table, role: str, given: str | None, names: Sequence[Sequence[str]]
 ) -> str | None:
     """As :func:`choose_column`, but None where no column, or more than one, has a usual name.
 
@@ -86,7 +85,7 @@ def choose_optional(
         DataError: the named column is not there.
     """
     if given is not None:
-        return _named(table, role, option, given)
+        return _named(table, role, given)
     found = find_columns(table.frame.columns, names)
     return found[0] if len(found) == 1 else None
 
@@ -109,9 +108,10 @@ def check_different(table: Table, **roles: str | None) -> None:
         taken[column] = role
 
 
-def _named(table: Table, role: str, option: str, given: str) -> str:
+def _named(table: Table, role: str, given: str) -> str:
     columns = table.frame.columns
     if given not in columns:
+        option = table.column_option(role).strip(" =")
         raise DataError(
             f"{table.file.shown} has no column '{given}' for the {role} ({option}); its columns "
             f"are {', '.join(columns)}{nearest(given, columns)}"

@@ -49,10 +49,10 @@ def to_interactions(
         DataError: a column is missing or ambiguous, a value is missing or is no time, or there
             is only one user.
     """
-    user_col = choose_column(table, "user", "--user-col", user_col, USER_NAMES)
-    item_col = choose_column(table, "item", "--item-col", item_col, ITEM_NAMES)
+    user_col = choose_column(table, "user", user_col, USER_NAMES)
+    item_col = choose_column(table, "item", item_col, ITEM_NAMES)
     chose_labels = label_col is not None
-    label_col = choose_optional(table, "label", "--label-col", label_col, LABEL_NAMES)
+    label_col = choose_optional(table, "label", label_col, LABEL_NAMES)
     time_col, has_times = _choose_time(table, time_col)
     check_different(table, user=user_col, item=item_col, time=time_col)
 
@@ -62,7 +62,11 @@ def to_interactions(
         )
         if chose_labels:
             raise DataError(f"{holds}; expected titles as text")
-        logger.warning("%s and not titles: items get none from it (choose: --label-col)", holds)
+        logger.warning(
+            "%s: items have no titles (choose a column of text: %sCOLUMN)",
+            holds,
+            table.column_option("label"),
+        )
         label_col = None
     users = _ids(table, "user", user_col)
     items = _ids(table, "item", item_col)
@@ -78,7 +82,7 @@ def to_interactions(
         raise DataError(
             f"{table.file.shown} has only one user, '{frame['user'][0]}', in its column "
             f"'{user_col}'; expected several: if that is not the column of users, name it: "
-            "--user-col COLUMN"
+            f"{table.column_option('user')}COLUMN"
         )
     if label_col is not None:
         labels = {**labels, **_labels(items, table.frame[label_col])}
@@ -91,11 +95,11 @@ def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
         return None, False
     columns = table.frame.columns
     if given is None and not find_columns(columns, TIME_NAMES):
-        position = choose_optional(table, "position", "--time-col", None, POSITION_NAMES)
+        position = choose_optional(table, "position", None, POSITION_NAMES)
         if position is not None:
             return position, False
-    hint = ', or say that the rows are in order: --time-col ""'
-    column = choose_column(table, "time", "--time-col", given, TIME_NAMES, hint=hint)
+    hint = f', or say that the rows are in order: {table.column_option("time")}""'
+    column = choose_column(table, "time", given, TIME_NAMES, hint=hint)
     is_position = column in find_columns(columns, POSITION_NAMES)
     return column, not is_position
 

@@ -6,9 +6,16 @@ from pathlib import Path
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers import formats
 from seqzoo.data.readers.convert import to_interactions
+from seqzoo.data.readers.memory import (
+    EXPECTED_SOURCE,
+    IN_MEMORY,
+    InMemory,
+    is_in_memory,
+    table_in_memory,
+)
 from seqzoo.data.readers.sources import Source, open_source
 from seqzoo.data.readers.text import Table
-from seqzoo.errors import DataError
+from seqzoo.errors import DataError, UsageError
 
 DELIMITED = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
@@ -21,7 +28,7 @@ _KNOWN_FORMS = (
 
 
 def read_interactions(
-    source: str | Path,
+    source: str | Path | InMemory,
     *,
     user_col: str | None = None,
     item_col: str | None = None,
@@ -29,7 +36,7 @@ def read_interactions(
     label_col: str | None = None,
     name: str | None = None,
 ) -> Interactions:
-    """Read interactions from a folder, a file or a publisher's zip archive.
+    """Read interactions from a folder, a file, a publisher's zip archive or a table in memory.
 
     The form is recognised by what is there: RecBole's atomic files, GroupLens's MovieLens sets,
     Amazon's 2014 ratings, or a CSV, TSV or Parquet file whose header names the columns. Ids stay
@@ -37,22 +44,29 @@ def read_interactions(
     :func:`seqzoo.data.readers.times.read_times`). Other columns are ignored.
 
     Args:
-        source: the folder or file.
+        source: the folder or file, or a table (see :mod:`seqzoo.data.readers.memory`).
         user_col: the column of users, where its name is not a usual one.
         item_col: the column of items.
         time_col: the column of times; empty to take the rows in the order of the file.
         label_col: the column of titles.
-        name: what messages and recipes call the data; the folder's or file's name without it.
+        name: what messages and recipes call the data; by default the folder's or file's name.
 
     Raises:
         DataError: there is nothing at the path, its form is not known, or a row is damaged; one
             line with the file, the line and the remedy.
+        UsageError: the source is neither a path nor a table.
     """
-    place = open_source(source)
-    table, labels = _read(place)
+    if isinstance(source, str | Path):
+        place = open_source(source)
+        table, labels = _read(place)
+        name = name or place.name
+    elif is_in_memory(source):
+        table, labels, name = table_in_memory(source), {}, name or IN_MEMORY
+    else:
+        raise UsageError(f"the data are {type(source).__name__}; {EXPECTED_SOURCE}")
     return to_interactions(
         table,
-        name=name or place.name,
+        name=name,
         labels=labels,
         user_col=user_col,
         item_col=item_col,

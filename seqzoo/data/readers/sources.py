@@ -83,7 +83,11 @@ def open_source(path: str | Path) -> Source:
         DataError: there is nothing at the path, or the archive is damaged.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataError(f"{str(path)[:80]!r} is no path: {error.strerror}") from error
+    if is_folder:
         return Source(
             name=path.resolve().name,
             shown=str(path),

@@ -42,12 +42,18 @@ class Table:
         frame: the rows, without blank ones.
         layout: how the text was cut, or None for a binary file.
         rows: the number of each row in the file, blank ones counted, or None if none was blank.
+        in_memory: whether the table was given by a program instead of read from a file.
     """
 
     file: SourceFile
     frame: pl.DataFrame
     layout: Layout | None = None
     rows: pl.Series | None = None
+    in_memory: bool = False
+
+    def column_option(self, role: str) -> str:
+        """What chooses the column of a role, up to its name: ``--user-col `` or ``user_col=``."""
+        return f"{role}_col=" if self.in_memory else f"--{role}-col "
 
     def place(self, row: int) -> str:
         """The file and the line of a row, as messages name it."""
