@@ -166,7 +166,7 @@ def _from_publisher(
 
 
 def _check_counts(expected: tuple[int, int, int], interactions: Interactions) -> None:
-    core = k_core(interactions, 5)
+    core = k_core(interactions, 5, report=False)
     found = (core.num_users, core.num_items, len(core))
     if found != expected:
         raise DownloadError(

@@ -1,13 +1,16 @@
 """The table of interactions, and the k-core filter on it."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from seqzoo.errors import DataError
+
+logger = logging.getLogger("seqzoo")
 
 COLUMNS = {"user": pl.String(), "item": pl.String(), "order": pl.Int64()}
 FRACTION = {"fraction": pl.Float64()}
@@ -93,6 +96,11 @@ class Interactions:
         """How many different items there are."""
         return self.frame["item"].n_unique()
 
+    def size(self) -> str:
+        """How many interactions, users and items there are, in words."""
+        users, items = self.num_users, self.num_items
+        return f"{len(self):,} interactions of {users:,} users with {items:,} items"
+
 
 def codes_by_appearance(column: pl.Series) -> tuple[npt.NDArray[np.int64], pl.Series]:
     """Number the values of a text column 0, 1, … in order of first appearance.
@@ -110,17 +118,21 @@ def codes_by_appearance(column: pl.Series) -> tuple[npt.NDArray[np.int64], pl.Se
     return codes.to_numpy(), values
 
 
-def k_core(interactions: Interactions, minimum: int = 5) -> Interactions:
+def k_core(interactions: Interactions, minimum: int = 5, *, report: bool = True) -> Interactions:
     """Drop users and items with fewer than ``minimum`` interactions until none is left to drop.
 
     Args:
         interactions: the table; the order of its rows is kept.
         minimum: the least number of interactions of each user and item; 1 or less keeps all.
+        report: log the rows, users and items before and after: as a warning where more than half
+            of the items are dropped, else as information.
 
     Raises:
         DataError: nothing is left.
     """
     if minimum <= 1:
+        if report:
+            logger.info("%s: %s; none is filtered out", interactions.name, interactions.size())
         return interactions
     users, user_ids = codes_by_appearance(interactions.frame["user"])
     items, item_ids = codes_by_appearance(interactions.frame["item"])
@@ -134,12 +146,24 @@ def k_core(interactions: Interactions, minimum: int = 5) -> Interactions:
         kept = kept[stays]
     if not len(kept):
         raise DataError(
-            f"{interactions.name}: the {minimum}-core of {len(user_ids)} users, {len(item_ids)} "
-            f"items and {len(users)} interactions is empty: no set of users and items has "
-            f"{minimum} interactions each; give a lower --min-count (data.min_count in a recipe)"
+            f"{interactions.name}: the {minimum}-core of {interactions.size()} is empty: no set of "
+            f"users and items has {minimum} interactions each; give a lower --min-count "
+            "(data.min_count in a recipe)"
         )
-    if len(kept) == len(users):
-        return interactions
-    return Interactions(
-        interactions.frame[kept], interactions.labels, interactions.name, interactions.has_times
-    )
+    core = interactions
+    if len(kept) < len(users):
+        core = replace(interactions, frame=interactions.frame[kept])
+    if report:
+        many = 2 * core.num_items < len(item_ids)
+        logger.log(
+            logging.WARNING if many else logging.INFO,
+            "%s: %s; after the %d-core filter: %s%s",
+            interactions.name,
+            interactions.size(),
+            minimum,
+            core.size(),
+            "; to keep more items, give a lower --min-count (data.min_count in a recipe)"
+            if many
+            else "",
+        )
+    return core

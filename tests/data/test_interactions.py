@@ -51,8 +51,37 @@ def test_k_core_keeps_labels_name_and_kind_of_order(interactions):
 
 def test_empty_core_says_what_there_was_and_how_to_lower_the_minimum(interactions):
     data = interactions([("u1", "a", 1), ("u2", "b", 1)])
-    with pytest.raises(DataError, match=r"5-core of 2 users, 2 items.*give a lower --min-count"):
+    with pytest.raises(
+        DataError,
+        match=r"5-core of 2 interactions of 2 users with 2 items.*give a lower --min-count",
+    ):
         k_core(data)
+
+
+def test_sizes_before_and_after_the_filter_are_logged(interactions, caplog):
+    caplog.set_level("INFO", "seqzoo")
+    full = [(u, i, 1) for u in "xy" for i in "ab"]
+    k_core(interactions([*full, ("x", "c", 1), ("z", "a", 1)], name="shop"), 2)
+    k_core(interactions(full, name="shop"), 1)
+    record, unfiltered = caplog.records
+    assert unfiltered.getMessage().endswith("2 users with 2 items; none is filtered out")
+    assert record.levelname == "INFO"
+    assert record.getMessage() == (
+        "shop: 6 interactions of 3 users with 3 items; after the 2-core filter: "
+        "4 interactions of 2 users with 2 items"
+    )
+
+
+def test_a_filter_that_drops_most_items_is_warned_of(interactions, caplog):
+    full = [(u, i, 1) for u in "xy" for i in "ab"]
+    rare = [("x", item, 1) for item in "cdefg"]
+    k_core(interactions([*full, *rare[:2]]), 2)
+    assert caplog.records == []
+    k_core(interactions([*full, *rare], name="shop"), 2)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "9 interactions of 2 users with 7 items; after the 2-core filter: 4 inter" in caplog.text
+    assert caplog.text.rstrip().endswith("give a lower --min-count (data.min_count in a recipe)")
 
 
 @pytest.mark.parametrize(
