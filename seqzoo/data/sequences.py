@@ -1,7 +1,6 @@
 """Users' histories as compressed rows: one flat array of items and where each user starts."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqzoo.data.fingerprints import fingerprints_of
 from seqzoo.data.interactions import Interactions, codes_by_appearance
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, DataError, nearest
@@ -111,7 +111,11 @@ class SequenceData:
         vocabulary: the items by index.
         users: the user ids (U,) in the order of the sequences.
         name: what messages call the data.
-        fingerprint: ``sha256:…`` over the content, see :func:`build_sequences`.
+        fingerprint: ``sha256:…`` over users, items, their order and timestamps, see
+            :func:`build_sequences`.
+        fingerprints: the same in two parts: ``sequences`` over users, items and their order, and
+            ``times`` over the timestamps in that order. Data whose ``sequences`` are equal are the
+            same for a model that reads no timestamps.
         dropped: how many interactions a given vocabulary did not know.
     """
 
@@ -120,6 +124,7 @@ class SequenceData:
     users: tuple[str, ...]
     name: str
     fingerprint: str
+    fingerprints: Mapping[str, str]
     dropped: int = 0
 
 
@@ -170,7 +175,7 @@ def build_sequences(
     users, items = users[sorting], items[sorting]
     times = positions[sorting] if interactions.has_times else None
     names, item_names = user_ids.to_list(), item_ids.to_list()
-    fingerprint = _fingerprint(names, item_names, users, items, times)
+    hashes = fingerprints_of(names, item_names, users, items, times)
 
     dropped = 0
     if vocabulary is None:
@@ -205,39 +210,10 @@ def build_sequences(
         vocabulary=vocabulary,
         users=tuple(name for name, here in zip(names, present, strict=True) if here),
         name=interactions.name,
-        fingerprint=fingerprint,
+        fingerprint=hashes.everything,
+        fingerprints={"sequences": hashes.sequences, "times": hashes.times},
         dropped=dropped,
     )
-
-
-def _fingerprint(
-    user_ids: Sequence[str],
-    item_ids: Sequence[str],
-    users: Int64s,
-    items: Int64s,
-    times: Int64s | None,
-) -> str:
-    """Hash the sorted content; ``users`` (N,) is already grouped, each user oldest first."""
-    user_order = sorted(range(len(user_ids)), key=user_ids.__getitem__)
-    item_order = sorted(range(len(item_ids)), key=item_ids.__getitem__)
-    user_rank = np.empty(len(user_ids), dtype=np.int64)
-    user_rank[user_order] = np.arange(len(user_ids))
-    item_rank = np.empty(len(item_ids), dtype=np.int64)
-    item_rank[item_order] = np.arange(1, len(item_ids) + 1)
-    by_user = np.argsort(user_rank[users], kind="stable")
-
-    digest = hashlib.sha256(b"seqzoo interactions 1\n")
-    for ids, ranked in ((user_ids, user_order), (item_ids, item_order)):
-        # The length before each id keeps ("ab", "c") and ("a", "bc") apart.
-        encoded = [ids[code].encode() for code in ranked]
-        digest.update(f"{len(encoded)}\n".encode())
-        digest.update(b"".join(b"%d:%s" % (len(text), text) for text in encoded))
-    digest.update(np.bincount(user_rank[users]).astype("<i8").tobytes())
-    digest.update(item_rank[items[by_user]].astype("<i4").tobytes())
-    digest.update(b"no times" if times is None else b"times")
-    if times is not None:
-        digest.update(times[by_user].astype("<i8").tobytes())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _offsets(counts: Int64s) -> Int64s:

@@ -119,6 +119,49 @@ def test_fingerprint_depends_on_the_content(interactions, rows):
     )
 
 
+def test_fingerprints_of_stored_checkpoints_stay_the_same(interactions):
+    timed, ordered = interactions(ROWS), interactions(ROWS, has_times=False)
+    assert build_sequences(timed).fingerprint == (
+        "sha256:5650ea1f552a99a123c5c80e993820d6f713aee6e8d520aac88d7056e0a63164"
+    )
+    assert build_sequences(ordered).fingerprint == (
+        "sha256:93d6f5c13b64c8ebb80a396b4ede7384bb928e8f052d88d1d62829c78cc53701"
+    )
+
+
+def test_other_times_in_the_same_order_change_only_the_fingerprint_of_times(interactions):
+    one = build_sequences(interactions(ROWS))
+    later = [(user, item, 2 * time + 5) for user, item, time in ROWS]
+    two = build_sequences(interactions(later))
+    assert one.fingerprints.keys() == {"sequences", "times"}
+    assert one.fingerprints["sequences"] == two.fingerprints["sequences"]
+    assert one.fingerprints["times"] != two.fingerprints["times"]
+    assert one.fingerprint != two.fingerprint
+    positions = build_sequences(interactions(ROWS, has_times=False))
+    assert positions.fingerprints["sequences"] == one.fingerprints["sequences"]
+    assert positions.fingerprints["times"] not in (*one.fingerprints.values(), one.fingerprint)
+
+
+def test_another_order_or_another_item_changes_the_fingerprint_of_sequences(interactions):
+    one = build_sequences(interactions(ROWS)).fingerprints
+    swapped = [*ROWS[:3], ROWS[4], ROWS[3]]  # a tie the other way round
+    two = build_sequences(interactions(swapped)).fingerprints
+    assert two["sequences"] != one["sequences"]
+    assert two["times"] == one["times"]
+    renamed = [(user, "z" if item == "c" else item, time) for user, item, time in ROWS]
+    three = build_sequences(interactions(renamed)).fingerprints
+    assert three["sequences"] != one["sequences"]
+    assert three["times"] == one["times"]
+
+
+def test_fingerprints_do_not_depend_on_the_order_of_rows_or_on_a_vocabulary(interactions):
+    expected = build_sequences(interactions(ROWS)).fingerprints
+    shuffled = interactions([ROWS[row] for row in (2, 3, 4, 0, 1)])
+    assert build_sequences(shuffled).fingerprints == expected
+    known = build_sequences(shuffled, vocabulary=Vocabulary(["c", "a"]))
+    assert known.fingerprints == expected
+
+
 def test_fingerprint_tells_times_from_positions(interactions):
     timed, ordered = interactions(ROWS), interactions(ROWS, has_times=False)
     assert build_sequences(timed).fingerprint != build_sequences(ordered).fingerprint
