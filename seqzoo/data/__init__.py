@@ -1,5 +1,5 @@
-"""Data: interactions from files, vocabularies, sequences, splits and the data sets by name.
+"""Data: interactions from files and memory, vocabularies, sequences, splits, batches, data sets.
 
-Import from the module that holds a name (``from seqzoo.data.readers import read_interactions``);
-this package imports nothing by itself, so that the catalogue can be listed without polars.
+Import each name from its module (``from seqzoo.data.readers import read_interactions``): this
+package itself imports nothing, so that listing models does not import polars.
 """

@@ -1,4 +1,4 @@
-"""Batches cut from the flat arrays as they are needed; no padded copy of the data is ever made."""
+"""Batches that are cut from the flat arrays on demand, without a padded copy of the data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ from seqzoo.interfaces import SequenceBatch
 Int64s = npt.NDArray[np.int64]
 
 _POOL = 64
-"""Batches whose windows are sorted by length together: little padding, still well mixed."""
+"""The number of batches whose windows are sorted by length together.
+
+More would save padding, fewer would shuffle better.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class EvaluationBatch:
     Attributes:
         histories: the newest events of each history.
         targets: item indices [B].
-        seen: (row, item) of everything in the whole histories, as two index tensors [E], [E].
+        seen: the row and the item index of every event of the whole histories, two tensors [E].
     """
 
     histories: SequenceBatch
@@ -36,12 +39,12 @@ class EvaluationBatch:
 def evaluation_batches(
     sequences: Sequences, split: Split, max_length: int, batch_size: int
 ) -> Iterator[tuple[Int64s, EvaluationBatch]]:
-    """All rows of a split, sorted by length; with the row numbers of each batch.
+    """Yield the rows of a split, sorted by sequence length, in batches with their row numbers.
 
     Args:
         sequences: the data.
         split: which histories and targets.
-        max_length: how many of the newest events are read.
+        max_length: the number of newest events that the model reads.
         batch_size: rows of one batch.
     """
     lengths = np.minimum(split.history_end - split.history_start, max_length)
@@ -70,7 +73,7 @@ class TrainingBatch:
 
     Attributes:
         histories: the input events.
-        targets: the item after each position [B, L], 0 where nothing is to be predicted.
+        targets: the item after each position [B, L], 0 where there is no target.
     """
 
     histories: SequenceBatch
@@ -79,13 +82,13 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class Windows:
-    """Parts of training histories: the inputs ``start .. start + length - 1``.
+    """Parts of training histories, as ranges of positions in ``Sequences.items``.
 
     Attributes:
-        starts: first inputs [W].
-        lengths: numbers of inputs [W].
-        contexts: how many of the first inputs are only read [W]; each other one's target is the
-            position one later.
+        starts: position of the first input of each window [W].
+        lengths: number of inputs [W].
+        contexts: number of first inputs that have no target [W]; the target of every other input
+            is the item at the next position.
     """
 
     starts: Int64s
@@ -107,12 +110,16 @@ def training_windows(
     shift: bool,
     context: int = 0,
 ) -> Windows:
-    """Cut the training histories into windows that make every interaction a target once.
+    """Cut the training histories into windows in which every interaction is a target once.
 
-    Windows are cut from the newest end; ``shift`` moves the cuts of a history that is longer than
-    a window by a random number of events, so that they differ from epoch to epoch. With
-    ``context`` windows overlap, so that every target has at least as many events before it, or all
-    that there are.
+    Args:
+        split: the training histories; windows are cut from their newest end.
+        max_length: the most inputs of a window.
+        generator: draws the offsets.
+        shift: move the cuts of every history that is longer than a window by a random number of
+            events, so that they differ from epoch to epoch.
+        context: the least number of events before every target, except near the start of a
+            history; windows overlap by as many.
     """
     inputs = split.history_end - split.history_start - 1
     starts, inputs = split.history_start[inputs > 0], inputs[inputs > 0]
@@ -120,12 +127,12 @@ def training_windows(
     offsets = np.zeros_like(inputs)
     if shift:
         offsets = np.where(inputs > max_length, generator.integers(0, stride, len(inputs)), 0)
-    # The oldest window has no older one to leave targets to. With an offset the newest window is
-    # shorter by it, and so one more window may be needed.
+    # The offset shortens the newest window, so one more window may be needed.
     counts = 1 + np.maximum(-(-(inputs + offsets - max_length) // stride), 0)
     owner, number = _ranges(np.zeros_like(counts), counts)
     ends = starts[owner] + inputs[owner] + offsets[owner] - number * stride
     begins = np.maximum(ends - max_length, starts[owner])
+    # No older window has the first targets of the oldest one.
     oldest = number == counts[owner] - 1
     contexts = np.where(oldest, 0, context)
     ends = np.minimum(ends, starts[owner] + inputs[owner])
@@ -142,11 +149,12 @@ def training_batches(
     """Group windows of similar length into batches of about the same number of positions.
 
     Args:
-        windows: of all histories.
-        positions_per_batch: upper limit of rows times width of a batch.
-        generator: what shuffles windows and batches.
-        every_position: whether all positions are targets; else only the last of a random prefix
-            of each window is.
+        windows: the windows of all histories.
+        positions_per_batch: the most positions of a batch, padding included; a batch has at least
+            one window.
+        generator: shuffles windows and batches.
+        every_position: whether all positions are targets; otherwise only the last position of a
+            random prefix of each window is.
 
     Returns:
         The windows of each batch, in training order.
@@ -173,21 +181,21 @@ def training_batches(
 
 
 def training_batch(sequences: Sequences, windows: Windows, every_position: bool) -> TrainingBatch:
-    """The tensors of one batch of windows."""
+    """The tensors of one batch of windows; see :func:`training_batches`."""
     histories = gather(sequences, windows.starts, windows.lengths)
-    places = np.arange(histories.items.shape[1])
-    positions = windows.starts[:, None] + 1 + places
+    columns = np.arange(histories.items.shape[1])
+    positions = windows.starts[:, None] + 1 + columns
     lengths = windows.lengths[:, None]
-    inside = (places >= windows.contexts[:, None]) & (places < lengths)
+    inside = (columns >= windows.contexts[:, None]) & (columns < lengths)
     if not every_position:
-        inside &= places == lengths - 1
+        inside &= columns == lengths - 1
     targets = np.zeros(positions.shape, dtype=np.int64)
     targets[inside] = sequences.items[positions[inside]]
     return TrainingBatch(histories, torch.from_numpy(targets))
 
 
 def gather(sequences: Sequences, starts: Int64s, lengths: Int64s) -> SequenceBatch:
-    """Ranges of the flat arrays as a batch padded on the right."""
+    """The ranges ``starts[i] : starts[i] + lengths[i]`` as a batch padded on the right [B, L]."""
     width = np.arange(int(lengths.max()))
     inside = width < lengths[:, None]
     positions = (starts[:, None] + width)[inside]
@@ -202,7 +210,7 @@ def gather(sequences: Sequences, starts: Int64s, lengths: Int64s) -> SequenceBat
 
 
 def _ranges(starts: Int64s, ends: Int64s) -> tuple[Int64s, Int64s]:
-    """All positions of the ranges ``starts[i]:ends[i]``, with the number i of their range."""
+    """For every position in the ranges ``starts[i]:ends[i]``: the range number i, the position."""
     counts = ends - starts
     owner = np.repeat(np.arange(len(counts)), counts)
     before = np.cumsum(counts) - counts

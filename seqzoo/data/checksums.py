@@ -1,4 +1,4 @@
-"""Knowing a file again: published sums, or the sum seen first."""
+"""Checksums of downloaded files: those that are published, or the one that was seen first."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Sums:
-    """What a file is known by.
+    """The size and the checksums of a file; None where unknown.
 
     Attributes:
-        size: bytes, or None where the publisher gives none.
-        md5: in hexadecimal, or None.
-        sha256: in hexadecimal, or None.
+        size: in bytes.
+        md5: in hexadecimal.
+        sha256: in hexadecimal.
     """
 
     size: int | None = None
@@ -25,13 +25,13 @@ class Sums:
 
     @property
     def published(self) -> bool:
-        """Whether the publisher gives a sum, so that none has to be remembered."""
+        """Whether there is a checksum; otherwise the one that is seen first is recorded."""
         return self.md5 is not None or self.sha256 is not None
 
 
 def measure(path: Path) -> Sums:
-    """The size and the sums of a file, in one pass."""
-    # md5 is what the publisher gives; the sha256 beside it is what can be trusted.
+    """The size and the checksums of a file, read once."""
+    # Publishers give md5; only the sha256 is safe against files that were made to match.
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):
@@ -42,7 +42,7 @@ def measure(path: Path) -> Sums:
 
 
 def difference(expected: Sums, found: Sums) -> str | None:
-    """The first thing in which a file differs from what is expected, or None."""
+    """How a file differs from what is expected, in words, or None where it does not."""
     for kind in ("sha256", "md5", "size"):
         wanted, got = getattr(expected, kind), getattr(found, kind)
         if wanted is not None and str(wanted).lower() != str(got):
@@ -51,15 +51,15 @@ def difference(expected: Sums, found: Sums) -> str | None:
 
 
 def record_of(path: Path) -> Path:
-    """Where the sum of a file that was seen first is remembered."""
+    """The path of the file that records the sha256 that was seen first."""
     return path.with_name(path.name + ".sha256")
 
 
 def remembered(path: Path) -> Sums:
-    """The sum that was remembered for a file; nothing where there is none.
+    """The recorded checksum of a file; no checksum where there is no record.
 
     Raises:
-        DownloadError: the record does not hold a sum.
+        DownloadError: the record does not hold a sha256.
     """
     record = record_of(path)
     if not record.exists():
@@ -71,5 +71,5 @@ def remembered(path: Path) -> Sums:
 
 
 def remember(path: Path, sums: Sums) -> None:
-    """Write the sha256 of a file beside it, in the form that ``sha256sum --check`` reads."""
+    """Record the sha256 of a file beside it, in the format of ``sha256sum --check``."""
     record_of(path).write_text(f"{sums.sha256}  {path.name}\n")

@@ -1,4 +1,4 @@
-"""Interactions by name or by path: from the data folder, the cache or the publisher."""
+"""Load interactions by name or path: from a data folder, the cache or the publisher."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from seqzoo.specs import DatasetSpec, resolve
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: ``SEQZOO_CACHE``, or ``~/.cache/seqzoo``."""
+    """The folder for downloads: ``SEQZOO_CACHE``, or ``~/.cache/seqzoo``."""
     given = os.environ.get("SEQZOO_CACHE")
     return Path(given).expanduser() if given else Path.home() / ".cache" / "seqzoo"
 
@@ -35,28 +35,29 @@ def load_interactions(
 ) -> Interactions:
     """Load a data set by its registered name, or interactions from a path or from memory.
 
-    A registered name is looked for in the folder ``SEQZOO_DATA``, then in the cache, then at its
-    publisher. Anything with a separator or a known ending, and any other existing file or folder,
-    is a path; write ``./ml-1m`` for a folder that is called like a data set.
+    A registered data set is taken from the folder ``SEQZOO_DATA``, else from the cache, else from
+    its publisher. Every other text is a path if it looks like one, see :func:`looks_like_path`; for
+    a folder that has the name of a data set write ``./ml-1m``.
 
     Args:
         source: the name, the path, or a table in memory (see
             :mod:`seqzoo.data.readers.memory`). Interactions are returned as they are.
         specs: the registered data sets, as the registry holds them or by name.
-        user_col: see :func:`seqzoo.data.readers.read_interactions`; this and the other columns
-            are for files, not for generated data.
+        user_col: the column of users, see :func:`seqzoo.data.readers.read_interactions`. Generated
+            data ignore this and the other columns.
         item_col: the column of items.
-        time_col: the column of times; empty for the order of the rows.
+        time_col: the column of timestamps; empty for the order of the rows.
         label_col: the column of titles.
         options: settings of a generated data set.
-        progress: show a bar while downloading, if stderr is a terminal.
+        progress: show a progress bar while downloading, if stderr is a terminal.
 
     Raises:
-        UnknownNameError: neither a registered name nor a path.
-        UsageError: options for data that are not generated.
+        UnknownNameError: the source is neither a registered name nor a path.
+        UsageError: the source has another type, or options are given for data that are not
+            generated.
         PluginError: the generator of a data set cannot be imported.
-        DataError: the file cannot be read.
-        DownloadError: the file cannot be fetched, or is not what the registry expects.
+        DataError: the file or the table cannot be read.
+        DownloadError: the file cannot be downloaded, or is not what the registry expects.
     """
     columns = {
         "user_col": user_col,
@@ -97,17 +98,21 @@ def load_interactions(
 
 
 def looks_like_path(source: str) -> bool:
-    """Whether a text names a file or folder and not a registered data set.
+    """Whether the source of data is a path, given that it is not the name of a data set.
 
-    This is the rule for every source of data: a path has a separator or a known ending, begins like
-    a path, or exists. (A model's name has another rule, as an existing folder does not make it a
-    path: see :func:`seqzoo.zoo.looks_like_path`.)
+    This is the one rule for sources of data: a path has a separator or a known ending, starts like
+    a path, or exists. (The rule for models is another one: there an existing folder is not enough,
+    so that no folder can take the place of a registered model.)
     """
-    begins_like_one = source in (".", "..") or source.startswith("~")
-    separated = "/" in source or os.sep in source
-    # os.path.exists takes texts of any length, where Path.exists fails.
-    exists = os.path.exists(source)
-    return begins_like_one or separated or source.lower().endswith(SUFFIXES) or exists
+    return (
+        source in (".", "..")
+        or source.startswith("~")
+        or "/" in source
+        or os.sep in source
+        or source.lower().endswith(SUFFIXES)
+        # Path.exists fails for texts that are too long.
+        or os.path.exists(source)
+    )
 
 
 def source_name(source: str | Path | Interactions | InMemory) -> str:
@@ -129,15 +134,16 @@ def _from_publisher(
 ) -> Interactions:
     if spec.url is None:
         raise UsageError(
-            f"the data set '{spec.name}' has no address to fetch it from; give a path to it"
+            f"the data set '{spec.name}' has no address to download it from; give a path to it"
         )
     file = Path(urlsplit(spec.url).path).name
     destination = cache_folder() / "datasets" / spec.name / file
     is_new = not destination.exists()
     if is_new:
-        _tell(
+        sys.stderr.write(
             f"{spec.name}: downloading {spec.url}\nlicence: {spec.licence}\ncite: {spec.citation}\n"
         )
+        sys.stderr.flush()
     download(
         spec.url,
         destination,
@@ -148,7 +154,7 @@ def _from_publisher(
     )
     if not is_new or spec.md5 is not None or spec.sha256 is not None:
         return read_interactions(destination, name=spec.name, **columns)
-    # No published sum: what came must at least be interactions before its own sum is trusted.
+    # Without a published checksum, that of the download is recorded only if it can be read.
     try:
         interactions = read_interactions(destination, name=spec.name)
         if spec.counts is not None:
@@ -157,8 +163,8 @@ def _from_publisher(
         destination.unlink(missing_ok=True)
         record_of(destination).unlink(missing_ok=True)
         raise DownloadError(
-            f"{spec.url} is not the data set '{spec.name}' ({error}); the file was removed: the "
-            "publisher changed it, or something on the way answered in its place"
+            f"{spec.url} is not the data set '{spec.name}' ({error}); the file was removed. Either "
+            "the publisher changed it, or a proxy or login page answered instead"
         ) from error
     if any(column is not None for column in columns.values()):
         return read_interactions(destination, name=spec.name, **columns)
@@ -173,8 +179,3 @@ def _check_counts(expected: tuple[int, int, int], interactions: Interactions) ->
             f"{found[0]:,} users, {found[1]:,} items and {found[2]:,} interactions after the "
             f"5-core filter, expected {expected[0]:,}, {expected[1]:,} and {expected[2]:,}"
         )
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Fetch a file whole or not at all: resumable, checked before it gets its name."""
+"""Download files: interrupted downloads resume, and only a checked file gets its final name."""
 
 import contextlib
 import http.client
@@ -28,27 +28,28 @@ def download(
     sha256: str | None = None,
     progress: bool = True,
 ) -> Path:
-    """Fetch a file, unless it is there already, and check it.
+    """Download a file, unless it is there already, and check it.
 
-    The bytes go to ``<destination>.part``, which stays when the connection breaks and is resumed
-    by the next call. Only a file with the right sums gets its name. Where no sum is given, the
-    sha256 seen first is written to ``<destination>.sha256`` and checked from then on.
+    The bytes go to ``<destination>.part``, which is kept when the connection breaks; the next call
+    resumes it. Only a file with the right checksums is renamed to ``destination``. Without a given
+    checksum, the sha256 that is seen first is recorded in ``<destination>.sha256`` and checked from
+    then on.
 
     Args:
         url: an ``http`` or ``https`` address.
-        destination: the file to write; its folder is made.
-        size: bytes, where the publisher gives them.
-        md5: the publisher's sum.
-        sha256: the sum of a file known to be right.
-        progress: show a bar on stderr, if that is a terminal.
+        destination: the file to write; its folder is created.
+        size: the expected size in bytes.
+        md5: the expected md5 in hexadecimal.
+        sha256: the expected sha256 in hexadecimal.
+        progress: show a progress bar on stderr, if that is a terminal.
 
     Returns:
         The destination.
 
     Raises:
-        UsageError: the address is of another kind.
+        UsageError: the address is neither ``http`` nor ``https``.
         DownloadError: the server cannot be reached, the connection broke, the file has other
-            sums, or the disk refuses it.
+            checksums, or it cannot be written.
     """
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"the address '{url}' cannot be fetched; expected http:// or https://")
@@ -58,7 +59,7 @@ def download(
         if not destination.exists():
             destination.parent.mkdir(parents=True, exist_ok=True)
             with _one_at_a_time(destination):
-                if not destination.exists():  # else another process fetched it meanwhile
+                if not destination.exists():  # another process may have fetched it meanwhile
                     _fetch(url, destination, expected, progress)
                     return destination
         _check_existing(destination, expected)
@@ -73,10 +74,10 @@ def download(
 @contextlib.contextmanager
 def _one_at_a_time(destination: Path) -> Iterator[None]:
     """Keep two processes from writing into the same partial file."""
-    # Here, as its import takes a while; the name is documented but not re-exported for typing.
+    # A slow import. The name is documented, but not exported for type checkers.
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
-    # The lock file stays: removing it would let two waiting processes hold two different locks.
+    # The lock file is kept: if it were removed, two waiting processes could lock different files.
     with WeakFileLock(destination.with_name(f".{destination.name}.lock")):
         yield
 
@@ -102,7 +103,7 @@ def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
     wrong = difference(known, found)
     if wrong:
         _discard(part)
-        mend = "run again; if it stays so, the publisher changed the file"
+        mend = "run again; if this error stays, the publisher changed the file"
         if not expected.published and record_of(destination).exists():
             mend = f"if the publisher renewed the file, delete {record_of(destination)}"
         raise DownloadError(f"{url} gave a file with {wrong}; it was removed; {mend}")
@@ -113,14 +114,14 @@ def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
 
 
 def _receive(url: str, part: Path, label: str, progress: bool) -> None:
-    """Bring the partial file to its full length."""
+    """Download what is missing of the partial file."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "seqzoo"})  # noqa: S310 - http(s)
     if have:
         request.add_header("Range", f"bytes={have}-")
         tag = _tag_of(part)
         if tag.exists():
-            # A file that changed since is sent whole, not glued to the old beginning.
+            # If the file has changed since, the server sends all of it instead of the rest.
             request.add_header("If-Range", tag.read_text())
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - http(s)
@@ -132,7 +133,7 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
                 ) from error
             total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range") or "")
         if total and int(total[1]) == have:
-            return  # every byte had come before the break
+            return  # the partial file was already complete
         _discard(part)
         _receive(url, part, label, progress)
         return
@@ -152,7 +153,7 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
                 stream.write(block)
                 got += len(block)
                 advance(len(block))
-    # http.client ends a body that is cut off like one that is whole.
+    # http.client does not report a body that was cut off.
     if total_bytes is not None and got < total_bytes:
         raise DownloadError(
             f"{url} was cut off after {got:,} of {total_bytes:,} bytes; {_RUN_AGAIN}"
@@ -160,7 +161,7 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
 
 
 def _start_of(response: http.client.HTTPResponse) -> int:
-    """The first byte that the server sends: 0 where it ignores the range that was asked for."""
+    """The position of the first byte of the response: 0 if the server ignored the range."""
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         return 0
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
@@ -173,7 +174,7 @@ def _tag_of(part: Path) -> Path:
 
 def _store_tag(part: Path, response: http.client.HTTPResponse) -> None:
     tag = response.headers.get("ETag") or ""
-    if tag and not tag.startswith("W/"):  # a weak tag may not be used with ranges
+    if tag and not tag.startswith("W/"):  # HTTP forbids weak tags with ranges
         _tag_of(part).write_text(tag)
     else:
         _tag_of(part).unlink(missing_ok=True)
@@ -188,11 +189,11 @@ def _discard(part: Path) -> None:
 def _progress(
     label: str, start: int, total: int | None, wanted: bool
 ) -> Iterator[Callable[[int], None]]:
-    """A function that takes the number of new bytes; a bar on stderr if that is a terminal."""
+    """A function to call with the number of new bytes, which moves a bar on a terminal."""
     if not wanted or not sys.stderr.isatty():
         yield lambda count: None
         return
-    from rich.console import Console  # here, as most calls find the file in the cache
+    from rich.console import Console  # most calls find the file in the cache and need no bar
     from rich.progress import (
         BarColumn,
         DownloadColumn,

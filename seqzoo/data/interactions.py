@@ -1,4 +1,4 @@
-"""The table of interactions, and the k-core filter on it."""
+"""The table of interactions, and its k-core filter."""
 
 import logging
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ FRACTION = {"fraction": pl.Float64()}
 
 @dataclass(frozen=True)
 class Interactions:
-    """Who met which item and when, under the data's own ids, in the order of the file's rows.
+    """Who interacted with which item and when: the data's own ids, in the order of their rows.
 
     Build it with :meth:`from_frame`, which checks the table.
 
     Attributes:
         frame: columns ``user`` (String), ``item`` (String), ``order`` (Int64); and ``fraction``
-            (Float64, at least 0 and less than 1) where timestamps have fractions of a second, which
-            order the events of one second.
-        labels: item id to title; empty where the data have no titles.
-        name: what messages and recipes call the data.
+            (Float64, at least 0 and less than 1) where timestamps have fractions of a second. These
+            order the events within a second.
+        labels: titles by item id; empty where the data have none.
+        name: the name of the data in messages and recipes.
         has_times: True where ``order`` is unix seconds, False where it is only a position.
     """
 
@@ -49,13 +49,13 @@ class Interactions:
 
         Args:
             frame: columns ``user``, ``item`` (text), ``order`` (int64) and, where there is one,
-                ``fraction`` (float64); others are left out.
-            labels: item id to title.
-            name: what messages call the data.
+                ``fraction`` (float64); other columns are left out.
+            labels: titles by item id.
+            name: the name of the data in messages.
             has_times: whether ``order`` is unix seconds.
 
         Raises:
-            DataError: a column is missing, has another type or holds nulls, or there is no row.
+            DataError: a column is missing, has another type or lacks values, or there is no row.
         """
         columns = {**COLUMNS, **(FRACTION if "fraction" in frame.columns else {})}
         for column, dtype in columns.items():
@@ -88,25 +88,25 @@ class Interactions:
 
     @property
     def num_users(self) -> int:
-        """How many different users there are."""
+        """Number of different users."""
         return self.frame["user"].n_unique()
 
     @property
     def num_items(self) -> int:
-        """How many different items there are."""
+        """Number of different items."""
         return self.frame["item"].n_unique()
 
     def size(self) -> str:
-        """How many interactions, users and items there are, in words."""
+        """The numbers of interactions, users and items, for messages."""
         users, items = self.num_users, self.num_items
         return f"{len(self):,} interactions of {users:,} users with {items:,} items"
 
 
 def codes_by_appearance(column: pl.Series) -> tuple[npt.NDArray[np.int64], pl.Series]:
-    """Number the values of a text column 0, 1, … in order of first appearance.
+    """Encode the values of a text column as 0, 1, … in order of first appearance.
 
     Returns:
-        The code of every row (N,), and the different values in code order.
+        The code of every row (N,), int64, and the different values in the order of their codes.
     """
     values = column.unique(maintain_order=True)
     numbered = pl.DataFrame({"value": values}).with_row_index("code")
@@ -119,13 +119,13 @@ def codes_by_appearance(column: pl.Series) -> tuple[npt.NDArray[np.int64], pl.Se
 
 
 def k_core(interactions: Interactions, minimum: int = 5, *, report: bool = True) -> Interactions:
-    """Drop users and items with fewer than ``minimum`` interactions until none is left to drop.
+    """Drop users and items with fewer than ``minimum`` interactions, until there are none.
 
     Args:
         interactions: the table; the order of its rows is kept.
-        minimum: the least number of interactions of each user and item; 1 or less keeps all.
-        report: log the rows, users and items before and after: as a warning where more than half
-            of the items are dropped, else as information.
+        minimum: the minimum interactions per user and item; 1 or less keeps all.
+        report: log the numbers of rows, users and items before and after: as a warning where more
+            than half of the items are dropped, otherwise as information.
 
     Raises:
         DataError: nothing is left.

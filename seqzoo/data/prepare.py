@@ -1,4 +1,4 @@
-"""The ``data`` section of a recipe, and reading what it names."""
+"""The ``data`` section of a recipe, and reading the data that it names."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,13 +21,14 @@ class DataConfig:
     Attributes:
         source: name of a data set, a path, or ``in memory`` for a table that was given beside it.
         min_count: k of the iterative k-core filter on users and items; 1 keeps everything.
-        user_col: column of user ids, found by its usual names where None.
-        item_col: column of item ids.
-        time_col: column of times; empty text for the order of the rows.
-        label_col: column of item titles.
-        order: ``time-row``, or ``float32-time-row`` for figures in RecBole's order of events.
+        user_col: column of user ids; None looks for the usual names.
+        item_col: column of item ids; None looks for the usual names.
+        time_col: column of timestamps; None looks for the usual names, an empty text takes the
+            order of the rows.
+        label_col: column of item titles; None looks for the usual names.
+        order: ``time-row``, or ``float32-time-row`` for RecBole's order of events.
         options: settings of a generated data set.
-        fingerprint: what the prepared data are known by; written by training.
+        fingerprint: fingerprint of the prepared data; training writes it.
     """
 
     source: str = ""

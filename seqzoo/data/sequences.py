@@ -1,4 +1,4 @@
-"""Users' histories as compressed rows: one flat array of items and where each user starts."""
+"""Users' histories in compressed form: one flat array of items, and where each user starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ class Sequences:
 
     Attributes:
         items: item indices 1..V (N,), int32.
-        timestamps: unix seconds (N,), int64; None where the data have only an order.
-        offsets: user ``u`` has the positions ``offsets[u]:offsets[u + 1]`` (U + 1,), int64.
+        timestamps: unix seconds (N,), int64; None where only the order is known.
+        offsets: the history of user ``u`` is at the positions ``offsets[u]:offsets[u + 1]``
+            (U + 1,), int64.
     """
 
     items: Int32s
@@ -41,7 +42,7 @@ class Sequences:
                 f"items; expected them to run from 0 to {count}"
             )
         if (np.diff(self.offsets) < 0).any():
-            raise DataError("sequences: the offsets fall; expected them to rise or stay")
+            raise DataError("sequences: the offsets fall; expected offsets that never fall")
         if count and self.items.min() < 1:
             raise DataError(
                 f"sequences: the items hold the index {self.items.min()}; expected 1 or more "
@@ -59,7 +60,7 @@ class Sequences:
         return len(self.offsets) - 1
 
     def __getitem__(self, user: int) -> Int32s:
-        """The items of the user with number ``user`` (T,), oldest first."""
+        """The items of the user with index ``user`` (T,), oldest first."""
         if not -len(self) <= user < len(self):
             raise IndexError(f"user {user} is outside 0 to {len(self) - 1}")
         user %= len(self)
@@ -71,13 +72,13 @@ class Sequences:
         return np.diff(self.offsets)
 
     def save(self, folder: str | Path) -> None:
-        """Write ``items.npy``, ``offsets.npy`` and, where there are times, ``timestamps.npy``."""
+        """Write ``items.npy``, ``offsets.npy`` and, if there are any, ``timestamps.npy``."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "items.npy", self.items, allow_pickle=False)
         np.save(folder / "offsets.npy", self.offsets, allow_pickle=False)
         if self.timestamps is None:
-            # Times of an earlier save would else be read back with these items.
+            # Otherwise load would combine these items with the timestamps of an earlier save.
             (folder / "timestamps.npy").unlink(missing_ok=True)
         else:
             np.save(folder / "timestamps.npy", self.timestamps, allow_pickle=False)
@@ -87,36 +88,36 @@ class Sequences:
         """Read what :meth:`save` wrote.
 
         Args:
-            folder: where the ``.npy`` files are.
-            mmap: map the files into memory instead of reading them whole.
+            folder: the folder with the ``.npy`` files.
+            mmap: map the files into memory instead of reading them.
 
         Raises:
-            DataError: a file is missing or damaged, or the arrays do not belong together.
+            DataError: a file is missing or damaged, or the arrays do not fit together.
         """
         folder = Path(folder)
-        has_times = (folder / "timestamps.npy").exists()
+        has_timestamps = (folder / "timestamps.npy").exists()
         return cls(
             items=_load_array(folder / "items.npy", mmap),
-            timestamps=_load_array(folder / "timestamps.npy", mmap) if has_times else None,
+            timestamps=_load_array(folder / "timestamps.npy", mmap) if has_timestamps else None,
             offsets=_load_array(folder / "offsets.npy", mmap),
         )
 
 
 @dataclass(frozen=True)
 class SequenceData:
-    """Sequences with what their numbers mean.
+    """Sequences with the ids of their users and items.
 
     Attributes:
         sequences: the histories of U users.
         vocabulary: the items by index.
-        users: the user ids (U,) in the order of the sequences.
-        name: what messages call the data.
+        users: the user ids (U,), in the order of the sequences.
+        name: the name of the data in messages.
         fingerprint: ``sha256:…`` over users, items, their order and timestamps, see
             :func:`build_sequences`.
         fingerprints: the same in two parts: ``sequences`` over users, items and their order, and
             ``times`` over the timestamps in that order. Data whose ``sequences`` are equal are the
             same for a model that reads no timestamps.
-        dropped: how many interactions a given vocabulary did not know.
+        dropped: number of interactions with items that the given vocabulary lacks.
     """
 
     sequences: Sequences
@@ -134,25 +135,26 @@ ORDERS = ("time-row", "float32-time-row")
 def build_sequences(
     interactions: Interactions, *, vocabulary: Vocabulary | None = None, order: str = "time-row"
 ) -> SequenceData:
-    """Sort the interactions of each user by time, then by row, and number the items.
+    """Sort the interactions of each user by timestamp, then by row, and index the items.
 
-    Users come in the order of their first row. The fingerprint covers all interactions, those
-    that a given vocabulary does not know as well. It depends on who met which items in which
-    order and when, not on the order of the users, of the vocabulary or of the file's rows (apart
-    from rows of one user with the same timestamp, whose order is their order in the file).
-    Fractions of a second order the events; the timestamps of the result are whole seconds.
+    Users come in the order of their first row. Fractions of a second order the events; the
+    timestamps of the result are whole seconds.
+
+    The fingerprints cover all interactions, including those with items that a given vocabulary
+    lacks. They depend on who interacted with which items in which order and when, but not on the
+    order of the users, of the vocabulary, or of the rows; only rows of one user with the same
+    timestamp are ordered by their row.
 
     Args:
         interactions: the table.
-        vocabulary: the items to number by; without it, the items in order of first appearance.
-            Interactions with other items are dropped and counted.
-        order: ``time-row``; or ``float32-time-row``, which rounds the times to float32 first (to 64
-            or 128 seconds, for those of our years), as RecBole does: only for figures that are
-            compared with its own.
+        vocabulary: the items by index; by default the items in order of first appearance.
+            Interactions with items that it lacks are dropped and counted.
+        order: ``time-row``; or ``float32-time-row``, which first rounds the timestamps to float32
+            (to 128 seconds, before 2004 to 64), as RecBole does: for metrics to compare with its.
 
     Raises:
         DataError: the vocabulary holds no item of the data.
-        ConfigError: another order is asked for.
+        ConfigError: the order is unknown.
     """
     if order not in ORDERS:
         raise ConfigError(
@@ -170,7 +172,7 @@ def build_sequences(
         rounded = exact.astype(np.float32)
         positions = np.floor(rounded).astype(np.int64)
         keys = [users, rounded]
-    # lexsort is stable: rows of one user with the same timestamp keep the order of the file.
+    # lexsort is stable: rows of one user with the same timestamp keep their order.
     sorting = np.lexsort(keys[::-1])
     users, items = users[sorting], items[sorting]
     times = positions[sorting] if interactions.has_times else None
@@ -203,7 +205,7 @@ def build_sequences(
     sequences = Sequences(
         items=indices.astype(np.int32),
         timestamps=times,
-        offsets=_offsets(counts[present]),
+        offsets=np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64),
     )
     return SequenceData(
         sequences=sequences,
@@ -214,12 +216,6 @@ def build_sequences(
         fingerprints={"sequences": hashes.sequences, "times": hashes.times},
         dropped=dropped,
     )
-
-
-def _offsets(counts: Int64s) -> Int64s:
-    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets
 
 
 def _check_array(name: str, array: object, dtype: type[np.generic]) -> None:
@@ -243,5 +239,5 @@ def _load_array(path: Path, mmap: bool) -> npt.NDArray[Any]:
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{path} cannot be read as an array ({str(error).splitlines()[0]}); "
-            "write the sequences again"
+            "save the sequences again"
         ) from error

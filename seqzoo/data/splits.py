@@ -1,4 +1,4 @@
-"""Leave-one-out: the last interaction tests, the one before it validates, the rest trains."""
+"""Leave-one-out: the last interaction is for testing, the one before for validation."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,21 @@ from seqzoo.errors import UsageError, nearest
 
 PARTS = ("train", "valid", "test")
 
-# With fewer interactions, holding out two would leave nothing to predict them from.
+# With fewer interactions, no history would be left before the two that are held out.
 MINIMUM_LENGTH = 3
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a split: a history of M users, and what is to be predicted after it.
+    """One part of a split: the histories of M users, and the target after each.
 
     Attributes:
-        history_start: where each history begins in ``Sequences.items`` (M,), int64.
-        history_end: the position after each history's last (M,), int64.
-        target: the position of the interaction to predict (M,), int64; -1 in ``train``, where
-            the history itself holds the targets.
-        users: the number of each user in the sequences (M,), int64.
+        history_start: position of the first event of each history in ``Sequences.items`` (M,),
+            int64.
+        history_end: position after the last event of each history (M,), int64.
+        target: position of the interaction to predict (M,), int64; -1 in ``train``, where the
+            targets are inside the history.
+        users: index of each user in the sequences (M,), int64.
     """
 
     history_start: npt.NDArray[np.int64]
@@ -38,17 +39,17 @@ class Split:
 def leave_one_out(sequences: Sequences, part: str) -> Split:
     """Split each user's history by position.
 
-    In ``test`` the last interaction is the target and everything before it the history; in
-    ``valid`` the second last, with everything before it. Both leave out users with fewer than
-    3 interactions. ``train`` has all users without their last two interactions; users with
-    fewer than 3 keep all of theirs.
+    In ``test`` the target is the last interaction, in ``valid`` the second last; the history is
+    everything before the target. Both leave out users with fewer than 3 interactions. ``train``
+    has the histories of all users without their last two interactions, or the whole history of
+    users with fewer than 3.
 
     Args:
         sequences: the histories of all users.
         part: ``train``, ``valid`` or ``test``.
 
     Raises:
-        UsageError: another part is asked for.
+        UsageError: the part is unknown.
     """
     if part not in PARTS:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Generated interactions with an order that a model can learn, for tests and first steps."""
+"""Generated interactions whose order a model can learn, for tests and first steps."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _SHORTEST = 5
 _ITEMS_PER_CLUSTER = 20
 _SUCCESSORS = 3
 
-# Where the next item comes from: mostly a successor of the last, else its cluster, else anywhere.
+# The next item is mostly a successor of the last, else of the same cluster, else any item.
 _FROM_SUCCESSORS = 0.6
 _FROM_CLUSTER = 0.3
 _SUCCESSOR_SHARES = (0.6, 0.3, 0.1)
@@ -30,18 +30,19 @@ def synthetic(
 ) -> Interactions:
     """Generate interactions; the same arguments give the same table.
 
-    Items lie in clusters. After an item usually comes one of its three successors (60, 30 and
-    10 %), else an item of its cluster, else any, popular ones first: so the last item tells much
-    about the next. Items of a session are minutes apart, sessions days.
+    Items belong to clusters. After an item usually comes one of its three successors (60, 30 and
+    10 %), else an item of its cluster, else any item, where popular ones are likelier: so the last
+    item says much about the next. The items of a session are minutes apart, sessions are days
+    apart.
 
     Args:
-        users: how many users, ``u1`` and on.
-        items: how many items there are to choose from, ``i1`` and on.
-        mean_length: the mean length of the histories; the shortest have 5.
-        seed: of the random generator.
+        users: number of users; their ids are ``u1``, ``u2``, …
+        items: number of items to choose from; their ids are ``i1``, ``i2``, …
+        mean_length: mean sequence length, at least 5; the shortest sequences have 5 events.
+        seed: seed of the random generator.
 
     Raises:
-        UsageError: a number is too small.
+        UsageError: an argument is no whole number, or too small.
     """
     for name, value, least in (
         ("users", users, 2),
@@ -52,7 +53,7 @@ def synthetic(
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(f"synthetic: {name} is {value!r}; expected a whole number >= {least}")
     random = np.random.default_rng(seed)
-    # Longest first, so that the users still active at a step are the first ones.
+    # Longest first: the users who are still active at a step are then the first ones.
     lengths = _SHORTEST - 1 + random.geometric(1.0 / (mean_length - _SHORTEST + 1), users)
     lengths = np.sort(lengths)[::-1]
     successors = random.integers(0, items, (items, _SUCCESSORS))
@@ -66,8 +67,8 @@ def synthetic(
         current = _following(random, current[:active], successors)
         chosen[offsets[:active] + step] = current
 
-    times = _times(random, offsets)
-    # Ids in random order: the length of a history must not follow from the user's number.
+    times = _timestamps(random, offsets)
+    # Ids in random order: otherwise they would be sorted by sequence length.
     names = random.permutation(users) + 1
     frame = pl.DataFrame(
         {
@@ -84,10 +85,10 @@ def synthetic(
 
 
 def synthetic_from_options(options: Mapping[str, object]) -> Interactions:
-    """:func:`synthetic` with its arguments as a mapping, as the registry calls it.
+    """Call :func:`synthetic` with a mapping of arguments, as the registry does.
 
     Raises:
-        UsageError: an option is unknown, or a number is too small.
+        UsageError: an option is unknown, no whole number, or too small.
     """
     known = {"users": 500, "items": 200, "mean_length": 30, "seed": 0}
     for name, value in options.items():
@@ -107,7 +108,7 @@ def _clusters(items: int) -> int:
 
 
 def _popular(random: np.random.Generator, count: int, size: int) -> Int64s:
-    """Ranks 0..size-1 (count,), low ones more often, after Zipf's law."""
+    """Draw ranks 0..size-1 (count,) by Zipf's law: low ranks are the popular ones."""
     shares = np.cumsum(np.arange(1, size + 1, dtype=np.float64) ** -_ZIPF_EXPONENT)
     drawn = random.random(count) * shares[-1]
     ranks: Int64s = np.searchsorted(shares, drawn, side="right").astype(np.int64)
@@ -115,12 +116,12 @@ def _popular(random: np.random.Generator, count: int, size: int) -> Int64s:
 
 
 def _following(random: np.random.Generator, current: Int64s, successors: Int64s) -> Int64s:
-    """The next item of each user: ``current`` (A,) to (A,)."""
+    """Draw the next item of each user: ``current`` (A,) to (A,)."""
     count, items = len(current), len(successors)
     clusters = _clusters(items)
     which = np.searchsorted(np.cumsum(_SUCCESSOR_SHARES[:-1]), random.random(count), side="right")
     following = successors[current, which]
-    # Item i is in cluster i % clusters; only full rows of clusters, so that all are as large.
+    # Item i is in cluster i % clusters. The last items are left out, so that all are of one size.
     in_cluster = _popular(random, count, items // clusters) * clusters + current % clusters
     anywhere = _popular(random, count, items)
     draw = random.random(count)
@@ -131,8 +132,8 @@ def _following(random: np.random.Generator, current: Int64s, successors: Int64s)
     )
 
 
-def _times(random: np.random.Generator, offsets: Int64s) -> Int64s:
-    """Unix seconds (N,) that rise within each user."""
+def _timestamps(random: np.random.Generator, offsets: Int64s) -> Int64s:
+    """Draw unix seconds (N,) that rise within each user."""
     total = int(offsets[-1])
     minutes = 1 + random.exponential(180.0, total).astype(np.int64)
     days = 3_600 + random.exponential(4 * 86_400.0, total).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Item ids in index order: index 1..V, 0 is padding."""
+"""The vocabulary: item ids and their indices 1..V; index 0 is padding."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -9,28 +9,28 @@ import numpy.typing as npt
 
 from seqzoo.errors import DataError, UnknownItemError, UsageError, nearest
 
-# Comparing a mistyped id with every id of a large catalogue would take seconds.
+# Comparing a mistyped id with every id of a large vocabulary would take seconds.
 _MOST_COMPARED = 5_000
 
 
 class Vocabulary:
-    """The items a model knows, each with its index and, where there is one, its label.
+    """The items of a model, each with its index and, where there is one, its label.
 
     Attributes:
-        items: item ids as the data have them; ``items[0]`` has index 1.
-        labels: a title or None for each item, or None where there are no titles at all.
+        items: item ids as the data have them (V,); ``items[0]`` has index 1.
+        labels: a title or None for each item (V,), or None where no item has a title.
     """
 
     def __init__(self, items: Sequence[str], labels: Sequence[str | None] | None = None) -> None:
-        """Check and keep the ids.
+        """Check the ids and labels and store them.
 
         Args:
             items: V different, non-empty texts.
             labels: V titles (None where an item has none), or None.
 
         Raises:
-            DataError: no item, an id that is not text, is empty or comes twice, or labels of
-                another number or type.
+            DataError: there is no item, an id is not text, empty or repeated, or the labels have
+                another length or type.
         """
         self.items: tuple[str, ...] = tuple(items)
         self.labels: tuple[str | None, ...] | None = None if labels is None else tuple(labels)
@@ -85,7 +85,7 @@ class Vocabulary:
 
         Raises:
             UsageError: the id is not text.
-            UnknownItemError: the vocabulary does not hold it.
+            UnknownItemError: the vocabulary lacks it; the message names the most similar one.
         """
         found = self._indices.get(_as_id(item))
         if found is None:
@@ -96,16 +96,16 @@ class Vocabulary:
         return found
 
     def encode(self, items: Iterable[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
-        """Turn ids into indices and set unknown ids aside.
+        """Turn ids into indices, and separate unknown ids.
 
         Args:
             items: item ids, oldest first.
 
         Returns:
-            The indices of the known ids in their order (K,) as int32, and the unknown ids.
+            The indices of the known ids in their order (K,), int32, and the unknown ids.
 
         Raises:
-            UsageError: an id is not text, or ``items`` is one text instead of a list of them.
+            UsageError: an id is not text, or ``items`` is one text instead of a list of texts.
         """
         if isinstance(items, str):
             raise UsageError(
@@ -147,7 +147,7 @@ class Vocabulary:
         return int(index) - 1
 
     def _suggestion(self, item: str) -> str:
-        """A hint at the id that was meant: of the item with this title, or spelt alike."""
+        """A hint at the item that may be meant: one with this title, or an id spelt similarly."""
         if self.labels is not None:
             wanted = item.casefold()
             for known, label in zip(self.items, self.labels, strict=True):
@@ -157,7 +157,7 @@ class Vocabulary:
         return nearest(item, islice(alike, _MOST_COMPARED))
 
     def to_json(self) -> dict[str, list[str] | list[str | None]]:
-        """The JSON form: ``{"items": [...], "labels": [...]}``; no labels, no such key."""
+        """The JSON form: ``{"items": […], "labels": […]}``; without labels there is no such key."""
         document: dict[str, list[str] | list[str | None]] = {"items": list(self.items)}
         if self.labels is not None:
             document["labels"] = list(self.labels)
@@ -165,7 +165,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, document: object) -> "Vocabulary":
-        """Read what :meth:`to_json` gives.
+        """Read what :meth:`to_json` returns.
 
         Raises:
             DataError: the document has another form, or ids are missing, empty or repeated.

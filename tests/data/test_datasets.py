@@ -126,7 +126,7 @@ def test_paths(tmp_path):
 def test_registered_name_is_never_a_path(tmp_path):
     (tmp_path / "here" / "films").mkdir()
     (tmp_path / "here" / "films" / "a.csv").write_text(CSV)
-    with pytest.raises(UsageError, match="no address to fetch it from; give a path"):
+    with pytest.raises(UsageError, match="no address to download it from; give a path"):
         load_interactions("films", specs=[spec()])
     assert len(load_interactions("./films", specs=[spec()])) == 2
 
@@ -162,7 +162,7 @@ def test_a_text_that_is_no_path(tmp_path):
     long = "x" * 5_000
     with pytest.raises(UnknownNameError, match="choose a name or give a path"):
         load_interactions(long, specs=[])
-    with pytest.raises(DataError, match="is no path: File name too long"):
+    with pytest.raises(DataError, match="is not a valid path: File name too long"):
         load_interactions(f"./{long}", specs=[])
     (tmp_path / "here" / "a.csv").write_text(CSV)
     with pytest.raises(UnknownNameError, match="the data set '' is unknown"):

@@ -35,12 +35,12 @@ def refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is empty; expected interactions"),
+        ("", "is empty; expected one interaction per line"),
         ("\n\n", "is empty"),
         (HEAD, "has a header but no rows"),
         (HEAD + "\n\n", "has a header but no rows"),
-        (GOOD + "3,c\n4,d,5\n", "line 4: 2 fields, expected 3; the row is cut short"),
-        (GOOD + "\n\n3,c", "line 6: 2 fields, expected 3; the row is cut short"),
+        (GOOD + "3,c\n4,d,5\n", "line 4: 2 fields, expected 3; the row is too short"),
+        (GOOD + "\n\n3,c", "line 6: 2 fields, expected 3; the row is too short"),
         (GOOD + "3,c,5,6\n", "line 4: 4 fields, expected 3; the row is too long"),
         (GOOD + ",c,5\n", "line 4: the user is missing (column 'user_id')"),
         (GOOD + '3,"",5\n', "line 4: the item is missing (column 'item_id')"),
@@ -55,11 +55,11 @@ def refused(tmp_path):
             "(convert it: iconv -f utf-16 -t utf-8)",
         ),
         ("  \n" + GOOD + "3,c\n", "line 5: 2 fields, expected 3"),
-        (GOOD.replace("\n", "\r"), "lines end with a carriage return alone"),
-        ("user,user,time\n1,2,3\n", "line 1: the column 'user' is there more than once"),
+        (GOOD.replace("\n", "\r"), "lines end with carriage returns only"),
+        ("user,user,time\n1,2,3\n", "line 1: several columns have the name 'user'"),
         (HEAD + "1,a,10\n1,b,20\n", "has only one user, '1', in its column 'user_id'"),
         ("1,a,10\n2,b,20\n", "(columns: 1, a, 10)"),
-        ("1,11,10\n2,12,20\n", "the first line (1, 11, 10) has numbers where the names"),
+        ("1,11,10\n2,12,20\n", "the first line (1, 11, 10) holds numbers; expected names"),
     ],
 )
 def test_damaged_files(refused, content, message):
@@ -68,11 +68,11 @@ def test_damaged_files(refused, content, message):
 
 def test_a_column_nobody_knows(refused):
     message = refused("who,item,time\n1,a,3\n2,b,4\n")
-    assert "no column is known to hold the user (columns: who, item, time)" in message
+    assert "no column has a usual name for the user (columns: who, item, time)" in message
     assert message.endswith("name it: --user-col COLUMN")
     assert "--item-col" in refused("user,what,time\n1,a,3\n2,b,4\n")
     message = refused("user,item,when\n1,a,3\n2,b,4\n")
-    assert '--time-col COLUMN, or say that the rows are in order: --time-col ""' in message
+    assert '--time-col COLUMN, or keep the order of the rows: --time-col ""' in message
 
 
 def test_two_columns_that_could_be_it(refused):
@@ -100,7 +100,7 @@ def test_damaged_ratings_dat(refused):
     assert "line 3: 2 fields, expected 4" in refused(good + "3::1\n", "ratings.dat")
     assert "line 3: 5 fields, expected 4" in refused(good + "3::1::2::4::5\n", "ratings.dat")
     assert "line 3: 3 fields, expected 4" in refused(good + "3::1:2::4\n", "ratings.dat")
-    assert "is not in the form user::item::rating" in refused("1,2,3,4\n", "ratings.dat")
+    assert "is not of the form user::item::rating" in refused("1,2,3,4\n", "ratings.dat")
 
 
 def test_damaged_recbole_files(refused, tmp_path):
@@ -108,7 +108,7 @@ def test_damaged_recbole_files(refused, tmp_path):
     assert "line 3: 2 fields" in refused(head + "1\ta\t1\n2\tb\n", "a.inter")
     (tmp_path / "b.item").write_text("thing:token\ttitle:token_seq\na\tA\n")
     (tmp_path / "b.inter").write_text(head + "1\ta\t1\n2\tb\t2\n")
-    with pytest.raises(DataError, match=r"b\.item: no column is known to hold the item"):
+    with pytest.raises(DataError, match=r"b\.item: no column has a usual name for the item"):
         read_interactions(tmp_path / "b.inter")
 
 
@@ -124,7 +124,9 @@ def test_missing_path_shows_the_nearest(tmp_path):
 
 def test_a_link_to_nothing_is_called_one(tmp_path):
     (tmp_path / "data.csv").symlink_to(tmp_path / "moved.csv")
-    with pytest.raises(DataError, match=r"data\.csv; it is a link to .*moved\.csv, which is not"):
+    with pytest.raises(
+        DataError, match=r"data\.csv; it is a link to .*moved\.csv, which does not exist"
+    ):
         read_interactions(tmp_path / "data.csv")
 
 
@@ -139,12 +141,12 @@ def test_folders_without_one_clear_file(tmp_path):
         read_interactions(tmp_path)
 
 
-def test_unknown_form(refused):
-    assert "the form of the file is not known" in refused("{}", "a.json")
+def test_unknown_format(refused):
+    assert "the format of the file is unknown" in refused("{}", "a.json")
 
 
 def test_damaged_archives(refused, tmp_path):
-    assert "is not a whole zip archive" in refused("not a zip", "a.zip")
+    assert "is damaged or not a zip archive" in refused("not a zip", "a.zip")
     path = tmp_path / "ml-1m.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("ml-1m/ratings.dat", "1::10::5::978300760\n" * 100)

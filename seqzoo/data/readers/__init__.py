@@ -1,4 +1,4 @@
-"""Reading interactions from the files that publishers and other libraries use."""
+"""Readers of interactions: files of publishers and other libraries, and tables in memory."""
 
 from seqzoo.data.readers.read import read_interactions
 

@@ -1,12 +1,12 @@
-"""Which column holds the users, which the items, which the times."""
+"""Find the columns of users, items, timestamps and titles by their names."""
 
 from collections.abc import Sequence
 
 from seqzoo.data.readers.text import Table
 from seqzoo.errors import DataError, UsageError, nearest
 
-# Names as data sets in the field use them, without case and punctuation. The second line of
-# each is used only where the first gives nothing: sessions where there are no users, and so on.
+# Names as data sets of the field use them, in lower case without punctuation. The second group
+# counts only where no column has a name of the first: sessions where there are no users, say.
 USER_NAMES = (
     ("userid", "user", "uid", "users", "useridx", "reviewerid", "customerid", "visitorid"),
     ("sessionid", "session", "playlistid", "u"),
@@ -31,17 +31,18 @@ def choose_column(
     *,
     hint: str = "",
 ) -> str:
-    """The column for a role: the one the user names, or the only one with a usual name.
+    """Choose the column of a role: the given one, or the only one with a usual name.
 
     Args:
-        table: the file's table.
-        role: what is looked for: ``user``, ``item``, ``time``.
-        given: the user's choice, or None.
-        names: the usual names, the likeliest group first, without case and punctuation.
-        hint: what else mends a missing column.
+        table: the table of the file.
+        role: ``user``, ``item``, ``time`` or ``label``.
+        given: the column that the user chose, or None.
+        names: the usual names in groups, the likeliest group first, in lower case without
+            punctuation.
+        hint: another remedy for a missing column, for the message.
 
     Raises:
-        DataError: the named column is not there, or none or several have a usual name.
+        DataError: the given column is missing, or none or several have a usual name.
     """
     columns = table.frame.columns
     option = table.column_option(role)
@@ -58,17 +59,17 @@ def choose_column(
         )
     if all(_is_number(name) for name in columns):
         raise DataError(
-            f"{table.file.shown}: the first line ({known}) has numbers where the names of the "
-            f"columns are expected; add a first line such as user,item,timestamp"
+            f"{table.file.shown}: the first line ({known}) holds numbers; expected names of columns: "
+            "add a first line such as user,item,timestamp"
         )
     raise DataError(
-        f"{table.file.shown}: no column is known to hold the {role} (columns: {known}); "
+        f"{table.file.shown}: no column has a usual name for the {role} (columns: {known}); "
         f"name it: {option}COLUMN{hint}"
     )
 
 
 def find_columns(columns: Sequence[str], names: Sequence[Sequence[str]]) -> list[str]:
-    """The columns with a name of the first group that matches any."""
+    """The columns whose name is in the first group that matches any column."""
     for group in names:
         found = [column for column in columns if _plain(column) in group]
         if found:
@@ -79,10 +80,10 @@ def find_columns(columns: Sequence[str], names: Sequence[Sequence[str]]) -> list
 def choose_optional(
     table: Table, role: str, given: str | None, names: Sequence[Sequence[str]]
 ) -> str | None:
-    """As :func:`choose_column`, but None where no column, or more than one, has a usual name.
+    """As :func:`choose_column`, but None where no column or several have a usual name.
 
     Raises:
-        DataError: the named column is not there.
+        DataError: the given column is missing.
     """
     if given is not None:
         return _named(table, role, given)
@@ -91,10 +92,10 @@ def choose_optional(
 
 
 def check_different(table: Table, **roles: str | None) -> None:
-    """Refuse one column for two roles.
+    """Check that no column has two roles.
 
     Raises:
-        UsageError: two roles have the same column.
+        UsageError: a column has two roles.
     """
     taken: dict[str, str] = {}
     for role, column in roles.items():

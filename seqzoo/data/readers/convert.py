@@ -1,4 +1,4 @@
-"""From a file's table to interactions."""
+"""Turn the table of a file into interactions."""
 
 import logging
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from seqzoo.data.readers.columns import (
     choose_optional,
     find_columns,
 )
+from seqzoo.data.readers.formats import first_labels
 from seqzoo.data.readers.text import Table
 from seqzoo.data.readers.times import EXACT_IN_FLOAT, read_times
 from seqzoo.errors import DataError
@@ -38,16 +39,16 @@ def to_interactions(
 
     Args:
         table: the rows of the file.
-        name: what messages call the data.
-        labels: titles from another file; a label column of the table comes before them.
-        user_col: the user's choice of a column, or None.
+        name: the name of the data in messages.
+        labels: titles by item id from another file; a label column of the table overrides them.
+        user_col: the column of users that the user chose, or None.
         item_col: the same for items.
-        time_col: the same for times; empty for the order of the rows.
+        time_col: the same for timestamps; empty for the order of the rows.
         label_col: the same for titles.
 
     Raises:
-        DataError: a column is missing or ambiguous, a value is missing or is no time, or there
-            is only one user.
+        DataError: a column is missing, ambiguous or of a wrong type, a value is missing or is no
+            timestamp, or there is only one user.
     """
     user_col = choose_column(table, "user", user_col, USER_NAMES)
     item_col = choose_column(table, "item", item_col, ITEM_NAMES)
@@ -81,16 +82,17 @@ def to_interactions(
     if (frame["user"] == frame["user"][0]).all():
         raise DataError(
             f"{table.file.shown} has only one user, '{frame['user'][0]}', in its column "
-            f"'{user_col}'; expected several: if that is not the column of users, name it: "
+            f"'{user_col}'; expected several: if the users are in another column, name it: "
             f"{table.column_option('user')}COLUMN"
         )
     if label_col is not None:
-        labels = {**labels, **_labels(items, table.frame[label_col])}
+        titles = pl.DataFrame({"item": items, "label": table.frame[label_col].cast(pl.String)})
+        labels = {**labels, **first_labels(titles)}
     return Interactions.from_frame(frame, labels=labels, name=name, has_times=has_times)
 
 
 def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
-    """The column that orders the rows (None for the rows as they stand), and if it holds times."""
+    """The column that orders the rows (None keeps their order), and whether it holds timestamps."""
     if given == "":
         return None, False
     columns = table.frame.columns
@@ -98,14 +100,14 @@ def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
         position = choose_optional(table, "position", None, POSITION_NAMES)
         if position is not None:
             return position, False
-    hint = f', or say that the rows are in order: {table.column_option("time")}""'
+    hint = f', or keep the order of the rows: {table.column_option("time")}""'
     column = choose_column(table, "time", given, TIME_NAMES, hint=hint)
     is_position = column in find_columns(columns, POSITION_NAMES)
     return column, not is_position
 
 
 def _ids(table: Table, role: str, column: str) -> pl.Series:
-    """A column of ids as the text that the data have."""
+    """A column of ids as text."""
     ids = table.frame[column]
     if ids.dtype != pl.String:
         if not _can_be_text(ids.dtype):
@@ -125,7 +127,7 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
 
 
 def _float_ids(ids: pl.Series) -> pl.Series:
-    """Ids as text; ``1.0`` is the id ``1``: missing values turn integer columns into floats."""
+    """Ids as text. ``1.0`` is the id ``1``: missing values turn integer columns into floats."""
     is_whole = ids.is_finite() & (ids == ids.floor()) & (ids.abs() <= EXACT_IN_FLOAT)
     whole = pl.select(pl.when(is_whole).then(ids)).to_series().cast(pl.Int64).cast(pl.String)
     return pl.select(pl.coalesce(whole, ids.fill_nan(None).cast(pl.String))).to_series()
@@ -133,10 +135,3 @@ def _float_ids(ids: pl.Series) -> pl.Series:
 
 def _can_be_text(dtype: pl.DataType) -> bool:
     return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
-
-
-def _labels(items: pl.Series, titles: pl.Series) -> dict[str, str]:
-    """The first title of each item."""
-    frame = pl.DataFrame({"item": items, "title": titles.cast(pl.String)})
-    frame = frame.drop_nulls().unique("item", keep="first", maintain_order=True)
-    return dict(frame.iter_rows())

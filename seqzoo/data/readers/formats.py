@@ -1,4 +1,4 @@
-"""The forms in which data sets are published, each recognised by what is there."""
+"""The file formats in which data sets are published."""
 
 import re
 
@@ -12,12 +12,11 @@ from seqzoo.errors import DataError
 
 ATOMIC_FIELD = re.compile(r"(?P<name>.+):(?P<type>token|token_seq|float|float_seq)")
 ATOMIC_LAYOUT = Layout("\t", quote=None)
-AMAZON_COLUMNS = ("user", "item", "rating", "timestamp")
-RATING_COLUMNS = AMAZON_COLUMNS
+RATING_COLUMNS = ("user", "item", "rating", "timestamp")
 
 
 def read_atomic(file: SourceFile) -> Table:
-    """Read one of RecBole's atomic files; ``:type`` is taken off the names of the columns.
+    """Read one of RecBole's atomic files; the ``:type`` of the column names is removed.
 
     Raises:
         DataError: the file is damaged.
@@ -26,9 +25,9 @@ def read_atomic(file: SourceFile) -> Table:
 
 
 def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
-    """Titles from the ``.item`` file beside an ``.inter`` file; none where it is not there.
+    """Titles from the ``.item`` file beside an ``.inter`` file; none where there is no such file.
 
-    The title is the first ``token_seq`` column; where there is a ``release_year`` the label is
+    The title is the first ``token_seq`` column. With a column ``release_year`` the labels are
     ``Title (1995)``.
 
     Raises:
@@ -44,7 +43,7 @@ def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
     item = find_columns(frame.columns, ITEM_NAMES)
     if not item:
         raise DataError(
-            f"{table.file.shown}: no column is known to hold the item "
+            f"{table.file.shown}: no column has a usual name for the item "
             f"(columns: {', '.join(frame.columns)}); expected item_id:token"
         )
     titles = [title] if title else find_columns(frame.columns, LABEL_NAMES)
@@ -55,20 +54,20 @@ def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
         year = pl.col("release_year").str.strip_chars()
         is_year = year.str.contains(r"^\d{4}$").fill_null(False)
         label = pl.when(is_year).then(pl.format("{} ({})", label, year)).otherwise(label)
-    return _as_labels(frame.select(pl.col(item[0]).alias("item"), label.alias("label")))
+    return first_labels(frame.select(pl.col(item[0]).alias("item"), label.alias("label")))
 
 
 def read_double_colon(file: SourceFile) -> Table:
-    """Read ``user::item::rating::timestamp``, the form of ML-1M and ML-10M.
+    """Read ``user::item::rating::timestamp``, the format of ML-1M and ML-10M.
 
     Raises:
-        DataError: the file is damaged or another separator is used.
+        DataError: the file is damaged or has another format.
     """
     number, first = read_first_line(file)
     if first.count("::") != len(RATING_COLUMNS) - 1:
         raise DataError(
-            f"{file.shown}, line {number}: '{first[:60]}' is not in the form "
-            "user::item::rating::timestamp; for another form give the file the ending .csv"
+            f"{file.shown}, line {number}: '{first[:60]}' is not of the form "
+            "user::item::rating::timestamp; if it is a table with a header, rename it to .csv"
         )
     return read_table(file, Layout("::", quote=None, header=False, columns=RATING_COLUMNS))
 
@@ -79,7 +78,7 @@ def double_colon_labels(source: Source) -> dict[str, str]:
 
 
 def read_tab_ratings(file: SourceFile) -> Table:
-    """Read ML-100K's ``u.data``: user, item, rating, timestamp between tabs.
+    """Read ML-100K's ``u.data``: user, item, rating and timestamp, separated by tabs.
 
     Raises:
         DataError: the file is damaged.
@@ -103,7 +102,9 @@ def movies_csv_labels(source: Source) -> dict[str, str]:
     frame = read_table(source["movies.csv"], Layout(",")).frame
     if not {"movieId", "title"} <= set(frame.columns):
         return {}
-    return _as_labels(frame.select(pl.col("movieId").alias("item"), pl.col("title").alias("label")))
+    return first_labels(
+        frame.select(pl.col("movieId").alias("item"), pl.col("title").alias("label"))
+    )
 
 
 def read_delimited(file: SourceFile) -> Table:
@@ -114,8 +115,8 @@ def read_delimited(file: SourceFile) -> Table:
     """
     _, first = read_first_line(file)
     if _is_amazon(first):
-        return read_table(file, Layout(",", header=False, columns=AMAZON_COLUMNS))
-    # The separator that the header has most of; a tie goes to the more usual one.
+        return read_table(file, Layout(",", header=False, columns=RATING_COLUMNS))
+    # The separator that the header has most of; of those equally frequent, the more usual one.
     separator = max("\t,;|", key=first.count) if not file.shown.endswith(".csv") else None
     separator = separator or max(",\t;|", key=first.count)
     return _without_types(read_table(file, Layout(separator)))
@@ -135,21 +136,21 @@ def read_parquet(file: SourceFile) -> Table:
             f"{file.shown} cannot be read as Parquet: {str(error).splitlines()[0]}"
         ) from error
     if frame.is_empty():
-        raise DataError(f"{file.shown} is empty; expected interactions, one a row")
+        raise DataError(f"{file.shown} is empty; expected one interaction per row")
     return Table(file, frame)
 
 
 def _is_amazon(line: str) -> bool:
     """Whether a line is ``user,item,rating,unix time`` and so not a header."""
     fields = line.split(",")
-    if len(fields) != len(AMAZON_COLUMNS):
+    if len(fields) != len(RATING_COLUMNS):
         return False
     rating = re.fullmatch(r"[0-5](\.\d+)?", fields[2])
     return rating is not None and re.fullmatch(r"\d{9,10}", fields[3]) is not None
 
 
 def _without_types(table: Table) -> Table:
-    """Take RecBole's ``:type`` off the columns where all of them have one."""
+    """Remove RecBole's ``:type`` from the column names, if all of them have one."""
     matches = [ATOMIC_FIELD.fullmatch(column) for column in table.frame.columns]
     names = [match["name"] for match in matches if match is not None]
     if len(names) != len(matches) or len(set(names)) != len(names):
@@ -173,6 +174,7 @@ def _split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
     return {parts[0]: parts[1] for parts in fields if len(parts) > 1 and parts[0] and parts[1]}
 
 
-def _as_labels(frame: pl.DataFrame) -> dict[str, str]:
+def first_labels(frame: pl.DataFrame) -> dict[str, str]:
+    """The first label of each item, from the columns ``item`` and ``label``."""
     frame = frame.drop_nulls().unique("item", keep="first", maintain_order=True)
     return dict(frame.iter_rows())

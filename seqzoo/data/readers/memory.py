@@ -1,4 +1,4 @@
-"""Tables that a program holds in memory: data frames, Arrow tables, columns and rows."""
+"""Tables in memory as data: data frames, Arrow tables, mappings of columns, lists of rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from seqzoo.data.readers.text import Table
 from seqzoo.errors import DataError, UsageError
 
 IN_MEMORY = "in memory"
-"""What recipes and messages call a table that has no path."""
+"""The source of data in recipes and messages where a table in memory was given."""
 
 EXPECTED_SOURCE = (
     "expected the name of a data set, a path, a polars or pandas DataFrame, an Arrow table, a "
@@ -22,10 +22,10 @@ _ROW_COLUMNS = ("user", "item", "timestamp")
 
 
 class ArrowTable(Protocol):
-    """A table of any library that hands it over by Arrow's C interface, as pyarrow does."""
+    """A table of any library that exports Arrow's C stream interface, as pyarrow does."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """A capsule with the columns."""
+        """Export the columns."""
 
 
 InMemory: TypeAlias = (
@@ -39,7 +39,7 @@ InMemory: TypeAlias = (
 
 
 def is_in_memory(source: object) -> bool:
-    """Whether a source is a table in memory, and not a name or a path."""
+    """Whether a source is a table in memory."""
     if isinstance(source, str | bytes | Path):
         return False
     known = isinstance(source, pl.DataFrame | pl.LazyFrame | Mapping | Sequence)
@@ -47,7 +47,7 @@ def is_in_memory(source: object) -> bool:
 
 
 def table_in_memory(source: object) -> Table:
-    """The table of a source for which :func:`is_in_memory` holds.
+    """Convert a table in memory, see :func:`is_in_memory`.
 
     Args:
         source: a polars DataFrame or LazyFrame, a pandas DataFrame (its index is ignored), an Arrow
@@ -66,7 +66,7 @@ def table_in_memory(source: object) -> Table:
             f"{EXPECTED_SOURCE}"
         ) from error
     if frame.is_empty():
-        raise DataError("the table in memory is empty; expected interactions, one a row")
+        raise DataError("the table in memory is empty; expected one interaction per row")
     return Table(SourceFile("the table in memory", b""), frame, in_memory=True)
 
 
@@ -98,12 +98,12 @@ def _to_polars(source: Any) -> pl.DataFrame:
             )
     schema = list(_ROW_COLUMNS[:width])
     frame = pl.DataFrame(source, schema=schema, orient="row", infer_schema_length=None)
-    # Pairs are in order; the reader takes a column of that name for positions.
+    # The order of pairs is that of the list; a column of this name is read as positions.
     return frame if width == len(_ROW_COLUMNS) else frame.with_row_index("position")
 
 
 def _is_pandas(source: object) -> bool:
-    """Whether an object is a pandas DataFrame; pandas is not imported for it."""
+    """Whether an object is a pandas DataFrame, without importing pandas."""
     return any(
         kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
         for kind in type(source).__mro__
@@ -111,12 +111,12 @@ def _is_pandas(source: object) -> bool:
 
 
 def _from_pandas(name: str, column: Any) -> pl.Series:
-    """A column of pandas; polars itself converts most of them with pyarrow only."""
+    """Convert a column of pandas; polars itself needs pyarrow for most of them."""
     if str(column.dtype).startswith("datetime64["):
         if column.dt.tz is not None:
             column = column.dt.tz_convert("UTC").dt.tz_localize(None)
         values = column.to_numpy()
-        # Polars has no unit of whole seconds.
+        # Polars has no time unit of seconds.
         coarse = values.dtype == "datetime64[s]"
         return pl.Series(name, values.astype("datetime64[us]") if coarse else values)
     if column.dtype.kind in "iufb" and not hasattr(column.dtype, "na_value"):
@@ -124,6 +124,6 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     values = column.astype(object).where(column.notna(), None).tolist()
     try:
         return pl.Series(name, values, strict=True)
-    # Only the columns that are needed have to hold one type of value.
+    # Columns that are not needed may hold anything.
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
         return pl.Series(name, values, dtype=pl.Object)

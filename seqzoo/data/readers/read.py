@@ -1,4 +1,4 @@
-"""One call for all forms of data: look at what is there and read it."""
+"""Read interactions from any known format, which is recognised by the files that are there."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ DELIMITED = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (".inter", ".dat", ".data", ".zip", *DELIMITED, *PARQUET)
 
-_KNOWN_FORMS = (
+_KNOWN_FORMATS = (
     "a RecBole folder or .inter file, a GroupLens folder or zip (ratings.dat, u.data, "
     "ratings.csv), or a .csv, .tsv or .parquet file with named columns"
 )
@@ -38,28 +38,29 @@ def read_interactions(
 ) -> Interactions:
     """Read interactions from a folder, a file, a publisher's zip archive or a table in memory.
 
-    The form is recognised by what is there: RecBole's atomic files, GroupLens's MovieLens sets,
-    Amazon's 2014 ratings, or a CSV, TSV or Parquet file whose header names the columns. Ids stay
-    the text that the data have, so ``007`` is not ``7``. Times are whole unix seconds (see
-    :func:`seqzoo.data.readers.times.read_times`). Other columns are ignored.
+    Known are RecBole's atomic files, GroupLens's MovieLens sets, Amazon's 2014 ratings, and CSV,
+    TSV and Parquet files with named columns. Ids of text stay as they are, so ``007`` is not ``7``.
+    Timestamps become unix seconds, see :func:`seqzoo.data.readers.times.read_times`. Columns that
+    are not needed are ignored.
 
     Args:
         source: the folder or file, or a table (see :mod:`seqzoo.data.readers.memory`).
-        user_col: the column of users, where its name is not a usual one.
-        item_col: the column of items.
-        time_col: the column of times; empty to take the rows in the order of the file.
-        label_col: the column of titles.
+        user_col: the column of users; by default the one with a usual name.
+        item_col: the column of items; by default the one with a usual name.
+        time_col: the column of timestamps; by default the one with a usual name, else that of
+            positions; empty for the order of the rows.
+        label_col: the column of titles; by default the one with a usual name.
         name: what messages and recipes call the data; by default the folder's or file's name.
 
     Raises:
-        DataError: there is nothing at the path, its form is not known, or a row is damaged; one
-            line with the file, the line and the remedy.
+        DataError: there is nothing at the path, its format is unknown, a column is missing or
+            ambiguous, or a row is damaged; the message names the file, the line and the remedy.
         UsageError: the source is neither a path nor a table.
     """
     if isinstance(source, str | Path):
-        place = open_source(source)
-        table, labels = _read(place)
-        name = name or place.name
+        opened = open_source(source)
+        table, labels = _read(opened)
+        name = name or opened.name
     elif is_in_memory(source):
         table, labels, name = table_in_memory(source), {}, name or IN_MEMORY
     else:
@@ -75,36 +76,36 @@ def read_interactions(
     )
 
 
-def _read(place: Source) -> tuple[Table, Mapping[str, str]]:
-    """The table of interactions and the titles beside it."""
-    name = place.single or _choose_file(place)
-    file = place[name]
+def _read(opened: Source) -> tuple[Table, Mapping[str, str]]:
+    """The table of interactions, and the titles from a file beside it."""
+    name = opened.single or _choose_file(opened)
+    file = opened[name]
     lower = name.lower()
     if lower.endswith(".inter"):
-        return formats.read_atomic(file), formats.atomic_labels(place, name)
+        return formats.read_atomic(file), formats.atomic_labels(opened, name)
     if lower.endswith(".dat"):
-        return formats.read_double_colon(file), formats.double_colon_labels(place)
+        return formats.read_double_colon(file), formats.double_colon_labels(opened)
     if lower.endswith(".data"):
-        return formats.read_tab_ratings(file), formats.bar_labels(place)
+        return formats.read_tab_ratings(file), formats.bar_labels(opened)
     if lower.endswith(PARQUET):
         return formats.read_parquet(file), {}
     if lower.endswith(DELIMITED):
-        labels = formats.movies_csv_labels(place) if lower == "ratings.csv" else {}
+        labels = formats.movies_csv_labels(opened) if lower == "ratings.csv" else {}
         return formats.read_delimited(file), labels
-    raise DataError(f"{place.shown}: the form of the file is not known; expected {_KNOWN_FORMS}")
+    raise DataError(f"{opened.shown}: the format of the file is unknown; expected {_KNOWN_FORMATS}")
 
 
-def _choose_file(place: Source) -> str:
+def _choose_file(opened: Source) -> str:
     """The file of a folder or an archive that holds the interactions."""
-    for usual in (f"{place.name}.inter", "ratings.dat", "u.data", "ratings.csv"):
-        if usual in place:
+    for usual in (f"{opened.name}.inter", "ratings.dat", "u.data", "ratings.csv"):
+        if usual in opened:
             return usual
-    found = place.ending_with(".inter") or place.ending_with(*DELIMITED, *PARQUET)
+    found = opened.ending_with(".inter") or opened.ending_with(*DELIMITED, *PARQUET)
     if len(found) == 1:
         return found[0]
     if found:
         raise DataError(
-            f"{place.shown} holds several files that could be the interactions "
-            f"({', '.join(found[:5])}); name the file itself: {place.shown}/{found[0]}"
+            f"{opened.shown} holds several files that could be the interactions "
+            f"({', '.join(found[:5])}); name the file itself: {opened.shown}/{found[0]}"
         )
-    raise DataError(f"{place.shown} holds no interactions; expected {_KNOWN_FORMS}")
+    raise DataError(f"{opened.shown} holds no interactions; expected {_KNOWN_FORMATS}")

@@ -1,4 +1,4 @@
-"""Where files come from: a folder, a publisher's zip archive, or a file alone."""
+"""Access to the files of a folder, of a zip archive, or to a single file."""
 
 import difflib
 import zipfile
@@ -12,8 +12,8 @@ from seqzoo.errors import DataError
 
 _BLOCK = 1 << 20
 
-# Limits on what a member of an archive may unpack to. Interactions as text shrink to a third or a
-# tenth; deflate shrinks nothing by more than 1032, which is what zip bombs are made of.
+# The most bytes that a member of an archive may unpack to: this many, or this many times its
+# compressed size. Text compresses to a third or a tenth, a zip bomb to less than a hundredth.
 _ALWAYS_UNPACKED = 64 << 20
 _HIGHEST_RATIO = 100
 
@@ -23,8 +23,8 @@ class SourceFile:
     """One file, on disk or inside an archive.
 
     Attributes:
-        shown: the name that messages call it by.
-        content: a path where the file lies on disk, its bytes where it comes from an archive.
+        shown: the name of the file in messages.
+        content: the path of a file on disk, or the bytes of a file from an archive.
     """
 
     shown: str
@@ -46,14 +46,14 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """The files found at one place.
+    """The files at a path.
 
     Attributes:
-        name: what the place calls the data: the folder's name, or the file's without its ending.
-        shown: the place as messages call it.
-        single: the file's name where the user gave one file, else None.
-        files: base name to a function that gives the file.
-        folder: where titles can lie beside a single file, else None.
+        name: the name of the data: that of the folder, or of the file without its ending.
+        shown: the path in messages.
+        single: the name of the file if the path is one file, else None.
+        files: functions that return the file, by base name.
+        folder: the folder of a single file, which may also have files of titles; else None.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Source:
         return self.files[name]()
 
     def ending_with(self, *endings: str) -> list[str]:
-        """The names with one of these endings, in alphabetical order."""
+        """The names of the files with one of these endings, in alphabetical order."""
         return sorted(name for name in self.files if name.lower().endswith(endings))
 
 
 def open_source(path: str | Path) -> Source:
-    """Look at what is at a path; files are read only when they are asked for.
+    """Find the files at a path; their content is read later, on demand.
 
     Raises:
         DataError: there is nothing at the path, or the archive is damaged.
@@ -86,7 +86,7 @@ def open_source(path: str | Path) -> Source:
     try:
         is_folder = path.is_dir()
     except OSError as error:
-        raise DataError(f"{str(path)[:80]!r} is no path: {error.strerror}") from error
+        raise DataError(f"{str(path)[:80]!r} is not a valid path: {error.strerror}") from error
     if is_folder:
         return Source(
             name=path.resolve().name,
@@ -126,12 +126,13 @@ def _open_archive(path: Path) -> Source:
                 for name in archive.namelist()
                 if not name.endswith("/") and not name.startswith("__MACOSX/")
             ]
-    # zipfile lets errors of struct, of codecs and of its own through, and lists them nowhere.
+    # For damaged archives zipfile raises exceptions of many modules; it documents few of them.
     except Exception as error:
         raise DataError(
-            f"{path} is not a whole zip archive ({error}); download it again"
+            f"{path} is damaged or not a zip archive ({error}); download it again"
         ) from error
-    # By base name, the shallowest first: archives hold one folder with the files in it.
+    # Usually the files are inside one folder. Of files with the same base name the one that is in
+    # the fewest folders counts.
     files: dict[str, Callable[[], SourceFile]] = {}
     for member in sorted(members, key=lambda name: name.count("/")):
         files.setdefault(member.rsplit("/", 1)[-1], _in_archive(path, member))
@@ -148,16 +149,16 @@ def _in_archive(path: Path, member: str) -> Callable[[], SourceFile]:
                 with archive.open(member) as stream:
                     while content.tell() <= limit and (block := stream.read(_BLOCK)):
                         content.write(block)
-        # As above; those of zlib, bz2 and lzma, and of encrypted members, come on top.
+        # As above; also those of zlib, bz2 and lzma, and for encrypted members.
         except Exception as error:
             raise DataError(
                 f"{path}: its member {member} cannot be read ({error}); download it again"
             ) from error
         if content.tell() > limit:
             raise DataError(
-                f"{path}: its member {member} of {packed:,} bytes unpacks to more than {limit:,}, "
-                f"over {_HIGHEST_RATIO} times as many, as only a zip bomb does; if you trust it, "
-                "unpack it and give the folder"
+                f"{path}: its member {member} of {packed:,} bytes unpacks to more than {limit:,} "
+                f"bytes, over {_HIGHEST_RATIO} times as many: it may be a zip bomb; if you trust "
+                "it, unpack it and give the folder"
             )
         return SourceFile(f"{path}:{member}", content.getvalue())
 
@@ -165,9 +166,9 @@ def _in_archive(path: Path, member: str) -> Callable[[], SourceFile]:
 
 
 def _nearest_path(path: Path) -> str:
-    """A hint at the existing path closest to one that does not exist, or an empty string."""
+    """A hint at the existing path that is most similar to a missing one, or an empty string."""
     if path.is_symlink():
-        return f"; it is a link to {path.readlink()}, which is not there"
+        return f"; it is a link to {path.readlink()}, which does not exist"
     missing = path
     while not missing.parent.exists() and missing != missing.parent:
         missing = missing.parent

@@ -1,4 +1,4 @@
-"""Delimited text as a table of strings that still knows the line of every row."""
+"""Read delimited text into a table of strings; messages can name the line of every row."""
 
 import csv
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
@@ -18,11 +18,11 @@ Quote = Literal['"'] | None
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text is cut into fields.
+    """How a text is split into fields.
 
     Attributes:
         separator: the character between fields, or one character twice (``::``).
-        quote: the character around fields that hold separators, or None.
+        quote: the character around fields that contain separators, or None.
         header: whether the first line names the columns.
         columns: the names of the columns where there is no header.
     """
@@ -35,14 +35,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Table:
-    """A file's rows. Columns of text files are all strings; a missing field is null.
+    """The rows of a file. Columns of text files are all strings; a missing field is null.
 
     Attributes:
-        file: where the rows are from.
+        file: the file of the rows.
         frame: the rows, without blank ones.
-        layout: how the text was cut, or None for a binary file.
-        rows: the number of each row in the file, blank ones counted, or None if none was blank.
-        in_memory: whether the table was given by a program instead of read from a file.
+        layout: how the text was split, or None for other tables.
+        rows: the number of each row in the file, including blank ones, or None if none was blank.
+        in_memory: whether the table was in memory instead of in a file.
     """
 
     file: SourceFile
@@ -52,11 +52,11 @@ class Table:
     in_memory: bool = False
 
     def column_option(self, role: str) -> str:
-        """What chooses the column of a role, up to its name: ``--user-col `` or ``user_col=``."""
+        """The option that names the column of a role, up to its value: ``--user-col `` say."""
         return f"{role}_col=" if self.in_memory else f"--{role}-col "
 
     def place(self, row: int) -> str:
-        """The file and the line of a row, as messages name it."""
+        """The file and the line of a row, for messages."""
         row = row if self.rows is None else int(self.rows[row])
         if self.layout is None:
             return f"{self.file.shown}, row {row + 1}"
@@ -70,19 +70,19 @@ def read_first_line(file: SourceFile) -> tuple[int, str]:
     """The number and the text of the first line that is not blank.
 
     Raises:
-        DataError: there is no such line, it is not UTF-8, or it ends as no line does now.
+        DataError: there is no such line, it is not UTF-8, or only carriage returns end lines.
     """
     with file.open() as stream:
         for number, raw in enumerate(stream, start=1):
             text = _decode(file, number, raw).strip("\r\n")
             if "\r" in text and '"' not in text:
                 raise DataError(
-                    f"{file.shown}: lines end with a carriage return alone; expected line feeds "
+                    f"{file.shown}: lines end with carriage returns only; expected line feeds "
                     "(convert it: tr '\\r' '\\n')"
                 )
             if text.strip():
                 return number, text
-    raise DataError(f"{file.shown} is empty; expected interactions, one a line")
+    raise DataError(f"{file.shown} is empty; expected one interaction per line")
 
 
 def read_table(file: SourceFile, layout: Layout) -> Table:
@@ -90,11 +90,11 @@ def read_table(file: SourceFile, layout: Layout) -> Table:
 
     Args:
         file: what to read.
-        layout: how the text is cut into fields.
+        layout: how the text is split into fields.
 
     Raises:
-        DataError: the file is empty, not UTF-8, names a column twice, or a row has too few or
-            too many fields; with the line.
+        DataError: the file is empty or not UTF-8, names a column twice, or a row has too few or
+            too many fields; the message names the line.
     """
     number, first = read_first_line(file)
     columns = layout.columns
@@ -103,8 +103,8 @@ def read_table(file: SourceFile, layout: Layout) -> Table:
         for name in columns:
             if columns.count(name) > 1:
                 raise DataError(
-                    f"{file.shown}, line {number}: the column '{name}' is there more than once; "
-                    "expected each name once"
+                    f"{file.shown}, line {number}: several columns have the name '{name}'; "
+                    "expected different names"
                 )
     try:
         with panics_as_errors():
@@ -129,7 +129,7 @@ def read_table(file: SourceFile, layout: Layout) -> Table:
             f"{file.shown} has {frame.width} columns; expected {len(columns)}: {', '.join(columns)}"
         )
     frame.columns = list(columns)
-    # A row cut short and one with an empty last field look alike to polars: count its fields.
+    # Polars reads a row with too few fields like one with empty last fields: count them.
     if frame[columns[-1]].null_count():
         _raise_for_damage(file, layout, len(columns))
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
@@ -143,9 +143,9 @@ def read_table(file: SourceFile, layout: Layout) -> Table:
 
 
 def _without_between(frame: pl.DataFrame) -> pl.DataFrame:
-    """Drop the empty fields that polars, which cuts at one character, sees inside ``::``.
+    """Drop the empty columns inside ``::``, which polars splits at each ``:``.
 
-    Where they are not empty the text is damaged: all columns stay, and the width tells.
+    If one is not empty, the text is damaged: then all columns are kept, and their number shows it.
     """
     between = frame.columns[1::2]
     if any(frame[column].null_count() < frame.height for column in between):
@@ -160,7 +160,7 @@ def _split(line: str, layout: Layout) -> list[str]:
 
 
 def _records(file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the fields of every row after the header, blank ones included."""
+    """The line number and the fields of every row after the header, including blank rows."""
     first, _ = read_first_line(file)
     with file.open() as stream, TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n") as text:
         for _ in range(first - 1 + layout.header):
@@ -179,9 +179,9 @@ def _records(file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]]
 
 
 def _raise_for_damage(file: SourceFile, layout: Layout, expected: int) -> None:
-    """Find the first row that is not a table's row and say where it is.
+    """Raise a DataError that names the first damaged row, if there is one.
 
-    A pass in Python over the file: only for files that are known or suspected to be damaged.
+    This reads the whole file in Python: only for files that are probably damaged.
     """
     with file.open() as stream:
         for number, raw in enumerate(stream, start=1):
@@ -190,13 +190,13 @@ def _raise_for_damage(file: SourceFile, layout: Layout, expected: int) -> None:
     try:
         for line, fields in _records(file, layout):
             if fields and len(fields) != expected:
-                hint = "the row is cut short" if len(fields) < expected else "the row is too long"
+                hint = "too short" if len(fields) < expected else "too long"
                 raise DataError(
                     f"{file.shown}, line {line}: {len(fields)} fields, expected {expected}; "
-                    f"{hint}: mend or remove the line"
+                    f"the row is {hint}: correct or remove the line"
                 )
     except csv.Error as error:
-        raise DataError(f"{file.shown}, after line {line}: {error}; mend the line") from error
+        raise DataError(f"{file.shown}, after line {line}: {error}; correct the line") from error
 
 
 def _decode(file: SourceFile, line: int, raw: bytes) -> str:

@@ -16,14 +16,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _UNITS_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
-# The fraction is read apart: Python 3.10 takes only 3 or 6 digits, and later ones drop the rest.
+# The fraction is parsed here: Python 3.10 takes only 3 or 6 digits, later versions drop all but 6.
 _ISO_FRACTION = re.compile(r"(?P<before>.*\d\d:\d\d:\d\d)[.,](?P<digits>\d+)(?P<zone>.*)")
 
 _EXPECTED = "expected unix seconds (978300760) or an ISO date (2001-01-01T00:12:40Z)"
 
 
 class Timestamps(NamedTuple):
-    """The timestamps of N rows, each rounded down to a whole second, and what was cut off.
+    """The timestamps of N rows: whole seconds, rounded down, and the fractions of a second.
 
     Attributes:
         seconds: unix seconds (N,), Int64.
@@ -83,7 +83,7 @@ def _from_numbers(values: pl.Series) -> Timestamps:
     whole = values.cast(pl.Int64, strict=False)
     if not whole.null_count():
         return _whole(whole)
-    # A decimal number is cut at its point: as one float64 it would lose digits of the fraction.
+    # A decimal number is split at its point: as one float64 it would lose digits of the fraction.
     decimal = r"^([+-]?\d+)\.(\d*)$"
     before = values.str.extract(decimal, 1).cast(pl.Int64, strict=False)
     after = ("0." + values.str.extract(decimal, 2)).cast(pl.Float64, strict=False)
@@ -100,7 +100,7 @@ def _from_numbers(values: pl.Series) -> Timestamps:
 
 
 def _from_floats(values: pl.Series) -> Timestamps:
-    """Null for what is not finite, or too large to be exact."""
+    """Null for numbers that are not finite or too large to be exact."""
     exact = values.is_finite() & (values.abs() <= EXACT_IN_FLOAT)
     values = pl.select(pl.when(exact).then(values)).to_series()
     floor = values.floor()
@@ -126,7 +126,7 @@ def _from_dates(values: pl.Series) -> Timestamps:
 
 
 def _from_date(text: str) -> tuple[int | None, float]:
-    """The whole unix seconds of an ISO date, or None where it is none, and the fraction."""
+    """The whole unix seconds of an ISO date, None for other texts, and the fraction."""
     fraction = 0.0
     match = _ISO_FRACTION.fullmatch(text)
     if match is not None:
