@@ -101,8 +101,7 @@ def looks_like_path(source: str) -> bool:
     """Whether the source of data is a path, given that it is not the name of a data set.
 
     This is the one rule for sources of data: a path has a separator or a known ending, starts like
-    a path, or exists. (The rule for models is another one: there an existing folder is not enough,
-    so that no folder can take the place of a registered model.)
+    a path, or exists. The rule for models is stricter: there, existing is not enough.
     """
     return (
         source in (".", "..")

@@ -103,10 +103,10 @@ def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
     wrong = difference(known, found)
     if wrong:
         _discard(part)
-        mend = "run again; if this error stays, the publisher changed the file"
+        remedy = "run again; if this error stays, the publisher changed the file"
         if not expected.published and record_of(destination).exists():
-            mend = f"if the publisher renewed the file, delete {record_of(destination)}"
-        raise DownloadError(f"{url} gave a file with {wrong}; it was removed; {mend}")
+            remedy = f"if the publisher renewed the file, delete {record_of(destination)}"
+        raise DownloadError(f"{url} gave a file with {wrong}; it was removed; {remedy}")
     if not expected.published:
         remember(destination, found)
     os.replace(part, destination)

@@ -16,7 +16,7 @@ class Fingerprints(NamedTuple):
     Attributes:
         everything: over users, items, their order and timestamps.
         sequences: over users, items and their order.
-        times: over the timestamps of the events in that order, or over there being none.
+        times: over the timestamps of the events in that order; a constant where there are none.
     """
 
     everything: str
@@ -36,7 +36,7 @@ def fingerprints_of(
     Args:
         user_ids: the id of each user index 0..U-1.
         item_ids: the id of each item index 0..V-1.
-        users: the user index of each event (N,); the events of a user stand together, oldest first.
+        users: the user index of each event (N,); the events of a user are adjacent, oldest first.
         items: the item index of each event (N,).
         times: unix seconds of each event (N,), or None where only the order is known.
     """

@@ -31,9 +31,8 @@ def synthetic(
     """Generate interactions; the same arguments give the same table.
 
     Items belong to clusters. After an item usually comes one of its three successors (60, 30 and
-    10 %), else an item of its cluster, else any item, where popular ones are likelier: so the last
-    item says much about the next. The items of a session are minutes apart, sessions are days
-    apart.
+    10 %), else an item of its cluster, else any item, popular ones more often. So the last item
+    says much about the next. The items of a session are minutes apart, sessions days.
 
     Args:
         users: number of users; their ids are ``u1``, ``u2``, …
@@ -42,7 +41,7 @@ def synthetic(
         seed: seed of the random generator.
 
     Raises:
-        UsageError: an argument is no whole number, or too small.
+        UsageError: an argument is not a whole number or too small.
     """
     for name, value, least in (
         ("users", users, 2),
@@ -88,7 +87,7 @@ def synthetic_from_options(options: Mapping[str, object]) -> Interactions:
     """Call :func:`synthetic` with a mapping of arguments, as the registry does.
 
     Raises:
-        UsageError: an option is unknown, no whole number, or too small.
+        UsageError: an option is unknown, not a whole number or too small.
     """
     known = {"users": 500, "items": 200, "mean_length": 30, "seed": 0}
     for name, value in options.items():

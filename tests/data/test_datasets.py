@@ -1,9 +1,8 @@
 import hashlib
 import io
-import threading
 import zipfile
 from dataclasses import asdict
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import polars as pl
 import pytest
@@ -32,25 +31,18 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def site(tmp_path):
-    """A publisher: a folder, its address and the requests it got."""
+def site(tmp_path, serve):
+    """The server of a publisher, with its folder, its address and its requests."""
     folder = tmp_path / "site"
     folder.mkdir()
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), lambda *args: Quiet(*args, directory=str(folder))
-    )
-    server.requests, server.folder = [], folder
+    server = serve(lambda *args: Quiet(*args, directory=str(folder)))
+    server.folder = folder
     server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return server
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
+def empty_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("SEQZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SEQZOO_DATA", raising=False)
     (tmp_path / "here").mkdir()
@@ -61,19 +53,19 @@ def spec(name="films", **fields):
     return DatasetSpec(name, "test", **fields)
 
 
-def test_name_is_downloaded_once_and_shows_the_licence(site, tmp_path, capsys):
+def test_a_registered_data_set_is_downloaded_once_and_its_licence_shown(site, tmp_path, capsys):
     (site.folder / "films.zip").write_bytes(archive())
     films = spec(
         url=f"{site.url}/films.zip",
         sha256=hashlib.sha256(archive()).hexdigest(),
         licence="research use",
-        citation="Somebody 2015",
+        citation="Harper 2015",
     )
     data = load_interactions("films", specs=[films])
     assert (len(data), data.name, data.labels) == (30, "films", {"1": "Fargo (1996)"})
     out, err = capsys.readouterr()
     assert out == ""
-    assert "licence: research use\ncite: Somebody 2015" in err
+    assert "licence: research use\ncite: Harper 2015" in err
     assert (tmp_path / "cache" / "datasets" / "films" / "films.zip").exists()
     load_interactions("films", specs={"films": films})
     assert capsys.readouterr().err == ""
@@ -91,7 +83,7 @@ def test_data_folder_comes_before_the_download(site, tmp_path, monkeypatch):
     assert site.requests == []
 
 
-def test_set_without_a_sum_is_known_by_its_counts(site):
+def test_a_data_set_without_a_checksum_is_checked_by_its_counts(site):
     (site.folder / "films.zip").write_bytes(archive())
     url = f"{site.url}/films.zip"
     with pytest.raises(DownloadError, match=r"6 users, 5 items and 30 inter.*expected 6, 5 and 31"):
@@ -102,7 +94,7 @@ def test_set_without_a_sum_is_known_by_its_counts(site):
     assert (cache_folder() / "datasets" / "films" / "films.zip.sha256").exists()
 
 
-def test_page_of_something_on_the_way_is_not_kept(site):
+def test_the_login_page_of_a_proxy_is_not_kept(site):
     (site.folder / "films.zip").write_text("<html>please log in</html>")
     films = spec(url=f"{site.url}/films.zip")
     with pytest.raises(DownloadError, match=r"is not the data set 'films'.*the file was removed"):
@@ -158,7 +150,7 @@ def test_options_are_for_generated_data(tmp_path):
         load_interactions("films", specs=[spec()], options={"users": 9})
 
 
-def test_a_text_that_is_no_path(tmp_path):
+def test_texts_that_are_not_paths(tmp_path):
     long = "x" * 5_000
     with pytest.raises(UnknownNameError, match="choose a name or give a path"):
         load_interactions(long, specs=[])

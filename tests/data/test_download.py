@@ -3,7 +3,7 @@
 import hashlib
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
@@ -58,17 +58,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+def server(serve):
+    server = serve(Handler)
     server.content, server.status, server.ranges, server.etag = CONTENT, 200, True, '"one"'
-    server.cut_after, server.tell_length, server.requests = None, True, []
+    server.cut_after, server.tell_length = None, True
     server.url = f"http://127.0.0.1:{server.server_port}/data.zip"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return server
 
 
 @pytest.fixture
@@ -77,7 +72,7 @@ def destination(tmp_path):
 
 
 def names(destination):
-    """What lies in the folder, but for the lock."""
+    """The files of the folder except the lock."""
     return sorted(path.name for path in destination.parent.iterdir() if path.suffix != ".lock")
 
 
@@ -107,7 +102,7 @@ def test_cut_connection_resumes(server, destination):
     assert names(destination) == ["data.zip"]
 
 
-def test_server_that_ignores_ranges_starts_again(server, destination):
+def test_a_server_that_ignores_ranges_sends_everything(server, destination):
     server.ranges, server.cut_after = False, 100_000
     with pytest.raises(DownloadError, match="cut off"):
         download(server.url, destination, md5=MD5)
@@ -115,7 +110,7 @@ def test_server_that_ignores_ranges_starts_again(server, destination):
     assert destination.read_bytes() == CONTENT
 
 
-def test_file_that_changed_meanwhile_is_not_glued_together(server, destination):
+def test_a_file_that_changed_is_downloaded_from_its_start(server, destination):
     server.cut_after = 100_000
     with pytest.raises(DownloadError, match="cut off"):
         download(server.url, destination)
@@ -125,7 +120,7 @@ def test_file_that_changed_meanwhile_is_not_glued_together(server, destination):
 
 
 @pytest.mark.parametrize("surplus", [0, 10])
-def test_partial_file_that_is_whole_or_longer(server, destination, surplus):
+def test_a_partial_file_that_is_complete_or_too_long(server, destination, surplus):
     destination.parent.mkdir()
     destination.with_name("data.zip.part").write_bytes(CONTENT + b"x" * surplus)
     download(server.url, destination, sha256=SHA256)
@@ -140,7 +135,7 @@ def test_wrong_checksum_leaves_nothing(server, destination, wrong):
     assert names(destination) == []
 
 
-def test_present_file_with_another_sum_is_kept_but_refused(server, destination):
+def test_an_existing_file_with_another_checksum_is_kept_but_refused(server, destination):
     destination.parent.mkdir()
     destination.write_bytes(b"mine")
     with pytest.raises(DownloadError, match="delete it and run again"):
@@ -149,7 +144,7 @@ def test_present_file_with_another_sum_is_kept_but_refused(server, destination):
     assert server.requests == []
 
 
-def test_first_sum_is_remembered(server, destination):
+def test_the_first_checksum_is_recorded(server, destination):
     download(server.url, destination)
     record = destination.with_name("data.zip.sha256")
     assert record.read_text() == f"{SHA256}  data.zip\n"
@@ -172,7 +167,7 @@ def test_first_sum_is_remembered(server, destination):
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])
-def test_server_says_no(server, destination, status):
+def test_errors_of_the_server(server, destination, status):
     server.status = status
     with pytest.raises(DownloadError, match=f"answered {status} .*; check the address"):
         download(server.url, destination)
@@ -192,13 +187,13 @@ def test_other_addresses(destination, url):
         download(url, destination)
 
 
-def test_folder_that_cannot_be_made(server, tmp_path):
+def test_a_folder_that_cannot_be_created(server, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DownloadError, match="could not be fetched into"):
         download(server.url, tmp_path / "file" / "data.zip")
 
 
-def test_two_at_once_fetch_once(server, destination):
+def test_simultaneous_downloads_fetch_once(server, destination):
     threads = [
         threading.Thread(target=download, args=(server.url, destination), kwargs={"sha256": SHA256})
         for _ in range(4)

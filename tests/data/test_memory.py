@@ -1,4 +1,4 @@
-"""Tables in memory: every form gives the same interactions, and wrong ones an error of one line."""
+"""Tables in memory: every kind gives the same interactions, mistakes an error of one line."""
 
 from collections import namedtuple
 from datetime import datetime, timezone
@@ -33,7 +33,7 @@ Event = namedtuple("Event", "user item timestamp")
         ],
     ],
 )
-def test_forms(table):
+def test_every_kind_of_table(table):
     data = read_interactions(table)
     assert data.frame.rows() == ROWS
     assert (data.name, data.has_times) == ("in memory", True)

@@ -1,4 +1,4 @@
-"""The forms that are recognised, and what is read from each."""
+"""The known file formats, and what is read from each."""
 
 import zipfile
 
@@ -55,7 +55,7 @@ def test_csv(write):
         ),
     ],
 )
-def test_same_rows_in_other_forms(write, name, content):
+def test_the_same_rows_in_other_formats(write, name, content):
     assert rows(read_interactions(write(name, content))) == ROWS
 
 
@@ -74,14 +74,14 @@ def test_position_instead_of_times(write):
     assert not data.has_times
 
 
-def test_times_come_before_positions_unless_positions_are_named(write):
+def test_timestamps_are_preferred_to_positions_unless_positions_are_chosen(write):
     path = write("a.csv", "user,item,position,time\n1,a,1,50\n2,b,0,60\n")
     assert read_interactions(path).has_times
     named = read_interactions(path, time_col="position")
     assert (rows(named)[0][2], named.has_times) == (1, False)
 
 
-def test_rows_in_order_where_the_user_says_so(write):
+def test_an_empty_time_column_keeps_the_order_of_rows(write):
     data = read_interactions(write("a.csv", "user,item\n1,a\n\n1,b\n2,a\n"), time_col="")
     assert [order for *_, order in rows(data)] == [0, 1, 2]
     assert not data.has_times

@@ -1,4 +1,4 @@
-"""What users do wrong: every message is one line with the place and the remedy."""
+"""Mistakes of users: every message is one line with the location and the remedy."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ GOOD = HEAD + "1,a,10\n2,b,20\n"
 
 @pytest.fixture
 def refused(tmp_path):
-    """A function that writes a file, reads it and gives the message of the error."""
+    """A function that writes a file, reads it and returns the message of the error."""
 
     def read(content, name="a.csv", **options):
         path = tmp_path / name
@@ -66,7 +66,7 @@ def test_damaged_files(refused, content, message):
     assert message in refused(content)
 
 
-def test_a_column_nobody_knows(refused):
+def test_columns_without_a_usual_name(refused):
     message = refused("who,item,time\n1,a,3\n2,b,4\n")
     assert "no column has a usual name for the user (columns: who, item, time)" in message
     assert message.endswith("name it: --user-col COLUMN")
@@ -75,13 +75,13 @@ def test_a_column_nobody_knows(refused):
     assert '--time-col COLUMN, or keep the order of the rows: --time-col ""' in message
 
 
-def test_two_columns_that_could_be_it(refused):
+def test_two_columns_with_usual_names(refused):
     message = refused("user,user_id,item,time\n1,1,a,3\n2,2,b,4\n")
     assert "the columns user and user_id could both hold the user" in message
     assert "choose one: --user-col user" in message
 
 
-def test_a_column_that_is_not_there(refused):
+def test_a_missing_column(refused):
     message = refused(GOOD, user_col="user-id")
     assert "has no column 'user-id' for the user (--user-col)" in message
     assert "its columns are user_id, item_id, timestamp; did you mean 'user_id'?" in message
@@ -122,7 +122,7 @@ def test_missing_path_shows_the_nearest(tmp_path):
         read_interactions(tmp_path / "nowhere" / "a" / "b.csv")
 
 
-def test_a_link_to_nothing_is_called_one(tmp_path):
+def test_a_broken_link_is_named(tmp_path):
     (tmp_path / "data.csv").symlink_to(tmp_path / "moved.csv")
     with pytest.raises(
         DataError, match=r"data\.csv; it is a link to .*moved\.csv, which does not exist"
@@ -130,7 +130,7 @@ def test_a_link_to_nothing_is_called_one(tmp_path):
         read_interactions(tmp_path / "data.csv")
 
 
-def test_folders_without_one_clear_file(tmp_path):
+def test_folders_with_no_file_or_several(tmp_path):
     with pytest.raises(DataError, match="holds no interactions; expected a RecBole folder"):
         read_interactions(tmp_path)
     (tmp_path / "a.csv").write_text(GOOD)
@@ -206,7 +206,7 @@ print(len(messages), sum("\\n" in message for message in messages))
 
 
 def test_every_changed_byte_of_a_parquet_file_is_an_error_of_one_line(tmp_path):
-    """In a process of its own: Rust prints to stderr, and ends a process that asks for too much."""
+    """In a process of its own: Rust writes to its stderr, and may abort it."""
     path = tmp_path / "a.parquet"
     rows = range(300)
     columns = {"user": [f"{row % 50}" for row in rows], "item": [f"{row % 37}" for row in rows]}

@@ -1,4 +1,4 @@
-"""The public data sets as they are: counts after the 5-core filter, lengths, exact times."""
+"""Real data sets: counts after the 5-core filter, sequence lengths, exact timestamps."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_ml_1m_lengths_and_titles(load):
 
 
 def test_ml_1m_times_are_exact(load):
-    """Times cast to float32, as RecBole does, would move many held-out items: ours are not."""
+    """Timestamps rounded to float32, as in RecBole, would change many held-out items."""
     core = load("ml-1m")
     data = build_sequences(core)
     moved = build_sequences(core, vocabulary=data.vocabulary, order="float32-time-row")

@@ -42,7 +42,7 @@ def test_sorted_by_time_then_row(interactions):
     assert (data.sequences.items.dtype, data.name, data.dropped) == (np.int32, "shop", 0)
 
 
-def test_times_beyond_float32_and_float64_keep_their_order(interactions):
+def test_timestamps_that_float32_or_float64_would_round_keep_their_order(interactions):
     # RecBole's float32 makes the first two equal; the last two are equal even in float64.
     rows = [("u", "b", 978300761), ("u", "a", 978300760), ("u", "d", 2**60 + 1), ("u", "c", 2**60)]
     assert as_ids(build_sequences(interactions(rows))) == {"u": ["a", "b", "c", "d"]}
@@ -68,13 +68,13 @@ def test_fractions_are_rounded_with_their_second(interactions):
     assert as_ids(data) == {"u": ["a", "b"], "v": ["c", "d"]}
 
 
-def test_positions_are_rounded_in_no_order(interactions):
+def test_positions_are_never_rounded(interactions):
     rows = [("u", "b", 2**24 + 1), ("u", "a", 2**24)]
     data = build_sequences(interactions(rows, has_times=False), order="float32-time-row")
     assert as_ids(data) == {"u": ["a", "b"]}
 
 
-def test_positions_are_no_times(interactions):
+def test_positions_are_not_timestamps(interactions):
     assert build_sequences(interactions(ROWS, has_times=False)).sequences.timestamps is None
 
 
@@ -129,7 +129,7 @@ def test_fingerprints_of_stored_checkpoints_stay_the_same(interactions):
     )
 
 
-def test_other_times_in_the_same_order_change_only_the_fingerprint_of_times(interactions):
+def test_other_timestamps_in_the_same_order_change_only_the_fingerprint_of_times(interactions):
     one = build_sequences(interactions(ROWS))
     later = [(user, item, 2 * time + 5) for user, item, time in ROWS]
     two = build_sequences(interactions(later))
@@ -162,7 +162,7 @@ def test_fingerprints_do_not_depend_on_the_order_of_rows_or_on_a_vocabulary(inte
     assert known.fingerprints == expected
 
 
-def test_fingerprint_tells_times_from_positions(interactions):
+def test_fingerprint_distinguishes_timestamps_from_positions(interactions):
     timed, ordered = interactions(ROWS), interactions(ROWS, has_times=False)
     assert build_sequences(timed).fingerprint != build_sequences(ordered).fingerprint
 

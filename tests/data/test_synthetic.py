@@ -12,7 +12,7 @@ def test_a_seed_gives_one_table():
     assert not synthetic(seed=3).frame.equals(synthetic(seed=4).frame)
 
 
-def test_default_size_survives_the_5_core_whole():
+def test_the_5_core_keeps_all_of_the_default_size():
     data = synthetic()
     core = k_core(data)
     assert (core.num_users, core.num_items) == (500, 200)
@@ -34,7 +34,7 @@ def test_other_sizes(size):
         assert (np.diff(data.sequences.timestamps[start:end]) > 0).all()
 
 
-def test_the_last_item_tells_about_the_next():
+def test_the_last_item_predicts_the_next():
     data = build_sequences(synthetic(users=1000, items=200))
     size = len(data.vocabulary) + 1
     follows = np.zeros((size, size))

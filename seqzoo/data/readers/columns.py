@@ -37,7 +37,7 @@ def choose_column(
         table: the table of the file.
         role: ``user``, ``item``, ``time`` or ``label``.
         given: the column that the user chose, or None.
-        names: the usual names in groups, the likeliest group first, in lower case without
+        names: the usual names in groups, the most likely group first, in lower case without
             punctuation.
         hint: another remedy for a missing column, for the message.
 
@@ -59,8 +59,8 @@ def choose_column(
         )
     if all(_is_number(name) for name in columns):
         raise DataError(
-            f"{table.file.shown}: the first line ({known}) holds numbers; expected names of columns: "
-            "add a first line such as user,item,timestamp"
+            f"{table.file.shown}: the first line ({known}) holds numbers; expected names of "
+            "columns: add a first line such as user,item,timestamp"
         )
     raise DataError(
         f"{table.file.shown}: no column has a usual name for the {role} (columns: {known}); "

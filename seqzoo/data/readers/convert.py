@@ -120,7 +120,7 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
     if missing.any():
         row = missing.arg_max() or 0
         raise DataError(
-            f"{table.place(row)}: the {role} is missing (column '{column}'); "
+            f"{table.location(row)}: the {role} is missing (column '{column}'); "
             "expected an id in every row"
         )
     return ids

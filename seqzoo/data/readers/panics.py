@@ -11,7 +11,7 @@ import polars as pl
 _STDERR = 2
 _TRACE = b"\nthread '"
 
-# There is one stderr: two threads that redirect it would put back each other's.
+# Threads that redirected stderr at the same time would restore it to each other's files.
 _lock = threading.Lock()
 
 
@@ -21,8 +21,8 @@ def panics_as_errors() -> Iterator[None]:
 
     Some damaged files make polars panic: Python gets a ``BaseException``, which no ``except
     Exception`` catches, and Rust prints a stack trace straight to file descriptor 2. So that
-    descriptor leads to a temporary file while polars reads. What else was written there is passed
-    on afterwards, up to the start of a trace.
+    descriptor is redirected to a temporary file while polars reads. Other output is written to
+    stderr afterwards, up to the start of a trace.
 
     A file that makes polars ask for exabytes of memory still ends the process: Rust aborts then.
 

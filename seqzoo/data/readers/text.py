@@ -55,7 +55,7 @@ class Table:
         """The option that names the column of a role, up to its value: ``--user-col `` say."""
         return f"{role}_col=" if self.in_memory else f"--{role}-col "
 
-    def place(self, row: int) -> str:
+    def location(self, row: int) -> str:
         """The file and the line of a row, for messages."""
         row = row if self.rows is None else int(self.rows[row])
         if self.layout is None:

@@ -49,7 +49,7 @@ def read_times(table: Table, column: str) -> Timestamps:
     values = table.frame[column]
     if values.null_count():
         row = values.is_null().arg_max() or 0
-        raise DataError(f"{table.place(row)}: the column '{column}' has no value; {_EXPECTED}")
+        raise DataError(f"{table.location(row)}: the column '{column}' has no value; {_EXPECTED}")
     dtype = values.dtype
     if dtype == pl.String:
         values = values.str.strip_chars()
@@ -69,7 +69,7 @@ def read_times(table: Table, column: str) -> Timestamps:
     if found.seconds.null_count():
         row = found.seconds.is_null().arg_max() or 0
         raise DataError(
-            f"{table.place(row)}: the {column} '{values[row]}' is not a timestamp; {_EXPECTED}"
+            f"{table.location(row)}: the {column} '{values[row]}' is not a timestamp; {_EXPECTED}"
         )
     return found
 
