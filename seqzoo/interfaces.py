@@ -1,7 +1,8 @@
-"""What the parts of a model promise each other: embedder, backbone and head.
+"""The interfaces between the parts of a model: embedder, backbone and head.
 
 Shapes in brackets: B histories in a batch, L positions, D hidden width, V items. Item index 0 is
-padding, histories are padded on the right, so position ``lengths[b] - 1`` is the newest event.
+padding. Histories are padded on the right, so the newest event of history b is at position
+``lengths[b] - 1``.
 """
 
 from abc import ABC, abstractmethod
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 State: TypeAlias = Any
-"""What a streaming part carries between events: tensors in tuples, lists or dicts, batch first.
+"""What a streaming part keeps between events: tensors in tuples, lists or dicts.
 
-They are on the device of the weights; a session saves them."""
+The first dimension of every tensor is the batch, so that the state of single users can be taken
+out. Tensors are on the device of the weights. Numbers, strings and None may stand beside tensors.
+A session saves the state, without pickle."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class SequenceBatch:
     Attributes:
         items: item indices [B, L], int64, 0 where padded.
         lengths: number of real events of each history [B], int64, at least 1.
-        timestamps: unix seconds [B, L], int64, or None where the data have no times.
+        timestamps: unix seconds [B, L], int64, 0 where padded; None if the data have none.
     """
 
     items: Tensor
@@ -36,7 +39,7 @@ class SequenceBatch:
     def from_histories(
         cls, histories: Sequence[Sequence[int]], timestamps: Sequence[Sequence[int]] | None = None
     ) -> "SequenceBatch":
-        """Pad lists of item indices (and of times) on the right."""
+        """Pad lists of item indices, and of timestamps if given, on the right."""
         lengths = torch.tensor([len(history) for history in histories], dtype=torch.int64)
         width = int(lengths.max())
 
@@ -54,7 +57,7 @@ class SequenceBatch:
         return positions < self.lengths[:, None]
 
     def gather_last(self, values: Tensor) -> Tensor:
-        """The rows of ``values`` [B, L, ...] at the newest event of each history [B, ...]."""
+        """``values`` [B, L, ...] at the newest event of each history: [B, ...]."""
         return values[torch.arange(len(self.lengths), device=values.device), self.lengths - 1]
 
     def to(self, device: torch.device | str) -> "SequenceBatch":
@@ -71,20 +74,31 @@ class SequenceBatch:
 class Embedder(nn.Module, ABC):
     """Turns item indices into vectors: ``SequenceBatch -> [B, L, D]``.
 
-    ``item_table`` [V + 1, D] holds one row for each item and row 0 for padding; heads may tie their
-    output to it.
+    A head may score with the embedder's ``item_table``, so that both share one set of vectors.
     """
 
-    item_table: nn.Parameter
+    item_table: Tensor
+    """One vector per item [V + 1, D]; row 0 is padding.
+
+    Either a parameter, or a property that computes the table, from item features for example. A
+    property is evaluated on every access, so gradients reach whatever it is computed from. It need
+    not be cheap: read it once per forward pass."""
     max_length: int | None = None
-    """The longest history that can be embedded, or None for any."""
+    """Maximum sequence length that can be embedded; None for any length."""
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Embed every position of a batch: [B, L, D]."""
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
-        """Embed one new event of each user [B] -> [B, D], for streaming.
+        """Embed one new event of each user, for streaming.
+
+        Args:
+            items: item indices [B].
+            state: what the previous call returned; None before the first event.
+
+        Returns:
+            Vectors [B, D] and the new state. The state given is not modified.
 
         Raises:
             NotImplementedError: this embedder cannot stream.
@@ -95,27 +109,27 @@ class Embedder(nn.Module, ABC):
 class Backbone(nn.Module, ABC):
     """Mixes the positions of a history: ``[B, L, D] -> [B, L, D]``.
 
-    The four claims say how it may be used; ``seqzoo.testing`` checks them. A class states them for
-    its default configuration and an instance may narrow them.
+    Four attributes are its capabilities; ``seqzoo.testing`` checks them. A class has those of its
+    default configuration, an instance those of its own.
     """
 
     causal: bool = True
-    """Position t depends on positions up to t alone, so every position can be a training target."""
+    """Position t depends only on positions up to t, so every position can be a training target."""
     streaming: bool = False
-    """``initial_state`` and ``step`` exist and give what the whole sequence gives."""
+    """``initial_state`` and ``step`` exist and give the same results as ``forward``."""
     uses_time: bool = False
     """The result depends on ``batch.timestamps``."""
     max_length: int | None = None
-    """The longest history the weights can take, or None for any."""
+    """Maximum sequence length that the weights allow; None for any length."""
 
     @abstractmethod
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event of each history: [B, L, D] -> [B, D].
 
-        Equal to the gather of ``forward``; override it where less work is enough.
+        Equal to ``forward`` at that event. Override it if that can be computed with less work.
         """
         return batch.gather_last(self(hidden, batch))
 
@@ -128,7 +142,15 @@ class Backbone(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} has no initial_state()")
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D], state, seconds since the event before [B] -> [B, D].
+        """One more event of each user, for streaming.
+
+        Args:
+            hidden: embedded event [B, D].
+            state: what the previous call, or ``initial_state``, returned.
+            elapsed: seconds since the user's previous event [B], int64; None without timestamps.
+
+        Returns:
+            Vectors [B, D] and the new state. The state given is not modified.
 
         Raises:
             NotImplementedError: this backbone cannot stream.
@@ -137,15 +159,15 @@ class Backbone(nn.Module, ABC):
 
 
 class Head(nn.Module, ABC):
-    """Scores the catalogue: ``[..., D] -> [..., V + 1]``, and holds the loss it is trained with."""
+    """Scores all items, ``[..., D] -> [..., V + 1]``, and computes the training loss."""
 
     @abstractmethod
     def forward(self, hidden: Tensor) -> Tensor:
-        """Scores of all items [..., V + 1]; column 0 is padding, which is never recommended."""
+        """Scores of all items: [..., D] -> [..., V + 1]; column 0 is padding, never recommended."""
 
     @abstractmethod
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of predicting ``targets`` [M] (indices 1..V) from ``hidden`` [M, D]: scalar."""
+        """Mean loss of predicting ``targets`` [M] (1..V) from ``hidden`` [M, D]: a scalar."""
 
     def topk(
         self,
@@ -158,13 +180,13 @@ class Head(nn.Module, ABC):
 
         Args:
             hidden: user vectors [B, D].
-            k: how many.
-            exclude: pairs (row, item) that must not come back, as two index tensors [E], [E].
-            candidates: item indices to choose from [C]; all items where None.
+            k: number of items.
+            exclude: row and item indices [E], [E] of the pairs that must not be returned.
+            candidates: item indices to choose from [C]; None for all items.
 
         Returns:
-            Scores and item indices, both [B, k], best first. A place that no allowed item is left
-            for has the score ``-inf``.
+            Scores and item indices, both [B, k], or [B, C] if C is less than k; best first. Where
+            fewer items are allowed, the rest has the score ``-inf``.
         """
         scores = self(hidden)
         scores[..., 0] = -torch.inf

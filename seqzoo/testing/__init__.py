@@ -1,9 +1,9 @@
-"""The conformance kit: checks of what a registered part promises, for plugin authors' tests.
+"""The conformance kit: checks that a registered part meets its interface, for plugin authors.
 
-``check_registered(name)`` runs every check of whatever has that name, as ``seqzoo check NAME``
-does. ``ArchitectureCases`` is a class to inherit in a test module, one test for each check. The
-single checks are functions: ``check_model(model)`` and its parts raise ``ConformanceError`` at the
-first promise that is not kept.
+``check_registered(name)`` runs every check of whatever is registered under a name, as ``seqzoo
+check NAME`` does. ``ArchitectureCases`` is a class to inherit in a test module, with one test for
+each check. The single checks are functions: ``check_model(model)`` and those it calls raise
+``ConformanceError`` if a check fails.
 """
 
 from seqzoo.testing.cases import ArchitectureCases
@@ -21,7 +21,6 @@ from seqzoo.testing.conformance import (
     check_round_trip,
     check_settings,
     check_streaming,
-    example_batch,
 )
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.testing.parts import (
@@ -31,6 +30,7 @@ from seqzoo.testing.parts import (
     check_metric,
     check_protocol,
 )
+from seqzoo.testing.probes import example_batch
 from seqzoo.testing.run import Outcome, check_registered, small_model
 
 __all__ = [

@@ -1,139 +1,148 @@
-"""Checks of a whole model on small random histories; each takes a model and raises or returns.
+"""Checks of a whole model on small random histories.
 
-The tolerance is for float32 results of different but equal computations: ``TOLERANCE`` times the
-size of the values.
+Each takes a model and returns None, or raises ``ConformanceError`` with what was found, what was
+expected and where to look.
 """
 
-import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from seqzoo.config import choose_head, parts_of, structure
 from seqzoo.errors import SeqzooError
-from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
+from seqzoo.testing.probes import (
+    example_batch,
+    hidden_of,
+    initial_states,
+    last_of,
+    perturbed,
+    require_equal,
+    select_rows,
+    step_once,
+    stepped,
+)
 from seqzoo.training.recipe import TrainConfig
 
-TOLERANCE = 1e-5
-_SHAKE = 0.1
-
-
-def example_batch(
-    model: SequenceModel, rows: int = 5, length: int = 12, seed: int = 0, ragged: bool = True
-) -> SequenceBatch:
-    """Random histories of a model's items, padded on the right, with rising times.
-
-    Args:
-        model: whose vocabulary and longest history count.
-        rows: how many.
-        length: of the longest; at most what the model reads.
-        seed: of everything random.
-        ragged: whether lengths differ; the first row is always whole.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    length = min(length, model.max_length)
-    lengths = torch.full((rows,), length)
-    if ragged and rows > 1:
-        lengths[1:] = torch.randint(1, length + 1, (rows - 1,), generator=generator)
-    items = torch.randint(1, len(model.vocabulary) + 1, (rows, length), generator=generator)
-    gaps = torch.randint(0, 100_000, (rows, length), generator=generator)
-    inside = torch.arange(length) < lengths[:, None]
-    times = (1_000_000_000 + gaps.cumsum(1)).masked_fill(~inside, 0)
-    return SequenceBatch(items.masked_fill(~inside, 0), lengths, times).to(model.device)
+_LONG = 1000
+"""Events that stand for any number where neither parts nor settings bound the sequence length."""
 
 
 def check_causality(model: SequenceModel) -> None:
-    """A causal backbone: change the events after any position and nothing up to it moves."""
+    """A causal backbone: whatever happens after a position, the results up to it stay the same.
+
+    Later items are replaced; later timestamps are shifted, redrawn, compressed and stretched. This
+    is done in evaluation mode and, with the same dropout masks, in train mode.
+    """
     if not model.backbone.causal:
         return
-    model = _shaken(model)
+    model = perturbed(model)
     batch = example_batch(model, ragged=False)
-    before = _hidden(model, batch)
     length = batch.items.shape[1]
-    for position in {0, length // 2, length - 2} - {-1, length - 1}:
-        items = batch.items.clone()
-        items[:, position + 1 :] = items[:, position + 1 :] % len(model.vocabulary) + 1
-        times = batch.timestamps
-        if times is not None:
-            later = torch.arange(length, device=times.device) > position
-            times = times + 12_345 * later
-        after = _hidden(model, replace(batch, items=items, timestamps=times))
-        _same(
-            before[:, : position + 1],
-            after[:, : position + 1],
-            f"causality: changing the events after position {position} moves results before them; "
-            "look for attention without a causal mask, a convolution padded on both sides, or a "
-            "mean over the whole history, or claim causal=False",
-        )
+    for training in (False, True):
+        mode = "train" if training else "evaluation"
+        before = hidden_of(model, batch, training)
+        for position in sorted({0, length // 2, length - 2} - {-1, length - 1}):
+            for what, other in _other_futures(batch, position, len(model.vocabulary)):
+                require_equal(
+                    hidden_of(model, other, training)[:, : position + 1],
+                    before[:, : position + 1],
+                    f"causality: in {mode} mode, other {what} after position {position} change "
+                    "results up to it; look for attention without a causal mask, a convolution "
+                    "padded on both sides, or a statistic of the whole history (a mean, the "
+                    "smallest gap), or set causal=False",
+                )
+
+
+def _other_futures(
+    batch: SequenceBatch, position: int, num_items: int
+) -> Iterator[tuple[str, SequenceBatch]]:
+    """The same histories up to a position with something else after it, and what that is."""
+    items = batch.items.clone()
+    items[:, position + 1 :] = items[:, position + 1 :] % num_items + 1
+    yield "items", replace(batch, items=items)
+    if batch.timestamps is None:
+        return
+    gaps = batch.timestamps[:, position + 1 :].diff(dim=1, prepend=batch.timestamps[:, [position]])
+    draw = torch.Generator().manual_seed(1)
+    redrawn = torch.randint(0, 100_000, tuple(gaps.shape), generator=draw).to(gaps)
+    shifted = gaps.clone()
+    shifted[:, 0] += 12_345
+    for what, later in (
+        ("timestamps (shifted by a constant)", shifted),
+        ("timestamps (redrawn)", redrawn),
+        ("timestamps (one second apart)", torch.ones_like(gaps)),
+        ("timestamps (gaps 100 times as long)", 100 * gaps),
+    ):
+        timestamps = batch.timestamps.clone()
+        timestamps[:, position + 1 :] = timestamps[:, [position]] + later.cumsum(1)
+        yield what, replace(batch, timestamps=timestamps)
 
 
 def check_padding_invariance(model: SequenceModel) -> None:
     """More padding on the right changes nothing for the real events."""
-    model = _shaken(model)
-    batch = example_batch(model)
-    length = int(batch.lengths[1:].max())
-    rows = slice(1, None)
-    wide = SequenceBatch(
-        batch.items[rows],
-        batch.lengths[rows],
-        None if batch.timestamps is None else batch.timestamps[rows],
-    )
-    narrow = SequenceBatch(
-        wide.items[:, :length],
-        wide.lengths,
-        None if wide.timestamps is None else wide.timestamps[:, :length],
-    )
-    _same(
-        _last(model, wide),
-        _last(model, narrow),
+    model = perturbed(model)
+    # Without the first history, which has the full length, the others can be padded less.
+    wide = _rows(example_batch(model), slice(1, None))
+    length = int(wide.lengths.max())
+    timestamps = None if wide.timestamps is None else wide.timestamps[:, :length]
+    narrow = replace(wide, items=wide.items[:, :length], timestamps=timestamps)
+    require_equal(
+        last_of(model, wide),
+        last_of(model, narrow),
         "padding: the vector of the newest event depends on how far the batch is padded; use "
         "batch.mask or batch.lengths wherever positions are summed or normalised",
     )
 
 
 def check_batch_invariance(model: SequenceModel) -> None:
-    """A history gets the same vector alone and among others."""
-    model = _shaken(model)
+    """A history gets the same vector alone and in a batch."""
+    model = perturbed(model)
     batch = example_batch(model)
-    together = _last(model, batch)
+    together = last_of(model, batch)
     for row in range(len(batch.lengths)):
         one = slice(row, row + 1)
-        times = None if batch.timestamps is None else batch.timestamps[one]
-        alone = SequenceBatch(batch.items[one], batch.lengths[one], times)
-        _same(
-            _last(model, alone),
+        require_equal(
+            last_of(model, _rows(batch, one)),
             together[one],
-            f"batch: history {row} gets another vector alone than among others; look for a norm or "
+            f"batch: history {row} gets another vector alone than in a batch; look for a norm or "
             "a mean over the batch, or a squeeze that breaks at batch size 1",
         )
 
 
+def _rows(batch: SequenceBatch, rows: slice) -> SequenceBatch:
+    """Some histories of a batch, padded as far as before."""
+    timestamps = None if batch.timestamps is None else batch.timestamps[rows]
+    return replace(
+        batch, items=batch.items[rows], lengths=batch.lengths[rows], timestamps=timestamps
+    )
+
+
 def check_last(model: SequenceModel) -> None:
-    """``last`` is the gather of ``forward`` at the newest event."""
-    model = _shaken(model)
+    """``last`` equals ``forward`` at the newest event."""
+    model = perturbed(model)
     batch = example_batch(model)
-    _same(
-        _last(model, batch),
-        batch.gather_last(_hidden(model, batch)),
-        "last: Backbone.last differs from the newest position of forward",
+    require_equal(
+        last_of(model, batch),
+        batch.gather_last(hidden_of(model, batch)),
+        "last: Backbone.last differs from forward at the newest event",
     )
 
 
 def check_lengths(model: SequenceModel) -> None:
-    """Histories of one event, batches of one, and the shapes promised."""
+    """Histories of one event, batches of one history, and the shapes of the results."""
     width = model.embedder.item_table.shape[1]
     for rows, length in ((1, 1), (3, 1), (1, 7)):
         batch = example_batch(model, rows, length)
         for what, found, expected in (
-            ("forward", _hidden(model, batch), (rows, batch.items.shape[1], width)),
-            ("last", _last(model, batch), (rows, width)),
+            ("forward", hidden_of(model, batch), (rows, batch.items.shape[1], width)),
+            ("last", last_of(model, batch), (rows, width)),
         ):
             if tuple(found.shape) != expected:
                 raise ConformanceError(
@@ -143,53 +152,83 @@ def check_lengths(model: SequenceModel) -> None:
 
 
 def check_streaming(model: SequenceModel) -> None:
-    """Event by event gives what the whole sequence gives, and users share no state."""
+    """Event by event gives the same as the whole sequence, and users do not share state.
+
+    The state has the batch first, so that users can be taken out of it.
+    """
     if not model.backbone.streaming:
         return
-    model = _shaken(model)
+    model = perturbed(model)
     batch = example_batch(model, rows=3, ragged=False)
-    whole = _hidden(model, batch)
-    _same(
-        _stepped(model, batch, interleaved=False),
+    whole = hidden_of(model, batch)
+    require_equal(
+        stepped(model, batch),
         whole,
         "streaming: step by step differs from the whole sequence; compare what step() keeps with "
-        "what forward() reads (convolution tail, running sums, elapsed time)",
+        "what forward() reads (inputs of a convolution, running sums, elapsed time)",
     )
-    _same(
-        _stepped(model, batch, interleaved=True),
+    require_equal(
+        stepped(model, batch, interleaved=True),
         whole,
-        "streaming: two sessions at once disturb each other; step() must return a new state and "
-        "leave the one it was given alone",
+        "streaming: two sessions that run in turn change each other's results; step() must return "
+        "a new state and not modify the one it was given",
     )
+    order, count = torch.tensor([2, 0, 1], device=batch.items.device), len(batch.items)
+    reordered = replace(
+        batch,
+        items=batch.items[order],
+        timestamps=None if batch.timestamps is None else batch.timestamps[order],
+    )
+    states = initial_states(model, count)
+    select_rows(states, order, count)
+    for t in range(batch.items.shape[1] - 1):
+        _, states = step_once(model, batch, t, states)
+        hidden, _ = step_once(model, reordered, t + 1, select_rows(states, order, count))
+        require_equal(
+            hidden,
+            whole[order, t + 1],
+            "streaming: a state that is reordered along the first dimension of its tensors does "
+            "not give the users' results in that order; the first dimension must be the batch",
+        )
 
 
 def check_gradients(model: SequenceModel) -> None:
-    """Every parameter gets a gradient that is a number, from a loss over the newest events."""
+    """Every parameter gets a gradient from the loss in train mode, and a finite one.
+
+    In a fresh model a gradient may be zero because something else is: a gate that starts closed,
+    item features before there are data. It counts as missing only if it stays zero after noise has
+    been added to all parameters and to buffers of zeros.
+    """
+    fresh = _gradients(model)
+    moved = _gradients(perturbed(model, buffers=True))
+    for name, gradient in fresh.items():
+        if gradient is not None and not bool(gradient.isfinite().all()):
+            raise ConformanceError(f"gradient: that of parameter '{name}' is NaN or infinite")
+        if not any(g is not None and bool(g.any()) for g in (gradient, moved[name])):
+            raise ConformanceError(
+                f"gradient: the loss does not depend on parameter '{name}'; use it or remove it"
+            )
+
+
+def _gradients(model: SequenceModel) -> dict[str, torch.Tensor | None]:
+    """The gradient of every parameter, from a loss over the newest events and all positions."""
     batch = example_batch(model, rows=8)
+    parameters = dict(model.named_parameters())
     was_training = model.training
     model.train()
-    model.zero_grad()
     try:
-        targets = batch.items[:, 0]
-        loss = model.head.loss(model.last(batch), targets)
+        loss = model.head.loss(model.last(batch), batch.items[:, 0])
         if model.backbone.causal:
             hidden = model(batch)[batch.mask]
             loss = loss + model.head.loss(hidden, batch.items[batch.mask])
-        loss.backward()  # type: ignore[no-untyped-call]
-        for name, parameter in model.named_parameters():
-            if parameter.grad is None or not bool(parameter.grad.abs().sum() > 0):
-                raise ConformanceError(
-                    f"gradient: the loss does not reach parameter '{name}'; use it or remove it"
-                )
-            if not bool(parameter.grad.isfinite().all()):
-                raise ConformanceError(f"gradient: that of parameter '{name}' is not a number")
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     finally:
-        model.zero_grad()
         model.train(was_training)
+    return dict(zip(parameters, gradients, strict=True))
 
 
 def check_determinism(model: SequenceModel) -> None:
-    """A fixed seed makes the same weights, and scoring twice gives the same vectors."""
+    """A fixed seed gives the same weights, and two passes in evaluation mode the same vectors."""
     twins = []
     for _ in range(2):
         with torch.random.fork_rng(devices=[]):
@@ -199,10 +238,12 @@ def check_determinism(model: SequenceModel) -> None:
             )
     for (name, one), other in zip(twins[0].named_parameters(), twins[1].parameters(), strict=True):
         if not torch.equal(one, other):
-            raise ConformanceError(f"seed: parameter '{name}' differs under one seed")
+            raise ConformanceError(f"seed: parameter '{name}' differs under the same seed")
     batch = example_batch(model)
-    if not torch.equal(_last(model, batch), _last(model, batch)):
-        raise ConformanceError("seed: two passes in evaluation mode differ; is dropout left on?")
+    if not torch.equal(last_of(model, batch), last_of(model, batch)):
+        raise ConformanceError(
+            "seed: two passes in evaluation mode differ; does dropout ignore self.training?"
+        )
 
 
 def check_round_trip(model: SequenceModel) -> None:
@@ -212,17 +253,17 @@ def check_round_trip(model: SequenceModel) -> None:
         again = SequenceModel.from_pretrained(Path(folder) / "model")
     if again.config != model.config:
         raise ConformanceError(
-            "config: settings change when saved and loaded; use plain numbers, texts and lists"
+            "config: settings change when saved and loaded; use plain numbers, strings and lists"
         )
     batch = example_batch(model)
-    if not torch.equal(_last(again.to(model.device), batch), _last(model, batch)):
+    if not torch.equal(last_of(again.to(model.device), batch), last_of(model, batch)):
         raise ConformanceError(
             "round trip: a loaded model scores differently; keep all state in parameters or buffers"
         )
 
 
 def check_settings(model: SequenceModel) -> None:
-    """No part's own default is lost to another's, and the architecture's recipe can be trained."""
+    """Parts that share a setting agree on its default; the architecture's recipe is valid."""
     everything = catalogue()
     spec = choose_head(everything.architectures.get(model.architecture), model.config, everything)
     first: dict[str, tuple[str, object]] = {}
@@ -232,7 +273,7 @@ def check_settings(model: SequenceModel) -> None:
             if value != taken and name not in spec.defaults:
                 raise ConformanceError(
                     f"settings: '{name}' is {taken!r} in '{owner}' and {value!r} in "
-                    f"'{part.name}', which share it; say which in the architecture's defaults="
+                    f"'{part.name}', which share it; set it in the architecture's defaults="
                 )
     try:
         structure(TrainConfig, spec.recipe, "train")
@@ -243,50 +284,51 @@ def check_settings(model: SequenceModel) -> None:
 
 
 def check_claims(model: SequenceModel) -> None:
-    """What was registered is what the default configuration says of itself."""
+    """The registered capabilities are those of the class, and results agree with them."""
     everything = catalogue()
     architecture = everything.architectures.get(model.architecture)
     spec = everything.backbones.get(architecture.backbone)
     with torch.random.fork_rng(devices=[]):
         default = SequenceModel.build(model.architecture, {}, model.vocabulary).backbone
-    for claim in ("causal", "streaming", "uses_time"):
-        said, found = getattr(spec, claim), getattr(default, claim)
-        if said != found:
+    for capability in ("causal", "streaming", "uses_time"):
+        registered, found = getattr(spec, capability), getattr(default, capability)
+        if registered != found:
             raise ConformanceError(
-                f"claims: backbone '{spec.name}' is registered with {claim}={said}, its class says "
-                f"{claim}={found}"
+                f"capabilities: backbone '{spec.name}' is registered with {capability}="
+                f"{registered}, its class has {capability}={found}"
             )
-    model = _shaken(model)
+    model = perturbed(model)
     batch = example_batch(model)
-    times = None
+    timestamps = None
     if batch.timestamps is not None:
-        # Bent, not only stretched: a layer that normalises gaps would not see the latter.
+        # Squared, not only scaled: a layer that normalises gaps would not notice a scale.
         elapsed = batch.timestamps - batch.timestamps[:, :1]
-        times = (batch.timestamps + elapsed.square()) * (batch.timestamps > 0)
-    moved = not torch.equal(_last(model, batch), _last(model, replace(batch, timestamps=times)))
+        timestamps = (batch.timestamps + elapsed.square()) * (batch.timestamps > 0)
+    other = replace(batch, timestamps=timestamps)
+    moved = not torch.equal(last_of(model, batch), last_of(model, other))
     if moved and not model.backbone.uses_time:
-        raise ConformanceError("claims: results depend on timestamps, but uses_time is False")
+        raise ConformanceError("capabilities: results depend on timestamps, but uses_time is False")
     if model.backbone.uses_time and not moved:
         raise ConformanceError(
-            "claims: uses_time is True, but other timestamps change nothing; read "
-            "batch.timestamps, or claim uses_time=False"
+            "capabilities: uses_time is True, but other timestamps change nothing; read "
+            "batch.timestamps, or set uses_time=False"
         )
     _check_max_length(model)
 
 
 def _check_max_length(model: SequenceModel) -> None:
-    """A backbone without a longest history takes one that is longer than what the model reads."""
+    """Parts without a maximum sequence length take more events than the model reads."""
     if model.backbone.max_length is not None or model.embedder.max_length is not None:
         return
-    length = model.max_length + 5
+    length = min(model.max_length, _LONG) + 5
     items = torch.randint(1, len(model.vocabulary) + 1, (2, length))
-    times = torch.arange(length).expand(2, -1) * 60
-    batch = SequenceBatch(items, torch.tensor([length, 1]), times).to(model.device)
-    found = tuple(_hidden(model, batch).shape[:2])
+    timestamps = torch.arange(length).expand(2, -1) * 60
+    batch = SequenceBatch(items, torch.tensor([length, 1]), timestamps).to(model.device)
+    found = tuple(hidden_of(model, batch).shape[:2])
     if found != (2, length):
         raise ConformanceError(
-            f"claims: max_length is None, but {length} events give {found[1]} vectors; state the "
-            "longest history as max_length"
+            f"capabilities: max_length is None, but {length} events give {found[1]} vectors; set "
+            "max_length to the longest sequence that the backbone takes"
         )
 
 
@@ -303,67 +345,14 @@ CHECKS: dict[str, Callable[[SequenceModel], None]] = {
     "determinism": check_determinism,
     "round trip": check_round_trip,
 }
-"""Every check by name, in the order in which they are run."""
+"""Every check by name, in the order in which they run."""
 
 
 def check_model(model: SequenceModel) -> None:
     """Run every check that applies.
 
     Raises:
-        ConformanceError: the first promise that is not kept.
+        ConformanceError: the first check that fails.
     """
     for check in CHECKS.values():
         check(model)
-
-
-def _shaken(model: SequenceModel) -> SequenceModel:
-    """A copy with every parameter moved: fresh ones are near zero and would hide what they do."""
-    shaken = copy.deepcopy(model)
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in shaken.parameters():
-            noise = torch.randn(parameter.shape, generator=draw, dtype=torch.float32)
-            parameter.add_((_SHAKE * noise).to(parameter))
-    return shaken
-
-
-def _hidden(model: SequenceModel, batch: SequenceBatch) -> Tensor:
-    with torch.inference_mode():
-        hidden: Tensor = model.eval()(batch)
-        return hidden
-
-
-def _last(model: SequenceModel, batch: SequenceBatch) -> Tensor:
-    with torch.inference_mode():
-        return model.eval().last(batch)
-
-
-def _stepped(model: SequenceModel, batch: SequenceBatch, interleaved: bool) -> Tensor:
-    """All positions by ``step`` [B, L, D]; interleaved with a second session of other events."""
-    model.eval()
-    rows, length = batch.items.shape
-    states: list[tuple[State, State]] = [
-        (None, model.backbone.initial_state(rows)) for _ in range(1 + interleaved)
-    ]
-    outputs = []
-    with torch.inference_mode():
-        for t in range(length):
-            elapsed = None
-            if batch.timestamps is not None:
-                previous = batch.timestamps[:, max(t - 1, 0)]
-                elapsed = batch.timestamps[:, t] - previous
-            for session, (embedder_state, backbone_state) in enumerate(states):
-                items = batch.items[:, t] if session == 0 else batch.items[:, -1 - t]
-                vectors, embedder_state = model.embedder.step(items, embedder_state)
-                hidden, backbone_state = model.backbone.step(vectors, backbone_state, elapsed)
-                states[session] = (embedder_state, backbone_state)
-                if session == 0:
-                    outputs.append(hidden)
-    return torch.stack(outputs, 1)
-
-
-def _same(found: Tensor, expected: Tensor, message: str) -> None:
-    difference = float((found - expected).abs().max())
-    scale = max(1.0, float(expected.abs().max()))
-    if not difference <= TOLERANCE * scale:
-        raise ConformanceError(f"{message} (largest difference {difference:.2g})")

@@ -11,10 +11,16 @@ from torch import nn
 
 from seqzoo.cli.app import run
 from seqzoo.errors import UnknownNameError
-from seqzoo.interfaces import Backbone
+from seqzoo.interfaces import Backbone, Embedder
 from seqzoo.plugins import catalogue
-from seqzoo.specs import ArchitectureSpec, BackboneSpec
-from seqzoo.testing import ConformanceError, check_model, check_registered, small_model
+from seqzoo.specs import ArchitectureSpec, BackboneSpec, PartSpec
+from seqzoo.testing import (
+    ConformanceError,
+    check_gradients,
+    check_model,
+    check_registered,
+    small_model,
+)
 
 
 @dataclass
@@ -132,6 +138,79 @@ class ClaimsTimes(Sound):
     uses_time = True
 
 
+class LooksAheadInTraining(Sound):
+    """In evaluation mode it is causal."""
+
+    def forward(self, hidden, batch):
+        outputs = super().forward(hidden, batch)
+        return outputs + hidden.flip(1).cumsum(1).flip(1) if self.training else outputs
+
+
+class NormalisesGaps(Sound):
+    """Gaps relative to a statistic of the whole history, which a constant shift leaves alone."""
+
+    streaming = False
+    uses_time = True
+
+    def forward(self, hidden, batch):
+        gaps = batch.timestamps.diff(dim=1, prepend=batch.timestamps[:, :1]).float()
+        real = gaps.masked_fill(~batch.mask, torch.nan)[:, 1:]
+        scale = self.statistic(real)[:, None].clamp(min=1.0) if real.shape[1] else 1.0
+        return super().forward(hidden * (1.0 + (gaps / scale).clamp(0, 10))[..., None], batch)
+
+
+class DividesByTheSmallestGap(NormalisesGaps):
+    def statistic(self, gaps):
+        return gaps.nan_to_num(torch.inf).amin(1)
+
+
+class DividesByTheLargestGap(NormalisesGaps):
+    def statistic(self, gaps):
+        return gaps.nan_to_num(0.0).amax(1)
+
+
+class DividesByTheMedianGap(NormalisesGaps):
+    def statistic(self, gaps):
+        return gaps.nanmedian(1).values.nan_to_num(1.0)
+
+
+class StateNotBatchFirst(Sound):
+    def initial_state(self, batch_size):
+        return super().initial_state(batch_size).T
+
+    def step(self, hidden, state, elapsed):
+        output, state = super().step(hidden, state.T, elapsed)
+        return output, state.T
+
+
+class StateOfSquareShape(Sound):
+    """Three layers' sums [layers, B, D] where the kit has three users: the shape alone is right."""
+
+    def initial_state(self, batch_size):
+        return super().initial_state(batch_size).expand(3, -1, -1)
+
+    def step(self, hidden, state, elapsed):
+        output, newest = super().step(hidden, state[2] / 2.0, elapsed)
+        scale = torch.arange(3.0)[:, None, None]
+        return output, newest * scale
+
+
+class StateWithACount(Sound):
+    """A number of events for all users together, as a tensor."""
+
+    def initial_state(self, batch_size):
+        return super().initial_state(batch_size), torch.tensor(0)
+
+    def step(self, hidden, state, elapsed):
+        output, total = super().step(hidden, state[0], elapsed)
+        return output, (total, state[1] + 1)
+
+
+class GivesNanGradients(Sound):
+    def forward(self, hidden, batch):
+        return super().forward(hidden, batch) + 0.0 * (0.0 * self.mix.weight).sum().abs().sqrt()
+
+
 class KeepsHiddenState(Sound):
     """Part of it is neither a parameter nor a buffer, so it is not saved."""
 
@@ -161,6 +240,14 @@ FAULTS = [
     (ReadsTimes, Config, "claims", "uses_time is False"),
     (ClaimsTimes, Config, "claims", "uses_time is True"),
     (KeepsHiddenState, Config, "round trip", "scores differently"),
+    (LooksAheadInTraining, Config, "causality", "in train mode, other items"),
+    (DividesByTheSmallestGap, Config, "causality", "in evaluation mode, other timestamps"),
+    (DividesByTheLargestGap, Config, "causality", "in evaluation mode, other timestamps"),
+    (DividesByTheMedianGap, Config, "causality", "in evaluation mode, other timestamps"),
+    (StateNotBatchFirst, Config, "streaming", "shape (16, 3); the first dimension must be"),
+    (StateOfSquareShape, Config, "streaming", "reordered along the first dimension"),
+    (StateWithACount, Config, "streaming", "shape (); the first dimension must be the batch"),
+    (GivesNanGradients, Config, "gradients", "mix.weight' is NaN or infinite"),
 ]
 
 
@@ -182,12 +269,28 @@ def plant(monkeypatch):
             streaming=backbone.streaming,
             uses_time=backbone.uses_time,
         )
-        made = ArchitectureSpec("planted", "tests", "item", "planted", "tied-softmax", **more)
+        parts = {"embedder": "item", "head": "tied-softmax"} | more
+        made = ArchitectureSpec("planted", "tests", backbone="planted", **parts)
         monkeypatch.setitem(everything.backbones._specs, "planted", spec)
         monkeypatch.setitem(everything.architectures._specs, "planted", made)
         return "planted"
 
     return plant
+
+
+@pytest.fixture
+def plant_embedder(monkeypatch):
+    """Register an embedder class for one test; its name."""
+
+    def plant_embedder(embedder):
+        module = types.ModuleType("planted_embedder")
+        module.Embedder, module.Config = embedder, Config
+        monkeypatch.setitem(sys.modules, "planted_embedder", module)
+        spec = PartSpec("planted", "tests", "planted_embedder:Embedder", "planted_embedder:Config")
+        monkeypatch.setitem(catalogue().embedders._specs, "planted", spec)
+        return "planted"
+
+    return plant_embedder
 
 
 def test_a_sound_backbone_passes(plant):
@@ -204,6 +307,48 @@ def test_a_planted_fault_is_caught(plant, backbone, config, check, words):
     assert check in failed or (check == "round trip" and "builds" in failed), failed
     assert any(words in message for message in failed.values()), failed
     assert all("\n" not in message for message in failed.values())
+
+
+class Projected(Embedder):
+    """Item features, zero until data arrive, behind a gate that starts closed.
+
+    Its ``item_table`` is a property: it is computed from a parameter and the features.
+    """
+
+    def __init__(self, config, num_items):
+        super().__init__()
+        self.rows = nn.Parameter(0.02 * torch.randn(num_items + 1, config.hidden_size))
+        self.register_buffer("features", torch.zeros(num_items + 1, 3))
+        self.projection = nn.Linear(3, config.hidden_size, bias=False)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    @property
+    def item_table(self):
+        return self.rows + self.gate * self.projection(self.features)
+
+    def forward(self, batch):
+        return self.item_table[batch.items]
+
+    def step(self, items, state):
+        return self.item_table[items], state
+
+
+@pytest.mark.parametrize("head", ["tied-softmax", "cosine-softmax"])
+def test_a_table_that_is_computed_passes_before_there_are_features(plant, plant_embedder, head):
+    plant(Sound, embedder=plant_embedder(Projected), head=head)
+    failed = [outcome for outcome in check_registered("planted") if not outcome.ok]
+    assert not failed, failed
+
+
+def test_a_parameter_behind_features_that_is_never_used_is_still_caught(plant, plant_embedder):
+    class Forgetful(Projected):
+        @property
+        def item_table(self):
+            return self.rows
+
+    plant(Sound, embedder=plant_embedder(Forgetful))
+    with pytest.raises(ConformanceError, match=r"embedder\.(gate|projection\.weight)"):
+        check_gradients(small_model("planted"))
 
 
 def test_a_recipe_that_cannot_be_trained_is_caught(plant):
