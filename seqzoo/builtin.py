@@ -30,7 +30,7 @@ def seqzoo_register(zoo: Registrar) -> None:
 
     for name, loss, config in (
         ("cross-entropy", "CrossEntropy", "CrossEntropyConfig"),
-        ("sampled-softmax", "SampledSoftmax", "NegativesConfig"),
+        ("sampled-softmax", "SampledSoftmax", "SampledSoftmaxConfig"),
         ("bce", "BinaryCrossEntropy", "NegativesConfig"),
         ("gbce", "GeneralisedBinaryCrossEntropy", "GeneralisedBceConfig"),
         ("bpr", "BayesianPersonalisedRanking", "NegativesConfig"),

@@ -118,11 +118,10 @@ class CrossEntropyConfig:
 
 @dataclass
 class NegativesConfig:
-    """Settings of the losses that draw negatives uniformly from the catalogue.
+    """Settings of the losses ``bce`` and ``bpr``, which draw negatives uniformly from all items.
 
     Attributes:
-        negatives: how many are drawn for each target (or, for ``sampled-softmax``, shared by all
-            targets of a batch).
+        negatives: number of negatives of each target; never the target itself.
     """
 
     negatives: int = 256
@@ -132,12 +131,37 @@ class NegativesConfig:
 
 
 @dataclass
+class SampledSoftmaxConfig(NegativesConfig):
+    """Settings of the loss ``sampled-softmax``.
+
+    HSTU's loss is ``share="row", correction="none"`` with 128 negatives, that of eSASRec the same
+    with ``mask_target=False`` and 256 negatives.
+
+    Attributes:
+        negatives: number of negatives K, drawn uniformly from all V items with replacement.
+        share: ``batch`` draws one set for all targets of a batch, ``row`` one for each target.
+        correction: ``logq`` adds log(V / K) to the scores of the negatives, so that the loss
+            approximates the full softmax; ``none`` leaves them as they are.
+        mask_target: leave out negatives that equal the target.
+    """
+
+    share: str = "batch"
+    correction: str = "logq"
+    mask_target: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("share", self.share, ("batch", "row"))
+        check_choice("correction", self.correction, ("logq", "none"))
+
+
+@dataclass
 class GeneralisedBceConfig(NegativesConfig):
     """Settings of the loss ``gbce``.
 
     Attributes:
-        negatives: how many are drawn for each target.
-        calibration: t of the paper: 0 is plain BCE, 1 is fully calibrated.
+        negatives: number of negatives k of each target; never the target itself.
+        calibration: t of the paper: 0 is BCE, 1 is fully calibrated.
     """
 
     calibration: float = 0.75

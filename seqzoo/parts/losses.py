@@ -1,6 +1,7 @@
 """Losses of the heads: each maps ``hidden [M, D], table [V + 1, D], targets [M]`` to a scalar.
 
-Row 0 of the table is padding: it is never a target and never drawn as a negative.
+Row 0 of the table is padding: it is never a target and never drawn as a negative. K is the number
+of negatives.
 """
 
 from abc import ABC, abstractmethod
@@ -10,11 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqzoo.ops import linear_cross_entropy
-from seqzoo.parts.config import CrossEntropyConfig, GeneralisedBceConfig, NegativesConfig
+from seqzoo.parts.config import (
+    CrossEntropyConfig,
+    GeneralisedBceConfig,
+    NegativesConfig,
+    SampledSoftmaxConfig,
+)
 
 
 class Loss(ABC):
-    """What a head is trained with; ``hidden @ table.T`` are the scores."""
+    """Training loss of a head whose scores are ``hidden @ table.T``."""
 
     @abstractmethod
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
@@ -33,37 +39,49 @@ class CrossEntropy(Loss):
 
 
 class SampledSoftmax(Loss):
-    """Softmax over the target and negatives shared by the batch, with the logQ correction.
+    """Softmax over the target and uniformly drawn negatives.
 
-    Negatives are uniform, so each stands for V / negatives items: its score gains the log of that
-    (Bengio and Senecal 2008). A negative that equals the target is left out for that row.
+    By default all targets of a batch share one set of negatives, and each negative stands for
+    V / K items: the log of that is added to its score (logQ correction, Bengio and Senecal 2008).
+    ``share``, ``correction`` and ``mask_target`` give the losses of HSTU (arXiv 2402.17152) and
+    eSASRec (section 3 of its benchmark's code); see ``SampledSoftmaxConfig``.
     """
 
-    def __init__(self, config: NegativesConfig) -> None:
+    def __init__(self, config: SampledSoftmaxConfig) -> None:
         self.negatives = config.negatives
+        self.shared = config.share == "batch"
+        self.corrected = config.correction == "logq"
+        self.mask_target = config.mask_target
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy over 1 + negatives scores: scalar."""
+        """Mean cross-entropy over 1 + K scores: scalar."""
         items = len(table) - 1
-        drawn = torch.randint(1, items + 1, (self.negatives,), device=hidden.device)
+        shape = (self.negatives,) if self.shared else (len(targets), self.negatives)
+        drawn = torch.randint(1, items + 1, shape, device=hidden.device)
         positive = (hidden * table[targets]).sum(-1, keepdim=True)
-        correction = torch.log(torch.tensor(items / self.negatives))
-        negative = hidden @ table[drawn].T + correction.to(hidden)
-        negative = negative.masked_fill(drawn == targets[:, None], -torch.inf)
+        negative = hidden @ table[drawn].T if self.shared else _scores(hidden, table, drawn)
+        if self.corrected:
+            negative = negative + torch.log(torch.tensor(items / self.negatives)).to(hidden)
+        if self.mask_target:
+            negative = negative.masked_fill(drawn == targets[:, None], -torch.inf)
         scores = torch.cat([positive, negative], dim=1)
         return functional.cross_entropy(scores, torch.zeros_like(targets))
+
+
+def _scores(hidden: Tensor, table: Tensor, items: Tensor) -> Tensor:
+    """Scores of the items [M, K] of each row of ``hidden`` [M, D]: [M, K]."""
+    return torch.einsum("md,mkd->mk", hidden, table[items])
 
 
 def _scores_with_negatives(
     hidden: Tensor, table: Tensor, targets: Tensor, negatives: int
 ) -> tuple[Tensor, Tensor]:
-    """Scores of the targets [M] and of negatives drawn for each of them [M, negatives]."""
+    """Scores of the targets [M], and of negatives drawn for each from the other items [M, K]."""
     shape = (len(targets), negatives)
     drawn = torch.randint(1, len(table) - 1, shape, device=hidden.device)
     # Skipping over the target keeps the draw uniform over the other V - 1 items.
     drawn = drawn + (drawn >= targets[:, None])
-    positive = (hidden * table[targets]).sum(-1)
-    return positive, torch.einsum("md,mkd->mk", hidden, table[drawn])
+    return (hidden * table[targets]).sum(-1), _scores(hidden, table, drawn)
 
 
 class BinaryCrossEntropy(Loss):
@@ -79,24 +97,28 @@ class BinaryCrossEntropy(Loss):
 
 
 class GeneralisedBinaryCrossEntropy(Loss):
-    """gBCE: the positive's probability to the power beta (gSASRec, arXiv 2308.07192, eq. 15)."""
+    """gBCE: BCE with the positive's probability to the power beta (gSASRec, arXiv 2308.07192).
+
+    With k negatives, alpha = k / (V - 1) and beta = 1 - t (1 - alpha) (equation 15), the loss of a
+    target is ``(beta softplus(-positive) + sum_j softplus(negative_j)) / (k + 1)``: as in the
+    authors' code the mean over the positive and the k negatives.
+    """
 
     def __init__(self, config: GeneralisedBceConfig) -> None:
         self.negatives = config.negatives
         self.calibration = config.calibration
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean over targets: scalar."""
+        """Mean over targets, positives and negatives: scalar."""
         positive, negative = _scores_with_negatives(hidden, table, targets, self.negatives)
         alpha = min(1.0, self.negatives / (len(table) - 2))
-        beta = alpha * (self.calibration * (1.0 - 1.0 / alpha) + 1.0 / alpha)
-        return (
-            beta * functional.softplus(-positive) + functional.softplus(negative).sum(-1)
-        ).mean()
+        beta = 1.0 - self.calibration * (1.0 - alpha)
+        total = beta * functional.softplus(-positive) + functional.softplus(negative).sum(-1)
+        return total.mean() / (self.negatives + 1)
 
 
 class BayesianPersonalisedRanking(Loss):
-    """BPR: the target's score above that of each negative (arXiv 1205.2618, eq. 4)."""
+    """BPR: the target should score higher than each negative (arXiv 1205.2618, equation 4)."""
 
     def __init__(self, config: NegativesConfig) -> None:
         self.negatives = config.negatives

@@ -1,4 +1,4 @@
-"""Every registered loss against its formula in plain loops, with the random draw written down."""
+"""Every registered loss against its formula in plain float64 loops, with a fixed random draw."""
 
 import math
 from collections import Counter
@@ -15,8 +15,8 @@ ITEMS, WIDTH = 6, 4
 TARGETS = [3, 1, 6, 3]
 NAMES = ("cross-entropy", "sampled-softmax", "bce", "gbce", "bpr")
 
-# What the generator gives, and the negatives that it means: for the losses that draw for each
-# target the numbers 1 .. V - 1 stand for the other V - 1 items in their order.
+# What the generator returns, and the negatives that this gives: the losses that never draw the
+# target number the other V - 1 items from 1 to V - 1 in their order.
 DRAWN = [[1, 2, 3], [1, 5, 5], [1, 5, 2], [5, 4, 3]]
 NEGATIVES = [[1, 2, 4], [2, 6, 6], [1, 5, 2], [6, 5, 4]]
 SHARED = [3, 6, 2, 2, 5]
@@ -66,15 +66,17 @@ def plain_cross_entropy(hidden, table, smoothing=0.0):
     return total / len(TARGETS)
 
 
-def plain_sampled_softmax(hidden, table):
+def plain_sampled_softmax(hidden, table, negatives, corrected, masked):
+    """``negatives``: those of each row."""
     total = 0.0
     for row, target in enumerate(TARGETS):
         positive = torch.exp(score(hidden, table, row, target))
-        # A negative drawn with probability q = 1 / V, K times: its score loses log(K q).
+        # A negative is drawn with probability q = 1 / V, K times: its score is less log(K q).
+        shift = math.log(len(negatives[row]) / ITEMS) if corrected else 0.0
         others = [
-            torch.exp(score(hidden, table, row, item) - math.log(len(SHARED) / ITEMS))
-            for item in SHARED
-            if item != target
+            torch.exp(score(hidden, table, row, item) - shift)
+            for item in negatives[row]
+            if item != target or not masked
         ]
         total = total - torch.log(positive / (positive + sum(others)))
     return total / len(TARGETS)
@@ -90,10 +92,30 @@ def plain_bce(hidden, table, power=1.0):
 
 
 def plain_gbce(hidden, table, calibration):
-    """The positive's probability to the power beta, of gSASRec's equation (15)."""
-    alpha = len(NEGATIVES[0]) / (ITEMS - 1)
+    """The positive's probability to the power beta, of gSASRec's equation (15).
+
+    The mean over the positive and the negatives, as the authors' code reduces it.
+    """
+    count = len(NEGATIVES[0])
+    alpha = count / (ITEMS - 1)
     beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
-    return plain_bce(hidden, table, beta)
+    return plain_bce(hidden, table, beta) / (count + 1)
+
+
+def authors_gbce(hidden, table, calibration):
+    """As the authors compute it: plain BCE of a transformed positive score."""
+    count = len(NEGATIVES[0])
+    alpha = count / (ITEMS - 1)
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    rows = []
+    for row, target in enumerate(TARGETS):
+        probability = torch.sigmoid(score(hidden, table, row, target))
+        scores = [torch.log(1 / (probability**-beta - 1))]
+        scores += [score(hidden, table, row, item) for item in NEGATIVES[row]]
+        rows.append(torch.stack(scores))
+    labels = torch.zeros(len(TARGETS), 1 + count, dtype=torch.float64)
+    labels[:, 0] = 1.0
+    return torch.nn.functional.binary_cross_entropy_with_logits(torch.stack(rows), labels)
 
 
 def plain_bpr(hidden, table):
@@ -123,28 +145,91 @@ def test_cross_entropy(arguments, loss, smoothing):
     agree(got, plain_cross_entropy(*arguments[:2], smoothing), arguments)
 
 
-def test_sampled_softmax(arguments, loss, script):
-    asked = script(SHARED)
-    got = loss("sampled-softmax", negatives=5)(*arguments)
+@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("share", ["batch", "row"])
+def test_sampled_softmax(arguments, loss, script, share, corrected, masked):
+    # Both hold targets: items 3 and 6 of the shared ones, 3 and 1 of the rows' own ones.
+    drawn = SHARED if share == "batch" else [[3, 2, 5], [4, 1, 1], [5, 2, 2], [6, 4, 3]]
+    asked = script(drawn)
+    correction = "logq" if corrected else "none"
+    got = loss(
+        "sampled-softmax",
+        negatives=len(drawn) if share == "batch" else 3,
+        share=share,
+        correction=correction,
+        mask_target=masked,
+    )(*arguments)
     assert asked == [(1, ITEMS + 1)]
+    rows = [drawn] * len(TARGETS) if share == "batch" else drawn
+    expected = plain_sampled_softmax(*arguments[:2], rows, corrected, masked)
     # The correction is a float32 constant.
-    agree(got, plain_sampled_softmax(*arguments[:2]), arguments, 1e-7)
+    agree(got, expected, arguments, 1e-7 if corrected else 1e-12)
 
 
-def test_sampled_softmax_without_a_negative_that_counts(arguments, loss, script):
-    script([3, 3])
+def test_sampled_softmax_shares_corrects_and_masks_by_default(arguments, loss, script):
+    script(SHARED)
+    got = loss("sampled-softmax", negatives=5)(*arguments)
+    expected = plain_sampled_softmax(*arguments[:2], [SHARED] * len(TARGETS), True, True)
+    agree(got, expected, arguments, 1e-7)
+
+
+def cosine_sampled_softmax(hidden, table, negatives, temperature):
+    """HSTU's loss: cosines over the temperature; a negative that is the target scores -5e4."""
+    users = hidden / hidden.norm(dim=1, keepdim=True)
+    items = table / table.norm(dim=1, keepdim=True)
+    total = 0.0
+    for row, target in enumerate(TARGETS):
+        scores = [users[row] @ items[target] / temperature]
+        for item in negatives[row]:
+            wrong = torch.tensor(-5e4, dtype=hidden.dtype)
+            scores.append(wrong if item == target else users[row] @ items[item] / temperature)
+        total = total - torch.log_softmax(torch.stack(scores), 0)[0]
+    return total / len(TARGETS)
+
+
+def test_hstus_loss(embedder, head, script):
+    """The cosine head with negatives for each target and without correction."""
+    options = {"negatives": 3, "share": "row", "correction": "none"}
+    made = head("cosine-softmax", temperature=0.05, loss="sampled-softmax", loss_options=options)
+    drawn = [[3, 2, 5], [4, 1, 1], [5, 2, 2], [6, 4, 3]]
+    script(drawn)
+    hidden = torch.randn(4, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    hidden.requires_grad_()
+    got = made.loss(hidden, torch.tensor(TARGETS))
+    expected = cosine_sampled_softmax(hidden, embedder.item_table, drawn, 0.05)
+    agree(got, expected, (hidden, embedder.item_table, None), 1e-10)
+
+
+@pytest.mark.parametrize("share", ["batch", "row"])
+def test_sampled_softmax_without_a_negative_that_counts(arguments, loss, script, share):
+    script([3, 3] if share == "batch" else [[3, 3]] * 4)
     hidden, table, _ = arguments
-    assert loss("sampled-softmax", negatives=2)(hidden, table, torch.tensor([3] * 4)) == 0
+    objective = loss("sampled-softmax", negatives=2, share=share)
+    assert objective(hidden, table, torch.tensor([3] * 4)) == 0
+
+
+def test_corrected_sampled_softmax_approaches_the_full_softmax(arguments, loss):
+    """With as many negatives as memory takes the loss is nearly that over all real items."""
+    hidden, table, targets = arguments
+    torch.manual_seed(0)
+    sampled = loss("sampled-softmax", negatives=200_000)(hidden, table, targets)
+    full = torch.nn.functional.cross_entropy(hidden @ table[1:].T, targets - 1)
+    # The standard error of a mean of 200,000 exponentials is far below a hundredth.
+    torch.testing.assert_close(sampled, full, rtol=0.01, atol=0.0)
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "plain"),
     [
         ("bce", {}, plain_bce),
-        ("gbce", {"calibration": 0.0}, plain_bce),
+        # Not calibrated: BCE, with the mean over the positive and three negatives.
+        ("gbce", {"calibration": 0.0}, lambda *tensors: plain_bce(*tensors) / 4),
         ("gbce", {"calibration": 0.75}, lambda *tensors: plain_gbce(*tensors, 0.75)),
+        ("gbce", {"calibration": 0.75}, lambda *tensors: authors_gbce(*tensors, 0.75)),
         # Fully calibrated: the power is the sampling rate itself.
-        ("gbce", {"calibration": 1.0}, lambda *tensors: plain_bce(*tensors, 3 / 5)),
+        ("gbce", {"calibration": 1.0}, lambda *tensors: plain_bce(*tensors, 3 / 5) / 4),
+        ("gbce", {}, lambda *tensors: plain_gbce(*tensors, 0.75)),
         ("bpr", {}, plain_bpr),
     ],
 )
@@ -156,11 +241,11 @@ def test_losses_with_negatives_of_their_own(arguments, loss, script, name, setti
 
 
 def test_more_negatives_than_items_are_no_more_than_all_of_them(arguments, loss):
-    """gBCE's sampling rate is at most one, where it is plain BCE."""
+    """gBCE's sampling rate is at most one, where it is BCE."""
     torch.manual_seed(0)
     calibrated = loss("gbce", negatives=50, calibration=0.9)(*arguments)
     torch.manual_seed(0)
-    assert calibrated == loss("bce", negatives=50)(*arguments)
+    torch.testing.assert_close(calibrated, loss("bce", negatives=50)(*arguments) / 51)
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
@@ -227,6 +312,9 @@ def test_a_loss_by_name():
         ("gbce", {"calibration": 1.1}, "'calibration' is 1.1"),
         ("gbce", {"calibration": -0.1}, "'calibration' is -0.1"),
         ("gbce", {"negatives": 0}, "'negatives' is 0"),
+        ("sampled-softmax", {"negatives": 0}, "'negatives' is 0"),
+        ("sampled-softmax", {"share": "user"}, "'share' is 'user'; expected one of: batch, row"),
+        ("sampled-softmax", {"correction": "log"}, "'log'; expected one of: logq, none"),
         ("gbce", {"calibration": float("nan")}, "calibration' is nan"),
         ("cross-entropy", {"label_smoothing": 1.0}, "'label_smoothing' is 1.0"),
         ("cross-entropy", {"label_smoothing": -0.1}, "'label_smoothing' is -0.1"),
