@@ -1,9 +1,12 @@
-"""Which implementation of a kernel runs: a table, a probe for each entry, and the choice.
+"""Which implementation of a kernel runs: a table of backends, a probe of each, and the choice.
 
-An installed package is not yet a usable one: wheels load and then raise, kernels are left out of a
-build, numbers come out wrong. So a backend other than torch is probed once for each kind of device,
-by a tiny call forward and backward that must agree with the torch implementation; why it was turned
-down is kept and shown by ``seqzoo doctor``.
+An installed package need not be usable: a wheel loads and then raises, a kernel was left out of the
+build, results are wrong. Each backend other than torch is therefore probed once per device type, by
+a small call whose result and gradients must agree with the torch implementation. ``seqzoo doctor``
+shows why a backend was rejected.
+
+A kernel that works may still not take every dtype and size. A backend states such limits as a
+function of the arguments, which is asked before each call.
 """
 
 import importlib
@@ -18,12 +21,13 @@ import torch
 from torch import Tensor
 
 from seqzoo.errors import BackendUnavailableError, nearest
+from seqzoo.ops.external import convolution_limits, scan_limits, ssd_limits
 
 logger = logging.getLogger("seqzoo")
 
 VARIABLE = "SEQZOO_BACKEND"
 TOLERANCE = 1e-3
-"""Largest difference to torch that a backend may have in float32, relative to the values' size."""
+"""Largest difference from torch that a backend may have in float32, relative to the values."""
 
 Implementation = Callable[..., Tensor]
 
@@ -34,10 +38,12 @@ class Backend:
 
     Attributes:
         op: the kernel, ``selective-scan`` for example.
-        name: ``torch``, or the package that brings it.
+        name: ``torch``, or the package that provides it.
         target: lazy ``"module:function"`` with the signature of the torch implementation.
-        devices: kinds of device it runs on; empty for all.
-        remedy: what to do where it does not work.
+        devices: device types that it runs on; empty for all.
+        remedy: what to do if it does not work.
+        limits: takes the arguments of a call and returns why the kernel cannot take them, or an
+            empty string; None for a kernel without limits.
     """
 
     op: str
@@ -45,11 +51,12 @@ class Backend:
     target: str
     devices: tuple[str, ...] = ()
     remedy: str = ""
+    limits: Callable[..., str] | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a backend works on a kind of device, and why not."""
+    """Whether a backend works on a device type, whether it is chosen, and why or why not."""
 
     op: str
     backend: str
@@ -67,9 +74,10 @@ BACKENDS: list[Backend] = [
         ("cuda",),
         f"{_CUDA}; since mamba-ssm 2.3 the Mamba-1 kernel is built only with "
         "MAMBA_KEEP_CUDA_BUILD=TRUE and --no-build-isolation",
+        scan_limits,
     ),
     Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
-    Backend("ssd", "mamba-ssm", "seqzoo.ops.external:mamba_ssm_ssd", ("cuda",), _CUDA),
+    Backend("ssd", "mamba-ssm", "seqzoo.ops.external:mamba_ssm_ssd", ("cuda",), _CUDA, ssd_limits),
     Backend("ssd", "torch", "seqzoo.ops.ssd:torch_ssd"),
     Backend(
         "causal-convolution",
@@ -77,6 +85,7 @@ BACKENDS: list[Backend] = [
         "seqzoo.ops.external:causal_conv1d_convolution",
         ("cuda",),
         _CUDA,
+        convolution_limits,
     ),
     Backend(
         "causal-convolution", "torch", "seqzoo.ops.causal_convolution:torch_causal_convolution"
@@ -85,7 +94,7 @@ BACKENDS: list[Backend] = [
         "linear-cross-entropy", "torch", "seqzoo.ops.linear_cross_entropy:linear_cross_entropy"
     ),
 ]
-"""All backends, the preferred one of each kernel first, torch the last of each and always there."""
+"""All backends, for each kernel in order of preference; torch is always available and last."""
 
 
 def operations() -> list[str]:
@@ -93,24 +102,36 @@ def operations() -> list[str]:
     return list(dict.fromkeys(backend.op for backend in BACKENDS))
 
 
-def choose(op: str, device: torch.device, name: str | None = None) -> Implementation:
-    """The implementation of a kernel for a device.
+def choose(
+    op: str, device: torch.device, name: str | None = None, arguments: tuple[Any, ...] = ()
+) -> Implementation:
+    """The implementation of a kernel for a call.
 
     Args:
         op: the kernel.
-        device: where its arguments are.
-        name: a backend by name, or ``auto``; where None the environment variable
-            ``SEQZOO_BACKEND``, else ``auto``, which takes the first that works.
+        device: of the arguments.
+        name: a backend by name, or ``auto`` for the first that works and takes the arguments. None
+            reads the environment variable ``SEQZOO_BACKEND``, whose default is ``auto``.
+        arguments: of the call, checked against the limits of the backend; empty for no check.
 
     Raises:
-        BackendUnavailableError: the backend asked for does not exist or does not work here.
+        BackendUnavailableError: the requested backend does not exist, does not work on the device
+            or cannot take the arguments.
     """
     wanted = name if name not in (None, "auto") else os.environ.get(VARIABLE) or "auto"
-    return _choose(op, device.type, wanted)
+    refused = ""
+    for backend, implementation in _candidates(op, device.type, wanted):
+        refused = backend.limits(*arguments) if backend.limits and arguments else ""
+        if not refused:
+            return implementation
+    raise BackendUnavailableError(
+        f"backend '{wanted}' of {op} cannot take these arguments: {refused}; use backend=auto, "
+        "which falls back to torch"
+    )
 
 
 def verdicts(device: torch.device) -> list[Verdict]:
-    """What works on a kind of device and what ``auto`` takes, for every kernel and backend."""
+    """For every kernel and backend: whether it works on a device type and ``auto`` chooses it."""
     found = []
     for op in operations():
         taken = False
@@ -120,45 +141,43 @@ def verdicts(device: torch.device) -> list[Verdict]:
             reason = probe(backend, device.type)
             chosen = not reason and not taken
             taken = taken or chosen
-            why = reason or ("chosen" if chosen else "works; another one is preferred")
+            why = reason or ("chosen" if chosen else "works; another is preferred")
             found.append(Verdict(op, backend.name, not reason, chosen, why))
     return found
 
 
 @cache
-def _choose(op: str, device: str, wanted: str) -> Implementation:
-    known = [backend for backend in BACKENDS if backend.op == op]
-    if wanted == "auto":
-        for backend in known:
-            reason = probe(backend, device)
-            if not reason:
-                return _load(backend)
-            if device in backend.devices:
-                logger.info("%s: %s is not used: %s", op, backend.name, reason)
-        raise BackendUnavailableError(f"no backend of {op} works on {device}")
-    names = [backend.name for backend in known]
+def _candidates(op: str, device: str, wanted: str) -> list[tuple[Backend, Implementation]]:
+    """The backends of a kernel that may run on a device type, in order of preference."""
+    known = {backend.name: backend for backend in BACKENDS if backend.op == op}
     everything = {backend.name for backend in BACKENDS}
-    if wanted not in everything:
+    if wanted != "auto" and wanted not in everything:
         raise BackendUnavailableError(
             f"unknown backend '{wanted}'{nearest(wanted, everything) or '.'} "
             f"Known: auto, {', '.join(sorted(everything))}"
         )
-    if wanted not in names:
-        # The name of another kernel's package says nothing about this one.
-        return _choose(op, device, "auto")
-    backend = known[names.index(wanted)]
-    reason = probe(backend, device)
-    if reason:
-        raise BackendUnavailableError(
-            f"backend '{wanted}' of {op} does not work on {device}: {reason}; "
-            f"{backend.remedy or 'use backend=auto'}"
-        )
-    return _load(backend)
+    if wanted in known:
+        backend = known[wanted]
+        if reason := probe(backend, device):
+            raise BackendUnavailableError(
+                f"backend '{wanted}' of {op} does not work on {device}: {reason}; "
+                f"{backend.remedy or 'use backend=auto'}"
+            )
+        return [(backend, _load(backend))]
+    # Also where the name is that of a package which provides other kernels but not this one.
+    found = []
+    for backend in known.values():
+        reason = probe(backend, device)
+        if not reason:
+            found.append((backend, _load(backend)))
+        elif device in backend.devices:
+            logger.info("%s: %s is not used: %s", op, backend.name, reason)
+    return found
 
 
 @cache
 def probe(backend: Backend, device: str) -> str:
-    """Why a backend does not work on a kind of device; empty where it does."""
+    """Why a backend does not work on a device type; empty if it does."""
     if backend.devices and device not in backend.devices:
         return f"runs on {', '.join(backend.devices)}, this is {device}"
     if backend.name == "torch":
@@ -171,22 +190,25 @@ def probe(backend: Backend, device: str) -> str:
     reference = _load(next(b for b in BACKENDS if b.op == backend.op and b.name == "torch"))
     try:
         found = _trial(implementation, backend.op, device)
+    # The adapters import their package when they are called.
+    except ImportError as error:
+        return f"cannot be imported: {_short(error)}"
     # Foreign kernels raise anything from NameError to CUDA faults.
     except Exception as error:
         return f"fails when called: {_short(error)}"
     for one, other in zip(found, _trial(reference, backend.op, device), strict=True):
         if one.shape != other.shape:
-            return f"gives the shape {tuple(one.shape)}, torch gives {tuple(other.shape)}"
+            return f"returns shape {tuple(one.shape)}, torch returns {tuple(other.shape)}"
         if not bool(one.isfinite().all()):
-            return "gives values that are not numbers"
+            return "returns NaN or infinities"
         difference = float((one - other).abs().max()) / max(1.0, float(other.abs().max()))
         if difference > TOLERANCE:
-            return f"differs from torch by {difference:.1g} of the values' size"
+            return f"differs from torch by a relative {difference:.1g}, allowed {TOLERANCE:.1g}"
     return ""
 
 
 def _trial(implementation: Implementation, op: str, device: str) -> list[Tensor]:
-    """Result and gradients of a tiny call."""
+    """Result and gradients of a small call."""
     arguments = [tensor.to(device).requires_grad_() for tensor in _EXAMPLES[op]()]
     result = implementation(*arguments)
     weights = torch.linspace(-1.0, 1.0, result.numel(), device=result.device).view(result.shape)

@@ -1,4 +1,7 @@
-"""Causal depthwise convolution: each channel sees its own last K values."""
+"""Causal depthwise convolution: each channel sees its own newest K values.
+
+Shapes in brackets: B batch, L positions, I channels, K taps.
+"""
 
 import torch
 from torch import Tensor
@@ -10,7 +13,7 @@ from seqzoo.ops.backends import choose
 def causal_convolution(
     x: Tensor, weight: Tensor, bias: Tensor, backend: str | None = None
 ) -> Tensor:
-    """Convolve every channel with its own taps, zeros before the first position: [B, L, I].
+    """Convolve every channel with its own taps, with zeros before the first position: [B, L, I].
 
     Args:
         x: input [B, L, I].
@@ -19,9 +22,10 @@ def causal_convolution(
         backend: name of a backend; see ``seqzoo.ops.backends.choose``.
 
     Raises:
-        BackendUnavailableError: the backend asked for does not work here.
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
-    return choose("causal-convolution", x.device, backend)(x, weight, bias)
+    arguments = (x, weight, bias)
+    return choose("causal-convolution", x.device, backend, arguments)(*arguments)
 
 
 def torch_causal_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,29 +1,62 @@
-"""Kernels of other packages behind the signatures of ours; imported only to be probed or used."""
+"""Kernels of other packages, behind the signatures of the torch implementations.
 
+A package is imported only when its adapter is called. What a kernel cannot take is stated by its
+``*_limits`` function, which gets the arguments of a call and returns the reason or an empty string.
+"""
+
+import torch
 from torch import Tensor
+
+from seqzoo.ops.precision import widened, without_autocast
+
+_SCAN_STATES = 256
+_CONVOLUTION_TAPS = (2, 4)
+_SSD_CHUNK = 64
+"""Chunk size of mamba-ssm's SSD kernel: a power of two. Results do not depend on it."""
+
+
+def scan_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> str:
+    """What mamba-ssm's Mamba-1 kernel cannot take: float64, more than 256 states per channel."""
+    if len(decay) > _SCAN_STATES:
+        return f"{len(decay)} states per channel, the kernel takes up to {_SCAN_STATES}"
+    return _float64_among(x, step, decay, write, read)
 
 
 def mamba_ssm_selective_scan(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
 ) -> Tensor:
-    """``selective_scan`` by mamba-ssm's fused kernel, which wants channels before time."""
+    """``selective_scan`` by mamba-ssm's fused kernel.
+
+    The kernel takes channels before time, and requires one dtype for all but ``decay``. Autocast
+    gives float32 steps (softplus) beside half-precision inputs, so all are widened to float32, as
+    the torch implementation does.
+    """
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     def channels_first(tensor: Tensor) -> Tensor:
-        return tensor.transpose(1, 2).contiguous()
+        return widened(tensor).transpose(1, 2).contiguous()
 
-    y: Tensor = selective_scan_fn(
-        channels_first(x),
-        channels_first(step),
-        decay.T.contiguous().float(),
-        channels_first(write),
-        channels_first(read),
-    )
-    return y.transpose(1, 2)
+    with without_autocast(x.device):
+        y: Tensor = selective_scan_fn(
+            channels_first(x),
+            channels_first(step),
+            decay.T.contiguous().float(),
+            channels_first(write),
+            channels_first(read),
+        )
+    return y.transpose(1, 2).to(x.dtype)
 
 
-_SSD_CHUNK = 64
-"""Chunks of mamba-ssm's kernel, which wants a power of two; results do not depend on it."""
+def ssd_limits(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    chunk_size: int = _SSD_CHUNK,
+) -> str:
+    """What mamba-ssm's Mamba-2 kernel cannot take: float64."""
+    return _float64_among(x, step, decay, write, read)
 
 
 def mamba_ssm_ssd(
@@ -34,24 +67,47 @@ def mamba_ssm_ssd(
     read: Tensor,
     chunk_size: int = _SSD_CHUNK,
 ) -> Tensor:
-    """``ssd`` by mamba-ssm's fused kernel; it takes chunks of its own size."""
+    """``ssd`` by mamba-ssm's fused kernel, which has its own chunk size."""
     from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
 
-    y: Tensor = mamba_chunk_scan_combined(
-        x.contiguous(),
-        step.contiguous(),
-        decay.float(),
-        # One group of projections, which all heads share.
-        write[:, :, None].contiguous(),
-        read[:, :, None].contiguous(),
-        _SSD_CHUNK,
-    )
-    return y
+    with without_autocast(x.device):
+        y: Tensor = mamba_chunk_scan_combined(
+            widened(x).contiguous(),
+            widened(step).contiguous(),
+            decay.float(),
+            # One group of projections, which all heads share.
+            widened(write)[:, :, None].contiguous(),
+            widened(read)[:, :, None].contiguous(),
+            _SSD_CHUNK,
+        )
+    return y.to(x.dtype)
+
+
+def convolution_limits(x: Tensor, weight: Tensor, bias: Tensor) -> str:
+    """What causal-conv1d's kernel cannot take: float64, fewer than 2 or more than 4 taps."""
+    taps = weight.shape[1]
+    low, high = _CONVOLUTION_TAPS
+    if not low <= taps <= high:
+        return f"{taps} taps, the kernel takes {low} to {high}"
+    return _float64_among(x, weight, bias)
 
 
 def causal_conv1d_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``causal_convolution`` by causal-conv1d's fused kernel, which wants channels before time."""
+    """``causal_convolution`` by causal-conv1d's fused kernel, which takes channels before time."""
     from causal_conv1d import causal_conv1d_fn
 
-    y: Tensor = causal_conv1d_fn(x.transpose(1, 2).contiguous(), weight, bias, activation=None)
+    # The dtype that torch gives the result, where weights are wider than the input for example.
+    dtype = torch.promote_types(x.dtype, torch.promote_types(weight.dtype, bias.dtype))
+    with without_autocast(x.device):
+        y: Tensor = causal_conv1d_fn(
+            x.to(dtype).transpose(1, 2).contiguous(),
+            weight.to(dtype),
+            bias.to(dtype),
+            activation=None,
+        )
     return y.transpose(1, 2)
+
+
+def _float64_among(*tensors: Tensor) -> str:
+    doubles = any(tensor.dtype == torch.float64 for tensor in tensors)
+    return "float64, the kernel takes float32, float16 and bfloat16" if doubles else ""

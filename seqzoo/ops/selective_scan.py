@@ -47,7 +47,8 @@ def selective_scan(
     Raises:
         BackendUnavailableError: the backend asked for does not work here.
     """
-    return choose("selective-scan", x.device, backend)(x, step, decay, write, read)
+    arguments = (x, step, decay, write, read)
+    return choose("selective-scan", x.device, backend, arguments)(*arguments)
 
 
 def torch_selective_scan(

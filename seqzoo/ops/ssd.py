@@ -50,7 +50,8 @@ def ssd(
     """
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; expected 1 or more")
-    return choose("ssd", x.device, backend)(x, step, decay, write, read, chunk_size)
+    arguments = (x, step, decay, write, read, chunk_size)
+    return choose("ssd", x.device, backend, arguments)(*arguments)
 
 
 def torch_ssd(

@@ -2,17 +2,24 @@
 
 import sys
 import types
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
 from seqzoo.errors import BackendUnavailableError
-from seqzoo.ops import backends, causal_convolution, selective_scan
+from seqzoo.ops import backends, causal_convolution, selective_scan, ssd
 from seqzoo.ops.backends import Backend, choose, probe, verdicts
 from seqzoo.ops.causal_convolution import torch_causal_convolution
 from seqzoo.ops.selective_scan import torch_selective_scan
+from seqzoo.ops.ssd import torch_ssd
 
 CPU = torch.device("cpu")
+
+
+def lacks_its_package(*arguments):
+    import no_such_package  # noqa: F401 as an adapter does when it is called
 
 
 def fails_when_called(*arguments):
@@ -43,16 +50,17 @@ def works(*arguments):
 def stand_ins(monkeypatch):
     """A module with the functions above, an empty choice cache, and the table to add to."""
     module = types.ModuleType("stand_in")
+    module.lacks_its_package = lacks_its_package
     for function in (fails_when_called, gives_nan, gives_wrong_numbers, gives_wrong_shape):
         setattr(module, function.__name__, function)
     module.has_wrong_gradients, module.works = has_wrong_gradients, works
     monkeypatch.setitem(sys.modules, "stand_in", module)
     monkeypatch.delenv(backends.VARIABLE, raising=False)
     monkeypatch.setattr(backends, "BACKENDS", list(backends.BACKENDS))
-    backends._choose.cache_clear()
+    backends._candidates.cache_clear()
     backends.probe.cache_clear()
     yield
-    backends._choose.cache_clear()
+    backends._candidates.cache_clear()
     backends.probe.cache_clear()
 
 
@@ -67,8 +75,13 @@ def install(function, module="stand_in", devices=("cpu",)):
     [
         ("works", "no_such_package", "cannot be imported: ModuleNotFoundError"),
         ("no_such_function", "stand_in", "cannot be imported: AttributeError"),
+        (
+            "lacks_its_package",
+            "stand_in",
+            "cannot be imported: ModuleNotFoundError: No module named",
+        ),
         ("fails_when_called", "stand_in", "fails when called: NameError: name 'bare_metal"),
-        ("gives_nan", "stand_in", "not numbers"),
+        ("gives_nan", "stand_in", "returns NaN or infinities"),
         ("gives_wrong_numbers", "stand_in", "differs from torch"),
         ("gives_wrong_shape", "stand_in", "shape"),
         ("has_wrong_gradients", "stand_in", "differs from torch"),
@@ -90,7 +103,7 @@ def test_a_backend_that_works_is_preferred_and_can_be_declined(monkeypatch):
     assert choose("selective-scan", CPU) is works
     assert choose("selective-scan", CPU, "torch") is torch_selective_scan
     monkeypatch.setenv(backends.VARIABLE, "torch")
-    backends._choose.cache_clear()
+    backends._candidates.cache_clear()
     assert choose("selective-scan", CPU) is torch_selective_scan
     assert choose("selective-scan", CPU, "fast") is works
 
@@ -150,6 +163,7 @@ def test_on_a_gpu_each_backend_works_or_says_why(backend):
 
 def fused_ssd(x, dt, A, B, C, chunk_size, D=None, dt_softplus=False):  # noqa: N803 mamba-ssm's
     """What mamba-ssm documents, by plain steps: B and C are [B, L, groups, N]."""
+    assert_dtypes(x, dt, A, B, C)
     assert chunk_size & (chunk_size - 1) == 0
     assert D is None
     assert not dt_softplus
@@ -163,8 +177,20 @@ def fused_ssd(x, dt, A, B, C, chunk_size, D=None, dt_softplus=False):  # noqa: N
     return torch.stack(outputs, 1)
 
 
+def assert_dtypes(*tensors):
+    assert {tensor.dtype for tensor in tensors} <= {torch.float32, torch.float16, torch.bfloat16}
+
+
 def fused_scan(u, delta, A, B, C):  # noqa: N803 mamba-ssm's
-    """What mamba-ssm documents, by plain steps: everything has channels before time."""
+    """What mamba-ssm documents, by plain steps: everything has channels before time.
+
+    The checks are those of its CUDA code.
+    """
+    assert_dtypes(u, delta, A, B, C)
+    assert delta.dtype == u.dtype == B.dtype == C.dtype
+    assert A.dtype == torch.float32
+    assert A.shape[1] <= 256
+    assert all(tensor.stride(-1) == 1 for tensor in (u, delta, B, C))
     state = u.new_zeros(u.shape[0], *A.shape)
     outputs = []
     for t in range(u.shape[-1]):
@@ -176,16 +202,26 @@ def fused_scan(u, delta, A, B, C):  # noqa: N803 mamba-ssm's
 
 def fused_convolution(x, weight, bias, activation):
     assert activation is None
+    assert_dtypes(x, weight, bias)
+    assert bias.dtype == weight.dtype
+    assert 2 <= weight.shape[1] <= 4
     taps = weight.shape[1]
     padded = torch.nn.functional.pad(x, (taps - 1, 0))
     return torch.nn.functional.conv1d(padded, weight[:, None], bias, groups=len(weight))
 
 
-def test_the_adapters_call_the_packages_as_documented(monkeypatch):
-    """Stand-ins with the packages' own signatures and layouts pass the probe through the adapters.
+@pytest.fixture
+def fused(monkeypatch):
+    """Stand-ins for both packages, preferred on a CPU; how often each kernel was called."""
+    calls = Counter()
 
-    Layouts and transposes are what a GPU would get, so they are right before one is there.
-    """
+    def counting(function):
+        def call(*arguments, **options):
+            calls[function.__name__] += 1
+            return function(*arguments, **options)
+
+        return call
+
     attributes = {
         "mamba_ssm.ops.triton.ssd_combined": ("mamba_chunk_scan_combined", fused_ssd),
         "mamba_ssm.ops.selective_scan_interface": ("selective_scan_fn", fused_scan),
@@ -194,12 +230,133 @@ def test_the_adapters_call_the_packages_as_documented(monkeypatch):
     for name, (attribute, function) in attributes.items():
         parts = name.split(".")
         for end in range(1, len(parts) + 1):
-            path = ".".join(parts[:end])
-            if path not in sys.modules or not path.startswith("seqzoo"):
-                monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
-        setattr(sys.modules[name], attribute, function)
-    external = [backend for backend in backends.BACKENDS if backend.devices == ("cuda",)]
-    assert {backend.op for backend in external} == {"selective-scan", "ssd", "causal-convolution"}
-    for backend in external:
-        anywhere = Backend(backend.op, backend.name, backend.target)
-        assert probe(anywhere, "cpu") == "", backend.op
+            monkeypatch.setitem(
+                sys.modules, ".".join(parts[:end]), types.ModuleType(".".join(parts[:end]))
+            )
+        setattr(sys.modules[name], attribute, counting(function))
+    anywhere = [replace(backend, devices=()) for backend in backends.BACKENDS]
+    monkeypatch.setattr(backends, "BACKENDS", anywhere)
+    for backend in anywhere:
+        assert probe(backend, "cpu") == "", backend
+    calls.clear()
+    return calls
+
+
+def test_the_adapters_call_the_packages_as_documented(fused):
+    """Stand-ins with the packages' own signatures and layouts pass the probe through the adapters.
+
+    Layouts and transposes are what a GPU would get, so they are right before one is there.
+    """
+    chosen = {verdict.op: verdict.backend for verdict in verdicts(CPU) if verdict.chosen}
+    assert chosen == {
+        "selective-scan": "mamba-ssm",
+        "ssd": "mamba-ssm",
+        "causal-convolution": "causal-conv1d",
+        "linear-cross-entropy": "torch",
+    }
+
+
+def scan_arguments(dtype=torch.float32, states=8):
+    draw = torch.Generator().manual_seed(1)
+    x, step = (torch.randn(2, 6, 4, generator=draw) for _ in range(2))
+    write, read = (torch.randn(2, 6, states, generator=draw) for _ in range(2))
+    decay = -torch.rand(states, 4, generator=draw)
+    return [tensor.to(dtype) for tensor in (x, step.exp(), decay, write, read)]
+
+
+def ssd_arguments(dtype=torch.float32):
+    draw = torch.Generator().manual_seed(1)
+    x, step = torch.randn(2, 6, 3, 4, generator=draw), torch.randn(2, 6, 3, generator=draw)
+    write, read = (torch.randn(2, 6, 5, generator=draw) for _ in range(2))
+    decay = -torch.rand(3, generator=draw)
+    return [tensor.to(dtype) for tensor in (x, step.exp(), decay, write, read)]
+
+
+def convolution_arguments(dtype=torch.float32, taps=4):
+    draw = torch.Generator().manual_seed(1)
+    shapes = ((2, 6, 8), (8, taps), (8,))
+    return [torch.randn(*shape, generator=draw).to(dtype) for shape in shapes]
+
+
+KERNELS = [
+    (selective_scan, torch_selective_scan, scan_arguments, "fused_scan", "mamba-ssm"),
+    (ssd, torch_ssd, ssd_arguments, "fused_ssd", "mamba-ssm"),
+    (
+        causal_convolution,
+        torch_causal_convolution,
+        convolution_arguments,
+        "fused_convolution",
+        "causal-conv1d",
+    ),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("op", "reference", "arguments", "kernel", "package"), KERNELS)
+def test_half_precision_reaches_the_kernels(
+    fused, op, reference, arguments, kernel, package, dtype
+):
+    given = arguments(dtype)
+    found, expected = op(*given), reference(*(tensor.float() for tensor in given))
+    assert fused[kernel] == 1
+    assert found.dtype == reference(*given).dtype == dtype
+    # The stand-in for the convolution sums in half precision, the CUDA kernel does not.
+    torch.testing.assert_close(found, expected.to(dtype), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(("op", "reference", "arguments", "kernel", "package"), KERNELS)
+def test_mixed_precision_as_autocast_gives_it(fused, op, reference, arguments, kernel, package):
+    """Halves from linear layers beside float32 from softplus and from the weights."""
+    first, second, *rest = arguments()
+    given = [first.bfloat16(), second, *rest]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = op(*given), reference(*given)
+    assert fused[kernel] == 1
+    assert found.dtype == expected.dtype
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("op", "reference", "arguments", "kernel", "package"), KERNELS)
+def test_float64_falls_back_to_torch(fused, op, reference, arguments, kernel, package):
+    given = arguments(torch.float64)
+    assert torch.equal(op(*given), reference(*given))
+    assert fused[kernel] == 0
+    with pytest.raises(BackendUnavailableError, match=rf"'{package}'.*float64.*use backend=auto"):
+        op(*given, backend=package)
+
+
+@pytest.mark.parametrize(
+    ("op", "reference", "given", "package", "reason"),
+    [
+        (
+            selective_scan,
+            torch_selective_scan,
+            scan_arguments(states=257),
+            "mamba-ssm",
+            "257 states per channel, the kernel takes up to 256",
+        ),
+        *(
+            (
+                causal_convolution,
+                torch_causal_convolution,
+                convolution_arguments(taps=taps),
+                "causal-conv1d",
+                f"{taps} taps, the kernel takes 2 to 4",
+            )
+            for taps in (1, 5)
+        ),
+    ],
+)
+def test_sizes_that_a_kernel_does_not_take_fall_back_to_torch(
+    fused, op, reference, given, package, reason
+):
+    assert torch.equal(op(*given), reference(*given))
+    assert not fused
+    with pytest.raises(BackendUnavailableError, match=reason):
+        op(*given, backend=package)
+
+
+def test_sizes_at_the_limits_reach_the_kernels(fused):
+    selective_scan(*scan_arguments(states=256))
+    causal_convolution(*convolution_arguments(taps=2))
+    assert fused == {"fused_scan": 1, "fused_convolution": 1}
