@@ -162,9 +162,15 @@ class GeneralisedBceConfig(NegativesConfig):
     Attributes:
         negatives: number of negatives k of each target; never the target itself.
         calibration: t of the paper: 0 is BCE, 1 is fully calibrated.
+        balanced_start: add the constant log(beta / k) to all scores in the loss. It is the score at
+            which the loss of a model without any knowledge is lowest; rankings do not depend on
+            it. Without it (the authors' loss) an untrained model scores all items zero, where the
+            negatives' gradients are k times too large, and Adam needs many thousands of steps to
+            recover from them.
     """
 
     calibration: float = 0.75
+    balanced_start: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,6 +4,7 @@ Row 0 of the table is padding: it is never a target and never drawn as a negativ
 of negatives.
 """
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -101,18 +102,23 @@ class GeneralisedBinaryCrossEntropy(Loss):
 
     With k negatives, alpha = k / (V - 1) and beta = 1 - t (1 - alpha) (equation 15), the loss of a
     target is ``(beta softplus(-positive) + sum_j softplus(negative_j)) / (k + 1)``: as in the
-    authors' code the mean over the positive and the k negatives.
+    authors' code the mean over the positive and the k negatives. Ours is ``balanced_start``, a
+    constant that is added to all scores.
     """
 
     def __init__(self, config: GeneralisedBceConfig) -> None:
         self.negatives = config.negatives
         self.calibration = config.calibration
+        self.balanced_start = config.balanced_start
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
         """Mean over targets, positives and negatives: scalar."""
         positive, negative = _scores_with_negatives(hidden, table, targets, self.negatives)
         alpha = min(1.0, self.negatives / (len(table) - 2))
         beta = 1.0 - self.calibration * (1.0 - alpha)
+        if self.balanced_start:
+            offset = math.log(beta / self.negatives)
+            positive, negative = positive + offset, negative + offset
         total = beta * functional.softplus(-positive) + functional.softplus(negative).sum(-1)
         return total.mean() / (self.negatives + 1)
 

@@ -20,6 +20,7 @@ NAMES = ("cross-entropy", "sampled-softmax", "bce", "gbce", "bpr")
 DRAWN = [[1, 2, 3], [1, 5, 5], [1, 5, 2], [5, 4, 3]]
 NEGATIVES = [[1, 2, 4], [2, 6, 6], [1, 5, 2], [6, 5, 4]]
 SHARED = [3, 6, 2, 2, 5]
+AUTHORS = {"balanced_start": False}
 
 
 @pytest.fixture
@@ -82,16 +83,16 @@ def plain_sampled_softmax(hidden, table, negatives, corrected, masked):
     return total / len(TARGETS)
 
 
-def plain_bce(hidden, table, power=1.0):
+def plain_bce(hidden, table, power=1.0, offset=0.0):
     total = 0.0
     for row, target in enumerate(TARGETS):
-        total = total - power * log_sigmoid(score(hidden, table, row, target))
+        total = total - power * log_sigmoid(score(hidden, table, row, target) + offset)
         for item in NEGATIVES[row]:
-            total = total - log_sigmoid(-score(hidden, table, row, item))
+            total = total - log_sigmoid(-score(hidden, table, row, item) - offset)
     return total / len(TARGETS)
 
 
-def plain_gbce(hidden, table, calibration):
+def plain_gbce(hidden, table, calibration, balanced=False):
     """The positive's probability to the power beta, of gSASRec's equation (15).
 
     The mean over the positive and the negatives, as the authors' code reduces it.
@@ -99,7 +100,8 @@ def plain_gbce(hidden, table, calibration):
     count = len(NEGATIVES[0])
     alpha = count / (ITEMS - 1)
     beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
-    return plain_bce(hidden, table, beta) / (count + 1)
+    offset = math.log(beta / count) if balanced else 0.0
+    return plain_bce(hidden, table, beta, offset) / (count + 1)
 
 
 def authors_gbce(hidden, table, calibration):
@@ -224,12 +226,12 @@ def test_corrected_sampled_softmax_approaches_the_full_softmax(arguments, loss):
     [
         ("bce", {}, plain_bce),
         # Not calibrated: BCE, with the mean over the positive and three negatives.
-        ("gbce", {"calibration": 0.0}, lambda *tensors: plain_bce(*tensors) / 4),
-        ("gbce", {"calibration": 0.75}, lambda *tensors: plain_gbce(*tensors, 0.75)),
-        ("gbce", {"calibration": 0.75}, lambda *tensors: authors_gbce(*tensors, 0.75)),
+        ("gbce", {"calibration": 0.0} | AUTHORS, lambda *tensors: plain_bce(*tensors) / 4),
+        ("gbce", AUTHORS, lambda *tensors: plain_gbce(*tensors, 0.75)),
+        ("gbce", AUTHORS, lambda *tensors: authors_gbce(*tensors, 0.75)),
         # Fully calibrated: the power is the sampling rate itself.
-        ("gbce", {"calibration": 1.0}, lambda *tensors: plain_bce(*tensors, 3 / 5) / 4),
-        ("gbce", {}, lambda *tensors: plain_gbce(*tensors, 0.75)),
+        ("gbce", {"calibration": 1.0} | AUTHORS, lambda *tensors: plain_bce(*tensors, 3 / 5) / 4),
+        ("gbce", {}, lambda *tensors: plain_gbce(*tensors, 0.75, balanced=True)),
         ("bpr", {}, plain_bpr),
     ],
 )
@@ -243,9 +245,27 @@ def test_losses_with_negatives_of_their_own(arguments, loss, script, name, setti
 def test_more_negatives_than_items_are_no_more_than_all_of_them(arguments, loss):
     """gBCE's sampling rate is at most one, where it is BCE."""
     torch.manual_seed(0)
-    calibrated = loss("gbce", negatives=50, calibration=0.9)(*arguments)
+    calibrated = loss("gbce", negatives=50, calibration=0.9, **AUTHORS)(*arguments)
     torch.manual_seed(0)
     torch.testing.assert_close(calibrated, loss("bce", negatives=50)(*arguments) / 51)
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_an_untrained_model_starts_gbce_in_balance(loss, calibration):
+    """All scores zero: positives and negatives pull equally hard, so no constant is better."""
+    targets = torch.arange(1, 101)
+    table = torch.zeros(101, 1, dtype=torch.float64)
+    hidden = torch.ones(100, 1, dtype=torch.float64)
+    objective = loss("gbce", negatives=20, calibration=calibration)
+    values = {}
+    for constant in (-0.5, 0.0, 0.5):
+        shifted = (table + constant).requires_grad_()
+        value = objective(hidden, shifted, targets)
+        (gradient,) = torch.autograd.grad(value, shifted)
+        values[constant] = value.item()
+        if constant == 0.0:
+            assert abs(gradient.sum().item()) < 1e-12
+    assert values[0.0] < min(values[-0.5], values[0.5])
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
