@@ -34,12 +34,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.parts.layers import init_linear
 from seqzoo_elastic.config import ElasticConfig
 from seqzoo_elastic.layer import DispatcherLayer
 from seqzoo_elastic.memory import InterestMemory
 from seqzoo_elastic.running import running_mean
 
-_INITIAL_STD = 0.02
 _KEPT_EXPERTS = 2**22
 """Numbers in a batch's experts at every position, up to which all chunks are kept."""
 
@@ -65,11 +65,7 @@ class Elastic(Backbone):
         if config.imr == "post":
             self.memory_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
             self.dropout = nn.Dropout(config.dropout)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, _INITIAL_STD)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        init_linear(self)
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Every position: [B, L, D] -> [B, L, D]."""

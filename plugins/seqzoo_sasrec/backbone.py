@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.parts.layers import LayerStack, StackLayer, init_linear
 from seqzoo_sasrec.config import SASRecConfig
-
-_INITIAL_STD = 0.02
 
 
 class SelfAttention(nn.Module):
@@ -87,8 +86,8 @@ class FeedForward(nn.Module):
         return self.norm(self.dropout(inner) + hidden)  # type: ignore[no-any-return]
 
 
-class SASRecLayer(nn.Module):
-    """Self-attention and feed-forward."""
+class SASRecLayer(StackLayer):
+    """Self-attention and feed-forward layer."""
 
     def __init__(self, config: SASRecConfig) -> None:
         super().__init__()
@@ -96,61 +95,33 @@ class SASRecLayer(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         return self.feed_forward(self.attention(hidden))  # type: ignore[no-any-return]
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]."""
+        """Only the newest event of each history: [B, L, D] -> [B, D]."""
         return self.feed_forward(self.attention.last(hidden, batch))  # type: ignore[no-any-return]
 
+    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Empty keys and values [B, heads, 0, D / heads]."""
+        weight, heads = self.attention.key.weight, self.attention.num_heads
+        empty = weight.new_zeros(batch_size, heads, 0, len(weight) // heads)
+        return empty, empty
 
-class SASRec(Backbone):
-    """Stack of self-attention layers over embedded items and positions.
+    def step(
+        self, hidden: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One more event of each user: [B, D] -> [B, D]; the state grows by one key and value."""
+        hidden, state = self.attention.step(hidden, state)
+        return self.feed_forward(hidden), state
 
-    Streaming keeps keys and values; the embedder's positions bound how many.
+
+class SASRec(LayerStack):
+    """A stack of self-attention layers over embedded items and positions.
+
+    Streaming keeps all keys and values. The embedder's positions limit how many.
     """
 
-    causal = True
-    streaming = True
-
     def __init__(self, config: SASRecConfig) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(SASRecLayer(config) for _ in range(config.num_layers))
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, _INITIAL_STD)
-                nn.init.zeros_(module.bias)
-
-    def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
-        for layer in self.layers:
-            hidden = layer(hidden)
-        return hidden
-
-    def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]; the last layer works for it alone."""
-        *lower, top = self._attention_layers()
-        for layer in lower:
-            hidden = layer(hidden)
-        return top.last(hidden, batch)
-
-    def initial_state(self, batch_size: int) -> State:
-        """Empty keys and values [B, heads, 0, D / heads] for each layer."""
-        states = []
-        for layer in self._attention_layers():
-            weight, heads = layer.attention.key.weight, layer.attention.num_heads
-            empty = weight.new_zeros(batch_size, heads, 0, len(weight) // heads)
-            states.append((empty, empty))
-        return states
-
-    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
-        states = []
-        for layer, layer_state in zip(self._attention_layers(), state, strict=True):
-            mixed, layer_state = layer.attention.step(hidden, layer_state)
-            hidden = layer.feed_forward(mixed)
-            states.append(layer_state)
-        return hidden, states
-
-    def _attention_layers(self) -> list[SASRecLayer]:
-        return [layer for layer in self.layers if isinstance(layer, SASRecLayer)]
+        super().__init__(SASRecLayer(config) for _ in range(config.num_layers))
+        init_linear(self)

@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.parts.layers import init_linear
 from seqzoo_tim4rec.config import Ssd4RecConfig, TiM4RecConfig
 from seqzoo_tim4rec.ssd import BlockState, SsdBlock
 from seqzoo_tim4rec.time_ssd import CausalTimeSsdBlock, ReferenceTimeSsdBlock
 from seqzoo_tim4rec.times import gaps, padded_gaps, standardised
 
-_INITIAL_STD = 0.02
 _FEED_FORWARD_EPS = 1e-12
 """The released code does not hand its ``norm_eps`` to the feed-forward layer."""
 
@@ -89,8 +89,7 @@ class Ssd4Rec(Backbone):
         # is in `dt_bias`, survives.
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, _INITIAL_STD)
-                nn.init.zeros_(module.bias)
+                init_linear(module)
             elif isinstance(module, nn.Conv1d) and config.conv_initialisation == "kaiming":
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.get_parameter("bias"))

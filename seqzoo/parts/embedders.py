@@ -6,9 +6,7 @@ from torch import Tensor, nn
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Embedder, SequenceBatch, State
 from seqzoo.parts.config import ItemEmbedderConfig, ItemPositionEmbedderConfig
-
-INITIAL_STD = 0.02
-"""Standard deviation of freshly made tables and matrices in this family of models."""
+from seqzoo.parts.layers import INITIAL_STD
 
 
 class ItemEmbedder(Embedder):
