@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seqzoo.errors import ConfigError
+from seqzoo.parts.config import check_choice, check_multiple, check_range
 
 
 @dataclass
@@ -47,27 +48,19 @@ class ElasticConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "num_heads", "num_experts", "chunk_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"setting 'dropout' is {self.dropout}; expected 0 up to below 1")
-        if self.hidden_size % self.num_heads:
-            raise ConfigError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
-            )
-        if self.imr not in ("pre", "post", "none"):
-            raise ConfigError(f"setting 'imr' is '{self.imr}'; expected 'pre', 'post' or 'none'")
-        if self.imr != "none":
-            self._check_memory()
-
-    def _check_memory(self) -> None:
+            check_range(name, getattr(self, name), 1)
+        check_range("dropout", self.dropout, 0.0, 1.0)
+        check_multiple("hidden_size", self.hidden_size, "num_heads", self.num_heads)
+        check_choice("imr", self.imr, ("pre", "post", "none"))
+        if self.imr == "none":
+            return
         if self.hidden_size % 2:
             raise ConfigError(
-                f"hidden_size {self.hidden_size} is odd; the interest memory's keys are halves: "
-                "give an even one or imr='none'"
+                f"setting 'hidden_size' is {self.hidden_size}; the interest memory splits it into "
+                "two halves: expected an even number, or imr='none'"
             )
-        # One slot alone has the weight one whatever its score, so its key would never learn; and
-        # a half has no more than memory_size candidates.
+        # A single slot has weight one whatever its score, so its key would never learn. Each half
+        # offers memory_size candidates.
         if not 2 <= self.num_retrieved <= self.memory_size:
             raise ConfigError(
                 f"setting 'num_retrieved' is {self.num_retrieved}; expected 2 to "

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seqzoo.errors import ConfigError
+from seqzoo.parts.config import check_choice, check_range
 
 
 @dataclass
@@ -36,12 +36,6 @@ class Mamba4RecConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "state_size", "conv_size", "expand"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"setting 'dropout' is {self.dropout}; expected 0 up to below 1")
-        if self.step_initialisation not in ("published", "mamba"):
-            raise ConfigError(
-                f"setting 'step_initialisation' is '{self.step_initialisation}'; "
-                "expected 'published' or 'mamba'"
-            )
+            check_range(name, getattr(self, name), 1)
+        check_range("dropout", self.dropout, 0.0, 1.0)
+        check_choice("step_initialisation", self.step_initialisation, ("published", "mamba"))

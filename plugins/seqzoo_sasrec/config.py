@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seqzoo.errors import ConfigError
+from seqzoo.parts.config import check_multiple, check_range
 
 
 @dataclass
@@ -29,14 +29,7 @@ class SASRecConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "num_heads", "inner_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
+            check_range(name, getattr(self, name), 1)
         for name in ("dropout", "attention_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(
-                    f"setting '{name}' is {getattr(self, name)}; expected 0 up to below 1"
-                )
-        if self.hidden_size % self.num_heads:
-            raise ConfigError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
-            )
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        check_multiple("hidden_size", self.hidden_size, "num_heads", self.num_heads)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from seqzoo.errors import ConfigError
-from seqzoo.parts.config import check_choice, check_range
+from seqzoo.parts.config import check_choice, check_multiple, check_range
 
 TIME_MODES = ("causal", "reference", "off")
 
@@ -60,11 +60,7 @@ class Ssd4RecConfig:
         check_range("norm_eps", self.norm_eps, 0.0)
         check_choice("activation", self.activation, ("hardswish", "silu"))
         check_choice("conv_initialisation", self.conv_initialisation, ("kaiming", "torch"))
-        if self.inner_size % self.head_size:
-            raise ConfigError(
-                f"setting 'head_size' is {self.head_size}, which does not divide expand * "
-                f"hidden_size = {self.inner_size}"
-            )
+        check_multiple("expand * hidden_size", self.inner_size, "head_size", self.head_size)
         self._check_times()
 
     @property

@@ -1,30 +1,55 @@
-"""Settings of the core's own parts. No torch here, so that they can be read without it."""
+"""Settings of the core's own parts, and checks of settings for any part.
+
+Without torch, so that settings can be read quickly.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqzoo.errors import ConfigError
+from seqzoo.errors import ConfigError, nearest
 
 
-def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
-    """Refuse a setting outside ``low <= value < high``.
+def check_range(
+    name: str, value: float, low: float, high: float | None = None, *, closed: bool = False
+) -> None:
+    """Refuse a setting outside ``low <= value < high``, or ``<= high`` if the range is closed.
 
     Raises:
         ConfigError: names the setting, the value and the range.
     """
-    if value < low or (high is not None and value >= high):
-        limits = f"at least {low}" if high is None else f"at least {low} and below {high}"
-        raise ConfigError(f"setting '{name}' is {value}; expected {limits}")
+    if high is None:
+        valid, expected = value >= low, f"{low} or more"
+    elif closed:
+        valid, expected = low <= value <= high, f"{low} to {high}"
+    else:
+        valid, expected = low <= value < high, f"{low} or more and less than {high}"
+    if not valid:
+        raise ConfigError(f"setting '{name}' is {value}; expected {expected}")
+
+
+def check_multiple(name: str, value: int, divisor_name: str, divisor: int) -> None:
+    """Refuse a setting that is not a multiple of another.
+
+    Raises:
+        ConfigError: names both settings and their values.
+    """
+    if value % divisor:
+        raise ConfigError(
+            f"{name} is {value}, which is not a multiple of {divisor_name} = {divisor}"
+        )
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuse a setting that is none of ``choices``.
 
     Raises:
-        ConfigError: names the setting, the value and the choices.
+        ConfigError: names the setting, the value, the nearest choice and all choices.
     """
     if value not in choices:
-        raise ConfigError(f"setting '{name}' is '{value}'; expected one of: {', '.join(choices)}")
+        raise ConfigError(
+            f"setting '{name}' is '{value}'{nearest(value, choices) or ';'} "
+            f"expected one of: {', '.join(choices)}"
+        )
 
 
 @dataclass
@@ -174,4 +199,4 @@ class GeneralisedBceConfig(NegativesConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("calibration", self.calibration, 0.0, 1.0 + 1e-9)
+        check_range("calibration", self.calibration, 0.0, 1.0, closed=True)

@@ -90,10 +90,13 @@ def test_without_positions_a_history_may_have_any_length():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"hidden_size": 0}, "'hidden_size' is 0; expected at least 1"),
+        ({"hidden_size": 0}, "'hidden_size' is 0; expected 1 or more"),
         ({"max_length": 0}, "'max_length' is 0"),
-        ({"dropout": 1.0}, r"'dropout' is 1\.0; expected at least 0\.0 and below 1\.0"),
-        ({"embedding_norm": "before"}, "'before'; expected one of: after-dropout, before-dropout"),
+        ({"dropout": 1.0}, r"'dropout' is 1\.0; expected 0\.0 or more and less than 1\.0"),
+        (
+            {"embedding_norm": "before"},
+            "'before'; did you mean 'before-dropout'. expected one of: after",
+        ),
         ({"initialisation": "zeros"}, "'zeros'; expected one of: normal, xavier"),
     ],
 )

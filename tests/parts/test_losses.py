@@ -328,13 +328,17 @@ def test_a_loss_by_name():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("bce", {"negatives": 0}, "'negatives' is 0; expected at least 1"),
-        ("gbce", {"calibration": 1.1}, "'calibration' is 1.1"),
+        ("bce", {"negatives": 0}, "'negatives' is 0; expected 1 or more"),
+        ("gbce", {"calibration": 1.1}, "'calibration' is 1.1; expected 0.0 to 1.0"),
         ("gbce", {"calibration": -0.1}, "'calibration' is -0.1"),
         ("gbce", {"negatives": 0}, "'negatives' is 0"),
         ("sampled-softmax", {"negatives": 0}, "'negatives' is 0"),
         ("sampled-softmax", {"share": "user"}, "'share' is 'user'; expected one of: batch, row"),
-        ("sampled-softmax", {"correction": "log"}, "'log'; expected one of: logq, none"),
+        (
+            "sampled-softmax",
+            {"correction": "log"},
+            "'log'; did you mean 'logq'. expected one of: logq, none",
+        ),
         ("gbce", {"calibration": float("nan")}, "calibration' is nan"),
         ("cross-entropy", {"label_smoothing": 1.0}, "'label_smoothing' is 1.0"),
         ("cross-entropy", {"label_smoothing": -0.1}, "'label_smoothing' is -0.1"),

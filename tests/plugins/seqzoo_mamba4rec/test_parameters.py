@@ -144,7 +144,10 @@ def test_rates_are_marked_against_weight_decay(build):
         ({"state_size": -1}, "'state_size' is -1"),
         ({"dropout": 1.0}, r"'dropout' is 1\.0"),
         ({"dropout": -0.1}, "'dropout' is -0.1"),
-        ({"step_initialisation": "mambo"}, "'mambo'; expected 'published' or 'mamba'"),
+        (
+            {"step_initialisation": "mambo"},
+            "'mambo'; did you mean 'mamba'. expected one of: published, mamba",
+        ),
         ({"num_layer": 1}, "'model.num_layer'; did you mean 'model.num_layers'"),
         ({"state_size": 1.5}, "'model.state_size' is 1.5; expected int"),
     ],

@@ -186,7 +186,7 @@ def test_first_values(make):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_heads": 3}, "hidden_size 16 is not a multiple of num_heads 3"),
+        ({"num_heads": 3}, "hidden_size is 16, which is not a multiple of num_heads = 3"),
         ({"num_heads": 0}, "'num_heads' is 0"),
         ({"inner_size": 0}, "'inner_size' is 0"),
         ({"attention_dropout": 1.0}, r"'attention_dropout' is 1\.0"),
