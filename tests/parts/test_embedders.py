@@ -95,7 +95,7 @@ def test_without_positions_a_history_may_have_any_length():
         ({"dropout": 1.0}, r"'dropout' is 1\.0; expected 0\.0 or more and less than 1\.0"),
         (
             {"embedding_norm": "before"},
-            "'before'; did you mean 'before-dropout'. expected one of: after",
+            "'before'; did you mean 'before-dropout'",
         ),
         ({"initialisation": "zeros"}, "'zeros'; expected one of: normal, xavier"),
     ],

@@ -337,7 +337,7 @@ def test_a_loss_by_name():
         (
             "sampled-softmax",
             {"correction": "log"},
-            "'log'; did you mean 'logq'. expected one of: logq, none",
+            "'log'; did you mean 'logq'",
         ),
         ("gbce", {"calibration": float("nan")}, "calibration' is nan"),
         ("cross-entropy", {"label_smoothing": 1.0}, "'label_smoothing' is 1.0"),
