@@ -1,8 +1,8 @@
-"""What an importer of other implementations' weights gets and gives.
+"""The interface of an importer, which translates the weights of another implementation.
 
-A plugin names a function as the importer of its architecture. It gets the tensors of a state dict
-by the names of the public implementation and returns ``PublicWeights``; ``seqzoo import`` does the
-rest.
+A plugin registers a function as the importer of its architecture. The function gets the tensors of
+a state dict, under the names of the other implementation, and returns ``PublicWeights``. ``seqzoo
+import`` reads the file, calls it, builds the model and checks that all tensors fit.
 """
 
 import re
@@ -19,14 +19,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class PublicWeights:
-    """The weights of another implementation in the terms of an architecture.
+    """The weights of another implementation, translated for an architecture.
 
     Attributes:
-        settings: those of the model that shapes and names tell.
-        weights: tensors by the names of the model's own ``state_dict()``; a tensor that has no
-            place keeps its name and is reported.
-        assumed: settings that nothing in the weights tells, and that matter: they keep their
-            defaults unless the user sets them.
+        settings: settings of the model that can be inferred from names and shapes.
+        weights: tensors under the names of the model's own ``state_dict()``. A tensor that the
+            architecture does not have keeps its name; the import then fails and shows it.
+        assumed: settings that cannot be inferred but change results. They have their default values
+            unless the user sets them, and the import names them.
     """
 
     settings: Mapping[str, Any]
@@ -35,16 +35,20 @@ class PublicWeights:
 
 
 Importer = Callable[[Mapping[str, Tensor]], PublicWeights]
-"""What a plugin registers as ``importer`` of an architecture."""
+"""Type of the function that a plugin registers as ``importer`` of an architecture.
+
+It gets tensors by the names of the other implementation and raises ``CheckpointError`` if it does
+not know the names."""
 
 
 def renamed(tensors: Mapping[str, Tensor], rules: Mapping[str, str]) -> dict[str, Tensor]:
-    r"""Tensors under new names.
+    r"""Rename tensors.
 
     Args:
-        tensors: by their old names.
-        rules: regular expressions of whole old names to new names, with ``\\\\1`` for groups; the
-            first that matches counts, and a name that none matches stays.
+        tensors: tensors by their old names.
+        rules: new names by regular expressions, each of which must match the whole old name; a new
+            name may refer to groups by ``\1``. The first rule that matches is applied; a name that
+            no rule matches is kept.
     """
     result = {}
     for name, tensor in tensors.items():
@@ -56,25 +60,38 @@ def renamed(tensors: Mapping[str, Tensor], rules: Mapping[str, str]) -> dict[str
     return result
 
 
-def shape_of(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    """The shape of a tensor that an importer cannot do without.
+def shape_of(
+    tensors: Mapping[str, Tensor], name: str, dimensions: int, source: str = ""
+) -> tuple[int, ...]:
+    """The shape of a tensor that every supported state dict has.
+
+    Args:
+        tensors: tensors by the names of the other implementation.
+        name: of the tensor.
+        dimensions: expected number of dimensions.
+        source: the implementation whose names the importer knows, for the message: "RecBole's
+            SASRec" for example.
 
     Raises:
-        CheckpointError: it is not there, or has another number of dimensions.
+        CheckpointError: there is no such tensor, or it has another number of dimensions.
     """
     if name not in tensors:
         names = ", ".join(sorted(tensors)[:_SHOWN])
+        known = f"the names of {source}" if source else f"names with '{name}'"
         raise CheckpointError(
-            f"the weights have no tensor '{name}', which every model of this architecture has; "
-            f"they begin with {names or 'nothing'}; is --architecture right?"
+            f"the naming scheme of these weights is not known: there is no tensor '{name}', the "
+            f"first names are {names or 'none'}; the importer of this architecture knows {known}. "
+            "Rename the tensors, or choose another --architecture"
         )
     shape = tuple(tensors[name].shape)
     if len(shape) != dimensions:
-        raise CheckpointError(f"tensor '{name}' has shape {shape}, expected {dimensions} numbers")
+        raise CheckpointError(
+            f"tensor '{name}' has shape {shape}; expected {dimensions} dimensions"
+        )
     return shape
 
 
 def count_layers(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many different numbers the one group of ``pattern`` takes in the tensors' names."""
+    """The number of layers: of different values that the group of ``pattern`` has in the names."""
     found = (re.match(pattern, name) for name in tensors)
     return len({match.group(1) for match in found if match})

@@ -1,4 +1,4 @@
-"""The names of Mamba4Rec's weights in the paper's code, with mamba-ssm's inside a block."""
+"""Translates the names of the weights in Mamba4Rec's published code."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+_SOURCE = "the published code, chengkai-liu/Mamba4Rec"
 _LAYER = r"mamba_layers\.(\d+)\."
 _RULES = {
     r"item_embedding\.weight": "embedder.item_table",
@@ -17,10 +18,14 @@ _RULES = {
 
 
 def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
-    """Weights of the published Mamba4Rec; how many events it read is not in them."""
-    _, width = shape_of(tensors, "item_embedding.weight", 2)
-    inner, states = shape_of(tensors, "mamba_layers.0.mamba.A_log", 2)
-    *_, taps = shape_of(tensors, "mamba_layers.0.mamba.conv1d.weight", 3)
+    """Translate weights of the published Mamba4Rec; ``max_length`` cannot be inferred from them.
+
+    Raises:
+        CheckpointError: the tensors have other names or numbers of dimensions.
+    """
+    _, width = shape_of(tensors, "item_embedding.weight", 2, _SOURCE)
+    inner, states = shape_of(tensors, "mamba_layers.0.mamba.A_log", 2, _SOURCE)
+    *_, taps = shape_of(tensors, "mamba_layers.0.mamba.conv1d.weight", 3, _SOURCE)
     settings = {
         "hidden_size": width,
         "num_layers": count_layers(tensors, _LAYER),

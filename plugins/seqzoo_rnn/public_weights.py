@@ -1,4 +1,4 @@
-"""RecBole's names of GRU4Rec's and NARM's weights."""
+"""Translates the names of the weights in RecBole's GRU4Rec and NARM."""
 
 from collections.abc import Mapping
 
@@ -11,18 +11,26 @@ _OWN = {r"((?:gru_layers|dense|gru|a_1|a_2|v_t|b)\..+)": r"backbone.\1"}
 
 
 def gru4rec_from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
-    """Weights of RecBole's GRU4Rec; how many events it read is not in them."""
-    return _from_public(tensors, "gru_layers")
+    """Translate weights of RecBole's GRU4Rec; ``max_length`` cannot be inferred from them.
+
+    Raises:
+        CheckpointError: the tensors have other names or numbers of dimensions.
+    """
+    return _from_public(tensors, "gru_layers", "RecBole's GRU4Rec")
 
 
 def narm_from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
-    """Weights of RecBole's NARM; how many events it read is not in them."""
-    return _from_public(tensors, "gru")
+    """Translate weights of RecBole's NARM; ``max_length`` cannot be inferred from them.
+
+    Raises:
+        CheckpointError: the tensors have other names or numbers of dimensions.
+    """
+    return _from_public(tensors, "gru", "RecBole's NARM")
 
 
-def _from_public(tensors: Mapping[str, Tensor], gru: str) -> PublicWeights:
-    _, width = shape_of(tensors, "item_embedding.weight", 2)
-    _, gru_size = shape_of(tensors, f"{gru}.weight_hh_l0", 2)
+def _from_public(tensors: Mapping[str, Tensor], gru: str, source: str) -> PublicWeights:
+    _, width = shape_of(tensors, "item_embedding.weight", 2, source)
+    _, gru_size = shape_of(tensors, f"{gru}.weight_hh_l0", 2, source)
     settings = {
         "hidden_size": width,
         "gru_size": gru_size,

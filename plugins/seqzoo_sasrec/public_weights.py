@@ -1,4 +1,4 @@
-"""RecBole's names of SASRec's weights."""
+"""Translates the names of the weights in RecBole's SASRec."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+_SOURCE = "RecBole's SASRec"
 _LAYER = r"trm_encoder\.layer\.(\d+)\."
 _RULES = {
     r"item_embedding\.weight": "embedder.item_table",
@@ -19,9 +20,13 @@ _RULES = {
 
 
 def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
-    """Weights of RecBole's SASRec; the number of heads is not in them."""
-    length, width = shape_of(tensors, "position_embedding.weight", 2)
-    inner, _ = shape_of(tensors, "trm_encoder.layer.0.feed_forward.dense_1.weight", 2)
+    """Translate weights of RecBole's SASRec. The number of heads cannot be inferred from them.
+
+    Raises:
+        CheckpointError: the tensors have other names or numbers of dimensions.
+    """
+    length, width = shape_of(tensors, "position_embedding.weight", 2, _SOURCE)
+    inner, _ = shape_of(tensors, "trm_encoder.layer.0.feed_forward.dense_1.weight", 2, _SOURCE)
     settings = {
         "hidden_size": width,
         "max_length": length,

@@ -1,4 +1,4 @@
-"""The names of the weights of TiM4Rec's released code, with mamba-ssm's inside a block."""
+"""Translates the names of the weights in TiM4Rec's released code."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+_SOURCE = "the released code, AlwaysFHao/TiM4Rec"
 _LAYER = r"ssd_layers\.(\d+)\."
 _RULES = {
     r"item_embedding\.weight": "embedder.item_table",
@@ -19,10 +20,13 @@ _GATE = "ssd.time_gate_residual.1.weight"
 
 
 def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
-    """Weights of the released TiM4Rec, with its time branch or without it.
+    """Translate weights of the released TiM4Rec, with or without its time branch.
 
-    What the last layer's time branch would pass on to a further layer is left out: no result
-    depends on it.
+    The last layer's gate and norm of the time branch are dropped: they would feed a further layer,
+    and no result depends on them.
+
+    Raises:
+        CheckpointError: the tensors have other names or numbers of dimensions.
     """
     layers = count_layers(tensors, _LAYER)
     unused = re.compile(rf"ssd_layers\.{layers - 1}\.ssd\.(time_gate_residual|time_layer_norm)\..+")
@@ -30,10 +34,10 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
     settings = _block_settings(tensors, layers)
     assumed = ["norm_eps", "activation"]
     if "layer_norm_time.weight" in tensors:
-        (length,) = shape_of(tensors, "layer_norm_time.weight", 1)
+        (length,) = shape_of(tensors, "layer_norm_time.weight", 1, _SOURCE)
         settings |= {"time_mode": "reference", "max_length": length}
         if layers > 1:
-            gates, _ = shape_of(tensors, f"ssd_layers.0.{_GATE}", 2)
+            gates, _ = shape_of(tensors, f"ssd_layers.0.{_GATE}", 2, _SOURCE)
             settings["p2p_residual"] = gates > 1
     else:
         settings["time_mode"] = "off"
@@ -43,10 +47,10 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
 
 def _block_settings(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Any]:
     """Settings of the SSD blocks: ``in_proj`` has 2 I + 2 N + H rows."""
-    _, width = shape_of(tensors, "item_embedding.weight", 2)
-    (heads,) = shape_of(tensors, "ssd_layers.0.ssd.dt_bias", 1)
-    (inner,) = shape_of(tensors, "ssd_layers.0.ssd.norm.weight", 1)
-    channels, _, taps = shape_of(tensors, "ssd_layers.0.ssd.conv1d.weight", 3)
+    _, width = shape_of(tensors, "item_embedding.weight", 2, _SOURCE)
+    (heads,) = shape_of(tensors, "ssd_layers.0.ssd.dt_bias", 1, _SOURCE)
+    (inner,) = shape_of(tensors, "ssd_layers.0.ssd.norm.weight", 1, _SOURCE)
+    channels, _, taps = shape_of(tensors, "ssd_layers.0.ssd.conv1d.weight", 3, _SOURCE)
     return {
         "hidden_size": width,
         "num_layers": layers,

@@ -282,8 +282,37 @@ def test_what_does_not_fit_is_named(saved, vocabulary):
     message = r"embedder.norm.bias has shape \[9\], expected \[8\]"
     refused(CheckpointError, message, file=saved(wrong), vocabulary=vocabulary)
     other = tensors_of("mamba4rec")
-    message = "no tensor 'position_embedding.weight'.*is --architecture right"
+    message = "naming scheme.*not known: there is no tensor 'position_embedding.weight'"
     refused(CheckpointError, message, file=saved(other), vocabulary=vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        # Other public SASRecs: the original's port by pmixer, and gSASRec's code.
+        (("item_emb.weight", "pos_emb.weight"), "position_embedding.weight"),
+        (
+            ("item_embedding.weight", "position_embedding.weight", "seq_norm.weight"),
+            "trm_encoder.layer.0.feed_forward.dense_1.weight",
+        ),
+    ],
+)
+def test_another_implementation_of_the_same_architecture(saved, vocabulary, names, missing):
+    """The architecture is right: the message says which implementation's names are known."""
+    file = saved({name: torch.ones(ITEMS + 1, D) for name in names})
+    with pytest.raises(CheckpointError) as raised:
+        import_weights(file, architecture="sasrec", vocabulary=vocabulary)
+    said = str(raised.value)
+    assert f"naming scheme of these weights is not known: there is no tensor '{missing}'" in said
+    assert f"the first names are {', '.join(sorted(names))};" in said
+    assert "knows the names of RecBole's SASRec" in said
+
+
+@pytest.mark.parametrize("architecture", ["mamba4rec", "tim4rec", "ssd4rec", "gru4rec", "narm"])
+def test_each_importer_says_whose_names_it_knows(saved, vocabulary, architecture):
+    message = "the importer of this architecture knows the names of (RecBole's|the .* code, .*/)"
+    file = saved({"weight": torch.ones(2)})
+    refused(CheckpointError, message, file=file, vocabulary=vocabulary, architecture=architecture)
 
 
 def test_the_vocabulary_must_be_theirs(saved, tmp_path):
