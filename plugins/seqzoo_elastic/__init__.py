@@ -1,24 +1,23 @@
 """ELASTIC, reconstructed: linear dispatcher attention and a sparse interest memory.
 
-The paper (arXiv 2408.09380) was withdrawn by its authors and its code was never released. What is
-here is a reconstruction from the abstract and from two equations that reviews quote. No figure of
-the paper is repeated and no accuracy is claimed.
+The paper (arXiv 2408.09380) was withdrawn by its authors and its code was never released. This is a
+reconstruction from the abstract and from two equations that reviews quote. None of the paper's
+metrics are repeated here.
 
-Known (abstract, quoted equations): a fixed number of learnt interest experts compresses the history
-by attention; the events attend to the compressed interests; both are linear in the length. The
-experts' start is enlarged by sparse retrieval from a large interest memory.
+Known from the abstract and the quoted equations: a fixed number of learned interest experts
+compresses the history by attention, and the events attend to the experts. Both are linear in the
+sequence length. The initial experts are extended by sparse retrieval from a large interest memory.
 
-Ours: heads, residuals, LayerNorms and feed-forward layers and where they stand, every size and
-every first value, product keys for the retrieval, where in the model it happens (`imr`) and with
-which query, and the whole causal form, which nothing that we could read of the paper has. The
-balance loss that reviews mention for the memory is left out, because a backbone has no loss of its
-own here: nothing but the first values (see `seqzoo_elastic.memory`) keeps the model from using a
-few slots alone.
+Our choices: heads, residual connections, LayerNorms and feed-forward layers and their positions;
+all sizes and initial values; product keys for the retrieval, where in the model it happens (`imr`)
+and with which query; the whole causal form. The balance loss that reviews mention for the memory is
+left out, because a backbone has no loss of its own: only the initial values (see
+`seqzoo_elastic.memory`) work against the use of just a few slots.
 
-Also ours is `forgetting`, off by default because no equation has it: as quoted nothing but
-positions tells an expert how old an event is. With it each head and expert takes a learnt rate off
-an event's score for every later event (the linear bias of arXiv 2108.12409, learnt), which costs
-nothing and keeps the running sums: half-lives start between one event and 256.
+`forgetting` is also ours, and off by default: in the quoted equations only positions tell an expert
+how old an event is. With it the score of an event for an expert falls by a learned rate per head
+and expert with every later event (the linear bias of arXiv 2108.12409, but learned). It costs no
+time and is compatible with running sums. Initial half-lives are between 1 and 256 events.
 """
 
 from seqzoo.plugins import hookimpl
@@ -40,14 +39,14 @@ def seqzoo_register(zoo: Registrar) -> None:
         embedder="item-position",
         backbone="elastic",
         head="tied-softmax",
-        # What validation on MovieLens-100K preferred, like the smaller batches.
+        # The best on MovieLens-100K's validation items, like the smaller batches.
         defaults={"dropout": 0.3},
         recipe={"batch_size": 16},
         paper="arXiv:2408.09380",
-        description="interest experts with a sparse memory, linear in the length; a reconstruction "
-        "of a withdrawn paper without released code",
+        description="interest experts with a sparse memory, linear in the sequence length; a "
+        "reconstruction of a withdrawn paper without released code",
     )
     for data in ("ml1m", "ml100k", "beauty", "games"):
         zoo.pretrained(f"elastic-{data}", package="seqzoo")
-    # Trained and measured in RecBole's order of events, as the published figures are.
+    # Trained and evaluated with RecBole's order of events, as the published metrics are.
     zoo.pretrained("elastic-ml1m@recbole", package="seqzoo")

@@ -1,27 +1,25 @@
-"""The ELASTIC backbone, reconstructed (see the package's docstring for what is known and what not).
+"""The ELASTIC backbone, a reconstruction; the package's docstring says what is known and what not.
 
-Causal form (ours; nothing that we could read of the paper has one). As quoted, the experts read the
-whole history, so an event sees what comes after it through them, and only the newest position can
-train. Here position t has its own experts P_t, which have read the events up to t alone, and it
-reads from those. An event's score for an expert is taken once, with the experts as they stood when
-the event came (P_s scores x_s): it never changes later, so the softmax is a running sum with a
-constant state. Scores by the experts of the reading position would be closer to the equations and
-need all scores anew at every position, which is quadratic. Where the experts start from no event
-(first layer, ``imr`` other than ``pre``) the two are the same.
+Causal form (ours). In the quoted equations the experts read the whole history. Each event then sees
+later events through them, and only the newest position can be a training target. Here position t
+has its own experts P_t, which have read only the events up to t. The score of an event x_s for an
+expert is computed once, with the experts P_s at that event, and does not change later, so that the
+softmax is a running sum with a state of constant size. Scores by the experts of the reading
+position would be closer to the equations, but would have to be computed again at every position,
+which is quadratic. In the first layer the two are the same, unless ``imr`` is ``pre``.
 
-Interest memory. ``pre`` reads it with the mean of the events (so far) plus the newest event, and
-adds to each expert's start what that expert takes; ``post`` reads it with every vector that comes
-out and adds what it finds. Both queries use no later event and at most a running mean, so both suit
-both forms; ``pre`` is the default because the abstract has the memory widen what the experts can
-be at equal compute.
+Interest memory. With ``pre`` the query is the mean of the events so far plus the newest event, and
+what each expert reads is added to its initial value. With ``post`` each output vector is a query
+and the result is added to it. Neither query uses later events, so both suit both forms. ``pre`` is
+the default because in the abstract the memory extends the experts at equal compute.
 
-Cost. Time is linear in L: a position and layer takes O(D^2 + H K D), and in the causal form, which
-works in chunks of C positions, O(C K D) more. That form has K expert vectors at every position, but
-only for one chunk at a time where they would take much memory: the backward pass then computes them
-again, to the same bits, at a third to a half more time. A history then holds O(L D) for
-events, O(K D L / C) a layer for the states between chunks, and O(C (K D + C H K)) a layer for the
-chunk in work: with the default settings in float32, forward and backward, 1.6 MB at L = 200 and
-2.7 MB at L = 800 (counted on the CPU, tensors alive at one time, ``pre``).
+Cost. Time is linear in L: O(D^2 + H K D) per position and layer, and O(C K D) more in the causal
+form, which works in chunks of C positions. That form has K expert vectors at every position. If
+they would take much memory, only those of one chunk are kept; the backward pass computes the others
+again, to the same bits, which takes a third to a half more time. A history then holds O(L D) for
+events, O(K D L / C) per layer for the states between chunks, and O(C (K D + C H K)) per layer for
+the current chunk: with the default settings in float32, forward and backward, 1.6 MB at L = 200 and
+2.7 MB at L = 800 (tensors alive at the same time, on the CPU, with ``pre``).
 
 Shapes in brackets: B histories, L positions, T positions of a chunk, D width, H heads, K experts.
 """
@@ -41,11 +39,11 @@ from seqzoo_elastic.memory import InterestMemory
 from seqzoo_elastic.running import running_mean
 
 _KEPT_EXPERTS = 2**22
-"""Numbers in a batch's experts at every position, up to which all chunks are kept."""
+"""Number of expert values of a batch up to which those of all chunks are kept."""
 
 
 class Elastic(Backbone):
-    """Stack of dispatcher layers between which events and experts are handed on."""
+    """A stack of dispatcher layers, each of which transforms both events and experts."""
 
     causal = True
     streaming = True
@@ -56,8 +54,8 @@ class Elastic(Backbone):
         self.streaming = config.causal
         self.imr = config.imr
         self.chunk_size = config.chunk_size
-        # Rows of one would stay alike for ever, so they are drawn one by one, as large as the
-        # LayerNormed events that are added to them: small ones would drown in those.
+        # Equal experts would stay equal, so they are random. They are as large as the normalised
+        # events that are added to them, which would dominate smaller ones.
         self.experts = nn.Parameter(torch.randn(config.num_experts, config.hidden_size))
         self.layers = nn.ModuleList(DispatcherLayer(config) for _ in range(config.num_layers))
         if config.imr != "none":
@@ -68,7 +66,7 @@ class Elastic(Backbone):
         init_linear(self)
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         if not self.causal:
             hidden, scores, experts = self._below_top(hidden, batch)
             experts = self._top.gather(hidden, scores, experts, batch.mask)
@@ -76,16 +74,16 @@ class Elastic(Backbone):
         state = self.initial_state(len(hidden))
         outputs = []
         call = self._caller(hidden)
-        # One split, not a slice for each chunk, whose backward would fill [B, L, D] each time.
+        # Not a slice per chunk: its backward pass would fill a tensor [B, L, D] each time.
         for chunk in torch.split(hidden, self.chunk_size, dim=1):
             output, state = call(self._advance, chunk, state)
             outputs.append(output)
         return torch.cat(outputs, dim=1)
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]; the last layer works for it alone.
+        """Only the newest event of each history: [B, L, D] -> [B, D].
 
-        Nothing runs along the history in that layer: one softmax over all events is enough.
+        The top layer runs only for that event, with one softmax over all events.
         """
         below = self._below_top_running if self.causal else self._below_top
         hidden, scores, experts = below(hidden, batch)
@@ -94,12 +92,12 @@ class Elastic(Backbone):
         return self._add_memory(self._top.read(newest, experts)[:, 0])
 
     def initial_state(self, batch_size: int) -> State:
-        """The running softmax of each layer, and for ``imr="pre"`` the running mean of the events.
+        """The running softmax of each layer, and with ``imr="pre"`` the running mean of the events.
 
-        Of constant size: H K (D / H + 2) numbers a layer and D + 1 for the mean.
+        The size is constant: H K (D / H + 2) values per layer, and D + 1 for the mean.
 
         Raises:
-            NotImplementedError: ``causal=False``, where experts read the whole history anew.
+            NotImplementedError: ``causal=False``, where each event changes the whole result.
         """
         if not self.causal:
             raise NotImplementedError("Elastic with causal=False cannot stream; set causal=True")
@@ -115,10 +113,10 @@ class Elastic(Backbone):
         return state
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user, a chunk of one: [B, D] -> [B, D]; ignores ``elapsed``.
+        """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used.
 
         Raises:
-            NotImplementedError: ``causal=False``, where experts read the whole history anew.
+            NotImplementedError: ``causal=False``, where each event changes the whole result.
         """
         if not self.causal:
             raise NotImplementedError("Elastic with causal=False cannot stream; set causal=True")
@@ -126,17 +124,17 @@ class Elastic(Backbone):
         return output[:, 0], state
 
     def _advance(self, hidden: Tensor, state: State) -> tuple[Tensor, State]:
-        """All layers for a chunk: [B, T, D] -> [B, T, D], and the state after it."""
+        """All layers for a chunk: [B, T, D] -> [B, T, D], and the state after the chunk."""
         hidden, _, state = self._run(hidden, state, self._layers())
         return self._add_memory(hidden), state
 
     def _run(
         self, hidden: Tensor, state: State, layers: list[DispatcherLayer]
     ) -> tuple[Tensor, Tensor, State]:
-        """Some layers, from the first, for a chunk.
+        """The lowest layers, for a chunk.
 
         Returns:
-            Events [B, T, D], experts as they stand at each position [B, T, K, D], state.
+            Events [B, T, D], the experts at each position [B, T, K, D], and the new state.
         """
         query = hidden
         if self.imr == "pre":
@@ -153,10 +151,10 @@ class Elastic(Backbone):
         return hidden, experts, state | {"layers": sums}
 
     def _below_top(self, hidden: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """What the last layer starts from where the experts read the whole history.
+        """The inputs of the top layer, where the experts read the whole history.
 
         Returns:
-            Events [B, L, D], their scores in the last layer [B, L, H, K], experts [B, K, D].
+            Events [B, L, D], their scores in the top layer [B, L, H, K], experts [B, K, D].
         """
         newest = batch.gather_last(hidden)
         query = newest
@@ -174,62 +172,63 @@ class Elastic(Backbone):
     def _below_top_running(
         self, hidden: Tensor, batch: SequenceBatch
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the last layer starts from in the causal form, for the newest position.
+        """The inputs of the top layer for the newest event, in the causal form.
 
         Returns:
-            Events [B, L, D], their scores in the last layer by the experts as they stood at each
-            [B, L, H, K], the experts at the newest position [B, K, D].
+            Events [B, L, D], their scores in the top layer for the experts at each event
+            [B, L, H, K], and the experts at the newest event [B, K, D].
         """
         state = self.initial_state(len(hidden))
         newest = hidden.new_zeros(len(hidden), *self.experts.shape)
-        place = batch.lengths - 1
+        offset = batch.lengths - 1
         outputs, scores = [], []
         call = self._caller(hidden)
         for chunk in torch.split(hidden, self.chunk_size, dim=1):
             output, chunk_scores, newest, state = call(
-                self._advance_below_top, chunk, state, newest, place
+                self._advance_below_top, chunk, state, newest, offset
             )
             outputs.append(output)
             scores.append(chunk_scores)
-            place = place - chunk.shape[1]
+            offset = offset - chunk.shape[1]
         return torch.cat(outputs, dim=1), torch.cat(scores, dim=1), newest
 
     def _caller(self, hidden: Tensor) -> Callable[..., Any]:
-        """What works on the chunks of [B, L, D]: with or without a second forward pass."""
+        """How functions are called on chunks of [B, L, D]: with or without recomputation."""
         experts = hidden.numel() * len(self.experts)
         small = experts <= _KEPT_EXPERTS or not torch.is_grad_enabled()
         return _called if small else _recomputed
 
     def _advance_below_top(
-        self, hidden: Tensor, state: State, newest: Tensor, place: Tensor
+        self, hidden: Tensor, state: State, newest: Tensor, offset: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, State]:
-        """All layers but the last for a chunk, and what the last takes from it.
+        """All layers but the top one for a chunk, and the top layer's inputs from it.
 
         Args:
             hidden: events [B, T, D].
-            state: of the events before the chunk.
-            newest: experts at the newest position [B, K, D], of those rows that had it before.
-            place: where the newest position is, counted from the chunk's first [B].
+            state: after the events before the chunk.
+            newest: experts at the newest event [B, K, D], for histories that end before the chunk.
+            offset: position of the newest event relative to the chunk's first position [B].
 
         Returns:
-            Events [B, T, D], scores [B, T, H, K], ``newest`` with this chunk's rows, state.
+            Events [B, T, D], scores [B, T, H, K], ``newest`` with the histories that end in this
+            chunk, and the new state.
         """
         hidden, experts, state = self._run(hidden, state, self._layers()[:-1])
         scores = _each(self._top.scores, hidden, experts)
         length = hidden.shape[1]
-        here = (place >= 0) & (place < length)
-        rows = torch.arange(len(place), device=place.device)
-        found = experts[rows, place.clamp(0, length - 1)]
+        here = (offset >= 0) & (offset < length)
+        rows = torch.arange(len(offset), device=offset.device)
+        found = experts[rows, offset.clamp(0, length - 1)]
         return hidden, scores, torch.where(here[:, None, None], found, newest), state
 
     def _first_experts(self, query: Tensor) -> Tensor:
-        """What the experts start from: [..., D] -> [..., K, D]; all alike but for ``pre``."""
+        """Initial experts: [..., D] -> [..., K, D]; they depend on the query only with ``pre``."""
         if self.imr != "pre":
             return self.experts.expand(*query.shape[:-1], -1, -1)
         return self.experts + self.memory.read_for_experts(query, self.experts)
 
     def _add_memory(self, hidden: Tensor) -> Tensor:
-        """Where ``imr="post"``, add what each vector finds: [..., D] -> [..., D]."""
+        """With ``imr="post"`` add what each vector reads from the memory: [..., D] -> [..., D]."""
         if self.imr != "post":
             return hidden
         found = self.memory.read(hidden)
@@ -244,7 +243,7 @@ class Elastic(Backbone):
 
 
 def _each(function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, experts: Tensor) -> Tensor:
-    """A layer's work for positions [B, T, D] of which each has experts of its own [B, T, K, D]."""
+    """Call a layer's function for positions [B, T, D] that have their own experts [B, T, K, D]."""
     return function(hidden[:, :, None], experts)[:, :, 0]
 
 
@@ -253,5 +252,5 @@ def _called(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call, keep only the arguments, and compute the rest again for the gradients."""
+    """Call, but keep only the arguments: the backward pass computes the rest again."""
     return checkpoint(function, *arguments, use_reentrant=False)

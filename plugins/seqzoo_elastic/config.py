@@ -10,27 +10,28 @@ from seqzoo.parts.config import check_choice, check_multiple, check_range
 class ElasticConfig:
     """Settings of the backbone ``elastic``.
 
-    The paper (arXiv 2408.09380) is withdrawn and its code unreleased: this is a reconstruction, and
-    every default is our choice.
+    The paper (arXiv 2408.09380) is withdrawn and its code was not released. This is a
+    reconstruction, and all defaults are our choice.
 
     Attributes:
         hidden_size: width D of the model.
-        num_layers: layers of dispatcher attention.
-        num_heads: attention heads H; divides ``hidden_size``.
-        num_experts: interest experts K that compress the history.
-        causal: True is our causal form: every position trains and events can stream in. False is
-            the quoted equations: the experts read the whole history, so that only the newest
-            position can train.
-        imr: where the interest memory is read. ``pre``: by the history so far, for the experts'
-            start; ``post``: by the vectors that come out, which it adds to; ``none``: no memory.
-        memory_size: keys m in each half; the memory has m x m slots.
-        num_retrieved: slots R that one query reads.
-        forgetting: True lets experts weigh later events higher, each at a rate that it learns;
-            False is the quoted equations, where only positions tell how old an event is.
-        dropout: share dropped before every residual sum.
+        num_layers: number of layers of dispatcher attention.
+        num_heads: number of attention heads H; must divide ``hidden_size``.
+        num_experts: number K of interest experts, which compress the history.
+        causal: True is our causal form: all positions can be training targets and the model can
+            stream. False is the quoted equations: the experts read the whole history, so that only
+            the newest position can be a training target.
+        imr: where the interest memory is read. ``pre``: by the history so far, for the initial
+            experts; ``post``: by the output vectors, to which the result is added; ``none``: there
+            is no memory.
+        memory_size: number m of keys in each half; the memory has m x m slots.
+        num_retrieved: number R of slots that a query reads.
+        forgetting: True lets each expert give later events more weight, at a learned rate; False is
+            the quoted equations, where only positions tell how old an event is.
+        dropout: dropout probability before every residual sum.
         norm_eps: epsilon of the LayerNorms.
-        chunk_size: positions worked on at once where causal: memory against speed. Results depend
-            on it by rounding alone.
+        chunk_size: positions of a chunk in the causal form; larger chunks are fewer and take more
+            memory. Results depend on it only by rounding.
     """
 
     hidden_size: int = 64

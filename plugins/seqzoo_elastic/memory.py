@@ -1,11 +1,11 @@
-"""The interest memory: many learnt vectors of which one query reads a few, found by product keys.
+"""The interest memory: many learned vectors, of which a query reads a few, found by product keys.
 
-That the memory is large and read sparsely is the paper's (arXiv 2408.09380, abstract). Product keys
-(arXiv 1907.05242) are our choice: they find the best of m * m slots with 2 m comparisons. The
-query is normalised by LayerNorm, where their authors use BatchNorm, so that a history gets the same
-vector in any batch. Keys start at one length, so that no slot is found more often than others for
-its size; nothing balances their use later (no auxiliary loss), and a trained memory may have come
-to rest on few slots.
+From the paper's abstract (arXiv 2408.09380): the memory is large and read sparsely. Our choice are
+product keys (arXiv 1907.05242), which find the best of m * m slots with 2 m comparisons. Their
+authors normalise queries by BatchNorm; here it is LayerNorm, so that a history gets the same vector
+in any batch. All keys have the same initial length, so that no slot is preferred for its size.
+Nothing balances the use of slots later (there is no auxiliary loss), and a trained memory may use
+only few.
 
 Shapes in brackets: D width, R slots that a query reads, m keys of a half, K experts.
 """
@@ -30,17 +30,17 @@ class InterestMemory(nn.Module):
         self.query = nn.Linear(width, width, bias=False)
         self.norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.keys = nn.Parameter(functional.normalize(torch.randn(2, size, width // 2), dim=-1))
-        # The deviation that the product keys' authors start from.
+        # The initial standard deviation of the authors of product keys.
         self.values = nn.Parameter(torch.randn(size * size, width) * width**-0.5)
 
     def find(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """The best slots of each query: [..., D] -> indices and scores [..., R].
 
-        A slot's score is the sum of its two halves', so the best R slots are among the R x R sums
-        of the best R halves. The choice itself has no gradient. Two slots that tie within rounding
-        at the cut may be chosen differently by another batch shape.
+        The score of a slot is the sum of the scores of its two half-keys, so the best R slots are
+        among the R x R sums of the best R half-keys. The selection itself has no gradient. If two
+        slots tie up to rounding, another batch shape may select the other one.
         """
-        # Half precision would make many scores equal.
+        # In half precision many scores would be equal.
         with torch.autocast(queries.device.type, enabled=False):
             halves = self.norm(self.query(queries.to(self.keys.dtype))).unflatten(-1, (2, -1))
             half_scores = torch.einsum("...hd,hsd->...hs", halves, self.keys)
@@ -52,20 +52,20 @@ class InterestMemory(nn.Module):
         return rows * self.size + columns, scores
 
     def read(self, queries: Tensor) -> Tensor:
-        """The found slots' mean by the softmax of their scores: [..., D] -> [..., D]."""
+        """Mean of the found slots, weighted by the softmax of scores: [..., D] -> [..., D]."""
         slots, scores = self.find(queries.flatten(0, -2))
         weights = scores.softmax(-1)
-        # Fused, so that no [..., R, D] is written.
+        # Fused, so that no tensor [..., R, D] is needed.
         return functional.embedding_bag(
             slots, self.values, per_sample_weights=weights, mode="sum"
         ).view_as(queries)
 
     def read_for_experts(self, queries: Tensor, experts: Tensor) -> Tensor:
-        """What each expert takes from the found slots: [..., D], [K, D] -> [..., K, D].
+        """What each expert reads from the found slots: [..., D], [K, D] -> [..., K, D].
 
-        An expert weighs the slots by their scores and by their fit to itself (scaled dot product).
-        The order of the slots does not matter: giving the first slot to the first expert and so on
-        would make the experts jump whenever two scores change places.
+        An expert weights the slots by their scores plus their scaled dot product with the expert.
+        The order of the slots has no effect. To give the first slot to the first expert and so on
+        would make experts jump whenever two slots change their order.
         """
         slots, scores = self.find(queries)
         found = functional.embedding(slots, self.values)

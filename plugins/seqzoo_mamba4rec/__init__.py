@@ -21,7 +21,7 @@ PUBLISHED = [
         "settings": {"num_layers": 2, "hidden_size": 64},
     },
     {
-        # Days are multiples of what float32 rounds times to: RecBole's order is the true one here.
+        # Timestamps are whole days, which float32 holds exactly: RecBole's order is the true one.
         "data": "amazon-beauty",
         "protocol": "loo-full",
         "hit@10": 0.0734,
@@ -49,16 +49,16 @@ def seqzoo_register(zoo: Registrar) -> None:
         embedder="item",
         backbone="mamba4rec",
         head="tied-softmax",
-        # Many small steps: validation on MovieLens-100K preferred 8 windows to 32.
+        # Small batches, for many steps: on MovieLens-100K's validation items 8 beat 32 windows.
         recipe={"batch_size": 8},
         paper="arXiv:2403.03900",
-        description="Mamba-1 blocks with feed-forward layers; linear in the length of the history",
+        description="Mamba-1 blocks with feed-forward layers; linear in the sequence length",
         importer="seqzoo_mamba4rec.public_weights:from_public",
         published=PUBLISHED,
     )
     for data in ("ml1m", "ml100k", "beauty", "games"):
         zoo.pretrained(f"mamba4rec-{data}", package="seqzoo")
     zoo.pretrained("mamba4rec-2l-ml1m", package="seqzoo")
-    # Trained and measured in RecBole's order of events, as the published figures are.
+    # Trained and evaluated with RecBole's order of events, as the published metrics are.
     for name in ("mamba4rec-ml1m@recbole", "mamba4rec-2l-ml1m@recbole"):
         zoo.pretrained(name, package="seqzoo")

@@ -1,4 +1,7 @@
-"""The Mamba4Rec backbone (arXiv 2403.03900, section 3): Mamba blocks and feed-forward layers."""
+"""The Mamba4Rec backbone (arXiv 2403.03900, section 3): Mamba blocks and feed-forward layers.
+
+Shapes in brackets: B batch, L positions, D width, I inner width, N states per channel, K taps.
+"""
 
 from torch import Tensor, nn
 from torch.nn import functional

@@ -11,17 +11,17 @@ class Mamba4RecConfig:
 
     Attributes:
         hidden_size: width D of the model.
-        num_layers: Mamba layers. One layer has no residual around its Mamba block, more have one
-            each, as in the published code.
-        state_size: states N of each channel.
+        num_layers: number of Mamba layers. Several layers have a residual connection around each
+            Mamba block, a single one has none, as in the published code.
+        state_size: states N per channel.
         conv_size: taps K of the causal convolution.
-        expand: inner width is ``expand * hidden_size``.
-        dropout: share dropped after the Mamba block and inside the feed-forward layer.
+        expand: the inner width is ``expand * hidden_size``.
+        dropout: dropout probability after the Mamba block and inside the feed-forward layer.
         norm_eps: epsilon of the LayerNorms.
-        step_initialisation: ``published`` resets the step size's weights and bias as the published
-            code does (every step starts near 0.69); ``mamba`` keeps Mamba's own spread of steps
-            between 0.001 and 0.1.
-        backend: of the kernels: ``auto``, or one by name; see ``seqzoo doctor``.
+        step_initialisation: ``published`` resets weights and bias of the step size, as the
+            published code does, so that all steps start near 0.69; ``mamba`` keeps Mamba's own
+            initialisation, with steps between 0.001 and 0.1.
+        backend: of the kernels: ``auto`` or a name; see ``seqzoo doctor``.
     """
 
     hidden_size: int = 64

@@ -1,7 +1,6 @@
 """The Mamba-1 block (arXiv 2312.00752, section 3), with mamba-ssm's parameter names and shapes.
 
-Shapes in brackets: B batch, L positions, D width, I inner width, N states, K taps, R rank of the
-step size.
+Shapes in brackets: B batch, L positions, D width, I inner width, N states per channel, K taps.
 """
 
 import math
@@ -15,7 +14,15 @@ from seqzoo.ops import causal_convolution, selective_scan, selective_scan_last
 
 
 class MambaBlock(nn.Module):
-    """Gated selective state space block: [B, L, D] -> [B, L, D]."""
+    """Gated selective state space block: [B, L, D] -> [B, L, D].
+
+    Args:
+        hidden_size: D.
+        state_size: N.
+        conv_size: K.
+        expand: I is ``expand * hidden_size``.
+        backend: of the kernels; see ``seqzoo.ops.backends.choose``.
+    """
 
     def __init__(
         self, hidden_size: int, state_size: int, conv_size: int, expand: int, backend: str = "auto"
@@ -33,11 +40,11 @@ class MambaBlock(nn.Module):
         self.A_log = nn.Parameter(rates.log().repeat(inner, 1))
         self.D = nn.Parameter(torch.ones(inner))
         self.out_proj = nn.Linear(inner, hidden_size, bias=False)
-        # Read by the optimizer's parameter groups: shrinking rates means longer memory, not less.
+        # The optimizer reads this: decay of the logarithm would not make the model simpler.
         self.A_log._no_weight_decay = True  # type: ignore[attr-defined]
 
     def reset_step_size(self) -> None:
-        """Mamba's own start: steps log-uniform between 0.001 and 0.1 (section 3.6 and its code)."""
+        """Mamba's own initialisation: steps log-uniform in 0.001 to 0.1 (section 3.6, and code)."""
         bound = self.rank**-0.5
         nn.init.uniform_(self.dt_proj.weight, -bound, bound)
         low, high = math.log(1e-3), math.log(1e-1)
@@ -47,7 +54,7 @@ class MambaBlock(nn.Module):
             self.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         x, gate = self.in_proj(hidden).chunk(2, dim=-1)
         x = self._convolve(x)
         step, write, read = self._select(x)
@@ -55,7 +62,10 @@ class MambaBlock(nn.Module):
         return self.out_proj(y * functional.silu(gate))  # type: ignore[no-any-return]
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D], without the work that is for the others."""
+        """Only the newest event of each history: [B, L, D] -> [B, D].
+
+        Gate, output and read projections are computed only for that event.
+        """
         inner = self.D.shape[0]
         newest = batch.gather_last(hidden)
         gate = functional.linear(newest, self.in_proj.weight[inner:])
@@ -81,7 +91,7 @@ class MambaBlock(nn.Module):
     def step(
         self, hidden: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One more event of each user: [B, D] -> [B, D], at a cost that no history changes."""
+        """One more event of each user: [B, D] -> [B, D], at a constant cost."""
         inputs, states = state
         x, gate = self.in_proj(hidden).chunk(2, dim=-1)
         inputs = torch.cat([inputs, x[:, None]], dim=1)

@@ -1,4 +1,4 @@
-"""GRU4Rec and NARM in the form of the published tables (RecBole's), trained on every position."""
+"""GRU4Rec and NARM as in RecBole, on which published results rest; trained on all positions."""
 
 from seqzoo.plugins import hookimpl
 from seqzoo.registry import Registrar
@@ -12,7 +12,7 @@ PUBLISHED = [
         "source": "GRU4Rec as the README of generative-recommenders quotes it",
     },
     {
-        # Days are multiples of what float32 rounds times to: RecBole's order is the true one here.
+        # Timestamps are whole days, which float32 holds exactly: RecBole's order is the true one.
         "data": "amazon-beauty",
         "protocol": "loo-full",
         "hit@10": 0.0623,
@@ -26,8 +26,8 @@ PUBLISHED = [
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
     """Register both backbones, both architectures and their trained checkpoints."""
-    # With the batches of the other architectures a recurrent network spends its first ten epochs
-    # on how popular the items are; small batches and a high rate lead past that.
+    # With the batch size of the other architectures a recurrent network only learns how popular
+    # items are in its first ten epochs; small batches and a high learning rate avoid that.
     recipe = {"batch_size": 8, "lr": 3e-3}
     for name, class_name in (("gru4rec", "Gru4Rec"), ("narm", "Narm")):
         zoo.backbone(
@@ -45,8 +45,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.3, "embedding_norm": "none", "initialisation": "xavier"},
         recipe=recipe,
         paper="arXiv:1511.06939",
-        description="a gated recurrent network over the history, with a constant state; trained "
-        "for the next item as in most tables, not in the original's parallel sessions",
+        description="a gated recurrent network over the history, with a state of constant size; "
+        "trained on the next item at every position, not on the original's parallel sessions",
         importer="seqzoo_rnn.public_weights:gru4rec_from_public",
         published=PUBLISHED,
     )
@@ -58,11 +58,11 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.25, "embedding_norm": "none", "initialisation": "xavier"},
         recipe=recipe,
         paper="arXiv:1711.04725",
-        description="a gated recurrent network whose newest state attends to all before it",
+        description="a gated recurrent network whose newest state attends to all earlier ones",
         importer="seqzoo_rnn.public_weights:narm_from_public",
     )
     for name in ("gru4rec", "narm"):
         for data in ("ml1m", "ml100k", "beauty", "games"):
             zoo.pretrained(f"{name}-{data}", package="seqzoo")
-        # Trained and measured in RecBole's order of events, as the published figures are.
+        # Trained and evaluated with RecBole's order of events, as the published metrics are.
         zoo.pretrained(f"{name}-ml1m@recbole", package="seqzoo")

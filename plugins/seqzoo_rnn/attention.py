@@ -1,12 +1,13 @@
-"""Scores of additive attention at every position, in bounded memory.
+"""Scores of additive attention at all positions, in bounded memory.
 
-Position t scores every j up to it (arXiv 1711.04725)::
+Position t scores every position j up to t (arXiv 1711.04725)::
 
     score[t, j] = v . sigmoid(key[j] + query[t])
 
-What the sigmoid gives has G numbers for each pair of positions: 655 MB for 32 histories of 200
-events with G = 128. It is worked out for some queries at a time and again in the backward pass.
-That is written by hand: on a CPU the layer then takes half the time that autograd needs.
+The sigmoid has G values for each pair of positions: 655 MB for 32 histories of 200 events with
+G = 128. It is therefore computed for a chunk of queries at a time, and again in the backward pass.
+The backward pass is written by hand: on a CPU the layer then takes half of the time that autograd
+needs.
 
 Shapes in brackets: B batch, L positions, T queries of a chunk, J positions that they may read, G
 width of the recurrent state.
@@ -21,11 +22,17 @@ from torch.autograd.function import once_differentiable
 
 
 def additive_scores(queries: Tensor, keys: Tensor, v: Tensor, chunk_size: int) -> Tensor:
-    """Scores [B, L, L] of keys [B, L, G] for queries [B, L, G]; v is [G].
+    """Scores of all keys for all queries: [B, L, L].
 
-    Those of positions after the query's own are left to the caller to mask: some are 0, some not.
+    Args:
+        queries: [B, L, G].
+        keys: [B, L, G].
+        v: weights [G].
+        chunk_size: number of queries T that are computed at a time.
+
+    Scores for keys after the query's own position have no meaning; the caller masks them.
     """
-    # Under autocast the linear layers before give halves; v is a weight and stays as it is.
+    # Under autocast the linear layers give half precision, while v, a weight, stays float32.
     queries, keys = queries.to(v.dtype), keys.to(v.dtype)
     return _AdditiveScores.apply(queries, keys, v, chunk_size)  # type: ignore[no-any-return,no-untyped-call]
 
@@ -50,7 +57,7 @@ class _AdditiveScores(torch.autograd.Function):
             grad = grad_scores[:, asking, read].contiguous()
             inner = _inner(queries[:, asking], keys[:, read])
             grad_v += grad.flatten() @ inner.flatten(0, 2)
-            # The sigmoid's slope, s - s^2; v is the same for all and comes in at the end.
+            # The derivative of the sigmoid, s - s^2. The factor v is applied at the end.
             inner.addcmul_(inner, inner, value=-1.0)
             grad_queries[:, asking] = (grad[:, :, None] @ inner).squeeze(2)
             grad_keys[:, read] += inner.mul_(grad[..., None]).sum(1)
@@ -58,12 +65,12 @@ class _AdditiveScores(torch.autograd.Function):
 
 
 def _chunks(length: int, size: int) -> Iterator[tuple[slice, slice]]:
-    """Queries of a chunk, and the positions that some of them may read."""
+    """The queries of each chunk, and the positions that at least one of them may read."""
     for start in range(0, length, size):
         end = min(start + size, length)
         yield slice(start, end), slice(0, end)
 
 
 def _inner(queries: Tensor, keys: Tensor) -> Tensor:
-    """What v weighs: [B, T, G], [B, J, G] -> [B, T, J, G]."""
+    """The sigmoid, before the product with v: [B, T, G], [B, J, G] -> [B, T, J, G]."""
     return torch.sigmoid_(queries[:, :, None] + keys[:, None])

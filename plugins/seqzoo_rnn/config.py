@@ -14,7 +14,7 @@ class Gru4RecConfig:
     Attributes:
         hidden_size: width D of the model.
         gru_size: width G of the recurrent state.
-        num_layers: recurrent layers.
+        num_layers: number of recurrent layers.
     """
 
     hidden_size: int = 64
@@ -31,12 +31,12 @@ class NarmConfig(Gru4RecConfig):
     """Settings of the backbone ``narm``: those of ``gru4rec`` and of the attention.
 
     Attributes:
-        max_length: how many of the newest events are read, and how many states a session keeps.
-        output_dropout: share dropped before the last matrix.
-        attention: ``sum`` weighs the states by scores as they are, as RecBole does, so that the
-            sum grows with the length; ``softmax`` makes the weights sum to one.
-        chunk_size: positions that attend at once. Few fit a processor's cache, and on the CPU 4
-            was the fastest; more take more memory. Results depend on it by rounding alone.
+        max_length: maximum sequence length, and number of states that a session keeps.
+        output_dropout: dropout probability before the output matrix.
+        attention: ``sum`` weights the states by their scores, as RecBole does, so that the sum
+            grows with the sequence length; ``softmax`` normalises the weights.
+        chunk_size: positions that attend at a time. More take more memory; on a CPU 4 was the
+            fastest, because its values fit the cache. Results depend on it only by rounding.
     """
 
     max_length: int = 200

@@ -1,4 +1,6 @@
-"""The GRU4Rec backbone: a recurrent network and a linear layer (arXiv 1606.08117's direct form).
+"""The GRU4Rec backbone: a recurrent network and a linear layer, as in RecBole.
+
+The network reads whole histories (arXiv 1606.08117), not the parallel sessions of arXiv 1511.06939.
 
 Shapes in brackets: B batch, L positions, D width of the model, G width of the recurrent state.
 """
@@ -38,16 +40,16 @@ class Gru4Rec(Backbone):
         super().__init__()
         self.gru_layers = recurrent(config)
         self.dense = nn.Linear(config.gru_size, config.hidden_size)
-        # RecBole's start: the first layer alone, each matrix over its three stacked gates at once.
+        # RecBole initialises only the first layer, and each matrix with its three gates as one.
         for name in ("weight_ih_l0", "weight_hh_l0"):
             nn.init.xavier_uniform_(self.gru_layers.get_parameter(name))
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         return self.dense(self.gru_layers(hidden)[0])  # type: ignore[no-any-return]
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]."""
+        """Only the newest event of each history: [B, L, D] -> [B, D]."""
         return self.dense(batch.gather_last(self.gru_layers(hidden)[0]))  # type: ignore[no-any-return]
 
     def initial_state(self, batch_size: int) -> State:
@@ -55,6 +57,6 @@ class Gru4Rec(Backbone):
         return empty_state(self.gru_layers, batch_size)
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used."""
         output, state = one_step(self.gru_layers, hidden, state)
         return self.dense(output), state

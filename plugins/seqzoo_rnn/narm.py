@@ -1,6 +1,6 @@
-"""The NARM backbone: recurrent states and attention of the newest one to all (arXiv 1711.04725).
+"""The NARM backbone: a recurrent network whose newest state attends to all (arXiv 1711.04725).
 
-With the recurrent states o, position t gives::
+With the recurrent states o, the result h at position t is::
 
     alpha[t, j] = v . sigmoid(A1 o[j] + A2 o[t])          for j up to t
     h[t]        = M Dropout([sum_j alpha[t, j] o[j] ; o[t]])
@@ -19,10 +19,10 @@ from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent
 
 
 class Narm(Backbone):
-    """Recurrent layers, additive attention and a bias-free matrix over both.
+    """Recurrent layers, additive attention, and a matrix over the results of both.
 
-    Streaming keeps the recurrent states so far, as each new event weighs all of them anew;
-    ``max_length`` bounds how many.
+    Streaming keeps all recurrent states so far, up to ``max_length``, because each new event
+    weights all of them again.
     """
 
     causal = True
@@ -43,17 +43,17 @@ class Narm(Backbone):
             nn.init.xavier_normal_(linear.weight)
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         outputs, _ = self.gru(hidden)
         scores = additive_scores(
             self.a_2(outputs), self.a_1(outputs), self.v_t.weight[0], self.chunk_size
         )
-        place = torch.arange(hidden.shape[1], device=hidden.device)
-        local = self._mix(scores, outputs, place <= place[:, None])
+        index = torch.arange(hidden.shape[1], device=hidden.device)
+        local = self._mix(scores, outputs, index <= index[:, None])
         return self._finish(local, outputs)
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event attends: [B, L, D] -> [B, D]."""
+        """Only the newest event of each history attends: [B, L, D] -> [B, D]."""
         outputs, _ = self.gru(hidden)
         newest = batch.gather_last(outputs)
         scores = self._scores(newest, self.a_1(outputs))
@@ -61,22 +61,22 @@ class Narm(Backbone):
         return self._finish(local[:, 0], newest)
 
     def initial_state(self, batch_size: int) -> State:
-        """Zero recurrent states [B, layers, G], no outputs [B, 0, G] and no keys [B, 0, G]."""
+        """Zero recurrent states [B, layers, G], empty outputs and empty keys [B, 0, G]."""
         state = empty_state(self.gru, batch_size)
         none = state.new_zeros(batch_size, 0, state.shape[-1])
         return state, none, none
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``.
+        """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used.
 
         Raises:
-            ConfigError: the state holds ``max_length`` events already.
+            ConfigError: the session already has ``max_length`` events.
         """
         recurrent_state, outputs, keys = state
         if self.max_length is not None and outputs.shape[1] >= self.max_length:
             raise ConfigError(
                 f"event {outputs.shape[1] + 1} of a session is beyond max_length = "
-                f"{self.max_length}; that many states are kept"
+                f"{self.max_length}, the number of states that are kept"
             )
         newest, recurrent_state = one_step(self.gru, hidden, recurrent_state)
         outputs = torch.cat([outputs, newest[:, None]], dim=1)
@@ -86,13 +86,16 @@ class Narm(Backbone):
         return self._finish(local[:, 0], newest), (recurrent_state, outputs, keys)
 
     def _scores(self, newest: Tensor, keys: Tensor) -> Tensor:
-        """Scores of all states [B, L, G] for the newest one of each history [B, G]: [B, L]."""
+        """Scores of all keys [B, L, G] for the newest state of each history [B, G]: [B, L]."""
         return self.v_t(torch.sigmoid(keys + self.a_2(newest)[:, None])).squeeze(-1)  # type: ignore[no-any-return]
 
     def _mix(self, scores: Tensor, outputs: Tensor, readable: Tensor) -> Tensor:
-        """Sums of the states [B, L, G] by the scores of some positions for them [B, .., L].
+        """Sums of the states, weighted by the scores: [B, T, G].
 
-        ``readable`` [.., .., L] is True where a position may read a state.
+        Args:
+            scores: of T positions for all states [B, T, L].
+            outputs: states [B, L, G].
+            readable: True where a position may read a state; broadcasts to [B, T, L].
         """
         if self.softmax:
             weights = scores.masked_fill(~readable, -torch.inf).softmax(dim=-1)

@@ -27,7 +27,7 @@ PUBLISHED = [
         "source": "gSASRec: asash/gSASRec-pytorch",
     },
     {
-        # Days are multiples of what float32 rounds times to: RecBole's order is the true one here.
+        # Timestamps are whole days, which float32 holds exactly: RecBole's order is the true one.
         "data": "amazon-beauty",
         "protocol": "loo-full",
         "hit@10": 0.0842,
@@ -60,14 +60,14 @@ def seqzoo_register(zoo: Registrar) -> None:
         embedder="item-position",
         backbone="sasrec",
         head="tied-softmax",
-        # What validation on MovieLens-100K preferred; MovieLens-1M, ten times as large, wants 0.2.
+        # The best on MovieLens-100K's validation items; 0.2 is better for the larger MovieLens-1M.
         defaults={"dropout": 0.5, "attention_dropout": 0.3},
         paper="arXiv:1808.09781",
-        description="causal self-attention over the history, the post-norm form of most tables",
+        description="causal self-attention over the history, in the usual post-norm form",
         importer="seqzoo_sasrec.public_weights:from_public",
         published=PUBLISHED,
     )
     for data in ("ml1m", "ml100k", "beauty", "games"):
         zoo.pretrained(f"sasrec-{data}", package="seqzoo")
-    # Trained and measured in RecBole's order of events, as the published figures are.
+    # Trained and evaluated with RecBole's order of events, as the published metrics are.
     zoo.pretrained("sasrec-ml1m@recbole", package="seqzoo")

@@ -1,7 +1,9 @@
-"""The SASRec backbone: causal self-attention, post-norm (arXiv 1808.09781 as in published tables).
+"""The SASRec backbone: causal self-attention (arXiv 1808.09781), post-norm as in RecBole.
 
-Histories are padded on the right, so the causal mask alone keeps padding away from real events,
-and the attention runs fused.
+Histories are padded on the right, so the causal mask alone keeps real events from reading padding,
+and PyTorch's fused attention can be used.
+
+Shapes in brackets: B batch, L positions, D width.
 """
 
 import torch
@@ -28,7 +30,7 @@ class SelfAttention(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         mixed = functional.scaled_dot_product_attention(
             self._heads(self.query(hidden)),
             self._heads(self.key(hidden)),
@@ -39,7 +41,7 @@ class SelfAttention(nn.Module):
         return self._finish(mixed, hidden)
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event as query: [B, L, D] -> [B, D]."""
+        """Only the newest event of each history, as query: [B, L, D] -> [B, D]."""
         newest = batch.gather_last(hidden)[:, None]
         mixed = functional.scaled_dot_product_attention(
             self._heads(self.query(newest)),
@@ -53,7 +55,7 @@ class SelfAttention(nn.Module):
     def step(
         self, hidden: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One more event of each user [B, D] -> [B, D]; the state holds keys and values so far."""
+        """One more event of each user: [B, D] -> [B, D]; the state is all keys and values."""
         newest = hidden[:, None]
         keys = torch.cat([state[0], self._heads(self.key(newest))], dim=2)
         values = torch.cat([state[1], self._heads(self.value(newest))], dim=2)

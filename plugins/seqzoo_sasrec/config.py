@@ -11,11 +11,11 @@ class SASRecConfig:
 
     Attributes:
         hidden_size: width D of the model.
-        num_layers: self-attention layers.
-        num_heads: attention heads; divides ``hidden_size``.
-        inner_size: width of the feed-forward layers.
-        dropout: share dropped after attention and after the feed-forward layer.
-        attention_dropout: share of the attention probabilities dropped.
+        num_layers: number of self-attention layers.
+        num_heads: number of attention heads; must divide ``hidden_size``.
+        inner_size: inner width of the feed-forward layers.
+        dropout: dropout probability after attention and after the feed-forward layer.
+        attention_dropout: dropout probability of the attention weights.
         norm_eps: epsilon of the LayerNorms.
     """
 

@@ -1,14 +1,15 @@
 """TiM4Rec: time-aware Mamba-2 for sequential recommendation (arXiv 2409.16182), and plain SSD.
 
-The backbone is a stack of SSD layers (Mamba-2) whose step sizes are modulated by the time between
-events. Three time modes:
+The backbone is a stack of SSD layers (Mamba-2) whose step sizes are multiplied by factors that
+depend on the time between events. It has three time modes:
 
-- ``causal``, the default, is ours: the paper's idea with features of each event alone, so that
-  every position trains and events can stream in.
-- ``reference`` is the released code: its time branch normalises and mixes the whole window, so only
-  the newest position can train, nothing can stream, and ``max_length`` is baked into the weights.
-- ``off`` has no times. It is registered as ``ssd4rec`` too: the one-directional model that the
-  paper's tables call SSD4Rec, not the bidirectional one of arXiv 2409.01192.
+- ``causal``, the default, is our variant: factors depend only on events so far, so that all
+  positions can be training targets and the model can stream.
+- ``reference`` is the released code: its time branch normalises and mixes the whole window. Only
+  the newest position can be a training target, the model cannot stream, and weights depend on
+  ``max_length``.
+- ``off`` ignores timestamps. It is also registered as ``ssd4rec``: the one-directional model that
+  the paper's tables call SSD4Rec, not the bidirectional one of arXiv 2409.01192.
 """
 
 from seqzoo.plugins import hookimpl
@@ -16,7 +17,7 @@ from seqzoo.registry import Registrar
 
 PUBLISHED = [
     {
-        # Days are multiples of what float32 rounds times to: RecBole's order is the true one here.
+        # Timestamps are whole days, which float32 holds exactly: RecBole's order is the true one.
         "data": "amazon-beauty",
         "protocol": "loo-full",
         "hit@10": 0.0854,
@@ -52,8 +53,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         head="tied-softmax",
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
-        description="Mamba-2 layers whose steps follow the time between events; linear in the "
-        "length of the history",
+        description="Mamba-2 layers whose step sizes depend on the time between events; linear in "
+        "the sequence length",
         importer="seqzoo_tim4rec.public_weights:from_public",
         published=PUBLISHED,
     )
@@ -65,11 +66,11 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"time_mode": "off"},
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
-        description="the same Mamba-2 layers without times: the baseline that TiM4Rec's tables "
-        "call SSD4Rec",
+        description="the Mamba-2 layers of TiM4Rec without timestamps: the baseline that its "
+        "tables call SSD4Rec",
         importer="seqzoo_tim4rec.public_weights:from_public",
     )
     for name in ("tim4rec-ml1m", "tim4rec-ml100k", "tim4rec-beauty"):
         zoo.pretrained(name, package="seqzoo")
-    # Trained and measured in RecBole's order of events, as the published figures are.
+    # Trained and evaluated with RecBole's order of events, as the published metrics are.
     zoo.pretrained("tim4rec-ml1m@recbole", package="seqzoo")

@@ -1,4 +1,4 @@
-"""The backbones: a stack of SSD layers, without times (``Ssd4Rec``) and with them (``TiM4Rec``).
+"""Stacks of SSD layers: ``Ssd4Rec`` without timestamps, ``TiM4Rec`` with them.
 
 Shapes in brackets: B batch, L positions, D width, H heads.
 """
@@ -18,7 +18,7 @@ from seqzoo_tim4rec.time_ssd import CausalTimeSsdBlock, ReferenceTimeSsdBlock
 from seqzoo_tim4rec.times import gaps, padded_gaps, standardised
 
 _FEED_FORWARD_EPS = 1e-12
-"""The released code does not hand its ``norm_eps`` to the feed-forward layer."""
+"""The released code does not pass ``norm_eps`` to the feed-forward layer."""
 
 
 class FeedForward(nn.Module):
@@ -38,7 +38,7 @@ class FeedForward(nn.Module):
 
 
 class SsdLayer(nn.Module):
-    """An SSD block, dropout, residual where there are several layers, LayerNorm, feed-forward."""
+    """SSD block, dropout, residual if there are several layers, LayerNorm and feed-forward."""
 
     def __init__(self, config: Ssd4RecConfig, block: SsdBlock) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ class SsdLayer(nn.Module):
         self.ffn = FeedForward(config)
 
     def forward(self, hidden: Tensor, modulation: Tensor | None) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         return self._finish(self.ssd(hidden, modulation), hidden)
 
     def last(self, hidden: Tensor, batch: SequenceBatch, modulation: Tensor | None) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]."""
+        """Only the newest event of each history: [B, L, D] -> [B, D]."""
         mixed = self.ssd.last(hidden, batch, modulation)
         return self._finish(mixed, batch.gather_last(hidden))
 
@@ -70,11 +70,11 @@ class SsdLayer(nn.Module):
 
 
 class Ssd4Rec(Backbone):
-    """Stack of SSD layers without times; causal, of any length.
+    """A stack of SSD layers without timestamps; causal, for sequences of any length.
 
     Args:
         config: settings.
-        blocks: the SSD blocks of the layers; new ones without times where None.
+        blocks: the SSD block of each layer; None makes blocks without timestamps.
     """
 
     causal = True
@@ -85,8 +85,8 @@ class Ssd4Rec(Backbone):
         if blocks is None:
             blocks = [SsdBlock(config) for _ in range(config.num_layers)]
         self.ssd_layers = nn.ModuleList(SsdLayer(config, block) for block in blocks)
-        # As released: all linear layers alike, the time branch's too. The steps' own start, which
-        # is in `dt_bias`, survives.
+        # As in the released code all linear layers are initialised alike, also those of the time
+        # branch. The initial step sizes are kept: they are in `dt_bias`.
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 init_linear(module)
@@ -95,13 +95,16 @@ class Ssd4Rec(Backbone):
                 nn.init.zeros_(module.get_parameter("bias"))
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         for layer, modulation in zip(self._layers(), self._modulations(batch), strict=True):
             hidden = layer(hidden, modulation)
         return hidden
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]; the last layer works for it alone."""
+        """Only the newest event of each history: [B, L, D] -> [B, D].
+
+        The top layer runs only for that event.
+        """
         *lower, top = self._layers()
         *modulations, newest = self._modulations(batch)
         for layer, modulation in zip(lower, modulations, strict=True):
@@ -109,7 +112,7 @@ class Ssd4Rec(Backbone):
         return top.last(hidden, batch, newest)
 
     def initial_state(self, batch_size: int) -> State:
-        """For each layer the state of its block, and that of the time branch where there is one."""
+        """The state of each layer's block, and of the time branch if there is one."""
         return {
             "layers": [layer.ssd.initial_state(batch_size) for layer in self._layers()],
             "times": self._initial_times(batch_size),
@@ -127,7 +130,7 @@ class Ssd4Rec(Backbone):
         return hidden, {"layers": layers, "times": times}
 
     def _modulations(self, batch: SequenceBatch) -> Sequence[Tensor | None]:
-        """What multiplies the steps of each layer: [B, L, H], or None."""
+        """The factors of each layer's step sizes: [B, L, H], or None."""
         return [None] * len(self.ssd_layers)
 
     def _initial_times(self, batch_size: int) -> State:
@@ -136,7 +139,7 @@ class Ssd4Rec(Backbone):
     def _modulations_step(
         self, batch_size: int, elapsed: Tensor | None, state: State
     ) -> tuple[Sequence[Tensor | None], State]:
-        """``_modulations`` for one more event [B, H], with the time branch's new state."""
+        """``_modulations`` for one more event, [B, H], and the time branch's new state."""
         return [None] * len(self.ssd_layers), None
 
     def _layers(self) -> list[SsdLayer]:
@@ -144,10 +147,10 @@ class Ssd4Rec(Backbone):
 
 
 class TiM4Rec(Ssd4Rec):
-    """Stack of SSD layers whose steps the times modulate.
+    """A stack of SSD layers whose step sizes depend on timestamps.
 
-    A model that streams reads the gap before each event it is given. One that is given a window
-    takes the gap before the window's first event as zero.
+    In streaming the gap before each event is known. Of a window of a longer history the gap before
+    the first event is taken as zero.
     """
 
     uses_time = True
@@ -169,10 +172,10 @@ class TiM4Rec(Ssd4Rec):
             self.layer_norm_time = nn.LayerNorm(config.max_length, eps=config.norm_eps)
 
     def initial_state(self, batch_size: int) -> State:
-        """For each layer the state of its block, and that of the time branch where there is one.
+        """The state of each layer's block, and of the time branch if there is one.
 
         Raises:
-            NotImplementedError: in reference mode, where each event moves the whole window's times.
+            NotImplementedError: in reference mode, where each event changes the whole time branch.
         """
         if not self.streaming:
             raise NotImplementedError("TiM4Rec cannot stream with time_mode='reference'")
@@ -194,8 +197,8 @@ class TiM4Rec(Ssd4Rec):
         length, longest = batch.items.shape[1], self.config.max_length
         if length > longest:
             raise ConfigError(
-                f"a history of {length} events is longer than max_length = {longest}, which the "
-                "time branch has in its weights; cut it to its newest events"
+                f"a history of {length} events is longer than max_length = {longest}, on which "
+                "the weights of the time branch depend; keep only its newest events"
             )
         differences = padded_gaps(batch, longest).to(self.layer_norm_time.weight.dtype)
         times = self.layer_norm_time(self.dropout(differences))

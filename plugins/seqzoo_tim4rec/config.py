@@ -14,21 +14,21 @@ class Ssd4RecConfig:
 
     Attributes:
         hidden_size: width D of the model.
-        num_layers: SSD layers. One layer has no residual around its SSD block, more have one each,
-            as in the released code.
-        state_size: states N of each channel.
-        head_size: channels P of a head; divides ``expand * hidden_size``.
+        num_layers: number of SSD layers. Several layers have a residual connection around each SSD
+            block, a single one has none, as in the released code.
+        state_size: states N per channel.
+        head_size: channels P of a head; must divide ``expand * hidden_size``.
         conv_size: taps K of the causal convolutions.
-        expand: inner width is ``expand * hidden_size``.
-        chunk_size: positions worked on at once: memory against speed. Results depend on it by
-            rounding alone.
-        dropout: share dropped after the SSD block and inside the feed-forward layer.
-        norm_eps: epsilon of the norms, those of the feed-forward layers apart (1e-12, as released).
-        activation: after the convolutions, ``hardswish`` or ``silu``. The released code takes
-            SiLU only where the number of heads is a multiple of 8 and causal-conv1d is installed.
+        expand: the inner width is ``expand * hidden_size``.
+        chunk_size: positions of a chunk; larger chunks are fewer and take more memory. Results
+            depend on it only by rounding.
+        dropout: dropout probability after the SSD block and inside the feed-forward layer.
+        norm_eps: epsilon of the norms, except in the feed-forward layers (1e-12, as released).
+        activation: after the convolutions, ``hardswish`` or ``silu``. The released code uses SiLU
+            only if the number of heads is a multiple of 8 and causal-conv1d is installed.
         conv_initialisation: ``kaiming`` (normal, zero bias) or ``torch`` (PyTorch's uniform).
-        time_mode: ``off``; the other modes are those of ``tim4rec``.
-        backend: of the kernels: ``auto``, or one by name; see ``seqzoo doctor``.
+        time_mode: ``off``; only ``tim4rec`` has other modes.
+        backend: of the kernels: ``auto`` or a name; see ``seqzoo doctor``.
     """
 
     hidden_size: int = 64
@@ -76,8 +76,8 @@ class Ssd4RecConfig:
     def _check_times(self) -> None:
         if self.time_mode != "off":
             raise ConfigError(
-                f"setting 'time_mode' is '{self.time_mode}'; ssd4rec has no times and takes 'off' "
-                "alone; use the architecture tim4rec"
+                f"setting 'time_mode' is '{self.time_mode}'; ssd4rec does not use timestamps, "
+                "expected 'off'; use the architecture tim4rec for other modes"
             )
 
 
@@ -86,13 +86,13 @@ class TiM4RecConfig(Ssd4RecConfig):
     """Settings of the backbone ``tim4rec``: those of ``ssd4rec`` and of the time branch.
 
     Attributes:
-        time_mode: ``causal`` (ours), ``reference`` (the released code) or ``off``.
-        max_length: how many of the newest events of a history are read; in reference mode the
-            time branch has this length in its weights.
-        time_dropout: share of the times dropped in the time branch's networks.
-        p2p_residual: reference mode: a gate for each position instead of one for the sequence.
-        time_scale: causal mode: seconds that gaps are divided by before ``log1p``.
-        time_mean: causal mode: mean of ``log1p(gap / time_scale)``, of MovieLens-1M by default.
+        time_mode: ``causal`` (our variant), ``reference`` (the released code) or ``off``.
+        max_length: maximum sequence length; in reference mode the weights of the time branch depend
+            on it.
+        time_dropout: dropout probability in the networks of the time branch.
+        p2p_residual: reference mode: one gate per position instead of one per sequence.
+        time_scale: causal mode: divisor of the gaps before ``log1p``, in seconds.
+        time_mean: causal mode: mean of ``log1p(gap / time_scale)``; the default is MovieLens-1M's.
         time_std: causal mode: standard deviation of the same.
     """
 
@@ -115,6 +115,6 @@ class TiM4RecConfig(Ssd4RecConfig):
                 )
         if self.p2p_residual and self.time_mode != "reference":
             raise ConfigError(
-                "setting 'p2p_residual' is of time_mode='reference' alone; time_mode is "
+                "setting 'p2p_residual' is true, which needs time_mode='reference'; time_mode is "
                 f"'{self.time_mode}'"
             )

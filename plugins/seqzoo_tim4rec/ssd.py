@@ -1,7 +1,7 @@
 """The SSD block of Mamba-2 (arXiv 2405.21060, section 7), with the released parameter names.
 
 Shapes in brackets: B batch, L positions, D width, I inner width, H heads, P channels of a head
-(I = H P), N states, K taps.
+(I = H P), N states per channel, K taps.
 """
 
 import math
@@ -25,10 +25,10 @@ BlockState = tuple[Tensor, Tensor]
 
 
 class SsdBlock(nn.Module):
-    """Gated state space block with one step size for each head: [B, L, D] -> [B, L, D].
+    """Gated state space block with one step size per head: [B, L, D] -> [B, L, D].
 
-    Times enter at one place alone: where a ``modulation`` [B, L, H] is given, the raw step is
-    multiplied by it, before bias and softplus.
+    A ``modulation`` [B, L, H], which comes from timestamps, multiplies the raw step size before
+    bias and softplus.
     """
 
     def __init__(self, config: Ssd4RecConfig) -> None:
@@ -41,7 +41,7 @@ class SsdBlock(nn.Module):
         self.activation = _ACTIVATIONS[config.activation]
         self.in_proj = nn.Linear(config.hidden_size, inner + mixed + heads)
         self.conv1d = nn.Conv1d(mixed, mixed, config.conv_size, groups=mixed)
-        # Mamba-2's own start: steps log-uniform between 0.001 and 0.1, rates uniform in 1 to 16.
+        # Mamba-2's initialisation: steps log-uniform in 0.001 to 0.1, rates uniform in 1 to 16.
         low, high = math.log(1e-3), math.log(1e-1)
         steps = torch.exp(torch.rand(heads) * (high - low) + low).clamp(min=1e-4)
         # The inverse of softplus.
@@ -52,7 +52,7 @@ class SsdBlock(nn.Module):
         self.out_proj = nn.Linear(inner, config.hidden_size)
 
     def forward(self, hidden: Tensor, modulation: Tensor | None = None) -> Tensor:
-        """Every position: [B, L, D], [B, L, H] -> [B, L, D]."""
+        """All positions: [B, L, D], [B, L, H] -> [B, L, D]."""
         inner, states, heads = self.sizes
         gate, mixed, raw = self.in_proj(hidden).split([inner, inner + 2 * states, heads], dim=-1)
         x, write, read = self._convolve(mixed)
@@ -63,7 +63,7 @@ class SsdBlock(nn.Module):
     def last(
         self, hidden: Tensor, batch: SequenceBatch, modulation: Tensor | None = None
     ) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D], by the final state alone."""
+        """Only the newest event of each history, from the final state: [B, L, D] -> [B, D]."""
         inner, states, heads = self.sizes
         weight, bias = self.in_proj.weight, self.in_proj.bias
         gate = functional.linear(batch.gather_last(hidden), weight[:inner], bias[:inner])
@@ -114,11 +114,11 @@ class SsdBlock(nn.Module):
         return x.reshape(*x.shape[:-1], heads, inner // heads), write, read
 
     def _read(self, states: Tensor, read: Tensor) -> Tensor:
-        """States [B, H, P, N] as seen by the read projections [B, N]: [B, H, P]."""
+        """Product of states and read projections: [B, H, P, N], [B, N] -> [B, H, P]."""
         return torch.einsum("bhpn,bn->bhp", states, read)
 
     def _finish(self, y: Tensor, x: Tensor, gate: Tensor) -> Tensor:
-        """The skip over the states, the gate, and only then the norm: [..., H, P] -> [..., D]."""
+        """Skip connection, gate, then norm and output: [..., H, P] -> [..., D]."""
         y = (y + self.D[:, None] * x).flatten(-2)
         return self.out_proj(self.norm(y * functional.silu(gate)))  # type: ignore[no-any-return]
 
@@ -129,7 +129,7 @@ def convolve(conv: nn.Conv1d, x: Tensor, backend: str) -> Tensor:
 
 
 def convolve_step(conv: nn.Conv1d, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for one more position [B, C], with the inputs before it [B, K - 1, C]."""
+    """The same for one more position: [B, C] and previous inputs [B, K - 1, C] -> both, new."""
     inputs = torch.cat([tail, x[:, None]], dim=1)
     taps, bias = conv.weight[:, 0], conv.get_parameter("bias")
     return torch.einsum("bkc,ck->bc", inputs, taps) + bias, inputs[:, 1:]

@@ -1,10 +1,11 @@
-"""SSD blocks with a time branch (arXiv 2409.16182): it turns times into factors of the step sizes.
+"""SSD blocks with a time branch (arXiv 2409.16182), which computes factors of the step sizes.
 
-The branch never sees the items. It takes the times as they reach the layer, ``tau``, multiplies
-them by gains from a small network and smooths the product by two convolutions; that modulates the
-steps, and mixed with ``tau`` by a gate it is what the next layer's branch takes. The last layer
-passes nothing on, so its gate and norm, which the released code makes and no gradient reaches, are
-not made here; leaving them out of released weights changes no result.
+The branch does not read items. Its input is a time feature ``tau``: gaps between events in the
+first layer, the output of the previous layer's branch in the others. ``tau`` is multiplied by gains
+from a small network and smoothed by two convolutions; the result multiplies the step sizes. A gate
+mixes the result with ``tau``, which gives the input of the next layer's branch. The last layer
+needs no gate and no norm. The released code has them there, but no gradient reaches them and no
+result depends on them.
 
 Shapes in brackets: B batch, L positions, H heads, K taps.
 """
@@ -15,17 +16,16 @@ from seqzoo_tim4rec.config import TiM4RecConfig
 from seqzoo_tim4rec.ssd import SsdBlock, convolve, convolve_step
 
 _NETWORK_WIDTH = 16
-"""Hidden units of the causal branch's network, from one number to one for each head."""
+"""Hidden units of the causal branch's network, which has one input and one output per head."""
 
 TimeState = tuple[Tensor, Tensor]
-"""The newest inputs of both convolutions, [B, K - 1, H] each."""
+"""The newest inputs of the two convolutions, [B, K - 1, H] each."""
 
 
 class TimeSsdBlock(SsdBlock):
-    """What both time branches have: gains, two causal convolutions, a gate.
+    """What both time branches share: gains, two causal convolutions and a gate.
 
-    The convolutions always run in torch: they have H channels, and causal-conv1d wants multiples
-    of 8.
+    The convolutions always run in torch: with only H channels they cost little.
     """
 
     def __init__(self, config: TiM4RecConfig, gains: nn.Module, gate: nn.Module | None) -> None:
@@ -37,14 +37,14 @@ class TimeSsdBlock(SsdBlock):
         self.time_gate_residual = gate
 
     def _smooth(self, values: Tensor) -> Tensor:
-        """Both convolutions, each with its activation: [B, L, H] -> [B, L, H]."""
+        """Both convolutions, each followed by the activation: [B, L, H] -> [B, L, H]."""
         for conv in (self.conv1d4time_1, self.conv1d4time_2):
             values = self.activation(convolve(conv, values, "torch"))
         return values
 
 
 class ReferenceTimeSsdBlock(TimeSsdBlock):
-    """The released time branch: networks and norm over the whole window, so it is not causal.
+    """The released time branch: networks and norm over the whole window, hence not causal.
 
     Args:
         config: settings; ``max_length`` is L.
@@ -69,7 +69,7 @@ class ReferenceTimeSsdBlock(TimeSsdBlock):
             self.time_layer_norm = nn.LayerNorm(length, eps=config.norm_eps)
 
     def modulate(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Times [B, H, L] to the modulation [B, L, H] and the next layer's times [B, H, L]."""
+        """Time features [B, H, L] -> modulation [B, L, H], next layer's time features [B, H, L]."""
         modulation = self._smooth((times * self.mlp4time_scale(times)).transpose(1, 2))
         if self.time_gate_residual is None:
             return modulation, times
@@ -79,11 +79,11 @@ class ReferenceTimeSsdBlock(TimeSsdBlock):
 
 
 class CausalTimeSsdBlock(TimeSsdBlock):
-    """The same idea for each event alone (ours).
+    """Our causal variant of the time branch.
 
-    Gains come from the event's own gap, in every layer; the gate is one for each event and head.
-    There is no norm: over the window it would look ahead, and over the few heads it would take the
-    size of the gap away.
+    In every layer, gains are computed from the gap before each event, and there is one gate per
+    event and head. There is no norm: over the window it would look ahead, and over the few heads it
+    would remove the size of the gap.
 
     Args:
         config: settings.
@@ -104,12 +104,12 @@ class CausalTimeSsdBlock(TimeSsdBlock):
         super().__init__(config, gains, gates if passes_on else None)
 
     def modulate(self, times: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-        """Times [B, L, H] and gaps [B, L, 1] to modulation and next layer's times [B, L, H]."""
+        """Time features [B, L, H], gaps [B, L, 1] -> modulation, next time features [B, L, H]."""
         modulation = self._smooth(times * self.mlp4time_scale(gap))
         return modulation, self._pass_on(times, modulation)
 
     def initial_times(self, batch_size: int) -> TimeState:
-        """Zero inputs of both convolutions."""
+        """Zero inputs of both convolutions [B, K - 1, H]."""
         heads, _, taps = self.conv1d4time_1.weight.shape
         zeros = self.D.new_zeros(batch_size, taps - 1, heads)
         return zeros, zeros

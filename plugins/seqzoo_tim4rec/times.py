@@ -1,6 +1,6 @@
-"""What the time branches read: gaps between events, subtracted in int64.
+"""Gaps between events, the input of the time branches.
 
-A float32 holds unix seconds to within 64 or 128 s only, so nothing is cast before the subtraction.
+They are subtracted in int64: float32 would round unix seconds to multiples of 64 or 128 first.
 """
 
 import torch
@@ -12,9 +12,10 @@ from seqzoo_tim4rec.config import TiM4RecConfig
 
 
 def gaps(batch: SequenceBatch) -> Tensor:
-    """Seconds since the event before [B, L], int64; 0 at the first, and everywhere without times.
+    """Seconds since the previous event [B, L], int64.
 
-    What stands in the padding has no meaning.
+    They are 0 at the first event, and everywhere if there are no timestamps. Values in the padding
+    have no meaning.
     """
     if batch.timestamps is None:
         return torch.zeros_like(batch.items)
@@ -22,11 +23,15 @@ def gaps(batch: SequenceBatch) -> Tensor:
 
 
 def padded_gaps(batch: SequenceBatch, length: int) -> Tensor:
-    """The released code's differences of a row padded with zeros: [B, ``length``], float32.
+    """Differences of timestamps padded with zeros, as in the released code: [B, L], float32.
 
-    The first padding of a row therefore holds minus its newest time, about -1e9: the spike that
-    rules the LayerNorm over the row, whose size tells the length of the history rather than its
-    gaps. A row without padding has none.
+    The difference at the first padding of a row is minus the newest timestamp, about -1e9. It
+    dominates the LayerNorm over the row, so that the result depends more on the sequence length
+    than on the gaps. A row without padding has no such value.
+
+    Args:
+        batch: histories of at most ``length`` events.
+        length: L, to which rows are padded.
     """
     if batch.timestamps is None:
         return torch.zeros(len(batch.items), length, device=batch.items.device)
@@ -36,7 +41,7 @@ def padded_gaps(batch: SequenceBatch, length: int) -> Tensor:
 
 
 def standardised(gap: Tensor, config: TiM4RecConfig, dtype: torch.dtype) -> Tensor:
-    """``(log1p(gap / scale) - mean) / std`` of gaps in seconds; a negative gap counts as none."""
+    """``(log1p(gap / scale) - mean) / std`` of gaps in seconds; negative gaps count as zero."""
     seconds = gap.clamp(min=0).to(torch.promote_types(dtype, torch.float32))
     logs = torch.log1p(seconds / config.time_scale)
     return ((logs - config.time_mean) / config.time_std).to(dtype)

@@ -1,4 +1,9 @@
-"""Kernels that several plugins share, each with a pure-PyTorch implementation that is the truth."""
+"""Kernels, each with a pure-PyTorch implementation that defines its results.
+
+Other backends must agree with that implementation; see ``seqzoo.ops.backends``. ``selective_scan``
+is Mamba-1's kernel and ``ssd`` Mamba-2's; today one first-party plugin uses each. They are here so
+that other plugins can use them with the same backends.
+"""
 
 from seqzoo.ops.causal_convolution import causal_convolution
 from seqzoo.ops.linear_cross_entropy import linear_cross_entropy

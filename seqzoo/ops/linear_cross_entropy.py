@@ -1,8 +1,8 @@
-"""Cross-entropy over a large catalogue without keeping the scores of a batch.
+"""Cross-entropy over a large catalogue without storing all scores of a batch.
 
-``cross_entropy(hidden @ table.T, targets)`` for M positions and V + 1 rows needs M * (V + 1)
-numbers several times over. Here rows are taken in blocks that stay in the processor's cache, and
-the gradients are made in the same pass, so each block of scores is built once and dropped.
+``cross_entropy(hidden @ table.T, targets)`` for M positions and C classes needs several matrices of
+M * C values. Here rows are processed in blocks that fit the processor's cache. The gradients are
+computed in the same pass, so each block of scores is computed once and dropped.
 """
 
 from typing import Any
@@ -13,20 +13,22 @@ from torch import Tensor
 from seqzoo.ops.precision import widened, without_autocast
 
 _BLOCK_ELEMENTS = 2**21
-"""Scores of one block, counted in numbers."""
+"""Number of scores in a block."""
 
 _SAFE_SCORE = 40.0
-"""``exp`` of it, summed over any catalogue and multiplied by any weights, is far from overflow."""
+"""Scores up to this need no shift: ``exp`` summed over any catalogue is far from overflow."""
 
 
 def linear_cross_entropy(
     hidden: Tensor, table: Tensor, targets: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Mean cross-entropy of the softmax over ``hidden @ table.T``: scalar.
+    """Mean cross-entropy of the softmax over ``hidden @ table.T``: a scalar.
+
+    Half precision is computed in float32.
 
     Args:
         hidden: [M, D].
-        table: one row for each class [C, D].
+        table: one row per class [C, D].
         targets: class indices [M].
         label_smoothing: share of the target's weight that is spread evenly over all classes.
     """
@@ -60,8 +62,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 scores.sub_(highest)
             sums = scores.exp_().sum(1, keepdim=True)
             total += (loss + sums.log()).sum()
-            # The gradient of the scores, softmax minus the smoothed target, times the row's sum:
-            # dividing the D columns of what comes out is cheaper than the C columns of scores.
+            # From here on the scores' gradient (softmax minus smoothed target) times the row's
+            # sum: dividing the D columns of the product is cheaper than dividing C columns here.
             if label_smoothing:
                 scores.sub_(label_smoothing / classes * sums)
             scores.scatter_add_(1, wanted, (label_smoothing - 1.0) * sums)
@@ -79,6 +81,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _is_small(hidden: Tensor, table: Tensor) -> bool:
-    """Whether no score can be so large that its exponential needs a shift against overflow."""
+    """Whether all scores are at most ``_SAFE_SCORE``, by the Cauchy-Schwarz inequality."""
     largest = hidden.square().sum(1).amax() * table.square().sum(1).amax()
     return bool(largest <= _SAFE_SCORE**2)

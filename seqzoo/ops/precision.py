@@ -1,4 +1,4 @@
-"""Mixed precision: the kernels here run in float32 at least, whatever autocast would do."""
+"""Mixed precision: kernels that accumulate run in float32 or wider, also under autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Autocast switched off on a device that has it."""
+    """A context without autocast, on a device that has autocast."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Half precision as float32, anything else as it is."""
+    """Half precision converted to float32; other dtypes unchanged."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

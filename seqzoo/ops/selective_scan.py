@@ -1,15 +1,16 @@
-"""The selective scan of Mamba-1 (arXiv 2312.00752, algorithm 2), in PyTorch alone.
+"""The selective scan of Mamba-1 (arXiv 2312.00752, algorithm 2).
 
-For channel i and state n, with the state zero before the first position::
+For channel i and state n, with a state of zero before the first position::
 
     state[t, n, i] = exp(step[t, i] * decay[n, i]) * state[t - 1, n, i]
                      + step[t, i] * x[t, i] * write[t, n]
     y[t, i]        = sum_n state[t, n, i] * read[t, n]
 
-Shapes in brackets: B batch, L positions, I channels, N states. Inside, time is the leading axis
-and channels are the innermost one, so that every elementwise kernel runs over contiguous channels.
-The states of a whole sequence are never kept: the forward pass keeps one state for each chunk of
-positions, and the backward pass, written by hand, makes a chunk's states again.
+Shapes in brackets: B batch, L positions, I channels, N states per channel.
+
+In the PyTorch implementation time is the first axis and channels are the last, so that elementwise
+operations run over contiguous channels. The forward pass keeps one state per chunk of positions,
+never all states; the backward pass, written by hand, computes a chunk's states again.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ from seqzoo.ops.backends import choose
 from seqzoo.ops.precision import widened, without_autocast
 
 _CHUNK_ELEMENTS = 2**20
-"""States of one chunk, counted in numbers: a few MB, which stay in the processor's cache."""
+"""Number of state values in a chunk: a few MB, which fit the processor's cache."""
 _LAST_ELEMENTS = 2**18
 """The same where only the running state is kept."""
 
@@ -34,7 +35,7 @@ def selective_scan(
     read: Tensor,
     backend: str | None = None,
 ) -> Tensor:
-    """Run the scan over whole sequences and return y [B, L, I].
+    """Scan whole sequences: y [B, L, I].
 
     Args:
         x: input [B, L, I].
@@ -45,7 +46,7 @@ def selective_scan(
         backend: name of a backend; see ``seqzoo.ops.backends.choose``.
 
     Raises:
-        BackendUnavailableError: the backend asked for does not work here.
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
     arguments = (x, step, decay, write, read)
     return choose("selective-scan", x.device, backend, arguments)(*arguments)
@@ -54,7 +55,7 @@ def selective_scan(
 def torch_selective_scan(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
 ) -> Tensor:
-    """``selective_scan`` in PyTorch, in chunks with a backward pass of its own."""
+    """``selective_scan`` in PyTorch, in chunks; half precision is computed in float32."""
     given = x.dtype
     x, step, write, read = (_time_first(tensor) for tensor in (x, step, write, read))
     with without_autocast(x.device):
@@ -69,8 +70,8 @@ def selective_scan_last(
 ) -> Tensor:
     """The state after the newest event of each sequence: [B, N, I].
 
-    Positions from ``lengths`` [B] on are left out: their step is taken as zero, which neither
-    decays nor writes. Other arguments as in ``selective_scan``; meant for inference.
+    Positions at and after ``lengths`` [B] are ignored: their step size is set to zero, so that the
+    state neither decays nor changes. Other arguments as in ``selective_scan``. Meant for inference.
     """
     positions = torch.arange(x.shape[1], device=x.device)
     step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
@@ -107,7 +108,7 @@ def _chunk_states(
 
 
 class _SelectiveScan(torch.autograd.Function):
-    """All arguments and the result are time first: x, step [L, B, I]; write, read [L, B, N]."""
+    """Time first, for arguments and result: x, step, y [L, B, I]; write, read [L, B, N]."""
 
     @staticmethod
     def forward(

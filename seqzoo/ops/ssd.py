@@ -1,17 +1,17 @@
-"""The state space dual layer of Mamba-2 (arXiv 2405.21060, section 6), in PyTorch alone.
+"""The state space dual (SSD) layer of Mamba-2 (arXiv 2405.21060, section 6).
 
-For head h, with the state zero before the first position::
+For head h, with a state of zero before the first position::
 
     state[t, h] = exp(step[t, h] * decay[h]) * state[t - 1, h]
                   + step[t, h] * outer(x[t, h], write[t])
     y[t, h]     = state[t, h] @ read[t]
 
-The state decays by one number for each head, so a chunk of positions is one small matrix product
-(the paper's dual, quadratic form) and only one state for each chunk is made. Work and memory are
-linear in the length.
+All states of a head decay by the same factor. A chunk of positions is therefore a small matrix
+product (the paper's dual, quadratic form), and only one state per chunk is computed. Time and
+memory are linear in the sequence length.
 
-Shapes in brackets: B batch, L positions, H heads, P width of a head, N states, T chunks, C
-positions of a chunk.
+Shapes in brackets: B batch, L positions, H heads, P width of a head, N states per channel, T
+chunks, C positions of a chunk.
 """
 
 import torch
@@ -33,7 +33,7 @@ def ssd(
     chunk_size: int = _CHUNK_SIZE,
     backend: str | None = None,
 ) -> Tensor:
-    """Run the layer over whole sequences and return y [B, L, H, P].
+    """Run the layer over whole sequences: y [B, L, H, P].
 
     Args:
         x: input [B, L, H, P].
@@ -41,12 +41,13 @@ def ssd(
         decay: negative rates [H], Mamba-2's ``A``.
         write: input projections [B, L, N], Mamba-2's ``B``, shared by all heads.
         read: output projections [B, L, N], Mamba-2's ``C``, shared by all heads.
-        chunk_size: positions of a chunk: memory against the number of chunks. Results depend on it
-            by rounding alone.
+        chunk_size: positions of a chunk; larger chunks are fewer and take more memory. Results
+            depend on it only by rounding. Other backends may have a chunk size of their own.
         backend: name of a backend; see ``seqzoo.ops.backends.choose``.
 
     Raises:
-        BackendUnavailableError: the backend asked for does not work here.
+        ValueError: ``chunk_size`` is less than 1.
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; expected 1 or more")
@@ -62,7 +63,7 @@ def torch_ssd(
     read: Tensor,
     chunk_size: int = _CHUNK_SIZE,
 ) -> Tensor:
-    """``ssd`` in PyTorch, in chunks."""
+    """``ssd`` in PyTorch, in chunks; half precision is computed in float32."""
     given = x.dtype
     with without_autocast(x.device):
         x, step, decay, write, read = (widened(t) for t in (x, step, decay, write, read))
@@ -72,15 +73,16 @@ def torch_ssd(
 def ssd_last(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> Tensor:
     """The state after the newest event of each sequence: [B, H, P, N].
 
-    Positions from ``lengths`` [B] on are left out: their step is taken as zero, which neither
-    decays nor writes. Other arguments as in ``ssd``. This is one matrix product for each sequence.
+    Positions at and after ``lengths`` [B] are ignored: their step size is set to zero, so that the
+    state neither decays nor changes. Other arguments as in ``ssd``. It takes one matrix product per
+    sequence.
     """
     positions = torch.arange(x.shape[1], device=x.device)
     step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
     given = x.dtype
     with without_autocast(x.device):
         x, step, decay, write = (widened(t) for t in (x, step, decay, write))
-        # Summed from the end: no difference of large sums is taken.
+        # Summed from the end, which avoids differences of large sums.
         later = functional.pad((step * decay)[:, 1:], (0, 0, 0, 1)).flip(1).cumsum(1).flip(1)
         inputs = x * (later.exp() * step)[..., None]
         state = inputs.flatten(-2).mT @ write
@@ -90,7 +92,7 @@ def ssd_last(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Ten
 def _chunked(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, size: int
 ) -> Tensor:
-    """``ssd`` with the length padded to whole chunks by positions of step zero."""
+    """``ssd`` in chunks; the last chunk is filled up with positions of step zero."""
     batch, length, heads, width = x.shape
     missing = -length % size
     chunks = (length + missing) // size
@@ -103,7 +105,7 @@ def _chunked(
     # Both [B, T, C, N].
     write, read = (t.reshape(batch, chunks, size, t.shape[-1]) for t in (write, read))
 
-    # What position i takes from position j of its own chunk: rows j, columns i.
+    # What position i reads from position j of its own chunk: rows j, columns i.
     kept = _kept(logs)
     y = (((write @ read.mT)[:, :, None] * kept).mT @ inputs.transpose(2, 3)).transpose(2, 3)
     if chunks > 1:
@@ -117,17 +119,17 @@ def _chunked(
 
 
 def _kept(logs: Tensor) -> Tensor:
-    """The share of what j wrote that is left at i: [..., C] -> [..., C (j), C (i)].
+    """How much of what j wrote remains at i: [..., C] -> [..., C (j), C (i)].
 
-    It is ``exp(sum of logs over j + 1 .. i)``, zero for i before j. Each sum is made on its own:
-    the difference of two running sums loses digits where a step before j was large. The positive
-    sums of the other triangle are masked before ``exp``, where they would overflow and make NaN
-    gradients.
+    It is ``exp(sum of logs over j + 1 .. i)``, and zero for i before j. Each sum is computed by
+    itself: the difference of two running sums would lose digits if a step before j was large.
+    Positions i before j are masked before ``exp``, not after, so that nothing overflows there and
+    gives NaN gradients.
     """
-    place = torch.arange(logs.shape[-1], device=logs.device)
-    after = place > place[:, None]
+    index = torch.arange(logs.shape[-1], device=logs.device)
+    after = index > index[:, None]
     sums = torch.where(after, logs[..., None, :], 0.0).cumsum(-1)
-    return sums.masked_fill(place < place[:, None], -torch.inf).exp()
+    return sums.masked_fill(index < index[:, None], -torch.inf).exp()
 
 
 def _states_before(written: Tensor, left: Tensor) -> Tensor:
@@ -135,7 +137,7 @@ def _states_before(written: Tensor, left: Tensor) -> Tensor:
 
     Args:
         written: what each chunk adds to the state at its end [B, T, H * P, N].
-        left: the share of the state before a chunk that is left at its end [B, T, H * P].
+        left: factor by which a chunk decays the state before it [B, T, H * P].
     """
     state = torch.zeros_like(written[:, 0])
     states = [state]

@@ -58,12 +58,12 @@ class ItemEmbedderConfig:
 
     Attributes:
         hidden_size: width D of the item vectors.
-        max_length: how many of the newest events of a history are read.
-        dropout: share of the embedded values dropped in training.
+        max_length: maximum sequence length; of longer histories the newest events are read.
+        dropout: dropout probability of the embedded values.
         embedding_norm: LayerNorm ``after-dropout``, ``before-dropout`` or ``none``.
         norm_eps: epsilon of that LayerNorm.
-        initialisation: of the item table: ``normal`` with a standard deviation of 0.02, or
-            ``xavier`` (normal), which depends on the number of items.
+        initialisation: of the item table: ``normal`` has a standard deviation of 0.02; that of
+            ``xavier`` (normal, too) depends on the number of items.
     """
 
     hidden_size: int = 64
@@ -98,7 +98,7 @@ class TiedSoftmaxConfig:
     Attributes:
         loss: name of a registered loss.
         loss_options: settings of that loss.
-        output_bias: learn one bias for each item.
+        output_bias: learn one bias per item.
     """
 
     loss: str = "cross-entropy"
@@ -113,9 +113,9 @@ class CosineSoftmaxConfig:
     Attributes:
         loss: name of a registered loss.
         loss_options: settings of that loss.
-        temperature: what cosines are divided by.
-        projection: whether a linear layer stands between the backbone and the scores. Without one
-            a backbone with a residual path scores highest what it has just read.
+        temperature: divisor of the cosines.
+        projection: put a linear layer between the backbone and the scores. Without it a backbone
+            with residual connections gives the highest scores to the items it has just read.
     """
 
     loss: str = "cross-entropy"
@@ -132,7 +132,8 @@ class CrossEntropyConfig:
     """Settings of the loss ``cross-entropy``.
 
     Attributes:
-        label_smoothing: share of the target's weight spread evenly over all rows.
+        label_smoothing: share of the target's weight that is spread evenly over all rows of the
+            item table.
     """
 
     label_smoothing: float = 0.0

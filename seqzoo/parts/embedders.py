@@ -1,4 +1,4 @@
-"""Embedders: items alone, or items and their absolute positions."""
+"""Embedders: of items, or of items and absolute positions."""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,9 @@ from seqzoo.parts.layers import INITIAL_STD
 
 
 class ItemEmbedder(Embedder):
-    """A row of the item table for each event, with dropout and LayerNorm in either order.
+    """The item vector of each event, with dropout and LayerNorm in either order.
 
-    Dropout before LayerNorm is Mamba4Rec's order (arXiv 2403.03900, section 3.1).
+    Mamba4Rec has dropout before LayerNorm (arXiv 2403.03900, section 3.1).
     """
 
     def __init__(self, config: ItemEmbedderConfig, num_items: int) -> None:
@@ -29,11 +29,11 @@ class ItemEmbedder(Embedder):
             self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        """Embed every position: [B, L, D]."""
+        """Embed all positions: [B, L, D]."""
         return self._finish(nn.functional.embedding(batch.items, self.item_table))
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
-        """Embed one new event of each user [B] -> [B, D]; keeps no state."""
+        """Embed one new event of each user: [B] -> [B, D]; there is no state."""
         return self._finish(nn.functional.embedding(items, self.item_table)), state
 
     def _finish(self, vectors: Tensor) -> Tensor:
@@ -44,9 +44,9 @@ class ItemEmbedder(Embedder):
 
 
 class ItemPositionEmbedder(ItemEmbedder):
-    """Item rows plus learnt absolute positions, counted from the oldest event that is read.
+    """Item vectors plus learned absolute positions, counted from the oldest event that is read.
 
-    LayerNorm before dropout is the order of SASRec as published tables measured it.
+    RecBole's SASRec, on which most published results rest, has LayerNorm before dropout.
     """
 
     def __init__(self, config: ItemPositionEmbedderConfig, num_items: int) -> None:
@@ -56,7 +56,7 @@ class ItemPositionEmbedder(ItemEmbedder):
         self.max_length = config.max_length
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        """Embed every position: [B, L, D].
+        """Embed all positions: [B, L, D].
 
         Raises:
             ConfigError: the batch is longer than ``max_length``.
@@ -65,18 +65,24 @@ class ItemPositionEmbedder(ItemEmbedder):
         if length > len(self.position_table):
             raise ConfigError(
                 f"a history of {length} events is longer than max_length = "
-                f"{len(self.position_table)}; cut it to its newest events"
+                f"{len(self.position_table)}; keep only its newest events"
             )
         vectors = nn.functional.embedding(batch.items, self.item_table)
         return self._finish(vectors + self.position_table[:length])
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
-        """Embed one new event of each user [B] -> [B, D]; the state counts the events so far."""
+        """Embed one new event of each user: [B] -> [B, D].
+
+        The state is the number of events so far, the same for all users of a batch.
+
+        Raises:
+            ConfigError: the session already has ``max_length`` events.
+        """
         position = 0 if state is None else int(state)
         if position >= len(self.position_table):
             raise ConfigError(
                 f"event {position + 1} of a session is beyond max_length = "
-                f"{len(self.position_table)}; positions are learnt up to there"
+                f"{len(self.position_table)}, the number of learned positions"
             )
         vectors = nn.functional.embedding(items, self.item_table)
         return self._finish(vectors + self.position_table[position]), position + 1

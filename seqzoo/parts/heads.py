@@ -1,4 +1,4 @@
-"""Heads: softmax over the catalogue with the embedder's own table, by dot product or by cosine."""
+"""Heads that score with the embedder's item table, by dot product or by cosine."""
 
 from abc import abstractmethod
 from typing import Any
@@ -15,11 +15,11 @@ from seqzoo.plugins import catalogue
 
 
 def make_loss(name: str, options: dict[str, Any]) -> Loss:
-    """The registered loss of a name with its settings.
+    """A registered loss with its settings.
 
     Raises:
-        UnknownNameError: no loss has the name.
-        ConfigError: an option is unknown or has the wrong type.
+        UnknownNameError: no loss has this name.
+        ConfigError: an option is unknown, has the wrong type or an invalid value.
     """
     spec = catalogue().losses.get(name)
     loss: Loss = spec.load()(structure(spec.load_config(), options, "model.loss_options"))
@@ -29,8 +29,8 @@ def make_loss(name: str, options: dict[str, Any]) -> Loss:
 class TiedHead(Head):
     """A head that scores with the embedder's item table.
 
-    The table stays the embedder's parameter: it is held in a tuple, which ``nn.Module`` does not
-    look into, so it is neither saved nor counted twice.
+    The table remains the embedder's parameter. The embedder is kept in a tuple, which ``nn.Module``
+    does not search for submodules, so the table is neither saved nor counted twice.
     """
 
     def __init__(self, loss: Loss, embedder: Embedder) -> None:
@@ -45,7 +45,7 @@ class TiedHead(Head):
 
     @abstractmethod
     def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """User vectors [..., E] and item vectors [V + 1, E] whose dot products are the scores."""
+        """User vectors [..., E] and item vectors [V + 1, E]; their dot products are the scores."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of all items [..., V + 1]."""
@@ -53,13 +53,13 @@ class TiedHead(Head):
         return users @ items.T
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of predicting ``targets`` [M] from ``hidden`` [M, D]: scalar."""
+        """Mean loss of predicting ``targets`` [M] from ``hidden`` [M, D]: a scalar."""
         users, items = self.operands(hidden)
         return self._loss(users, items, targets)
 
 
 class TiedSoftmaxHead(TiedHead):
-    """Scores ``hidden . item``, plus a bias for each item where asked for."""
+    """Scores ``hidden . item``, plus a bias per item if ``output_bias`` is set."""
 
     def __init__(self, config: TiedSoftmaxConfig, embedder: Embedder) -> None:
         super().__init__(make_loss(config.loss, config.loss_options), embedder)
@@ -67,7 +67,7 @@ class TiedSoftmaxHead(TiedHead):
         self.bias = nn.Parameter(torch.zeros(rows)) if config.output_bias else None
 
     def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """The vectors as they are; a bias becomes one more column against a column of ones."""
+        """The vectors unchanged; a bias becomes one more column, with ones for the users."""
         if self.bias is None:
             return hidden, self.table
         ones = hidden.new_ones(*hidden.shape[:-1], 1)
@@ -76,7 +76,7 @@ class TiedSoftmaxHead(TiedHead):
 
 
 class CosineSoftmaxHead(TiedHead):
-    """Scores ``cos(hidden, item) / temperature``; a linear layer may come before."""
+    """Scores ``cos(hidden, item) / temperature``, optionally after a linear layer."""
 
     def __init__(self, config: CosineSoftmaxConfig, embedder: Embedder) -> None:
         super().__init__(make_loss(config.loss, config.loss_options), embedder)
@@ -85,6 +85,6 @@ class CosineSoftmaxHead(TiedHead):
         self.projection = nn.Linear(width, width) if config.projection else nn.Identity()
 
     def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Both sides at length one, the users' divided by the temperature."""
+        """Vectors of length one; those of the users are divided by the temperature."""
         users = functional.normalize(self.projection(hidden), dim=-1) / self.temperature
         return users, functional.normalize(self.table, dim=-1)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from seqzoo.interfaces import Backbone, SequenceBatch, State
 
 INITIAL_STD = 0.02
-"""Standard deviation of initial item tables and weight matrices, as in RecBole."""
+"""Standard deviation of initial item tables and weight matrices.
+
+It is that of RecBole's SASRec and of the published Mamba4Rec."""
 
 
 def init_linear(module: nn.Module) -> None:

@@ -25,17 +25,17 @@ class Loss(ABC):
 
     @abstractmethod
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss over the M targets: scalar."""
+        """Mean loss over the M targets: a scalar."""
 
 
 class CrossEntropy(Loss):
-    """Full softmax over all V + 1 rows, padding included as in the published Mamba4Rec code."""
+    """Softmax over all V + 1 rows; padding is included, as in the published Mamba4Rec code."""
 
     def __init__(self, config: CrossEntropyConfig) -> None:
         self.label_smoothing = config.label_smoothing
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy: scalar."""
+        """Mean cross-entropy over the M targets: a scalar."""
         return linear_cross_entropy(hidden, table, targets, self.label_smoothing)
 
 
@@ -45,7 +45,7 @@ class SampledSoftmax(Loss):
     By default all targets of a batch share one set of negatives, and each negative stands for
     V / K items: the log of that is added to its score (logQ correction, Bengio and Senecal 2008).
     ``share``, ``correction`` and ``mask_target`` give the losses of HSTU (arXiv 2402.17152) and
-    eSASRec (section 3 of its benchmark's code); see ``SampledSoftmaxConfig``.
+    eSASRec (blondered/transformer_benchmark); see ``SampledSoftmaxConfig``.
     """
 
     def __init__(self, config: SampledSoftmaxConfig) -> None:
@@ -55,7 +55,7 @@ class SampledSoftmax(Loss):
         self.mask_target = config.mask_target
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy over 1 + K scores: scalar."""
+        """Mean cross-entropy over 1 + K scores: a scalar."""
         items = len(table) - 1
         shape = (self.negatives,) if self.shared else (len(targets), self.negatives)
         drawn = torch.randint(1, items + 1, shape, device=hidden.device)
@@ -92,7 +92,7 @@ class BinaryCrossEntropy(Loss):
         self.negatives = config.negatives
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean over targets of the positive term plus the sum of the negative terms: scalar."""
+        """Mean over targets of the positive term plus the sum of the K negative terms: a scalar."""
         positive, negative = _scores_with_negatives(hidden, table, targets, self.negatives)
         return (functional.softplus(-positive) + functional.softplus(negative).sum(-1)).mean()
 
@@ -112,7 +112,7 @@ class GeneralisedBinaryCrossEntropy(Loss):
         self.balanced_start = config.balanced_start
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean over targets, positives and negatives: scalar."""
+        """Mean over the targets and the 1 + K terms of each: a scalar."""
         positive, negative = _scores_with_negatives(hidden, table, targets, self.negatives)
         alpha = min(1.0, self.negatives / (len(table) - 2))
         beta = 1.0 - self.calibration * (1.0 - alpha)
@@ -130,6 +130,6 @@ class BayesianPersonalisedRanking(Loss):
         self.negatives = config.negatives
 
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        """Mean over targets and negatives: scalar."""
+        """Mean over targets and negatives: a scalar."""
         positive, negative = _scores_with_negatives(hidden, table, targets, self.negatives)
         return functional.softplus(negative - positive[:, None]).mean()

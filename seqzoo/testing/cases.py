@@ -1,4 +1,4 @@
-"""The kit as ready cases for pytest: a class to inherit, one test for each check."""
+"""The conformance kit as pytest cases: a class to inherit, with one test for each check."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -9,9 +9,9 @@ from seqzoo.testing.run import small_model
 
 
 class ArchitectureCases:
-    """Every check of an architecture as a test of its own.
+    """Every check of an architecture as a separate test.
 
-    Inherit it in a test module, name the architecture, and pytest collects the rest::
+    Inherit it in a test module and name the architecture; pytest collects the tests::
 
         class TestConformance(ArchitectureCases):
             architecture = "linrec"
@@ -19,7 +19,7 @@ class ArchitectureCases:
 
     Attributes:
         architecture: registered name.
-        settings: what differs from the architecture's defaults; small sizes make quick tests.
+        settings: settings that differ from the architecture's defaults; small sizes are fast.
     """
 
     architecture: ClassVar[str]
@@ -29,35 +29,35 @@ class ArchitectureCases:
         check(small_model(self.architecture, **self.settings))
 
     def test_lengths(self) -> None:
-        """Histories of one event, batches of one, and the shapes promised."""
+        """Histories of one event, batches of one history, and the shapes of the results."""
         self._check(conformance.check_lengths)
 
     def test_settings(self) -> None:
-        """No part's default is lost to another's; the recipe can be trained."""
+        """Parts that share a setting agree on its default; the recipe is valid."""
         self._check(conformance.check_settings)
 
     def test_claims(self) -> None:
-        """What was registered is what the class says, and results bear it out."""
+        """The registered capabilities are those of the class, and results agree with them."""
         self._check(conformance.check_claims)
 
     def test_causality(self) -> None:
-        """The future changes nothing before it."""
+        """Later events and timestamps do not change earlier results."""
         self._check(conformance.check_causality)
 
     def test_padding_invariance(self) -> None:
-        """How far a batch is padded changes nothing."""
+        """Results do not depend on the amount of padding."""
         self._check(conformance.check_padding_invariance)
 
     def test_batch_invariance(self) -> None:
-        """A history gets the same vector alone and among others."""
+        """A history gets the same vector alone and in a batch."""
         self._check(conformance.check_batch_invariance)
 
     def test_last(self) -> None:
-        """``last`` is the gather of ``forward``."""
+        """``last`` equals ``forward`` at the newest event."""
         self._check(conformance.check_last)
 
     def test_streaming(self) -> None:
-        """Event by event gives what the whole sequence gives."""
+        """Event by event gives the same as the whole sequence."""
         self._check(conformance.check_streaming)
 
     def test_gradients(self) -> None:
@@ -65,9 +65,9 @@ class ArchitectureCases:
         self._check(conformance.check_gradients)
 
     def test_determinism(self) -> None:
-        """A seed makes one model, and two passes give the same."""
+        """A fixed seed gives the same model, and two passes the same result."""
         self._check(conformance.check_determinism)
 
     def test_round_trip(self) -> None:
-        """Saved and loaded it is the same model."""
+        """A model that is saved and loaded scores the same."""
         self._check(conformance.check_round_trip)

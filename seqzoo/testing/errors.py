@@ -1,9 +1,9 @@
-"""The one error of the conformance kit."""
+"""The error that the conformance kit raises."""
 
 from seqzoo.errors import SeqzooError
 
 
 class ConformanceError(SeqzooError):
-    """A part does not do what it promises; the message says what was seen and where to look."""
+    """A part fails a check; the message says what was found and where to look for the cause."""
 
     exit_code = 1

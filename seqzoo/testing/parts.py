@@ -1,6 +1,6 @@
-"""Checks of registered things other than models: losses, metrics, protocols, data sets, commands.
+"""Checks of registered losses, metrics, protocols, data sets and commands.
 
-Each takes a registered name and raises ``ConformanceError`` at the first promise that is not kept.
+Each takes a registered name and raises ``ConformanceError`` at the first check that fails.
 """
 
 from typing import Any
@@ -25,22 +25,23 @@ _CUTOFFS = (1, 5, 10)
 
 
 def check_loss(name: str, **options: Any) -> None:
-    """A loss is a finite number that falls as the targets' scores rise, with finite gradients."""
+    """A loss is a finite scalar with finite gradients, and falls when the targets score higher."""
     torch.manual_seed(0)
     loss = make_loss(name, options)
-    # Items at right angles: a step towards one changes no other's score.
+    # Orthogonal item vectors: a step towards one item does not change the scores of the others.
     table = torch.eye(31)
     targets = torch.randint(1, 31, (64,))
     hidden = (0.1 * torch.randn(64, 31)).requires_grad_()
     value = loss(hidden, table, targets)
     if value.shape != () or not bool(value.isfinite()):
         raise ConformanceError(
-            f"loss '{name}' gives {value!r}; expected one finite number, the mean over the targets"
+            f"loss '{name}' returns {value!r}; expected a finite scalar, the mean over the targets"
         )
     (gradient,) = torch.autograd.grad(value, hidden)
     if not bool(gradient.isfinite().all()) or not bool(gradient.abs().sum() > 0):
         raise ConformanceError(
-            f"loss '{name}' has no finite gradient that is not zero; keep to torch's operations"
+            f"the gradient of loss '{name}' is zero, NaN or infinite; compute the loss with torch "
+            "operations on the scores"
         )
     towards = hidden + 0.5 * table[targets]
     torch.manual_seed(1)
@@ -49,63 +50,64 @@ def check_loss(name: str, **options: Any) -> None:
     after = loss(towards, table, targets)
     if not bool(after < before):
         raise ConformanceError(
-            f"loss '{name}' does not fall when the targets score higher ({float(before):.4g} to "
-            f"{float(after):.4g}); is its sign right?"
+            f"loss '{name}' does not fall when the targets score higher (it goes from "
+            f"{float(before):.4g} to {float(after):.4g}); is the sign right?"
         )
 
 
 def check_metric(name: str) -> None:
-    """A metric gives each place a number, never falls towards the top, and is zero far down."""
+    """A metric is finite for every rank, never worse at a better rank, zero beyond its cutoff."""
     gain = catalogue().metrics.get(name).load()
-    places = np.arange(1.0, 101.0)
+    ranks = np.arange(1.0, 101.0)
     for cutoff in _CUTOFFS:
-        values = np.asarray(gain(places.copy(), cutoff))
-        if values.shape != places.shape or not np.isfinite(values).all():
+        values = np.asarray(gain(ranks.copy(), cutoff))
+        if values.shape != ranks.shape or not np.isfinite(values).all():
             raise ConformanceError(
-                f"metric '{name}' gives {values.shape} for {places.shape} places at cutoff "
-                f"{cutoff}; expected one finite number for each place"
+                f"metric '{name}' returns shape {values.shape} for {len(ranks)} ranks at cutoff "
+                f"{cutoff}; expected one finite number for each rank"
             )
         if (np.diff(values) > 1e-12).any():
             raise ConformanceError(
-                f"metric '{name}' gains more at a worse place (cutoff {cutoff}); places count "
-                "from 1, the best"
+                f"metric '{name}' is higher at a worse rank (cutoff {cutoff}); rank 1 is the best"
             )
         if np.abs(values[cutoff:]).max() > 0:
-            raise ConformanceError(
-                f"metric '{name}' gains something beyond its cutoff {cutoff}; expected zero there"
-            )
+            raise ConformanceError(f"metric '{name}' is not zero beyond its cutoff {cutoff}")
 
 
 def check_protocol(name: str) -> dict[str, float]:
-    """A protocol measures a fresh model on generated data; returns the figures."""
+    """A protocol gives all its metrics for an untrained model on generated data; returns them."""
     protocol = get_protocol(name)
     interactions = synthetic(users=60, items=40, mean_length=20)
     architectures = catalogue().architectures.names()
     if not architectures:
-        raise ConformanceError("no architecture is registered that a protocol could measure")
+        raise ConformanceError(
+            "no architecture is registered, and a protocol is checked with a model; "
+            "`seqzoo plugins` shows what is installed"
+        )
     torch.manual_seed(0)
     items = interactions.frame["item"].unique(maintain_order=True).to_list()
     model = SequenceModel.build(architectures[0], {"hidden_size": 8}, Vocabulary(items)).eval()
-    # Generated data need no filter; a protocol's own one stays.
+    # Generated data need no filter, unless the protocol sets one.
     settings = {"min_count": protocol.min_count or 1}
-    figures = evaluate(model, interactions, name, settings=settings).metrics
+    measured = evaluate(model, interactions, name, settings=settings).metrics
     expected = {f"{metric}@{k}" for metric in protocol.metrics for k in protocol.cutoffs}
-    if not expected <= set(figures):
-        missing = ", ".join(sorted(expected - set(figures)))
-        raise ConformanceError(f"protocol '{name}' promises {missing}, which is not measured")
-    return figures
+    if not expected <= set(measured):
+        missing = ", ".join(sorted(expected - set(measured)))
+        raise ConformanceError(f"protocol '{name}' lists {missing}, but does not measure it")
+    return measured
 
 
 def check_dataset(name: str, **options: Any) -> Interactions | None:
-    """A generated data set gives the same checked interactions each time; returns them.
+    """A generated data set gives the same valid interactions every time; returns them.
 
-    One that is at its publisher's is not downloaded: it must say where, and its terms.
+    One that is downloaded from its publisher is not fetched: only its URL, licence and citation are
+    checked, and None is returned.
     """
     spec = catalogue().datasets.get(name)
     if spec.target is None:
         for field in ("url", "licence", "citation"):
             if not getattr(spec, field):
-                raise ConformanceError(f"data set '{name}' is registered without its {field}")
+                raise ConformanceError(f"data set '{name}' is registered without {field}=")
         return None
     first, again = (
         load_interactions(name, specs=catalogue().datasets, options=options or None)
@@ -113,17 +115,18 @@ def check_dataset(name: str, **options: Any) -> Interactions | None:
     )
     if not isinstance(first, Interactions):
         raise ConformanceError(
-            f"data set '{name}' gives {type(first).__name__}; expected Interactions.from_frame(…)"
+            f"data set '{name}' returns {type(first).__name__}; expected an Interactions, as "
+            "Interactions.from_frame(…) makes"
         )
     if not first.frame.equals(again.frame):
         raise ConformanceError(
-            f"data set '{name}' differs from one reading to the next; seed what is random"
+            f"data set '{name}' differs between two reads; use a fixed seed for what is random"
         )
     return first
 
 
 def check_command(name: str) -> None:
-    """A command is one that typer takes, and has a line of help."""
+    """A command can be used by typer and has a help text."""
     spec = catalogue().commands.get(name)
     target = spec.load()
     try:
@@ -133,13 +136,13 @@ def check_command(name: str) -> None:
         command = typer.main.get_command(app)
     except Exception as error:
         raise ConformanceError(
-            f"command '{name}' has a form that typer does not take: {type(error).__name__}: {error}"
+            f"command '{name}' cannot be used by typer: {type(error).__name__}: {error}"
         ) from error
     if not (spec.help or command.help):
-        raise ConformanceError(f"command '{name}' has no help; give help= or a docstring")
+        raise ConformanceError(f"command '{name}' has no help text; give help= or a docstring")
 
 
 def check_config(kind: str, name: str) -> None:
-    """A part's settings have defaults that it takes itself."""
+    """The defaults of a part's settings are valid."""
     registry = next(r for r in catalogue().registries() if r.kind == kind)
     structure(registry.get(name).load_config(), {}, f"{kind} '{name}'")

@@ -1,4 +1,4 @@
-"""Run the kit on anything registered, by its name: what ``seqzoo check`` does."""
+"""Run the conformance kit on anything registered, by its name, as ``seqzoo check`` does."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +41,15 @@ _BY_NAME: dict[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check of one thing: whether it holds, and what is wrong where it does not."""
+    """The result of one check.
+
+    Attributes:
+        subject: kind and name of what was checked, ``architecture sasrec`` for example.
+        check: name of the check.
+        ok: whether it passed.
+        message: what is wrong; empty if it passed.
+        seconds: how long it took.
+    """
 
     subject: str
     check: str
@@ -51,7 +59,7 @@ class Outcome:
 
 
 def small_model(architecture: str, **settings: Any) -> SequenceModel:
-    """A fresh model of 30 items, narrow where its width can be set, from a fixed seed."""
+    """An untrained model of 30 items from a fixed seed, small if its sizes can be set."""
     everything = catalogue()
     spec = everything.architectures.get(architecture)
     known = model_config(spec, {}, everything)
@@ -64,15 +72,16 @@ def small_model(architecture: str, **settings: Any) -> SequenceModel:
 
 
 def check_registered(name: str, **settings: Any) -> list[Outcome]:
-    """Every check of everything that has a name, whatever kinds of things they are.
+    """Run every check of whatever is registered under a name.
 
     Args:
-        name: registered; where several kinds of things have it, all of them are checked.
-        settings: of the model, for architectures and their parts.
+        name: a registered name. If a backbone and an architecture have it, for example, both are
+            checked.
+        settings: model settings, for architectures and their parts.
 
     Raises:
-        UnknownNameError: nothing has the name.
-        ConfigError: a setting is unknown or cannot have its value.
+        UnknownNameError: nothing is registered under the name.
+        ConfigError: a setting is unknown or has an invalid value.
     """
     found = [registry for registry in catalogue().registries() if name in registry]
     if not found:
@@ -86,7 +95,7 @@ def check_registered(name: str, **settings: Any) -> list[Outcome]:
     for registry in found:
         subject = f"{registry.kind} {name}"
         if registry.kind in _BY_NAME:
-            outcomes.append(_run(subject, "promises", _BY_NAME[registry.kind], name))
+            outcomes.append(_run(subject, "behaviour", _BY_NAME[registry.kind], name))
         elif registry.kind == "checkpoint":
             outcomes += _checkpoint(name)
         else:
@@ -98,7 +107,7 @@ def check_registered(name: str, **settings: Any) -> list[Outcome]:
                     if spec.name not in seen:
                         seen.add(spec.name)
                         if settings:
-                            # What cannot be is the caller's mistake, not a broken promise.
+                            # An invalid setting is the caller's mistake, not a failed check.
                             model_config(spec, settings, catalogue())
                         outcomes += _architecture(spec.name, settings)
     return outcomes
@@ -128,7 +137,7 @@ def _checkpoint(name: str) -> list[Outcome]:
 
 @contextmanager
 def _architectures(kind: str, name: str) -> Iterator[list[ArchitectureSpec]]:
-    """The architectures that a part is checked in; one lent for it where none uses it."""
+    """The architectures that use a part; a temporary one if there is none."""
     everything = catalogue()
     if kind == "architecture":
         yield [everything.architectures.get(name)]
@@ -157,7 +166,7 @@ def _run(subject: str, check: str, function: Callable[[Any], object], argument: 
         function(argument)
     except SeqzooError as error:
         return Outcome(subject, check, False, str(error), _since(started))
-    # A part is foreign code: whatever it raises, it is what fails.
+    # A part is foreign code and may raise anything; that is a failed check.
     except Exception as error:
         message = f"raises {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return Outcome(subject, check, False, message, _since(started))

@@ -230,7 +230,7 @@ def test_the_spread_of_step_sizes_survives(build):
         ({"time_std": -1.0}, "'time_std' is -1.0; expected more than 0"),
         ({"activation": "gelu"}, "'activation' is 'gelu'; .* expected one of: hardswish, silu"),
         ({"conv_initialisation": "zero"}, "expected one of: kaiming, torch"),
-        ({"p2p_residual": True}, "'p2p_residual' is of time_mode='reference' alone"),
+        ({"p2p_residual": True}, "'p2p_residual' is true, which needs time_mode='reference'"),
         ({"time_mod": "off"}, "'model.time_mod'; did you mean 'model.time_mode'"),
     ],
 )
