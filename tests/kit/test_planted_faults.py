@@ -1,4 +1,4 @@
-"""The conformance kit catches each fault that is planted, and says which it is."""
+"""The conformance kit finds each planted fault and names it."""
 
 import itertools
 import sys
@@ -35,13 +35,13 @@ class UnevenConfig(Config):
 
 @dataclass
 class OverriddenConfig(Config):
-    """The embedder has this one too, with another default."""
+    """The embedder has this setting too, with another default."""
 
     norm_eps: float = 1e-5
 
 
 class Sound(Backbone):
-    """A decaying sum: everything that the kit asks for."""
+    """A decaying sum, which passes all checks."""
 
     causal = True
     streaming = True
@@ -86,7 +86,7 @@ class StepDiffers(Sound):
 
 
 class SharesState(Sound):
-    """Its state is kept in the module and changed in place."""
+    """The state is kept in the module and modified in place."""
 
     def initial_state(self, batch_size):
         self.kept = super().initial_state(batch_size)
@@ -212,7 +212,7 @@ class GivesNanGradients(Sound):
 
 
 class KeepsHiddenState(Sound):
-    """Part of it is neither a parameter nor a buffer, so it is not saved."""
+    """A value that is neither a parameter nor a buffer, so it is not saved."""
 
     counter = itertools.count(1)
 

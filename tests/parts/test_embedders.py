@@ -108,7 +108,7 @@ def test_wrong_settings(settings, message):
 
 @KINDS
 def test_first_values(positions):
-    """Normal as ever, to the byte; xavier over the whole table, its padding row included."""
+    """The normal draw is fixed to the byte; xavier covers the whole table with its padding row."""
 
     def table(**settings):
         torch.manual_seed(5)

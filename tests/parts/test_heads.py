@@ -54,7 +54,7 @@ def plain_scores(embedder, hidden):
 
 @pytest.fixture
 def biased():
-    """Move a head's bias from zero, where it has one."""
+    """Give a head's bias, if it has one, random values."""
 
     def biased(made):
         if getattr(made, "bias", None) is not None:
@@ -103,7 +103,7 @@ def test_topk_is_the_sorted_catalogue(head, hidden, plain_scores, biased, name, 
 
 @HEADS
 def test_topk_with_items_left_out(head, hidden, plain_scores, biased, name, settings):
-    """Different ones for each row, one of them twice, all of them for the last row."""
+    """Different items per row, one of them twice, and all items for the last row."""
     made = biased(head(name, **settings))
     left_out = {0: [], 1: [3], 2: [1, 2, 2, 9], 3: [5, 6, 7], 4: list(range(1, 10))}
     rows = torch.tensor([row for row, items in left_out.items() for _ in items])
@@ -121,7 +121,7 @@ def test_topk_with_items_left_out(head, hidden, plain_scores, biased, name, sett
 @HEADS
 @pytest.mark.parametrize("candidates", [[7], [9, 2, 5], [8, 7, 6, 5, 4, 3, 2, 1]])
 def test_topk_among_candidates(head, hidden, plain_scores, biased, name, settings, candidates):
-    """In any order; fewer than k come back where there are fewer; exclusions still hold."""
+    """In any order; fewer than k are returned if there are fewer; exclusions still apply."""
     made = biased(head(name, **settings))
     exclude = (torch.tensor([0, 1, 1]), torch.tensor([7, 2, 1]))
     with torch.inference_mode():
@@ -163,7 +163,7 @@ def test_temperatures_that_cannot_be(head, temperature):
 
 
 def test_the_table_is_the_embedders(head, embedder):
-    """Neither kept nor counted twice, and still the same after a copy or a move."""
+    """Neither saved nor counted twice, and still shared after a copy or a change of dtype."""
     assert list(head().parameters()) == []
     made = head(output_bias=True)
     assert list(made.state_dict()) == ["bias"]

@@ -21,7 +21,7 @@ def fresh(
 
 
 def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
-    """In float64, every parameter moved by N(0, 0.3^2): no zero and no one hides a mistake."""
+    """In float64, with noise N(0, 0.3^2) on all parameters: zeros and ones would hide mistakes."""
     draw = torch.Generator().manual_seed(seed)
     module.double()
     with torch.no_grad():
@@ -33,7 +33,7 @@ def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
 
 @pytest.fixture
 def make() -> Callable[..., SequenceModel]:
-    """``make("sasrec", num_layers=1)``: a small model as it starts."""
+    """``make("sasrec", num_layers=1)``: a small untrained model."""
 
     def make(architecture: str, seed: int = 0, **settings: object) -> SequenceModel:
         return fresh(architecture, seed, **{"hidden_size": 16, "max_length": 20, **settings})
@@ -53,7 +53,7 @@ def _pattern(values: Tensor) -> Tensor:
 
 @pytest.fixture
 def patterned_dropout(monkeypatch: pytest.MonkeyPatch) -> Callable[[Tensor], Tensor]:
-    """Every ``nn.Dropout`` multiplies with a fixed pattern, which shows where it stands."""
+    """Every ``nn.Dropout`` multiplies by a fixed pattern, which shows where dropout is applied."""
     monkeypatch.setattr(nn.Dropout, "forward", lambda self, values: _pattern(values))
     return _pattern
 

@@ -1,4 +1,4 @@
-"""What every first-party architecture owes as a whole model."""
+"""Properties of whole models of all first-party architectures."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ architectures = pytest.mark.parametrize(
 
 @pytest.fixture
 def model(architecture, layers, make, shake):
-    """In float64: what remains of a comparison is no rounding."""
+    """In float64, so that differences are not due to rounding."""
     return shake(make(architecture, num_layers=layers)).eval()
 
 
@@ -46,7 +46,7 @@ def test_the_future_changes_nothing_before_it(model):
 @architectures
 @torch.inference_mode()
 def test_the_past_does_change_what_follows(model):
-    """Else the test above would pass for a model that reads nothing but the newest event."""
+    """Otherwise the test above would pass for a model that reads only the newest event."""
     items = torch.tensor([HISTORIES[3]])
     changed = items.clone()
     changed[0, 15] = 1

@@ -1,4 +1,4 @@
-"""Each folder here is a distribution; its own tests are collected where it is installed."""
+"""Each folder here is a distribution; its tests are collected only where it is installed."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""A distribution that is not ours: built, installed beside seqzoo, found, checked and trained."""
+"""A third-party distribution is built, installed, found, checked and trained."""
 
 import json
 import os

@@ -46,7 +46,7 @@ KEYS = {
 
 
 def settings(name: str, folder: Path) -> dict[str, object]:
-    """RecBole's configuration: its own defaults but for the data and the machine."""
+    """RecBole's configuration: its defaults, except for data and device."""
     return {
         "data_path": str(folder),
         "checkpoint_dir": str(folder / "saved"),
@@ -72,7 +72,7 @@ def settings(name: str, folder: Path) -> dict[str, object]:
 
 
 def write_atomic(data: Path, folder: Path) -> None:
-    """Put the interactions where RecBole looks for them, in its own form."""
+    """Write the interactions where RecBole reads them, in its format."""
     target = folder / DATASET / f"{DATASET}.inter"
     target.parent.mkdir(parents=True)
     for place in (data, data / DATASET):
@@ -101,7 +101,7 @@ def histories(train: object) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def reference(name: str, folder: Path, out: Path) -> tuple[list[str], list[list[str]]]:
-    """Train one model a little and write what it gives; its vocabulary and its histories."""
+    """Train a model briefly and write its weights and scores; returns vocabulary and histories."""
     config = Config(model=name, dataset=DATASET, config_dict=settings(name, folder))
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)

@@ -1,4 +1,4 @@
-"""State dicts with the names of the public implementations, written out from their references."""
+"""Import of state dicts that have the names of the public implementations."""
 
 import json
 import os

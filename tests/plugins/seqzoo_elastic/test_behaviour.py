@@ -1,4 +1,4 @@
-"""What the reconstruction promises beside its equations."""
+"""Properties of the reconstruction other than its equations."""
 
 import copy
 import subprocess
@@ -44,7 +44,7 @@ def test_conformance(causal, imr, forgetting, make):
 @modes
 @pytest.mark.parametrize("imr", ["pre", "post"])
 def test_every_slot_and_key_can_learn(causal, imr, make):
-    """The kit asks for some gradient in a parameter; a sparse memory owes one in every row."""
+    """The kit requires some gradient per parameter; the memory must have one in every row."""
     model = make("elastic", causal=causal, imr=imr, **SMALL)
     batch = example_batch(model, rows=40)
     model.head.loss(model.last(batch), batch.items[:, 0]).backward()
@@ -179,7 +179,7 @@ def test_experts_start_apart_and_stay_apart(causal, imr, make):
 
 
 def test_dropout_stands_before_every_residual_sum(make, monkeypatch):
-    """With all of it dropped only LayerNorms remain; one pattern serves all experts."""
+    """With dropout of everything only LayerNorms remain; all experts share one mask."""
     shapes = []
 
     def all_dropped(self: nn.Dropout, values: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ def test_dropout_stands_before_every_residual_sum(make, monkeypatch):
 
 
 class Memory(TorchDispatchMode):
-    """The greatest tensor that is made, and the most bytes alive at one time."""
+    """The size of the largest tensor, and the most bytes alive at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ class Memory(TorchDispatchMode):
     ("imr", "read"), [("pre", "forward"), ("pre", "last"), ("post", "forward")]
 )
 def test_no_expert_vectors_of_a_long_history_are_kept(imr, read, make, monkeypatch):
-    """A training pass stays below one tensor [B, L, K, D] in all, and grows linearly."""
+    """A training pass takes less memory than one tensor [B, L, K, D], and linear in L."""
     monkeypatch.setattr("seqzoo_elastic.backbone._KEPT_EXPERTS", 0)
     model = make("elastic", imr=imr, num_experts=32, memory_size=4, num_retrieved=4)
     peaks = []

@@ -1,4 +1,4 @@
-"""Every mode against plain loops in float64: one history, one position, one head, one expert."""
+"""All modes against plain loops in float64 over histories, positions, heads and experts."""
 
 import math
 
@@ -24,7 +24,7 @@ def softmax(scores: Tensor) -> Tensor:
 
 
 class Plain:
-    """The model of one history [L, D], as unclever as can be."""
+    """The model for one history [L, D], written as plainly as possible."""
 
     def __init__(self, parameters: Parameters, causal: bool, imr: str) -> None:
         self.p, self.causal, self.imr = parameters, causal, imr
@@ -61,7 +61,7 @@ class Plain:
         return (self.p[f"{name}.weight"] @ vector).view(HEADS, -1)
 
     def scores(self, layer: str, event: Tensor, experts: list[Tensor]) -> Tensor:
-        """What an event counts for each expert and head [K, H]."""
+        """Scores of an event for each expert and head [K, H]."""
         key = self.heads(layer + "gather_key", event)
         queries = torch.stack([self.heads(layer + "gather_query", expert) for expert in experts])
         return (queries * key).sum(2) / math.sqrt(WIDTH // HEADS)
@@ -94,7 +94,7 @@ class Plain:
     def running_layer(
         self, layer: str, events: list[Tensor], experts: list[list[Tensor]]
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Position t gathers the events up to t, each scored by the experts of its own time."""
+        """Position t gathers the events up to t, each scored for the experts at that event."""
         scores = torch.stack(
             [self.scores(layer, *pair) for pair in zip(events, experts, strict=True)]
         )
@@ -140,7 +140,7 @@ class Plain:
 
 
 def batch_of(rows: int, length: int) -> SequenceBatch:
-    """Only its lengths count here; 16 and 17 end just before and after a border of chunks."""
+    """Only lengths matter here; 16 and 17 end just before and after a chunk boundary."""
     ragged = [length, 1, 2, length // 2, 16, 17, 3]
     lengths = torch.tensor(ragged[:rows]).clamp(1, length)
     return SequenceBatch(torch.zeros(rows, length, dtype=torch.int64), lengths)
@@ -182,7 +182,7 @@ def test_values_and_all_gradients(causal, imr, forgetting, rows, length, make, s
 @memories
 @pytest.mark.parametrize("length", [1, 16, 31])
 def test_newest_event_alone(causal, imr, forgetting, length, make, shake, compare):
-    """``last`` has a way of its own through the last layer, gradients included."""
+    """``last`` computes the top layer differently; gradients must agree, too."""
     ours, theirs, hidden, batch = both(make, shake, causal, imr, forgetting, 7, length)
     copy = hidden.detach().clone().requires_grad_()
     rows = expected_of(Plain(theirs, causal, imr), copy, batch)
@@ -195,7 +195,7 @@ def test_newest_event_alone(causal, imr, forgetting, length, make, shake, compar
 @pytest.mark.parametrize("imr", ["none", "post"])
 @pytest.mark.parametrize(("layers", "alike"), [(1, True), (2, False)])
 def test_where_the_two_forms_meet(imr, forgetting, layers, alike, make, shake):
-    """Experts that start from no event score alike in both forms; deeper down they do not."""
+    """Initial experts that depend on no event give equal scores in both forms; others do not."""
     sizes = {**SIZES, **MEMORY, "imr": imr, "forgetting": forgetting, "num_layers": layers}
     running = shake(make("elastic", **sizes)).eval().backbone
     whole = make("elastic", causal=False, **sizes).double().eval().backbone

@@ -1,4 +1,4 @@
-"""Mamba4Rec against its equations, written out in float64 (reference/mamba4rec.md, section 1)."""
+"""Mamba4Rec against its equations (arXiv 2403.03900 and published code), in float64."""
 
 import math
 
@@ -27,7 +27,7 @@ def norm(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def mamba(inputs: Tensor, p: Parameters, prefix: str = "") -> Tensor:
-    """One row after the other, one position after the other: [B, L, D] -> [B, L, D]."""
+    """Rows and positions one after the other: [B, L, D] -> [B, L, D]."""
     conv, conv_bias = p[prefix + "conv1d.weight"], p[prefix + "conv1d.bias"]
     rates = -torch.exp(p[prefix + "A_log"])
     inner, states = rates.shape
@@ -112,7 +112,7 @@ def test_block_at_the_newest_event(shake):
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_model_with_gradients_of_every_parameter(layers, make, shake, compare):
-    """One layer has no residual around its Mamba block, more have one each."""
+    """Several layers have a residual around each Mamba block, a single one has none."""
     ours = shake(make("mamba4rec", num_layers=layers, state_size=5)).eval()
     theirs = copies(ours)
     items = torch.randint(1, 31, (3, 19), generator=torch.manual_seed(1))

@@ -1,4 +1,4 @@
-"""Names, shapes, counts and first values (reference/mamba4rec.md, sections 2 and 3)."""
+"""Names, shapes and number of parameters, and initial values, against the published code."""
 
 import math
 

@@ -43,7 +43,7 @@ def test_gradients_by_finite_differences():
 
 
 def test_extreme_sums_stay_numbers():
-    """A sigmoid at its ends has no slope, and nothing overflows."""
+    """A saturated sigmoid has a gradient of zero, and nothing overflows."""
     queries, keys, v = (torch.full_like(value, 300.0) for value in operands(torch.float32))
     for sign in (1.0, -1.0):
         given = [(sign * queries).requires_grad_(), (sign * keys).requires_grad_()]
@@ -56,7 +56,7 @@ def test_extreme_sums_stay_numbers():
 
 @pytest.mark.parametrize("attention", ["sum", "softmax"])
 def test_nothing_is_kept_for_each_pair_and_each_channel(make, attention):
-    """Memory: for the backward pass there are numbers for pairs of positions, not times G."""
+    """Memory for the backward pass is O(L^2) per history, not O(L^2 G)."""
     model = make("narm", gru_size=32, max_length=60, attention=attention).train()
     kept = []
     batch = SequenceBatch(torch.randint(1, 31, (2, 60)), torch.tensor([60, 60]))
@@ -87,7 +87,7 @@ def test_chunks_change_gradients_by_rounding_alone(make, attention):
 
 @pytest.mark.parametrize("architecture", ["gru4rec", "narm"])
 def test_mixed_precision(make, architecture):
-    """bfloat16 keeps 8 bits."""
+    """bfloat16 has 8 significant bits."""
     model = make(architecture, gru_size=12).eval()
     batch = SequenceBatch.from_histories([[5, 1, 9, 9, 30], [3], [8, 2]])
     exact, exact_last = model(batch).detach(), model.last(batch).detach()

@@ -1,4 +1,4 @@
-"""RecBole's names, shapes and first values (reference/rnn.md), and its defaults."""
+"""Names, shapes, initial values and defaults, as in RecBole."""
 
 import math
 
@@ -43,14 +43,14 @@ def test_names_and_shapes(backbone, architecture, names):
 
 
 def uniform(values, bound):
-    """Fills what lies between the bounds, evenly."""
+    """Values are spread evenly between the bounds."""
     values = values.detach()
     assert 0.97 * bound < float(values.abs().max()) <= bound
     assert float(values.std()) == pytest.approx(bound / math.sqrt(3), rel=0.05)
 
 
 def normal(values, std):
-    """Has the spread, and what no uniform distribution of that spread has: values far out."""
+    """Values have the standard deviation, and some lie beyond a uniform distribution with it."""
     values = values.detach()
     # 5 standard deviations of the estimate.
     assert float(values.std()) == pytest.approx(std, rel=5 / math.sqrt(2 * values.numel()))

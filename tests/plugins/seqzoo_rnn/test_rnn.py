@@ -1,4 +1,4 @@
-"""GRU4Rec and NARM against reference/rnn.md: gates and attention written out, in float64."""
+"""GRU4Rec and NARM, as in RecBole, against gates and attention written out in float64."""
 
 import math
 

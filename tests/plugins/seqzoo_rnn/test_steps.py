@@ -1,4 +1,4 @@
-"""Streaming: what the states are, that they are left alone, and where NARM's end."""
+"""Streaming: contents of the states, that they are not modified, and NARM's maximum length."""
 
 import pytest
 import torch

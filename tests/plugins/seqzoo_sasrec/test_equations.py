@@ -1,4 +1,4 @@
-"""SASRec against plain attention in float64 (reference/sasrec.md, section 1)."""
+"""SASRec, as in RecBole, against plain attention in float64."""
 
 import math
 

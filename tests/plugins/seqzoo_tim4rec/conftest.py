@@ -1,6 +1,6 @@
-"""The equations of reference/tim4rec.md, sections 1 and 2, in float64 and one position at a time.
+"""The equations of the paper and the released code, in float64 and one position at a time.
 
-Written from the reference alone: nothing of the plugin or of `seqzoo.ops` is used.
+Independent of the implementation: nothing of the plugin or of `seqzoo.ops` is used.
 """
 
 import math
@@ -39,7 +39,7 @@ def linear(values: Tensor, p: Parameters, prefix: str) -> Tensor:
 
 
 def convolution(values: Tensor, p: Parameters, prefix: str) -> Tensor:
-    """Each channel over its own past: [B, L, C] -> [B, L, C]."""
+    """Causal depthwise convolution: [B, L, C] -> [B, L, C]."""
     taps = p[prefix + "weight"].shape[-1]
     outputs = []
     for t in range(values.shape[1]):
@@ -66,7 +66,7 @@ class Equations:
     drop: Callable[[Tensor], Tensor] = lambda values: values
 
     def model(self, batch: SequenceBatch, p: Parameters) -> Tensor:
-        """Vectors of every position [B, L, D]."""
+        """All positions: [B, L, D]."""
         items, times = batch.items, batch.timestamps
         if self.mode == "reference":
             # As released: everything is padded to the longest history that there may be.
@@ -100,7 +100,7 @@ class Equations:
     def block(
         self, hidden: Tensor, p: Parameters, prefix: str, modulation: Tensor | None
     ) -> Tensor:
-        """Section 1: [B, L, D], [B, L, H] -> [B, L, D]."""
+        """The SSD block: [B, L, D], [B, L, H] -> [B, L, D]."""
         heads, states = self.heads, self.states
         inner = p[prefix + "norm.weight"].shape[0]
         width = inner // heads
@@ -133,7 +133,7 @@ class Equations:
     def reference_start(
         self, seconds: list[list[int]], lengths: list[int], p: Parameters
     ) -> Tensor:
-        """Section 2: raw differences of rows padded with 0, and the LayerNorm over them."""
+        """Raw differences of rows padded with 0, and the LayerNorm over them."""
         rows = []
         for row, length in zip(seconds, lengths, strict=True):
             padded = row[:length] + [0] * (self.length - length)

@@ -1,4 +1,4 @@
-"""Every mode against its equations in float64, with the gradients of every parameter."""
+"""All modes against their equations in float64, with the gradients of all parameters."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def pairs(theirs, module):
 def test_model_with_gradients_of_every_parameter(
     length, batch, mode, small, shake, equations, compare, histories
 ):
-    """Every position and `last`; in reference mode shorter batches are padded inside."""
+    """All positions and `last`; in reference mode shorter batches are padded internally."""
     longest = {1: 12, 2: 12, 31: 40, 200: 200}[length]
     ours = shake(small(mode, max_length=longest, num_layers=2)).eval()
     given = histories(RAGGED[length][:batch])
@@ -107,7 +107,7 @@ def test_steps_are_the_equations_too(mode, small, shake, equations, histories):
 
 @modes
 def test_chunk_size_changes_rounding_alone(mode, small, histories):
-    """In float32, on weights as they start."""
+    """In float32, with initial weights."""
     given = histories([20, 3, 13])
     results = [
         small(mode, chunk_size=size).eval()(given)[given.mask].detach() for size in (1, 7, 32)

@@ -1,4 +1,4 @@
-"""Names, shapes, counts and first values (reference/tim4rec.md, sections 3 and 4)."""
+"""Names, shapes and number of parameters, and initial values, against the released code."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ CONVOLUTIONS = {
 
 
 def reference_branch(length, gates):
-    """What every layer of the released code has."""
+    """Names and shapes in every layer of the released code."""
     return CONVOLUTIONS | {
         "ssd.mlp4time_scale.1.weight": (length, length),
         "ssd.mlp4time_scale.1.bias": (length,),
@@ -73,7 +73,7 @@ def build():
 
 
 def expected_shapes(branch, layers):
-    """All of ours: released names, less the gate and the norm that nothing reads."""
+    """All our parameters: the released names without the unused gate and norm."""
     shapes = {
         "embedder.item_table": (101, 64),
         "embedder.norm.weight": (64,),
@@ -117,7 +117,7 @@ def count(model, layer, *fragments):
     ("length", "p2p", "branch", "unused"), [(200, False, 81_041, 601), (50, True, 7_790, 2_650)]
 )
 def test_counts(build, length, p2p, branch, unused):
-    """The last layer lacks what no gradient reaches, and nothing else."""
+    """The last layer lacks exactly the parameters that get no gradient in the released code."""
     model = build(time_mode="reference", max_length=length, p2p_residual=p2p)
     assert count(build("ssd4rec"), 0) == count(build("ssd4rec"), 1) == 30_416
     assert count(model, 0) == 30_416 + branch
@@ -152,7 +152,7 @@ def renamed(name):
 
 
 def test_a_released_state_dict_comes_in_by_renaming(build):
-    """Strictly, once the last layer's gate and norm are left out."""
+    """Strict loading works without the last layer's gate and norm."""
     model = build(time_mode="reference")
     state = {renamed(name): value for name, value in published().items()}
     found = model.load_state_dict(state, strict=False)
@@ -201,7 +201,7 @@ def test_convolutions_as_pytorch_starts_them(build):
 
 
 def test_the_spread_of_step_sizes_survives(build):
-    """Log-uniform between 0.001 and 0.1, and rates uniform between 1 and 16: 512 heads."""
+    """Steps log-uniform in 0.001 to 0.1, rates uniform in 1 to 16; with 512 heads."""
     block = build(hidden_size=256, head_size=1, num_layers=1).backbone.ssd_layers[0].ssd
     steps = functional.softplus(block.dt_bias.double())
     # The inverse of softplus is taken in float32, which moves the ends by some 1e-4 of themselves.

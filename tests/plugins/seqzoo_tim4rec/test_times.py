@@ -1,4 +1,4 @@
-"""What the modes do with times, what they claim, and that false claims are found out."""
+"""How the modes use timestamps, their capabilities, and that the kit finds wrong capabilities."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def test_conformance_at_full_size(architecture, settings, make):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("layers", [1, 2])
 def test_conformance_where_times_matter(mode, layers, small, shake):
-    """As they start, weights make the steps nearly independent of times: too little to be seen."""
+    """With initial weights steps hardly depend on timestamps, so weights are perturbed here."""
     model = shake(small(mode, num_layers=layers))
     for name, check in CHECKS.items():
         # A loaded model is float32, this one is not.
@@ -84,7 +84,7 @@ def test_a_norm_over_the_window_is_caught(small, shake, monkeypatch):
 
 
 def test_the_reference_is_not_causal_indeed(small, shake):
-    """Claiming that it is would be found out, at a length without the spike of padding."""
+    """The kit would find causal=True to be wrong, at a length without the spike of padding."""
     model = shake(small("reference", max_length=12))
     check_causality(model)
     model.backbone.causal = True
@@ -95,7 +95,7 @@ def test_the_reference_is_not_causal_indeed(small, shake):
 @pytest.mark.parametrize("mode", ["causal", "reference"])
 @torch.inference_mode()
 def test_one_second_counts_at_any_date(mode, small, shake, histories):
-    """In float32, which holds times of today to 128 s, a gap of 1 s is no gap of 0 s."""
+    """Gaps of 0 s and 1 s differ, although float32 rounds current unix seconds to 128 s."""
     model = shake(small(mode)).float().eval()
     given = histories([20])
     still = torch.full((1, 20), 1_700_000_001)
@@ -210,7 +210,7 @@ def test_the_reference_cannot_stream(small):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_mixed_precision(mode, small, histories):
-    """bfloat16 keeps 8 bits; steps and states are kept in float32."""
+    """bfloat16 has 8 significant bits; steps and states are float32."""
     model = small(mode).eval()
     given = histories([20, 3, 11])
     exact = model(given)[given.mask]

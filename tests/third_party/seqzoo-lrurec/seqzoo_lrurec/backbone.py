@@ -45,11 +45,11 @@ class LruBlock(nn.Module):
         self.ffn = FeedForward(config)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         return self._finish(self.lru(hidden), hidden)
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]."""
+        """Only the newest event of each history: [B, L, D] -> [B, D]."""
         return self._finish(self.lru.last(hidden, batch), batch.gather_last(hidden))
 
     def step(self, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,7 @@ class LruBlock(nn.Module):
 
 
 class LruRec(Backbone):
-    """Stack of blocks; every position is causal and the history may have any length."""
+    """A stack of blocks; causal, for sequences of any length."""
 
     causal = True
     streaming = True
@@ -72,24 +72,24 @@ class LruRec(Backbone):
         self.layers = nn.ModuleList(LruBlock(config) for _ in range(config.num_layers))
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]; padding on the right needs no mask."""
+        """All positions: [B, L, D] -> [B, L, D]; padding on the right needs no mask."""
         for block in self.layers:
             hidden = block(hidden)
         return hidden
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D]; the last block works for it alone."""
+        """Only the newest event of each history, also in the top block: [B, L, D] -> [B, D]."""
         *lower, top = self._blocks()
         for block in lower:
             hidden = block(hidden)
         return top.last(hidden, batch)
 
     def initial_state(self, batch_size: int) -> State:
-        """A list with one state [B, H, 2] for each block."""
+        """A list with the state [B, H, 2] of each block."""
         return [block.lru.initial_state(batch_size) for block in self._blocks()]
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D] -> [B, D]; takes no notice of ``elapsed``."""
+        """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used."""
         states = []
         for block, block_state in zip(self._blocks(), state, strict=True):
             hidden, block_state = block.step(hidden, block_state)

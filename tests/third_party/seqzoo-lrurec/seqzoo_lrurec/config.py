@@ -1,4 +1,4 @@
-"""Settings of the LRURec backbone. No torch here, so that they can be read without it."""
+"""Settings of the LRURec backbone; without torch, so that they can be read quickly."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ class LruRecConfig:
 
     Attributes:
         hidden_size: width D of the model.
-        num_layers: blocks, each of a recurrent unit and a feed-forward layer.
+        num_layers: number of blocks, each with a recurrent unit and a feed-forward layer.
         expand: the recurrence has ``expand * hidden_size`` complex channels.
-        min_radius: smallest absolute value of the fresh recurrence's coefficients.
-        max_radius: largest one; nearer to 1 remembers for longer.
-        dropout: share dropped after the recurrent unit and twice in the feed-forward layer.
+        min_radius: smallest absolute value of the recurrence's initial coefficients.
+        max_radius: largest absolute value; closer to 1 means a longer memory.
+        dropout: dropout probability after the recurrent unit and twice in the feed-forward layer.
         norm_eps: epsilon of the LayerNorms.
     """
 
@@ -33,7 +33,7 @@ class LruRecConfig:
             check_range(name, getattr(self, name), 1)
         check_range("dropout", self.dropout, 0.0, 1.0)
         check_range("norm_eps", self.norm_eps, 0.0)
-        # A coefficient of 0 or 1 has no finite logarithm of its logarithm.
+        # The logarithm of the logarithm of 0 or 1 is not finite.
         for name in ("min_radius", "max_radius"):
             check_range(name, getattr(self, name), 1e-3, 1.0)
         if self.min_radius > self.max_radius:

@@ -101,10 +101,10 @@ class LinearRecurrentUnit(nn.Module):
         y_t = Re(W_out h_t + b_out)
 
     Attributes:
-        nu, theta, log_gamma: one number for each channel [H].
+        nu, theta, log_gamma: one value per channel [H].
         in_proj: rows 2k and 2k + 1 are the real and imaginary part of row k of W_in and b_in.
         out_proj: columns 2k and 2k + 1 are the real part and the negative imaginary part of column
-            k of W_out. The imaginary part of b_out reaches no output and is left out.
+            k of W_out. The imaginary part of b_out affects no output and is left out.
     """
 
     def __init__(
@@ -139,11 +139,11 @@ class LinearRecurrentUnit(nn.Module):
         return torch.polar(torch.exp(-torch.exp(_wide(self.nu))), torch.exp(_wide(self.theta)))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Every position: [B, L, D] -> [B, L, D]."""
+        """All positions: [B, L, D] -> [B, L, D]."""
         return self._read(linear_scan(self._write(hidden), self.decay()))
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
-        """Only the newest event: [B, L, D] -> [B, D].
+        """Only the newest event of each history: [B, L, D] -> [B, D].
 
         Histories are moved to the right end, where all of them have their newest state.
         """
