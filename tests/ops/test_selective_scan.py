@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seqzoo.ops import selective_scan, selective_scan_last
+from tests.ops.kernels import gradients, leaves
 
 CHANNELS, STATES = 6, 5
 NAMES = ("x", "step", "decay", "write", "read")
@@ -47,15 +48,6 @@ def arguments(batch: int, length: int, seed: int = 0, largest_step: float = 1.0)
         normal(batch, length, STATES),
         normal(batch, length, STATES),
     ]
-
-
-def gradients(outputs: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
-    weights = torch.linspace(-1.0, 2.0, outputs.numel(), dtype=outputs.dtype).view_as(outputs)
-    return torch.autograd.grad((outputs * weights).sum(), inputs)
-
-
-def leaves(tensors: list[Tensor], dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    return [tensor.to(dtype).detach().clone().requires_grad_() for tensor in tensors]
 
 
 @pytest.mark.parametrize("batch", [1, 7])
