@@ -131,8 +131,6 @@ def k_core(interactions: Interactions, minimum: int = 5, *, report: bool = True)
         DataError: nothing is left.
     """
     if minimum <= 1:
-        if report:
-            logger.info("%s: %s; none is filtered out", interactions.name, interactions.size())
         return interactions
     users, user_ids = codes_by_appearance(interactions.frame["user"])
     items, item_ids = codes_by_appearance(interactions.frame["item"])
