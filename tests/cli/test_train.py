@@ -14,7 +14,8 @@ def test_the_json_and_the_folder_of_a_run(trained):
     assert said["out"] == str(trained.folder)
     assert (said["epochs"], said["interrupted"]) == (2, False)
     assert set(said["metrics"]) == {"loo-full", "loo-full-unseen"}
-    lines = trained.answer.err.splitlines()
+    sizes, *lines = trained.answer.err.splitlines()
+    assert "interactions of 120 users" in sizes.partition("; after the 5-core filter: ")[0]
     assert [line.split()[:2] for line in lines] == [["epoch", "1"], ["epoch", "2"]]
     assert (trained.folder / "model.safetensors").is_file()
 
