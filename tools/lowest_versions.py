@@ -28,7 +28,7 @@ TESTS = (
     "tests/core",
     "tests/parts",
     "tests/data",
-    "tests/streaming",
+    "tests/model/test_session.py",
     "tests/checkpoint/test_round_trip.py",
     "tests/hub/test_pull.py",
     "tests/hub/test_push.py",
@@ -38,7 +38,6 @@ TESTS = (
     "tests/evaluation/test_evaluate.py",
     "tests/cli/test_list_info.py",
     "tests/cli/test_recommend.py",
-    "tests/cli/test_terminal.py",
     "tests/cli/test_train.py",
 )
 """Tests that use every dependency: tables, settings, plugins, weights, the Hub, the terminal."""
