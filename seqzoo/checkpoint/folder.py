@@ -26,13 +26,14 @@ from seqzoo.checkpoint.manifest import (
 )
 from seqzoo.checkpoint.recipe_file import render_recipe
 from seqzoo.checkpoint.record import Checkpoint
+from seqzoo.checkpoint.schemas import MetricsFile, VocabularyFile
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.storage.atomic import write_files
+from seqzoo.storage.documents import check, plain
 from seqzoo.storage.integrity import sha256_of_bytes
 from seqzoo.storage.tensors import tensors_bytes
-from seqzoo.storage.untrusted import check_metrics
 from seqzoo.version import __version__
 
 logger = logging.getLogger("seqzoo")
@@ -66,12 +67,15 @@ def render_checkpoint(
             plain values.
     """
     folder = Path(folder)
-    check_metrics(folder / METRICS, metrics)
+    metrics, items = plain("the metrics", dict(metrics)), vocabulary.to_json()
+    # Whatever reading would refuse must not be written: the checkpoint could not be loaded.
+    check(folder / METRICS, metrics, MetricsFile, "change the metrics")
+    check(folder / VOCABULARY, items, VocabularyFile, "change the ids or the titles of the items")
     contents = {
         WEIGHTS: tensors_bytes(tensors),
-        VOCABULARY: _json_bytes(vocabulary.to_json(), "the vocabulary", indent=None),
+        VOCABULARY: (json.dumps(items, ensure_ascii=False) + "\n").encode(),
         RECIPE: render_recipe(recipe),
-        METRICS: _json_bytes(dict(metrics), "the metrics", indent=2),
+        METRICS: (json.dumps(metrics, indent=2, ensure_ascii=False) + "\n").encode(),
     }
     for name, content in contents.items():
         if len(content) > LARGEST.get(name, len(content)):
@@ -100,7 +104,7 @@ def render_checkpoint(
             f"the model's settings cannot be saved: {error}; use texts, numbers and lists"
         ) from error
     manifest = parse_manifest_bytes(folder / CONFIG, contents[CONFIG])
-    return Checkpoint(manifest, vocabulary, dict(recipe), dict(metrics), dict(tensors), contents)
+    return Checkpoint(manifest, vocabulary, dict(recipe), metrics, dict(tensors), contents)
 
 
 def write_checkpoint(
@@ -177,13 +181,3 @@ def _card(checkpoint: Checkpoint) -> str | None:
     except (OSError, ValueError, CheckpointError) as error:
         logger.warning("%s is left as it is: %s", path, error)
         return None
-
-
-def _json_bytes(document: object, what: str, indent: int | None) -> bytes:
-    try:
-        text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
-        return (text + "\n").encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{what} cannot be saved: {error}; use texts, finite numbers, lists and dicts"
-        ) from error

@@ -5,32 +5,25 @@ Nothing here imports torch, so that checkpoints can be listed and described quic
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqzoo.checkpoint.recipe_file import LARGEST_RECIPE, parse_recipe
+from seqzoo.checkpoint.schemas import ConfigFile, ConfigHead, MetricsFile, VocabularyFile
 from seqzoo.errors import CheckpointError, DataError, FormatVersionError, IntegrityError, nearest
-from seqzoo.storage.atomic import locate, recover, settled
+from seqzoo.storage.atomic import COMMIT, locate, recover, settled
+from seqzoo.storage.documents import check, parse_json, read_json
 from seqzoo.storage.integrity import (
     check_bytes,
-    parse_json,
     read_bytes,
     sha256_of,
     sha256_of_document,
     wrong_sha256,
     wrong_size,
 )
-from seqzoo.storage.untrusted import (
-    BEYOND,
-    check_metrics,
-    check_plain,
-    malformed,
-    parse_flat_json,
-    shown,
-)
+from seqzoo.storage.untrusted import RESTORE
 
 if TYPE_CHECKING:
     from seqzoo.data.vocabulary import Vocabulary
@@ -55,11 +48,6 @@ LARGEST = {
     METRICS: 16 * _MIB,
     VOCABULARY: 256 * _MIB,
 }
-_LISTS_OF_VOCABULARY = 3
-_OBJECTS_OF_METRICS = 100_000
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-# They end up in commands that people are told to type, so nothing but a name gets through.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]{0,99}")
 
 _MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From a format version to the next one: a function over the parsed ``config.json``."""
@@ -154,7 +142,25 @@ def parse_manifest(path: Path) -> Manifest:
 
 def parse_manifest_bytes(path: Path, content: bytes) -> Manifest:
     """Check the bytes of a ``config.json``; raises as ``parse_manifest`` does."""
-    return _checked(path.parent, path, content, parse_json(path, content))
+    document = parse_json(path, content)
+    remedy = "`seqzoo list` shows the checkpoints of seqzoo; restore the file if it is one of them"
+    head = check(path, document, ConfigHead, remedy)
+    if head.format_version > FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{path} has format_version {head.format_version}, this seqzoo reads up to "
+            f"{FORMAT_VERSION}: the checkpoint was written by a newer seqzoo; pip install -U seqzoo"
+        )
+    del document["sha256"]
+    if (found := sha256_of_document(document)) != head.sha256:
+        raise wrong_sha256(path, found, head.sha256)
+    # Damage that leaves the values alone, 1e-05 made 1E-05 say, is damage all the same.
+    if _pretty(document | {"sha256": head.sha256}) != content:
+        raise IntegrityError(f"{path} is not laid out as seqzoo writes it; {RESTORE}")
+    for version in range(head.format_version, FORMAT_VERSION):
+        document = _MIGRATIONS[version](document)
+    check(path, document | {"sha256": head.sha256}, ConfigFile)
+    del document["format_version"]
+    return Manifest(folder=path.parent, sha256=head.sha256, content=content, **document)
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -172,11 +178,12 @@ def parse_vocabulary(path: Path, content: bytes) -> "Vocabulary":
     """
     from seqzoo.data.vocabulary import Vocabulary  # numpy, which listing does without
 
-    document = parse_flat_json(path, content, _LISTS_OF_VOCABULARY)
+    # The object itself, its items and their labels.
+    document = read_json(path, content, VocabularyFile, most=3)
     try:
-        return Vocabulary.from_json(document)
+        return Vocabulary(document["items"], document.get("labels"))
     except DataError as error:
-        raise CheckpointError(f"{path}: {error}; restore the file") from error
+        raise CheckpointError(f"{path}: {error}; {RESTORE}") from error
 
 
 def parse_metrics(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
@@ -185,8 +192,7 @@ def parse_metrics(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
     Raises:
         CheckpointError: they are not of that form.
     """
-    document: dict[str, dict[str, Any]] = parse_flat_json(path, content, _OBJECTS_OF_METRICS)
-    check_metrics(path, document)
+    document: dict[str, dict[str, Any]] = read_json(path, content, MetricsFile)
     return document
 
 
@@ -250,7 +256,7 @@ def _require_checkpoint(folder: Path) -> None:
             f"{folder} is a file; a checkpoint is a folder"
             + (f", give {folder.parent}" if folder.name in (*HASHED, CONFIG, CARD) else "")
         )
-    if not os.path.lexists(folder / CONFIG) and not (folder / ".commit").is_dir():
+    if not os.path.lexists(folder / CONFIG) and not (folder / COMMIT).is_dir():
         inner = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
         hint = f"did you mean {folder / inner[0]}?" if inner else "`seqzoo train` makes one"
         raise CheckpointError(f"{folder} is not a checkpoint, it holds no {CONFIG}; {hint}")
@@ -266,96 +272,6 @@ def sized(manifest: Manifest, name: str) -> Path:
     if found != manifest.files[name]["size"]:
         raise wrong_size(path, found, manifest.files[name]["size"])
     return path
-
-
-def _checked(folder: Path, path: Path, content: bytes, document: Any) -> Manifest:
-    if not isinstance(document, dict):
-        raise malformed(path, "the document", document, "an object")
-    version = document.get("format_version")
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise CheckpointError(
-            f"{path} has format_version {shown(version)}, expected 1 to {FORMAT_VERSION}; this is "
-            "not a checkpoint of seqzoo, `seqzoo list` shows those that are"
-        )
-    if version > FORMAT_VERSION:
-        raise FormatVersionError(
-            f"{path} has format_version {shown(version)}, this seqzoo reads up to "
-            f"{FORMAT_VERSION}: the checkpoint was written by a newer seqzoo; pip install -U seqzoo"
-        )
-    recorded = document.pop("sha256", None)
-    _check_own_sha256(path, content, document, recorded)
-    while version < FORMAT_VERSION:
-        document = _MIGRATIONS[version](document)
-        version += 1
-    _check_fields(path, document)
-    return Manifest(
-        folder=folder,
-        architecture=document["architecture"],
-        parts=document["parts"],
-        plugin=document["plugin"],
-        config=document["config"],
-        files=document["files"],
-        sha256=recorded,
-        created_with=document["created_with"],
-        content=content,
-    )
-
-
-def _check_own_sha256(path: Path, content: bytes, document: Any, recorded: object) -> None:
-    if not isinstance(recorded, str) or not _SHA256.fullmatch(recorded):
-        raise malformed(path, "'sha256'", recorded, "64 hex digits")
-    try:
-        found = sha256_of_document(document)
-        # Damage that leaves the values alone, 1e-05 made 1E-05 say, is damage all the same.
-        as_written = _pretty(document | {"sha256": recorded}) == content
-    except ValueError as error:
-        raise malformed(path, "the document", str(error), "plain JSON") from error
-    if found != recorded:
-        raise wrong_sha256(path, found, recorded)
-    if not as_written:
-        raise IntegrityError(
-            f"{path} is not laid out as seqzoo writes it; fetch the checkpoint again or restore "
-            "the file"
-        )
-
-
-def _check_fields(path: Path, document: dict[str, Any]) -> None:
-    texts = {"parts": ("embedder", "backbone", "head"), "created_with": None}
-    texts["plugin"] = ("name", "distribution", "version")
-    expected = {"format_version", "architecture", "config", "files", *texts}
-    for key in sorted(set(document) ^ expected):
-        what = "lacks" if key in expected else "has an unknown key"
-        hint = "" if key in expected else nearest(key[:100], expected)
-        raise CheckpointError(f"{path} {what} {shown(key)}{hint}; fetch the checkpoint again")
-    architecture = document["architecture"]
-    if not isinstance(architecture, str) or not _NAME.fullmatch(architecture):
-        raise malformed(path, "'architecture'", architecture, "a name")
-    for key, names in texts.items():
-        value = document[key]
-        if (
-            not isinstance(value, dict)
-            or not all(isinstance(text, str) and _NAME.fullmatch(text) for text in value.values())
-            or (names is not None and set(value) != set(names))
-        ):
-            listing = "" if names is None else f" {', '.join(names)}"
-            raise malformed(path, f"'{key}'", value, f"an object of names{listing}")
-    if not isinstance(document["config"], dict):
-        raise malformed(path, "'config'", document["config"], "an object of settings")
-    check_plain(path, "'config'", document["config"])
-    files = document["files"]
-    if not isinstance(files, dict) or set(files) != set(HASHED):
-        found = sorted(files) if isinstance(files, dict) else files
-        raise malformed(path, "'files'", found, ", ".join(sorted(HASHED)))
-    for name, entry in files.items():
-        if (
-            not isinstance(entry, dict)
-            or set(entry) != {"sha256", "size"}
-            or type(entry["size"]) is not int
-            or not 0 <= entry["size"] < BEYOND
-            or not isinstance(entry["sha256"], str)
-            or not _SHA256.fullmatch(entry["sha256"])
-        ):
-            raise malformed(path, f"the entry of '{name}'", entry, "a size and a sha256")
 
 
 def _pretty(document: Mapping[str, Any]) -> bytes:

@@ -5,12 +5,10 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 from seqzoo.errors import CheckpointError, IntegrityError
 
 _CHUNK = 1 << 20
-_DEEPEST = 64
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -158,46 +156,6 @@ def wrong_sha256(path: Path, found: str, expected: str) -> IntegrityError:
         f"{path} has sha256 {found}, expected {expected}; fetch the checkpoint again or restore "
         "the file"
     )
-
-
-def parse_json(path: Path, content: bytes) -> Any:
-    """Read JSON from a file's bytes, without NaN, infinities or deep nesting.
-
-    Raises:
-        CheckpointError: it is not JSON, or not of that kind.
-    """
-    try:
-        document = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
-        depth = _depth(document)
-    # RecursionError comes from the parser itself, ValueError from it and from decoding.
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CheckpointError(
-            f"{path} is not the JSON that seqzoo writes ({reason}); fetch the checkpoint again or "
-            "restore the file"
-        ) from error
-    if depth > _DEEPEST:
-        raise CheckpointError(
-            f"{path} nests {depth} levels deep, expected at most {_DEEPEST}; fetch the checkpoint "
-            "again or restore the file"
-        )
-    return document
-
-
-def _refuse_constant(text: str) -> object:
-    raise ValueError(f"it holds {text}")
-
-
-def _depth(document: object) -> int:
-    """How deep lists and objects nest, without recursion."""
-    depth, level = 0, [document]
-    while level := [value for value in level if isinstance(value, dict | list)]:
-        depth += 1
-        inner: list[object] = []
-        for value in level:
-            inner.extend(value.values() if isinstance(value, dict) else value)
-        level = inner
-    return depth
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:

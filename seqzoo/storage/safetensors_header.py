@@ -1,18 +1,34 @@
 """How many parameters a safetensors file holds, from its header alone."""
 
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from seqzoo.errors import CheckpointError
-from seqzoo.storage.untrusted import BEYOND, malformed, parse_flat_json, shown
+from seqzoo.storage.documents import BEYOND, check, parse_json
+from seqzoo.storage.untrusted import RESTORE, malformed, shown
 
 LARGEST_HEADER = 16 << 20
 """Bytes of the header of ``model.safetensors``."""
 
 # Three for each tensor; a header as long as is allowed has room for fewer.
-_MOST_LISTS = 1 << 20
+_MOST_CONTAINERS = 1 << 20
 # The longest number that torch has is a complex one of two doubles, the shortest one has 4 bits.
 _LONGEST = 16
 _SHORTEST_PER_BYTE = 2
+
+_Size = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
+
+
+class _Tensor(Struct):
+    """The entry of a tensor."""
+
+    dtype: Annotated[str, Meta(description="the name of a dtype")]
+    shape: Annotated[list[_Size], Meta(description="a list of sizes")]
+    data_offsets: Annotated[
+        list[_Size], Meta(min_length=2, max_length=2, description="where its bytes start and end")
+    ]
 
 
 def count_parameters(path: Path, size: int) -> int:
@@ -23,20 +39,16 @@ def count_parameters(path: Path, size: int) -> int:
     """
     length = int.from_bytes(_read(path, 0, 8), "little")
     check_header_length(path, length, size)
-    header = parse_flat_json(path, _read(path, 8, length), _MOST_LISTS)
-    if not isinstance(header, dict):
-        raise malformed(path, "the header", header, "an object of tensors")
+    header = parse_json(path, _read(path, 8, length), most=_MOST_CONTAINERS)
+    if isinstance(header, dict):
+        check(path, header.pop("__metadata__", {}), dict[str, str])
+    tensors = check(path, header, dict[str, _Tensor])
     data = size - 8 - length
-    total = 0
-    for name, entry in header.items():
-        if name != "__metadata__":
-            total += _numbers(path, name, entry)
-        if total > _SHORTEST_PER_BYTE * data:
-            break
+    total = sum(_numbers(path, name, tensor.shape) for name, tensor in tensors.items())
     if not data / _LONGEST <= total <= _SHORTEST_PER_BYTE * data:
         raise CheckpointError(
-            f"{path} has {data} bytes of numbers, which its header's shapes do not fit; fetch the "
-            "checkpoint again or restore the file"
+            f"{path} has {data} bytes of parameters, which do not fit the shapes in its header; "
+            f"{RESTORE}"
         )
     return total
 
@@ -51,17 +63,12 @@ def check_header_length(path: Path, length: int, size: int) -> None:
     if length > most:
         raise CheckpointError(
             f"{path} claims a header of {length} bytes in a file of {size}, expected at most "
-            f"{max(most, 0)}; fetch the checkpoint again or restore the file"
+            f"{max(most, 0)}; {RESTORE}"
         )
 
 
-def _numbers(path: Path, name: str, entry: object) -> int:
-    """How many numbers a tensor has by its entry in the header."""
-    shape = entry.get("shape") if isinstance(entry, dict) else None
-    if not isinstance(shape, list) or not all(
-        type(extent) is int and 0 <= extent < BEYOND for extent in shape
-    ):
-        raise malformed(path, f"tensor {shown(name)}", entry, "an entry with a shape")
+def _numbers(path: Path, name: str, shape: list[int]) -> int:
+    """How many numbers a tensor of a shape holds."""
     if 0 in shape:
         return 0
     count = 1

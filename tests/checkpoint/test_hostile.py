@@ -24,8 +24,8 @@ from seqzoo.cli.app import run
 from seqzoo.errors import CheckpointError, IntegrityError
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.storage.documents import parse_json
 from seqzoo.storage.safetensors_header import LARGEST_HEADER
-from seqzoo.storage.untrusted import parse_flat_json
 from tests.samples import METRICS, RECIPE, make_model, parameters_in, replace, reseal
 
 CARDS = Path(__file__).parents[2] / "model_cards"
@@ -53,6 +53,7 @@ RECIPES = {
     "model as a list": (b"model: [1]\n", "'model' is [1]"),
     "train as a number": (b"train: 3\n", "'train' is 3"),
     "a source that is a list": (b"data: {source: [toy]}\n", "'data.source' is ['toy']"),
+    "a key twice": (b"seed: 1\ntrain: {lr: 1, lr: 2}\n", "'lr' occurs more than once"),
     "a long file": (b"#" * (1 << 16) + b"\n", "expected at most 65536"),
 }
 
@@ -69,26 +70,37 @@ FIGURES = {
     "infinity": (_figure(b"1e400"), "'loo-full.metrics.hit@10' is inf, expected a finite number"),
     "a long number": (_figure(HUGE), "63 bits"),
     "a truth": (_figure(b"true"), "expected a number"),
-    "text": (_figure(b'"high"'), "figure 'hit@10' of protocol 'loo-full' is 'high'"),
+    "text": (_figure(b'"high"'), "'loo-full.metrics.hit@10' is 'high', expected a number;"),
     "a list": (_figure(b"[1]"), "expected a number"),
     "digits of others": (_entry(metrics={"hit@\u00b2": 1}), "1 to 9 digits"),
     "a long cutoff": (_entry(metrics={"hit@" + "1" * 5000: 1}), "1 to 9 digits"),
     "half a character": (b'{"\\ud800": {"metrics": {}}}', "a key in"),
-    "no figures": (_entry(metrics=None), "'metrics'"),
-    "data as a list": (_entry(data=["toy"]), "'data' of protocol 'loo-full' is ['toy']"),
-    "data as nothing": (_entry(data=None), "'data' of"),
-    "a name that is no text": (_entry(data={"name": ["toy"]}), "'data' of"),
-    "a fingerprint that is no text": (_entry(data={"fingerprint": 3}), "'data' of"),
-    "users below zero": (_entry(users=-1), "'users' of protocol 'loo-full' is -1"),
-    "users as text": (_entry(users="12"), "'users' of"),
-    "users as a truth": (_entry(users=True), "'users' of"),
-    "items as a fraction": (_entry(items=1.5), "'items' of"),
+    "no figures": (_entry(metrics=None), "'loo-full.metrics' is None, expected an object"),
+    "data as a list": (_entry(data=["toy"]), "'loo-full.data' is ['toy'], expected an object"),
+    "data as nothing": (_entry(data=None), "'loo-full.data' is None"),
+    "a name that is no text": (_entry(data={"name": ["toy"]}), "'loo-full.data.name' is ['toy']"),
+    "a fingerprint that is no text": (
+        _entry(data={"fingerprint": 3}),
+        "'loo-full.data.fingerprint' is 3, expected a text",
+    ),
+    "users below zero": (
+        _entry(users=-1),
+        "'loo-full.users' is -1, expected a whole number, 0 or more;",
+    ),
+    "users as text": (_entry(users="12"), "'loo-full.users' is '12'"),
+    "users as a truth": (_entry(users=True), "'loo-full.users' is True"),
+    "items as a fraction": (_entry(items=1.5), "'loo-full.items' is 1.5"),
     "many items": (_entry(items=2**63), "63 bits"),
-    "versions as text": (_entry(versions="2"), "'versions' of"),
-    "versions as numbers": (_entry(versions={"torch": 2}), "'versions' of"),
+    "versions as text": (
+        _entry(versions="2"),
+        "'loo-full.versions' is '2', expected an object of texts",
+    ),
+    "versions as numbers": (_entry(versions={"torch": 2}), "'loo-full.versions.torch' is 2"),
     "a seed that is infinite": (_entry().replace(b'"seed": 1', b'"seed": 1e999'), "finite"),
     "many lists": (b'{"x": [' + b"[]," * 200_000 + b"[]]}", "more lists"),
     "a list in place of protocols": (b"[]", "an object of protocols"),
+    "a protocol twice": (_entry()[:-1] + b", " + _entry()[1:], "'loo-full' occurs more than once"),
+    "a metric twice": (_figure(b'1, "hit@10": 2'), "'hit@10' occurs more than once"),
 }
 
 
@@ -258,9 +270,35 @@ def test_what_would_be_refused_is_not_written(tmp_path, model, recipe, metrics, 
 
 
 def test_a_vocabulary_of_lists_is_refused_before_it_is_parsed(folder, refused, monkeypatch):
-    monkeypatch.setattr("seqzoo.storage.untrusted.parse_json", lambda *_: pytest.fail("parsed"))
     replace(folder, "vocabulary.json", b'{"items": [' + b"[]," * 1000 + b"[]]}")
+    manifest = read_manifest(folder)
+    monkeypatch.setattr("json.loads", lambda *_, **__: pytest.fail("parsed"))
     with refused("vocabulary.json", "more lists and objects than the 3"):
+        read_vocabulary(manifest)
+
+
+VOCABULARIES = {
+    "items twice": (b'{"items": ["a"], "items": ["b"]}', "'items' occurs more than once"),
+    "an item twice": (b'{"items": ["a", "b", "a"]}', "'a' more than once"),
+    "a number": (b'{"items": ["a", 2]}', "'items[1]' is 2, expected a non-empty text"),
+    "an empty id": (b'{"items": [""]}', "'items[0]' is '', expected a non-empty text"),
+    "no item": (b'{"items": []}', "'items' is [], expected a list of item ids, at least one"),
+    "no list": (b'{"items": "abc"}', "'items' is 'abc', expected a list of item ids"),
+    "no items": (b'{"labels": []}', "the document lacks 'items'"),
+    "few labels": (b'{"items": ["a", "b"], "labels": ["A"]}', "2 items but 1 labels"),
+    "a label that is a number": (
+        b'{"items": ["a", "b"], "labels": [null, 3]}',
+        "'labels[1]' is 3, expected a text or null",
+    ),
+    "another key": (b'{"items": ["a"], "titles": []}', "the unknown key 'titles'"),
+    "NUL": (b'{"items": ["a\\u0000"]}', "'items[0]' is 'a\\x00', expected text in Unicode"),
+}
+
+
+@pytest.mark.parametrize(("content", "fragment"), VOCABULARIES.values(), ids=VOCABULARIES)
+def test_vocabularies(folder, content, fragment, refused):
+    replace(folder, "vocabulary.json", content)
+    with refused("vocabulary.json", fragment, "; "):
         read_vocabulary(read_manifest(folder))
 
 
@@ -276,9 +314,9 @@ def test_brackets_in_texts_are_no_lists(folder):
 
 def test_lists_are_counted_across_pieces():
     content = b'["' + b"[" * 65_534 + b'",' + b"[]," * 5 + b"[]]"
-    assert len(parse_flat_json(Path("x"), content, 7)) == 7
+    assert len(parse_json("x", content, most=7)) == 7
     with pytest.raises(CheckpointError, match="more lists"):
-        parse_flat_json(Path("x"), content, 6)
+        parse_json("x", content, most=6)
 
 
 def test_a_header_longer_than_any_models(folder, refused):

@@ -116,7 +116,7 @@ def test_a_damaged_checkpoint_can_be_saved_over(folder, model):
     [
         ({"path": Path("x")}, {}, "recipe"),
         ({"lr": float("nan")}, {}, "recipe"),
-        ({}, {"loo-full": {"metrics": {"hit@10": float("inf")}}}, "figures"),
+        ({}, {"loo-full": {"metrics": {"hit@10": float("inf")}}}, "the metrics cannot be saved"),
         ({}, {"loo-full": {"metrics": {"hit@10": "high"}}}, "metrics.json"),
         ({}, {"loo-full": 3}, "metrics.json"),
     ],

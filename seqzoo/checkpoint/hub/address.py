@@ -9,7 +9,7 @@ SCHEME = "hf://"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REPO = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = "[0-9a-f]{40}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class HubAddress:
     @property
     def is_pinned(self) -> bool:
         """Whether the revision is a commit, which always means the same files."""
-        return self.revision is not None and _COMMIT.fullmatch(self.revision) is not None
+        return self.revision is not None and re.fullmatch(COMMIT, self.revision) is not None
 
     def at(self, commit: str) -> "HubAddress":
         """The same repository at a commit.
@@ -43,7 +43,7 @@ class HubAddress:
         Raises:
             UsageError: it is not the 40 hex digits of a commit.
         """
-        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        if not isinstance(commit, str) or not re.fullmatch(COMMIT, commit):
             raise UsageError(f"{self}: {commit!r} is not a commit; expected 40 hex digits")
         return HubAddress(self.repo, commit)
 

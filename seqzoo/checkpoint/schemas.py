@@ -1,0 +1,243 @@
+"""What documents from outside hold, declared: ``storage.documents`` checks them against it.
+
+Files of a checkpoint, of a session and of a training run, the metadata of a card, and the Hub's
+answers. A description is what an error message says was expected. Unknown keys are refused where
+seqzoo alone writes a document, and ignored elsewhere.
+"""
+
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+from seqzoo.checkpoint.hub.address import COMMIT
+
+# They end up in commands that people are told to type, so nothing but a name gets through.
+Name: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._+!-]{0,99}\Z", description="a name")
+]
+Text: TypeAlias = Annotated[str, Meta(description="a text")]
+Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
+Count: TypeAlias = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
+Number: TypeAlias = Annotated[float, Meta(description="a number")]
+Settings: TypeAlias = Annotated[dict[str, Any], Meta(description="settings by name")]
+
+
+class _Closed(Struct, forbid_unknown_fields=True):
+    """A document that seqzoo alone writes."""
+
+
+class ConfigHead(Struct):
+    """What ``config.json`` of every format version has."""
+
+    format_version: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    sha256: Sha256
+
+
+class FileEntry(_Closed):
+    """The entry of a file in ``config.json``."""
+
+    sha256: Sha256
+    size: Count
+
+
+class FileEntries(
+    _Closed,
+    rename={
+        "weights": "model.safetensors",
+        "vocabulary": "vocabulary.json",
+        "recipe": "recipe.yaml",
+        "metrics": "metrics.json",
+    },
+):
+    """The files that ``config.json`` records."""
+
+    weights: FileEntry
+    vocabulary: FileEntry
+    recipe: FileEntry
+    metrics: FileEntry
+
+
+class Parts(_Closed):
+    """Registered names of the parts of a model."""
+
+    embedder: Name
+    backbone: Name
+    head: Name
+
+
+class PluginEntry(_Closed):
+    """The plugin that a checkpoint was made with."""
+
+    name: Name
+    distribution: Name
+    version: Name
+
+
+class ConfigFile(ConfigHead, forbid_unknown_fields=True):
+    """``config.json``."""
+
+    architecture: Name
+    parts: Parts
+    plugin: PluginEntry
+    config: Settings
+    files: FileEntries
+    created_with: dict[Name, Name]
+
+
+class VocabularyFile(_Closed):
+    """``vocabulary.json``."""
+
+    items: Annotated[
+        list[Annotated[str, Meta(min_length=1, description="a non-empty text")]],
+        Meta(min_length=1, description="a list of item ids, at least one"),
+    ]
+    labels: Annotated[
+        list[Annotated[str | None, Meta(description="a text or null")]] | None,
+        Meta(description="a list of texts or nulls"),
+    ] = None
+
+
+class RecipeData(Struct):
+    """The data of a recipe."""
+
+    source: Annotated[str | None, Meta(description="a text")] = None
+
+
+class RecipeFile(Struct):
+    """``recipe.yaml``, as far as it is read without the architecture."""
+
+    data: Annotated[RecipeData, Meta(description="settings by name")] = field(
+        default_factory=RecipeData
+    )
+    model: Settings = {}
+    train: Settings = {}
+
+
+class MeasuredData(Struct):
+    """The data that metrics were measured on."""
+
+    name: Text = ""
+    fingerprint: Text = ""
+
+
+class ProtocolEntry(Struct):
+    """The metrics of one protocol and the circumstances of their measurement."""
+
+    metrics: Annotated[
+        dict[
+            Annotated[
+                str,
+                Meta(
+                    # Other scripts have digits too, and int() takes some of them and not others.
+                    pattern=r"\A[^@]*(@([0-9]{1,9}|[A-Za-z].*)?)?\Z",
+                    description="a metric's name, with 1 to 9 digits as its cutoff",
+                ),
+            ],
+            Number,
+        ],
+        Meta(description="an object of metrics by name"),
+    ]
+    users: Count = 0
+    items: Count = 0
+    data: Annotated[MeasuredData, Meta(description="an object with the name of the data")] = field(
+        default_factory=MeasuredData
+    )
+    versions: Annotated[dict[str, Text], Meta(description="an object of texts")] = {}
+
+
+MetricsFile: TypeAlias = Annotated[
+    dict[
+        str, Annotated[ProtocolEntry, Meta(description="an object with the metrics of a protocol")]
+    ],
+    Meta(description="an object of protocols"),
+]
+"""``metrics.json``."""
+
+
+class SessionFile(_Closed):
+    """``session.json``: what a user did, and the state of a model after it."""
+
+    model: dict[str, Text]
+    items: list[Text]
+    timestamps: list[Annotated[int, Meta(description="unix seconds as a whole number")]]
+    state: Annotated[dict[str, Any], Meta(description="an object of states")]
+    tensors: Sha256
+    sha256: Sha256
+
+
+class ProgressFile(_Closed):
+    """``training/progress.json``: where a run stands between two epochs."""
+
+    recipe: Settings
+    fingerprint: Text = ""
+    epoch: Count = 0
+    best_epoch: Count = 0
+    best_value: Number = -1.0
+    threads: Count = 0
+    finished: Annotated[bool, Meta(description="true or false")] = False
+    seconds: Number = 0.0
+    epochs: list[Settings] = []
+
+
+class CardMetadata(Struct):
+    """The front matter of a model card, as far as seqzoo reads it; people may write more."""
+
+    tags: Annotated[list[Text] | Text | None, Meta(description="a list of texts")] = None
+    license: Annotated[
+        str | list[str] | None, Meta(description="the name of a licence, 'apache-2.0' say")
+    ] = None
+    license_name: Annotated[str | None, Meta(description="a text")] = None
+
+
+Commit: TypeAlias = Annotated[
+    str, Meta(pattern=rf"\A{COMMIT}\Z", description="a commit of 40 hex digits")
+]
+
+
+class HubModelInfo(Struct, rename="camel"):
+    """A repository, as the Hub describes it."""
+
+    sha: Commit
+    private: bool = False
+
+
+class HubListedModel(Struct, rename="camel"):
+    """A repository in a listing of the Hub."""
+
+    id: Annotated[str, Meta(pattern=r"\A[^/\s]{1,96}/[^/\s]{1,96}\Z", description="org/name")]
+    sha: Commit | None = None
+    tags: list[Text] = []
+    downloads: Count | None = 0
+    likes: Count | None = 0
+    private: bool = False
+    last_modified: Text | None = None
+
+
+class HubLfs(Struct):
+    """The large file behind an entry."""
+
+    oid: Sha256
+
+
+class HubEntry(Struct):
+    """A file or a folder of a repository, as the Hub lists it."""
+
+    path: Text
+    oid: Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z", description="40 hex digits")]
+    type: Text = "file"
+    size: Count = 0
+    lfs: HubLfs | None = None
+
+
+class HubReference(Struct, rename="camel"):
+    """A branch or a tag."""
+
+    name: Text
+    target_commit: Commit
+
+
+class HubReferences(Struct):
+    """The branches and tags of a repository."""
+
+    branches: list[HubReference] = []
+    tags: list[HubReference] = []

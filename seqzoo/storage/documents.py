@@ -1,0 +1,349 @@
+"""JSON and YAML from outside: read within limits, then checked against a declared schema.
+
+A sha256 says that a file is what its author wrote, not that the author meant well. Every document
+is therefore held to the limits of this module (no repeated keys, at most 64 levels, finite numbers
+of at most 63 bits, Unicode without NUL, a bounded number of lists and objects) and to a type of
+``msgspec`` that declares its content. Every violation is a ``CheckpointError`` of one line: the
+file, the key, what was found, what was expected, and the remedy.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import yaml
+from msgspec import inspect
+
+from seqzoo.errors import CheckpointError, nearest
+from seqzoo.storage.untrusted import RESTORE, malformed, one_line, shown
+
+BEYOND = 2**63
+"""Integers lie strictly between minus this and this, so that every part of a program holds them."""
+MOST_CONTAINERS = 100_000
+"""Lists and objects of a JSON document, unless its reader names another number."""
+
+_DEEPEST = 64
+_CHUNK = 1 << 16
+_AT = re.compile(r"(.*) - at (`key` in )?`\$([^`]*)`", re.DOTALL)
+_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_REFUSED = {
+    yaml.TagToken: "a tag",
+    yaml.AnchorToken: "an anchor",
+    yaml.AliasToken: "an alias",
+    yaml.DirectiveToken: "a directive",
+}
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
+SchemaT = TypeVar("SchemaT")
+Key = str | int
+
+
+def read_json(
+    where: object,
+    content: bytes,
+    schema: type,
+    *,
+    most: int = MOST_CONTAINERS,
+    remedy: str = RESTORE,
+) -> Any:
+    """The plain document in the bytes of a JSON file; arguments and errors as for the two steps."""
+    document = parse_json(where, content, most=most, remedy=remedy)
+    check(where, document, schema, remedy)
+    return document
+
+
+def parse_json(
+    where: object, content: bytes, *, most: int = MOST_CONTAINERS, remedy: str = RESTORE
+) -> Any:
+    """Parse JSON without NaN, infinities or repeated keys.
+
+    An empty list takes 3 bytes in a file and 80 in memory, so their number is bounded first.
+
+    Args:
+        where: the file or the source, for messages.
+        content: its bytes.
+        most: how many lists and objects it may have.
+        remedy: the end of the message.
+
+    Raises:
+        CheckpointError: it is not such JSON, or has more lists and objects.
+    """
+    if content.count(b"[") + content.count(b"{") > most and _containers(content) > most:
+        raise CheckpointError(
+            f"{where} has more lists and objects than the {most:,} that belong in it; {remedy}"
+        )
+    try:
+        return json.loads(
+            content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_distinct
+        )
+    # RecursionError comes from the parser itself, ValueError from it and from decoding.
+    except (ValueError, RecursionError) as error:
+        reason = one_line(error, 120)
+        raise CheckpointError(
+            f"{where} is not the JSON that seqzoo writes ({reason}); {remedy}"
+        ) from error
+
+
+def parse_yaml(where: object, content: bytes, *, deepest: int = 32, remedy: str = RESTORE) -> Any:
+    """Parse plain YAML: without tags, anchors, aliases, directives or repeated keys.
+
+    A few aliases can stand for gigabytes, a tag for any object: a document of settings needs
+    neither.
+
+    Args:
+        where: the file or the source, for messages.
+        content: its bytes.
+        deepest: how deep lists and mappings may nest.
+        remedy: the end of the message.
+
+    Raises:
+        CheckpointError: it is not such YAML.
+    """
+    try:
+        text = content.decode("utf-8")
+        depth = 0
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            refused = _REFUSED.get(type(token))
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > deepest:
+                refused = f"more than {deepest} levels"
+            if refused is not None:
+                line = token.start_mark.line + 1
+                raise CheckpointError(
+                    f"{where} line {line} has {refused}, expected plain YAML; write the values out"
+                )
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 a SafeLoader
+    # PyYAML lets ValueError and OverflowError through for dates, numbers and characters that do
+    # not exist.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        raise CheckpointError(
+            f"{where} is not plain YAML ({one_line(error, 120)}); {remedy}"
+        ) from error
+
+
+def plain(what: str, value: object) -> Any:
+    """A document of plain values as JSON would give it back: tuples are lists, keys are texts.
+
+    Raises:
+        CheckpointError: it holds a value that JSON has no form for; names ``what``.
+    """
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{what} cannot be saved: {one_line(error, 120)}; use texts, finite numbers, lists and "
+            "dicts"
+        ) from error
+
+
+def check(where: object, document: object, schema: type[SchemaT], remedy: str = RESTORE) -> SchemaT:
+    """Check a plain document against the limits and a schema.
+
+    Args:
+        where: the file or the source, for messages.
+        document: as it was parsed, or as it is to be written.
+        schema: a type of ``msgspec``; ``Meta(description=…)`` says what is expected.
+        remedy: the end of the message.
+
+    Returns:
+        The document as an instance of the schema.
+
+    Raises:
+        CheckpointError: a value is beyond the limits, or is not what the schema declares.
+    """
+    _check_limits(where, document, (), remedy)
+    try:
+        return msgspec.convert(document, schema)
+    except msgspec.ValidationError as error:
+        _refuse(where, document, schema, str(error), remedy)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads no mapping that has a key twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if repeated := _first_repeated(names):
+            raise ValueError(f"the key {shown(repeated[0])} occurs more than once")
+        return super().construct_mapping(node, deep)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        (repeated,) = _first_repeated(key for key, _ in pairs)
+        raise ValueError(f"the key {shown(repeated)} occurs more than once")
+    return document
+
+
+def _first_repeated(names: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return [name]
+        seen.add(name)
+    return []
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"it holds {text}")
+
+
+def _containers(content: bytes) -> int:
+    """Number of lists and objects that JSON opens: the brackets outside of texts."""
+    bare = content.replace(rb"\\", b"").replace(rb"\"", b"")
+    found, in_text = 0, False
+    for start in range(0, len(bare), _CHUNK):
+        pieces = bare[start : start + _CHUNK].split(b'"')
+        outside = b"".join(pieces[in_text::2])
+        found += outside.count(b"[") + outside.count(b"{")
+        in_text ^= len(pieces) % 2 == 0
+    return found
+
+
+def _check_limits(where: object, value: object, keys: tuple[Key, ...], remedy: str) -> None:
+    expected = None
+    if isinstance(value, str):
+        expected = None if _is_text(value) else "text in Unicode without NUL"
+    elif value is None or isinstance(value, bool):
+        pass
+    elif isinstance(value, int):
+        expected = None if -BEYOND < value < BEYOND else "a whole number of at most 63 bits"
+    elif isinstance(value, float):
+        expected = None if math.isfinite(value) else "a finite number"
+    elif len(keys) > _DEEPEST:
+        expected = f"at most {_DEEPEST} levels"
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str) or not _is_text(key):
+                raise malformed(where, f"a key in {_named(keys)}", key, "text", remedy)
+            _check_limits(where, inner, (*keys, key), remedy)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            # Most of a large document are the ids of a vocabulary.
+            if type(inner) is not str or not _is_text(inner):
+                _check_limits(where, inner, (*keys, index), remedy)
+    else:
+        kind = type(value).__name__
+        expected = f"text, a number, a list or a mapping and no {kind} (text may stand in quotes)"
+        value = str(value)
+    if expected is not None:
+        raise malformed(where, _named(keys), value, expected, remedy)
+
+
+def _is_text(text: str) -> bool:
+    """Whether text can be written: JSON and YAML can spell halves of characters, files cannot."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _named(keys: Iterable[Key]) -> str:
+    """The place of a value in a document: ``'train.lr'``, ``'items[3]'``."""
+    name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return shown(name.removeprefix(".")) if name else "the document"
+
+
+def _refuse(where: object, document: Any, schema: type, message: str, remedy: str) -> NoReturn:
+    """Raise the error for a message of ``msgspec``, which names no keys of mappings and no value.
+
+    What is expected is the description of the innermost type that has one.
+    """
+    found = _AT.fullmatch(message)
+    what, in_key, rest = found.groups() if found else (message, None, "")
+    kind, value = inspect.type_info(schema), document
+    expected = _description(kind)
+    keys: list[Key] = []
+    while rest or in_key:
+        if rest and not rest.startswith("[...]"):
+            key, rest = _next_key(kind, rest)
+        else:
+            key = _culprit(document, keys, schema, message)
+            if not rest:
+                expected = _description(_plain(kind).key_type) or "a name"
+                raise malformed(where, f"a key in {_named(keys)}", key, expected, remedy)
+            rest = rest[len("[...]") :]
+        kind, value = _inner(kind, key), value[key]
+        keys.append(key)
+        expected = _description(kind) or expected
+    if field := _FIELD.fullmatch(what):
+        known = [each.encode_name for each in _plain(kind).fields]
+        if field[1] == "missing required":
+            problem = f"lacks '{field[2]}'"
+        else:
+            problem = f"has the unknown key {shown(field[2])}{nearest(field[2][:100], known)}"
+        raise CheckpointError(f"{where}: {_named(keys)} {problem}; {remedy}")
+    if expected is None:
+        expected = what.removeprefix("Expected ").partition(", got")[0].replace("`", "")
+    raise malformed(where, _named(keys), value, expected, remedy)
+
+
+def _next_key(kind: Any, rest: str) -> tuple[Key, str]:
+    """The first step of a path that is an index or a field, and the path behind it."""
+    if index := re.match(r"\[(\d+)\]", rest):
+        return int(index[1]), rest[index.end() :]
+    # Names of fields may have dots, as those of files do.
+    fields = sorted((field.encode_name for field in _plain(kind).fields), key=len, reverse=True)
+    name = next(name for name in fields if re.match(re.escape(f".{name}") + r"(?![^.[])", rest))
+    return name, rest[len(name) + 1 :]
+
+
+def _inner(kind: Any, key: Key) -> Any:
+    """The declared type of a field, of the values of a mapping, or of the items of a list."""
+    kind = _plain(kind)
+    if isinstance(kind, inspect.StructType):
+        return next(field.type for field in kind.fields if field.encode_name == key)
+    return kind.value_type if isinstance(kind, inspect.DictType) else kind.item_type
+
+
+def _plain(kind: Any) -> Any:
+    """A type without its description, and of a union the member that has inner values."""
+    if isinstance(kind, inspect.Metadata):
+        return _plain(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        nested = (inspect.StructType, inspect.DictType, inspect.ListType)
+        return next((each for each in map(_plain, kind.types) if isinstance(each, nested)), kind)
+    return kind
+
+
+def _description(kind: Any) -> str | None:
+    return (getattr(kind, "extra_json_schema", None) or {}).get("description")
+
+
+def _culprit(document: Any, keys: list[Key], schema: type, message: str) -> str:
+    """The key of the mapping at ``keys`` that a message is about, found by halving the mapping."""
+    items = list(_at(document, keys).items())
+    while len(items) > 1:
+        half = items[: len(items) // 2]
+        try:
+            msgspec.convert(_with(document, keys, dict(half)), schema)
+            fails = False
+        except msgspec.ValidationError as error:
+            fails = str(error) == message
+        items = half if fails else items[len(items) // 2 :]
+    return str(items[0][0])
+
+
+def _at(document: Any, keys: Iterable[Key]) -> Any:
+    for key in keys:
+        document = document[key]
+    return document
+
+
+def _with(document: Any, keys: list[Key], value: object) -> Any:
+    """A document with another value at ``keys``."""
+    if not keys:
+        return value
+    copied = document.copy()
+    copied[keys[0]] = _with(document[keys[0]], keys[1:], value)
+    return copied
