@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seqzoo.checkpoint.card_sections import CardFacts, data_name, section_texts
+from seqzoo.checkpoint.card_sections import CardFacts, data_name, metric_title, section_texts
+from seqzoo.checkpoint.schemas import CardFrontMatter
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
+from seqzoo.storage.documents import check, parse_yaml
+from seqzoo.storage.untrusted import one_line
 
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint  # torch, which reading a card does without
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(
+    r"\A(?:[ \t]*\r?\n)*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
+)
 _BLOCK = re.compile(
     r"<!-- seqzoo:generated ([a-z-]+) -->(?:(?!<!-- seqzoo:generated ).)*?"
     r"<!-- /seqzoo:generated -->",
@@ -35,14 +40,14 @@ _INDEXED = ("hit@10", "ndcg@10", "mrr@10")
 def card_of(
     checkpoint: "Checkpoint", *, name: str, source: str, curve: str | None, existing: str | None
 ) -> str:
-    """The card of a checkpoint, with what its registered architecture and data set add.
+    """The card of a checkpoint, with the facts that its architecture and data set register.
 
     Args:
         checkpoint: read or rendered.
         name: of the model, its title.
-        source: what to give ``seqzoo.load``.
-        curve: picture of the training, a file beside the card.
-        existing: the card that is there, whose hand-written text is kept.
+        source: the argument for ``seqzoo.load``.
+        curve: file name of the training curve beside the card, if there is one.
+        existing: the present card, whose hand-written text is kept.
 
     Raises:
         CheckpointError: the existing card's front matter cannot be read.
@@ -97,21 +102,21 @@ def model_card(
         name: of the model, its title.
         architecture: registered name.
         config: resolved settings of the model.
-        recipe: what reproduces it.
-        metrics: stored figures by protocol.
-        vocabulary_size: how many items it knows.
-        parameters: how many numbers its weights hold.
+        recipe: everything needed to reproduce it.
+        metrics: stored metrics by protocol.
+        vocabulary_size: number of items that it knows.
+        parameters: number of parameters and buffers in its weights.
         size: bytes of the folder's files.
         paper: of the architecture, as registered (``arXiv:2403.03900``).
         description: of the architecture.
-        dataset: what it was trained on, where that is a registered data set.
-        source: what to give ``seqzoo.load``; ``name`` where None.
+        dataset: the data set that it was trained on, if that is a registered one.
+        source: the argument for ``seqzoo.load``; ``name`` where None.
         example: a few item ids that it knows, for the commands.
-        published: figures of others for this architecture and these settings.
-        curve: picture of the training, a file beside the card.
-        licence: of the weights, as the Hub spells it (``apache-2.0``); where None, what the card
-            says already, else ``other`` where the data set has terms.
-        existing: the card that is there, whose hand-written text is kept.
+        published: published metrics for this architecture and these settings.
+        curve: file name of the training curve beside the card, if there is one.
+        licence: of the weights, as the Hub spells it (``apache-2.0``); where None, the licence
+            that the present card names, else ``other`` where the data set has terms.
+        existing: the present card, whose hand-written text is kept.
 
     Raises:
         CheckpointError: the existing card's front matter cannot be read.
@@ -145,12 +150,12 @@ def model_card(
 
 
 def has_generated_blocks(text: str) -> bool:
-    """Whether a card has a part that generating it again would replace."""
+    """Whether a card has a block that is replaced when the card is generated again."""
     return _BLOCK.search(text) is not None
 
 
 def hand_written(text: str) -> str:
-    """What people have written into a card: its body without the generated parts."""
+    """The hand-written text of a card: its body without the generated blocks."""
     return "\n".join(_BLOCK.sub("", _FRONT_MATTER.sub("", text, count=1)).split())
 
 
@@ -159,32 +164,29 @@ def split_card(text: str, where: str = "README.md") -> tuple[dict[str, Any], str
 
     Args:
         text: of the card.
-        where: what an error calls it.
+        where: its name in error messages.
 
     Raises:
-        CheckpointError: the front matter is not YAML with keys and values, or longer than any is.
+        CheckpointError: the front matter is too long or is not plain YAML with keys and values.
     """
     found = _FRONT_MATTER.match(text)
     if found is None:
         return {}, text
+    source, remedy = f"the front matter of {where}", "correct the text between the lines of dashes"
     if len(found[1]) > _LONGEST_FRONT_MATTER:
         raise CheckpointError(
-            f"{where}: its front matter has {len(found[1])} characters, expected at most "
-            f"{_LONGEST_FRONT_MATTER}; shorten what is between the two lines of dashes"
+            f"{source} has {len(found[1])} characters, expected at most {_LONGEST_FRONT_MATTER}; "
+            "shorten the text between the lines of dashes"
         )
-    try:
-        front = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise CheckpointError(
-            f"{where}: its front matter is not YAML ({' '.join(str(error).split())[:120]}); "
-            "mend what is between the two lines of dashes"
-        ) from error
-    if front is not None and not isinstance(front, dict):
-        raise CheckpointError(
-            f"{where}: its front matter is {type(front).__name__}, expected keys and values; "
-            "mend what is between the two lines of dashes"
-        )
-    return front or {}, text[found.end() :]
+    front = parse_yaml(source, found[1].encode(), dates=False, remedy=remedy) or {}
+    check(source, front, CardFrontMatter, remedy)
+    return front, text[found.end() :]
+
+
+def tags_of(front: Mapping[str, Any]) -> list[str]:
+    """The tags in a card's front matter, which may hold one tag as a text."""
+    tags = front.get("tags") or []
+    return [tags] if isinstance(tags, str) else list(tags)
 
 
 def _block(key: str, text: str) -> str:
@@ -194,19 +196,18 @@ def _block(key: str, text: str) -> str:
 def _front_matter(
     facts: CardFacts, before: Mapping[str, Any], licence: str | None
 ) -> dict[str, Any]:
-    """The Hub's metadata: the keys that are ours replaced, the others kept."""
-    # Not at the top: listing checkpoints reads no cards, and this import takes a while.
+    """The Hub's metadata: generated keys are replaced, the others kept."""
+    # Imported here because it is slow and listing checkpoints does without it.
     from huggingface_hub import ModelCardData
 
     results = _eval_results(facts)
     tags = [*_TAGS, facts.architecture]
     tags += [f"arxiv:{number}" for number in _ARXIV.findall(facts.paper)]
-    own = before.get("tags")
-    tags += [tag for tag in own if tag not in tags] if isinstance(own, list) else []
+    tags += [tag for tag in tags_of(before) if tag not in tags]
     data = ModelCardData(
         library_name="seqzoo",
         tags=tags,
-        model_name=facts.name if results else None,
+        model_name=one_line(facts.name) if results else None,
         eval_results=results or None,
     )
     generated: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
@@ -214,7 +215,7 @@ def _front_matter(
     if licence is not None:
         kept["license"] = licence
     elif "license" not in kept and facts.dataset is not None and facts.dataset.licence:
-        # The Hub has no name for "as the data's publisher allows"; the card's section says it.
+        # The Hub has no name for such terms; a section of the card states them.
         kept |= {"license": "other", "license_name": f"{facts.dataset.name}-terms"}
     return kept | generated
 
@@ -226,15 +227,15 @@ def _eval_results(facts: CardFacts) -> list[Any]:
         EvalResult(
             task_type=_TASK,
             task_name="Sequential recommendation",
-            dataset_type=facts.data_name(protocol) or "own-data",
-            dataset_name=facts.data_title(protocol),
+            dataset_type=one_line(facts.data_name(protocol) or "own-data"),
+            dataset_name=one_line(facts.data_title(protocol)),
             dataset_config=protocol,
             dataset_split="test",
             metric_type=metric,
-            metric_name=f"{metric.partition('@')[0].upper()}@{metric.partition('@')[2]}",
-            metric_value=float(facts.figures(protocol)[metric]),
+            metric_name=metric_title(metric),
+            metric_value=float(facts.values(protocol)[metric]),
         )
         for protocol in facts.metrics
         for metric in _INDEXED
-        if metric in facts.figures(protocol)
+        if metric in facts.values(protocol)
     ]

@@ -1,12 +1,15 @@
-"""The generated sections of a model card: every figure in them comes from the checkpoint."""
+"""The generated sections of a model card: every metric in them comes from the checkpoint.
 
-import json
+Names, ids and settings are text from outside, so they are written as text: ``markdown_text`` for
+prose and tables, and the quoting of the language for code.
+"""
+
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, shell_word
 from seqzoo.specs import DatasetSpec, PublishedFigures
 
 _MOST_SETTINGS = 40
@@ -32,22 +35,18 @@ class CardFacts:
     published: tuple[PublishedFigures, ...] = ()
     curve: str | None = None
 
-    def figures(self, protocol: str) -> dict[str, float]:
-        """The numbers of a protocol by name, ``hit@10`` say."""
-        values = self.metrics[protocol].get("metrics", {})
-        return {
-            key: value
-            for key, value in values.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
+    def values(self, protocol: str) -> Mapping[str, float]:
+        """The metrics of a protocol by name, ``hit@10`` say."""
+        values: Mapping[str, float] = self.metrics[protocol]["metrics"]
+        return values
 
     def data_name(self, protocol: str | None = None) -> str | None:
-        """What the data are called, in the figures or else in the recipe."""
+        """The name of the data in the metrics, or else in the recipe."""
         protocols = [protocol] if protocol is not None else list(self.metrics)
         return data_name(self.recipe, {key: self.metrics[key] for key in protocols})
 
     def data_title(self, protocol: str | None = None) -> str:
-        """The data's name for people."""
+        """The name of the data for readers."""
         name = self.data_name(protocol)
         if self.dataset is not None and name in (None, self.dataset.name):
             return self.dataset.description.partition(":")[0] or self.dataset.name
@@ -55,7 +54,7 @@ class CardFacts:
 
 
 def data_name(recipe: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The name of the data that figures were measured on, or else that the recipe names."""
+    """The name of the data that the metrics were measured on, or else that the recipe names."""
     entries = [entry.get("data") for entry in metrics.values() if isinstance(entry, Mapping)]
     for entry in [*entries, recipe.get("data")]:
         name = entry.get("name") if isinstance(entry, Mapping) else entry
@@ -69,7 +68,8 @@ def section_texts(facts: CardFacts) -> dict[str, str]:
     return {
         "about": _about(facts),
         "use": _use(facts),
-        "figures": _figures(facts),
+        # The block keeps the name that it has in published cards.
+        "figures": _metrics(facts),
         "licence": _licence(facts),
         "training": _training(facts),
         "limits": _limits(facts),
@@ -78,110 +78,125 @@ def section_texts(facts: CardFacts) -> dict[str, str]:
 
 
 def _about(facts: CardFacts) -> str:
-    description = f": {_inline(facts.description).rstrip('.')}" if facts.description else ""
+    description = f": {markdown_text(facts.description).rstrip('.')}" if facts.description else ""
     paper = f" ({_paper(facts.paper)})" if facts.paper else ""
-    trained = f"It was trained on {_inline(facts.data_title())} and" if facts.data_name() else "It"
+    trained = (
+        f"It was trained on {markdown_text(facts.data_title())} and" if facts.data_name() else "It"
+    )
     return (
-        f"# {_inline(facts.name)}\n\n"
-        f"A sequential recommender: from the items that a user has met, oldest first, it ranks "
-        f"those to come next. Architecture `{facts.architecture}`{paper}{description}.\n\n"
+        f"# {markdown_text(facts.name)}\n\n"
+        "A sequential recommender: given the items that a user has interacted with, oldest first, "
+        "it ranks the items that may come next. Architecture "
+        f"{code_span(facts.architecture)}{paper}{description}.\n\n"
         f"{trained} knows {facts.vocabulary_size:,} items. It has {facts.parameters:,} parameters; "
-        f"all files together take {_bytes(facts.size)}."
+        f"its files take {_bytes(facts.size)} in total."
     )
 
 
 def _use(facts: CardFacts) -> str:
     history = list(facts.example) or ["item-a", "item-b"]
-    source = json.dumps(facts.source, ensure_ascii=False)
-    ids = ", ".join(json.dumps(item, ensure_ascii=False) for item in history)
-    shell = f"seqzoo recommend {shlex.quote(facts.source)} --history {shlex.join(history)} -k 5"
+    ids = ", ".join(map(python_text, history))
+    words = " ".join(map(shell_word, history))
     return (
-        "## Use it\n\n"
+        "## Usage\n\n"
         "```python\n"
         "import seqzoo\n\n"
-        f"model = seqzoo.load({source})\n"
+        f"model = seqzoo.load({python_text(facts.source)})\n"
         f"model.recommend([{ids}], k=5)\n"
         "```\n\n"
-        f"```console\n$ pip install seqzoo\n$ {shell}\n```"
+        "```console\n"
+        "$ pip install seqzoo\n"
+        f"$ seqzoo recommend {shell_word(facts.source)} --history {words} -k 5\n"
+        "```"
     )
 
 
-def _figures(facts: CardFacts) -> str:
-    command = f"seqzoo eval {shlex.quote(facts.source)} --data {_data_argument(facts)}"
-    measured = [protocol for protocol in facts.metrics if facts.figures(protocol)]
+def _metrics(facts: CardFacts) -> str:
+    data = shell_word(facts.dataset.name) if facts.dataset is not None else "interactions.csv"
+    command = f"$ seqzoo eval {shell_word(facts.source)} --data {data}"
+    measured = [protocol for protocol in facts.metrics if facts.values(protocol)]
     if not measured:
-        return f"## Figures\n\nNot measured yet. This measures it:\n\n```console\n$ {command}\n```"
-    parts = ["## Figures"]
+        return (
+            "## Metrics\n\nNot measured yet. This command measures them:\n\n"
+            f"```console\n{command}\n```"
+        )
+    parts = ["## Metrics"]
     for protocol in measured:
-        entry = facts.metrics[protocol]
-        parts.append(f"### {_inline(facts.data_title(protocol))}, protocol `{protocol}`")
-        parts.append(_table(facts.figures(protocol)))
+        title = markdown_text(facts.data_title(protocol))
+        parts.append(f"### {title}, protocol {code_span(protocol)}")
+        parts.append(_table(facts.values(protocol)))
         parts.append(_published(facts, protocol))
-        parts.append(_circumstances(entry))
-    parts.append("Measured on the test split, all items ranked unless the protocol says otherwise;")
-    parts[-1] += " this measures them again beside the stored ones:"
+        parts.append(_circumstances(facts.metrics[protocol]))
+    parts.append(
+        "Measured on the test split. All items are ranked unless the protocol says otherwise. To "
+        "measure the metrics again and compare them with the stored ones:"
+    )
     commands = "\n".join(
-        f"$ {command}" + ("" if protocol == "loo-full" else f" --protocol {shlex.quote(protocol)}")
+        command + ("" if protocol == "loo-full" else f" --protocol {shell_word(protocol)}")
         for protocol in measured
     )
     return "\n\n".join([*(part for part in parts if part), f"```console\n{commands}\n```"])
 
 
-def _table(figures: Mapping[str, float]) -> str:
-    """One row for each metric, one column for each cutoff; figures without a cutoff below."""
-    cells: dict[str, dict[int, float]] = {}
+def _table(values: Mapping[str, float]) -> str:
+    """One row for each metric, one column for each cutoff; metrics without a cutoff below."""
+    rows: dict[str, dict[int, float]] = {}
     others = {}
-    for key, value in figures.items():
+    for key, value in values.items():
         metric, _, cutoff = key.partition("@")
         if cutoff.isdigit():
-            cells.setdefault(metric, {})[int(cutoff)] = value
+            rows.setdefault(metric, {})[int(cutoff)] = value
         else:
             others[key] = value
-    cutoffs = sorted({cutoff for row in cells.values() for cutoff in row})
+    cutoffs = sorted({cutoff for row in rows.values() for cutoff in row})
     lines = []
-    if cells:
+    if rows:
         lines.append("| metric | " + " | ".join(f"@{cutoff}" for cutoff in cutoffs) + " |")
         lines.append("|---|" + "---:|" * len(cutoffs))
-    for metric, row in cells.items():
-        values = (f"{row[cutoff]:.4f}" if cutoff in row else "" for cutoff in cutoffs)
-        lines.append(f"| {_inline(metric)} | " + " | ".join(values) + " |")
+    for metric, row in rows.items():
+        cells = (f"{row[cutoff]:.4f}" if cutoff in row else "" for cutoff in cutoffs)
+        lines.append(f"| {markdown_text(metric_title(metric))} | " + " | ".join(cells) + " |")
     if others:
-        lines += ["", ", ".join(f"{_inline(key)} {value:.4g}" for key, value in others.items())]
+        texts = (f"{markdown_text(metric_title(key))} {value:.4g}" for key, value in others.items())
+        lines += ["", ", ".join(texts)]
     return "\n".join(lines)
 
 
+def metric_title(name: str) -> str:
+    """The name of a metric as papers write it: ``HR@10`` for ``hit@10``."""
+    metric, at, cutoff = name.partition("@")
+    titles = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR"}
+    return titles.get(metric, metric) + at + cutoff
+
+
 def _published(facts: CardFacts, protocol: str) -> str:
-    """Figures of others on the same data under the same protocol, this model's own first."""
+    """Published metrics on the same data under the same protocol, below this checkpoint's own."""
     data = facts.data_name(protocol)
     others = [each for each in facts.published if (each.data, each.protocol) == (data, protocol)]
     if not others:
         return ""
-    own = facts.figures(protocol)
     keys = list(dict.fromkeys(key for each in others for key in each.metrics))
-    rows = [("this checkpoint", own), *((_inline(each.source), each.metrics) for each in others)]
+    title = f"on {markdown_text(facts.data_title(protocol))} under {code_span(protocol, cell=True)}"
     lines = [
-        f"| on {_inline(facts.data_title(protocol))} under `{protocol}` | {' | '.join(keys)} |",
+        f"| {title} | {' | '.join(markdown_text(metric_title(key)) for key in keys)} |",
         "|---|" + "---:|" * len(keys),
     ]
-    for source, figures in rows:
-        values = (f"{figures[key]:.4f}" if key in figures else "" for key in keys)
-        lines.append(f"| {source} | {' | '.join(values)} |")
+    rows = [("this checkpoint", facts.values(protocol))]
+    rows += [(markdown_text(each.source), each.metrics) for each in others]
+    for source, values in rows:
+        cells = (f"{values[key]:.4f}" if key in values else "" for key in keys)
+        lines.append(f"| {source} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _circumstances(entry: Mapping[str, Any]) -> str:
-    """Under what the figures of a protocol were measured, in a line."""
-    counts = [key for key in ("users", "items") if isinstance(entry.get(key), int)]
-    parts = [f"{entry[key]:,} {key}" for key in counts]
-    parts += [
-        f"{key} {_inline(entry[key])}" for key in ("seed", "backend", "dtype") if key in entry
-    ]
-    versions = entry.get("versions")
-    if isinstance(versions, Mapping):
-        parts += [f"{_inline(key)} {_inline(value)}" for key, value in versions.items()]
-    data = entry.get("data")
-    if isinstance(data, Mapping) and data.get("fingerprint"):
-        parts.append(f"data fingerprint `{_inline(data['fingerprint'])}`")
+    """The circumstances under which the metrics of a protocol were measured, on one line."""
+    parts = [f"{entry[key]:,} {key}" for key in ("users", "items") if key in entry]
+    named = {key: entry[key] for key in ("seed", "backend", "dtype") if key in entry}
+    named |= entry.get("versions", {})
+    parts += [f"{markdown_text(key)} {markdown_text(value)}" for key, value in named.items()]
+    if fingerprint := entry.get("data", {}).get("fingerprint"):
+        parts.append(f"data fingerprint {code_span(fingerprint)}")
     return ", ".join(parts)
 
 
@@ -190,56 +205,60 @@ def _licence(facts: CardFacts) -> str:
     heading = "## Data and licence\n\n"
     if dataset is None:
         return (
-            f"{heading}Trained on {_inline(facts.data_title())}, which seqzoo knows nothing more "
-            "about. Whoever publishes these weights should say below this block whose data they "
-            "come from and what they may be used for."
+            f"{heading}Trained on {markdown_text(facts.data_title())}. seqzoo does not know the "
+            "terms of these data. If you publish these weights, state below this block where the "
+            "data come from and what the weights may be used for."
         )
-    lines = [f"Trained on {_inline(dataset.description or dataset.name)}."]
+    lines = [f"Trained on {markdown_text(dataset.description or dataset.name)}."]
     if dataset.url:
         lines.append(f"The data come from <{dataset.url}>; they are not part of this folder.")
     if dataset.licence:
         lines.append(
-            f"Terms of the data: {_inline(dataset.licence)}. Weights learnt from them are meant "
-            "for no more than those terms allow."
+            f"Terms of the data: {markdown_text(dataset.licence)}. Use the weights only as those "
+            "terms allow."
         )
+    text = heading + " ".join(lines)
     if dataset.citation:
-        lines.append(f"\n\nPlease cite: {_inline(dataset.citation)}")
-    return heading + " ".join(lines).replace(" \n\n", "\n\n")
+        text += f"\n\nPlease cite: {markdown_text(dataset.citation)}"
+    return text
 
 
 def _training(facts: CardFacts) -> str:
     if not facts.recipe:
         return (
-            "## Training\n\nThe recipe is empty: this checkpoint was saved by hand and cannot be "
-            "reproduced from it."
+            "## Training\n\nThe recipe is empty: this checkpoint was not saved by `seqzoo train` "
+            "and cannot be reproduced from it."
         )
-    rows = [f"| `{key}` | {_inline(value)} |" for key, value in _leaves(facts.recipe)]
+    rows = [
+        f"| {code_span(key, cell=True)} | {markdown_text(value)} |"
+        for key, value in _leaves(facts.recipe)
+    ]
     more = len(rows) - _MOST_SETTINGS
     if more > 0:
         rows = [*rows[:_MOST_SETTINGS], f"| and {more} more | in `recipe.yaml` |"]
     table = "\n".join(["| setting | value |", "|---|---|", *rows])
-    curve = f"![Loss and validation figure by epoch]({facts.curve})\n\n" if facts.curve else ""
+    curve = f"![Loss and validation metric by epoch]({facts.curve})\n\n" if facts.curve else ""
     return (
         f"## Training\n\n{curve}{table}\n\n"
-        "The whole recipe is in `recipe.yaml`; it trains the model "
-        "again:\n\n```console\n$ seqzoo train recipe.yaml\n```"
+        "`recipe.yaml` holds the whole recipe. To train the model again:\n\n"
+        "```console\n$ seqzoo train recipe.yaml\n```"
     )
 
 
 def _limits(facts: CardFacts) -> str:
     lines = [
-        f"- It knows the {facts.vocabulary_size:,} items of `vocabulary.json` and no others; new "
-        "items need new training. Unknown ids in a history are left out.",
-        "- It knows nothing of users but their history, and nothing of items but who met them "
-        "after what.",
+        f"- The model knows only the {facts.vocabulary_size:,} items of `vocabulary.json`; new "
+        "items require training. Unknown ids in a history are skipped.",
+        "- It uses only the order of interactions, and their timestamps where the architecture "
+        "reads them; no user or item attributes are used.",
     ]
     window = facts.config.get("max_length")
     if isinstance(window, int):
         lines.append(f"- It reads the newest {window:,} events of a history.")
     lines.append(
-        "- The figures are offline ones on logged data. They compare models under one protocol; "
-        "they do not say what users will do, and popular items are favoured as the log favours "
-        "them."
+        "- The metrics were measured offline on logged data. They compare models under one "
+        "protocol and do not predict how users will react. Popular items are favoured as they are "
+        "in the data."
     )
     return "## Limits\n\n" + "\n".join(lines)
 
@@ -247,25 +266,19 @@ def _limits(facts: CardFacts) -> str:
 def _files() -> str:
     return (
         "## Files\n\n"
-        "| file | holds |\n|---|---|\n"
+        "| file | content |\n|---|---|\n"
         "| `config.json` | architecture, settings, and the sha256 and size of the files below |\n"
         "| `model.safetensors` | the weights; nothing here is pickled or executed |\n"
-        "| `vocabulary.json` | item ids in index order, and titles where there are any |\n"
-        "| `recipe.yaml` | what reproduces the model |\n"
-        "| `metrics.json` | the figures above, in full |\n"
+        "| `vocabulary.json` | item ids in index order, and titles if there are any |\n"
+        "| `recipe.yaml` | everything needed to reproduce the model |\n"
+        "| `metrics.json` | the metrics above, in full |\n"
         "| `README.md` | this card; text outside the `seqzoo:generated` blocks is kept |"
     )
 
 
 def _paper(paper: str) -> str:
     found = re.fullmatch(r"arXiv:(\d{4}\.\d{4,5})", paper, re.IGNORECASE)
-    return f"[{paper}](https://arxiv.org/abs/{found[1]})" if found else _inline(paper)
-
-
-def _data_argument(facts: CardFacts) -> str:
-    if facts.dataset is not None:
-        return shlex.quote(facts.dataset.name)
-    return "interactions.csv"
+    return f"[{paper}](https://arxiv.org/abs/{found[1]})" if found else markdown_text(paper)
 
 
 def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -277,15 +290,9 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def _last_component(text: str) -> str:
-    """Of an absolute path only the last name: where data lay on a machine is nobody's business."""
+    """The last name of an absolute path: a card does not tell where data lay on a machine."""
     absolute = text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", text)
     return re.split(r"[\\/]", text.rstrip("\\/"))[-1] if absolute else text
-
-
-def _inline(value: object) -> str:
-    """A value in running text or a table: no markup and no line break gets through."""
-    text = " ".join(str(value).split())
-    return text.replace("<", "&lt;").replace("|", "\\|")
 
 
 def _bytes(size: int) -> str:

@@ -67,15 +67,15 @@ def render_checkpoint(
             plain values.
     """
     folder = Path(folder)
-    metrics, items = plain("the metrics", dict(metrics)), vocabulary.to_json()
+    entries, items = plain("the metrics", dict(metrics)), vocabulary.to_json()
     # Whatever reading would refuse must not be written: the checkpoint could not be loaded.
-    check(folder / METRICS, metrics, MetricsFile, "change the metrics")
+    check(folder / METRICS, entries, MetricsFile, "change the metrics")
     check(folder / VOCABULARY, items, VocabularyFile, "change the ids or the titles of the items")
     contents = {
         WEIGHTS: tensors_bytes(tensors),
         VOCABULARY: (json.dumps(items, ensure_ascii=False) + "\n").encode(),
         RECIPE: render_recipe(recipe),
-        METRICS: (json.dumps(metrics, indent=2, ensure_ascii=False) + "\n").encode(),
+        METRICS: (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode(),
     }
     for name, content in contents.items():
         if len(content) > LARGEST.get(name, len(content)):
@@ -104,7 +104,7 @@ def render_checkpoint(
             f"the model's settings cannot be saved: {error}; use texts, numbers and lists"
         ) from error
     manifest = parse_manifest_bytes(folder / CONFIG, contents[CONFIG])
-    return Checkpoint(manifest, vocabulary, dict(recipe), metrics, dict(tensors), contents)
+    return Checkpoint(manifest, vocabulary, dict(recipe), entries, dict(tensors), contents)
 
 
 def write_checkpoint(
@@ -166,7 +166,7 @@ def _card(checkpoint: Checkpoint) -> str | None:
     folder = checkpoint.manifest.folder
     path = folder / CARD
     try:
-        existing = path.read_text("utf-8") if path.exists() else None
+        existing = path.read_text("utf-8-sig") if path.exists() else None
         if existing is not None and not has_generated_blocks(existing):
             return None
         name = folder.resolve().name

@@ -189,6 +189,8 @@ class CardMetadata(Struct):
     license_name: Annotated[str | None, Meta(description="a text")] = None
 
 
+CardFrontMatter: TypeAlias = Annotated[CardMetadata, Meta(description="keys and values")]
+
 Commit: TypeAlias = Annotated[
     str, Meta(pattern=rf"\A{COMMIT}\Z", description="a commit of 40 hex digits")
 ]

@@ -11,12 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from seqzoo.checkpoint.schemas import SessionFile
 from seqzoo.errors import CheckpointError, SeqzooError, UsageError
 from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model.inference import inference
 from seqzoo.model.provenance import weights_digest
 from seqzoo.storage.atomic import locate, write_files
-from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
+from seqzoo.storage.documents import read_json
+from seqzoo.storage.integrity import read_bytes, sha256_of_bytes, sha256_of_document
 from seqzoo.storage.tensors import tensors_bytes
 from seqzoo.validation import read_time
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
 _EVENTS, _TENSORS = "session.json", "session.safetensors"
+_LARGEST = 64 << 20
 
 
 class Session:
@@ -168,7 +171,8 @@ class Session:
                 f"{folder} holds no session: {_EVENTS} is not there; session.save(folder) writes it"
             )
         try:
-            document = json.loads(locate(folder, _EVENTS).read_bytes())
+            path = locate(folder, _EVENTS)
+            document = read_json(path, read_bytes(path, _LARGEST), SessionFile)
             content = locate(folder, _TENSORS).read_bytes()
             whole = document.pop("sha256") == sha256_of_document(document)
             if not whole or document["tensors"] != sha256_of_bytes(content):

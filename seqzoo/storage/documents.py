@@ -93,7 +93,9 @@ def parse_json(
         ) from error
 
 
-def parse_yaml(where: object, content: bytes, *, deepest: int = 32, remedy: str = RESTORE) -> Any:
+def parse_yaml(
+    where: object, content: bytes, *, deepest: int = 32, dates: bool = True, remedy: str = RESTORE
+) -> Any:
     """Parse plain YAML: without tags, anchors, aliases, directives or repeated keys.
 
     A few aliases can stand for gigabytes, a tag for any object: a document of settings needs
@@ -103,6 +105,7 @@ def parse_yaml(where: object, content: bytes, *, deepest: int = 32, remedy: str 
         where: the file or the source, for messages.
         content: its bytes.
         deepest: how deep lists and mappings may nest.
+        dates: read dates as such; otherwise as text.
         remedy: the end of the message.
 
     Raises:
@@ -121,7 +124,7 @@ def parse_yaml(where: object, content: bytes, *, deepest: int = 32, remedy: str 
                 raise CheckpointError(
                     f"{where} line {line} has {refused}, expected plain YAML; write the values out"
                 )
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 a SafeLoader
+        return yaml.load(text, Loader=_Loader if dates else _LoaderOfText)  # noqa: S506
     # PyYAML lets ValueError and OverflowError through for dates, numbers and characters that do
     # not exist.
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
@@ -175,6 +178,16 @@ class _Loader(yaml.SafeLoader):
         if repeated := _first_repeated(names):
             raise ValueError(f"the key {shown(repeated[0])} occurs more than once")
         return super().construct_mapping(node, deep)
+
+
+class _LoaderOfText(_Loader):
+    """Reads dates as text."""
+
+
+_LoaderOfText.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

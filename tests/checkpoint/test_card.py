@@ -1,8 +1,14 @@
+import ast
+import os
+import re
+import subprocess
+
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 
-from seqzoo.checkpoint.card import model_card
+from seqzoo.checkpoint.card import model_card, split_card
 from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
 from seqzoo.specs import DatasetSpec, PublishedFigures
@@ -67,7 +73,7 @@ def test_a_person_finds_what_is_needed():
         'model.recommend(["1", "it\'s 2"], k=5)',
         "seqzoo recommend linrec-toy --history 1 'it'\"'\"'s 2' -k 5",
         "| metric | @5 | @10 |",
-        "| hit | 0.2000 | 0.2500 |",
+        "| HR | 0.2000 | 0.2500 |",
         "12 users, 20 items",
         "seqzoo eval linrec-toy --data toy",
         "research use",
@@ -79,7 +85,7 @@ def test_a_person_finds_what_is_needed():
         assert fragment in text, fragment
 
 
-def test_no_figure_stands_where_none_was_measured():
+def test_a_card_without_metrics_shows_none():
     text = card(metrics={}, recipe={}, dataset=None, paper="", description="")
     assert "Not measured yet" in text
     assert "model-index" not in front(text)
@@ -125,7 +131,7 @@ def test_a_marker_without_its_end_swallows_nothing():
     )
     again = card(existing=text)
     assert "words" in again
-    assert again.count("## Use it") == 1
+    assert again.count("## Usage") == 1
 
 
 def test_a_card_without_blocks_keeps_its_text_first():
@@ -145,15 +151,40 @@ def test_values_cannot_break_out_of_their_place():
     assert "somebody" not in text
 
 
-@pytest.mark.parametrize("existing", ["---\na: [\n---\nx", "---\n- a\n---\nx"])
-def test_front_matter_that_cannot_be_read(existing):
-    with pytest.raises(CheckpointError, match=r"README\.md: its front matter"):
-        card(existing=existing)
+@pytest.mark.parametrize(
+    "front",
+    [
+        "a: [",
+        "- a",
+        "tags: [[x]]",
+        "tags: 3",
+        "license: {a: b}",
+        "x: &a [1]\ny: *a",
+        "x: !!python/name:os.system",
+        "x: 1\nx: 2",
+        "x: .nan",
+    ],
+)
+def test_front_matter_that_cannot_be_read(front):
+    with pytest.raises(CheckpointError, match=r"the front matter of README\.md"):
+        card(existing=f"---\n{front}\n---\nx")
+
+
+def test_dates_and_blank_lines_in_a_hand_written_card_are_fine():
+    text = card(
+        existing="\n  \n---\nlicense: mit\nreleased: 2024-01-01\ntags: one\n---\n\nWords.\n"
+    )
+    assert text.count("\n---\n") == 1
+    assert front(text)["license"] == "mit"
+    assert str(front(text)["released"]) == "2024-01-01"
+    assert "one" in front(text)["tags"]
+    assert text.index("Words.") < text.index("# linrec-toy")
+    assert card(existing=text) == text
 
 
 def test_saving_writes_a_card_and_keeps_what_people_wrote(folder, model):
     path = folder / "README.md"
-    assert "| hit | 0.2000 | 0.2500 |" in path.read_text("utf-8")
+    assert "| HR | 0.2000 | 0.2500 |" in path.read_text("utf-8")
     path.write_text(path.read_text("utf-8") + "\nMine.\n", "utf-8")
     save_model(folder, make_model(1, items=33), recipe=RECIPE, metrics=METRICS)
     assert "33 items" in path.read_text("utf-8")
@@ -174,7 +205,7 @@ def test_a_card_that_cannot_be_read_does_not_cost_the_model(folder, model, caplo
     assert "front matter" in caplog.text
 
 
-def test_figures_of_others_stand_beside_those_of_the_same_protocol_alone():
+def test_published_metrics_of_the_same_protocol_are_shown_beside():
     name = METRICS["loo-full"]["data"]["name"]
     same = PublishedFigures(name, "loo-full", {"hit@10": 0.31, "mrr@20": 0.2}, "the | paper")
     others = [
@@ -203,7 +234,7 @@ def test_the_curve_is_shown_where_there_is_one(tmp_path):
 
 def test_a_front_matter_that_takes_time_is_refused():
     bomb = "---\na: 1" + ":1" * (1 << 16) + "\n---\n"
-    with pytest.raises(CheckpointError, match=r"its front matter has .* expected at most 65536"):
+    with pytest.raises(CheckpointError, match=r"front matter of README\.md has .* at most 65536"):
         card(existing=bomb)
 
 
@@ -211,3 +242,97 @@ def test_dashes_inside_the_front_matter_do_not_end_it():
     text = card(existing="---\nlicense: mit\ntitle: a---\n---\n\nWords.\n")
     assert "\ntitle: a---\n" in text
     assert "Words." in text
+
+
+END = "<!-- /seqzoo:generated -->"
+HOSTILE = [
+    "![t](http://tracker.example/x.png)",
+    "[click](http://evil.example)",
+    "http://evil.example and www.evil.example",
+    "<img src=x onerror=alert(1)>",
+    "a\n```\n# Out\n<b>x</b>\n```",
+    "`` ` ``",
+    f"x{END}y",
+    "a | b \\| c",
+    "**bold** _it_ ~~gone~~ $x$ &amp; #1",
+    "\u202egnp.exe\u200b\x9b31m",
+]
+
+
+def hostile_card(value: str, **more) -> str:
+    entry = {**METRICS["loo-full"], "data": {"name": value, "fingerprint": value}}
+    entry |= {"seed": value, "backend": value, "versions": {value: value}}
+    entry["metrics"] = {**entry["metrics"], value.replace("@", ""): 0.5}
+    return card(
+        name=value,
+        source=value,
+        dataset=None,
+        example=[value, "ordinary"],
+        metrics={value: entry},
+        recipe={value: value, "data": {"name": value}},
+        published=[PublishedFigures(value, value, {"hit@10": 0.1}, value)],
+        **more,
+    )
+
+
+def tokens(markdown: str) -> list:
+    flat = []
+    for token in MarkdownIt("commonmark").enable("table").parse(markdown):
+        flat += [token, *(token.children or [])]
+    return flat
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_text_from_outside_is_never_markup(value):
+    text = hostile_card(value)
+    assert hostile_card(value, existing=text) == text
+    body = split_card(text)[1]
+    assert body.count(END) == body.count("<!-- seqzoo:generated ")
+    found = tokens(body)
+    kinds = [token.type for token in found]
+    assert "image" not in kinds
+    links = [token.attrs["href"] for token in found if token.type == "link_open"]
+    assert links == ["https://arxiv.org/abs/2403.03900"]
+    html = [t.content.strip() for t in found if t.type in ("html_block", "html_inline")]
+    assert all(re.fullmatch(r"<!-- /?seqzoo:generated.*-->", each) for each in html)
+    assert not {"strong_open", "em_open", "s_open"} & set(kinds)
+    ordinary = [token.type for token in tokens(split_card(hostile_card("ordinary"))[1])]
+    assert kinds.count("heading_open") == ordinary.count("heading_open")
+    assert kinds.count("fence") == ordinary.count("fence")
+    assert kinds.count("td_open") == ordinary.count("td_open")
+    # Bare addresses become links on the Hub.
+    assert not re.search(r"(?<!\\)://(?!arxiv)(?![^`]*```)", body.split("## Usage")[0])
+    assert all(c.isprintable() or c == "\n" for c in body)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_the_commands_of_a_card_name_exactly_the_items(value):
+    text = hostile_card(value)
+    (code,) = (t.content for t in tokens(text) if t.type == "fence" and t.info == "python")
+    calls = {
+        getattr(node.func, "attr", ""): node.args[0]
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call)
+    }
+    assert ast.literal_eval(calls["load"]) == value
+    assert ast.literal_eval(calls["recommend"]) == [value, "ordinary"]
+    (line,) = (line for line in text.splitlines() if line.startswith("$ seqzoo recommend"))
+    shown = subprocess.run(
+        ["bash", "-c", "printf '%s\\0' " + line.removeprefix("$ seqzoo recommend ")],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    ).stdout.decode()
+    assert shown.split("\0")[:4] == [value, "--history", value, "ordinary"]
+
+
+def test_a_card_does_not_grow_at_every_save(tmp_path):
+    model = make_model()
+    items = list(model.vocabulary.items)
+    items[0] = f"{END}\n```\n<b>"
+    model = type(model).build(model.architecture, model.config, type(model.vocabulary)(items))
+    save_model(tmp_path, model, recipe=RECIPE, metrics=METRICS)
+    first = (tmp_path / "README.md").read_text("utf-8")
+    for _ in range(2):
+        save_model(tmp_path, model, recipe=RECIPE, metrics=METRICS)
+    assert (tmp_path / "README.md").read_text("utf-8") == first

@@ -54,7 +54,7 @@ def test_metadata_set_on_the_hub_survives(hub, push, folder):
     local = folder / "README.md"
     local.write_text(local.read_text().replace("---\n", "---\nlicense: apache-2.0\n", 1))
     push()
-    assert ["license" in line and "replaces it" in line for line in push.log] == [True]
+    assert ["license" in line and "replaces that of" in line for line in push.log] == [True]
     assert "license: apache-2.0" in hub.files(REPO)["README.md"].decode()
 
 
@@ -92,7 +92,7 @@ def test_a_card_on_the_hub_that_cannot_be_read(hub, push):
     code, message = push()
     assert (code, message.count("\n")) == (2, 1)
     assert "README.md of org/shop" in message
-    assert "mend what is between the two lines of dashes" in message
+    assert "correct the text between the lines of dashes" in message
     hub.commit(REPO, {"README.md": HAND})
     hub.faults.add("README.md", kind="hang-up", method=None, times=None)
     code, message = push()
