@@ -1,4 +1,4 @@
-"""From the name of a checkpoint, a path or a Hub address to its folder, and to what it holds."""
+"""Find and open a checkpoint by its name, its path or its Hub address."""
 
 import importlib.util
 import os
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def find(name: str | os.PathLike[str]) -> Path:
     """The checkpoint folder of a name, a path or a Hub address, every file from the Hub checked.
 
-    A bare name is only ever a registered name, so a folder that happens to be called like one never
-    changes what is loaded; a ``Path`` is only ever a folder.
+    A bare name is always a registered name, so a folder with the same name never changes what is
+    loaded. A ``Path`` is always a folder.
 
     A registered checkpoint is taken from the package that ships it, else from the Hub's cache at
     the registered commit, else from the Hub at that commit.
 
     Raises:
-        UnknownNameError: nothing has the name.
-        CheckpointError: what the Hub has is damaged or not what was registered.
-        HubError: a checkpoint has to be fetched and cannot be.
+        UnknownNameError: no checkpoint is registered under the name.
+        CheckpointError: the checkpoint on the Hub is damaged or not the registered one.
+        HubError: the Hub cannot be reached or does not have the checkpoint.
     """
     return _locate(name, verify=True)[0]
 
@@ -52,12 +52,12 @@ def open_checkpoint(name: str | os.PathLike[str], *, keep: bool = False) -> "Che
     except IntegrityError:
         if not from_hub:
             raise
-        # A file of the Hub's cache is damaged: it is fetched again, once.
+        # A file in the Hub's cache is damaged: it is fetched again, once.
         return read_checkpoint(find(name), keep=keep)
 
 
 def looks_like_path(name: str) -> bool:
-    """Whether a text is meant as a path: it has a separator, or begins like one."""
+    """Whether a text is a path, not a name: it has a separator or begins with a tilde."""
     return "/" in name or os.sep in name or name in (".", "..") or name.startswith("~")
 
 
@@ -69,7 +69,7 @@ def bundled_folder(spec: PretrainedSpec) -> Path | None:
     if module is None or module.origin is None:
         return None
     package = Path(module.origin).parent
-    # An installed package has the folder inside; in a checkout it stands beside the package.
+    # An installed package contains the folder; in a checkout it is beside the package.
     for home in (package, package.parent):
         folder = home / "model_cards" / spec.name
         if folder.is_dir():
@@ -78,15 +78,12 @@ def bundled_folder(spec: PretrainedSpec) -> Path | None:
 
 
 def _locate(name: str | os.PathLike[str], *, verify: bool) -> tuple[Path, Manifest | None, bool]:
-    """Folder, manifest where it has been read, and whether the folder is the Hub's cache."""
+    """Folder, manifest if it was read, and whether the folder is in the Hub's cache."""
     if isinstance(name, Path):
         return name.expanduser(), None, False
     name = name_of("a model's name or folder", name)
     if name.startswith(SCHEME):
-        from seqzoo.checkpoint.hub.pull import pull
-
-        pulled = pull(parse_address(name), verify=verify)
-        return pulled.folder, pulled.manifest, True
+        return _pulled(parse_address(name), None, verify)
     if looks_like_path(name):
         return Path(name).expanduser(), None, False
     if name not in catalogue().pretrained:
@@ -101,16 +98,18 @@ def _locate(name: str | os.PathLike[str], *, verify: bool) -> tuple[Path, Manife
             )
         return folder, None, False
     if spec.repo is not None and spec.revision is not None:
-        from seqzoo.checkpoint.hub.pull import pull
-
-        address = HubAddress(spec.repo).at(spec.revision)
-        pulled = pull(address, sha256=spec.sha256, verify=verify)
-        return pulled.folder, pulled.manifest, True
+        return _pulled(HubAddress(spec.repo).at(spec.revision), spec.sha256, verify)
     raise CheckpointError(
-        f"checkpoint '{spec.name}' of plugin '{spec.plugin}' does not come with its package; "
-        f"it is the folder model_cards/{spec.name} of the plugin's repository: clone that and give "
-        "the path"
+        f"checkpoint '{spec.name}' of plugin '{spec.plugin}' is not part of its package; it is the "
+        f"folder model_cards/{spec.name} of the plugin's repository: clone that and give the path"
     )
+
+
+def _pulled(address: HubAddress, sha256: str | None, verify: bool) -> tuple[Path, Manifest, bool]:
+    from seqzoo.checkpoint.hub.cache import pull_into_cache  # the Hub's client, which is slow
+
+    cached = pull_into_cache(address, sha256=sha256, verify=verify)
+    return cached.folder, cached.manifest, True
 
 
 def _unknown(name: str) -> UnknownNameError:

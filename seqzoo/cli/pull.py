@@ -26,10 +26,10 @@ def pull(
 
     A tag or branch is resolved to a commit. Give that commit to get the same files for ever.
     """
-    from seqzoo.checkpoint.copy import fetch
+    from seqzoo.checkpoint.pull import pull_checkpoint
 
     with hub_progress(quiet=quiet):
-        found = fetch(name, to=to)
+        found = pull_checkpoint(name, to=to)
     if as_json:
         print_json(
             {

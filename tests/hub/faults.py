@@ -2,11 +2,21 @@
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Kind = Literal[
-    "hang-up", "status", "redirect", "reset", "truncate", "short", "wrong-bytes", "slow", "huge"
+    "hang-up",
+    "status",
+    "redirect",
+    "reset",
+    "truncate",
+    "short",
+    "wrong-bytes",
+    "slow",
+    "huge",
+    "replace",
 ]
 
 
@@ -27,7 +37,9 @@ class Fault:
             * ``wrong-bytes``: flip one bit of byte ``at`` (the middle one), or send ``data``, cut
               or repeated to the right length;
             * ``slow``: send ``chunk`` bytes at a time with ``seconds`` between;
-            * ``huge``: declare ``size`` bytes, send the body and ``extra`` zeros, then close.
+            * ``huge``: declare ``size`` bytes, send the body and ``extra`` zeros, then close;
+            * ``replace``: answer with ``status``, ``headers`` besides the usual ones, and ``data``
+              where that is given.
         method: Which requests; ``None`` means every one.
         times: How often; ``None`` means always.
         skip: How many requests that match get through first.
@@ -47,6 +59,7 @@ class Fault:
     after: int | None = None
     at: int | None = None
     data: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     chunk: int = 1024
     seconds: float = 0.1
     size: int = 1 << 50

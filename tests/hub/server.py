@@ -73,6 +73,9 @@ class Handler(BaseHTTPRequestHandler):
             body = fault.spoil(body)
         if reply.ranges and status == 200:
             status, body = self.cut_range(body, headers)
+        if fault is not None and kind == "replace":
+            status, headers = fault.status, headers | dict(fault.headers)
+            body = body if fault.data is None else fault.data
         half = len(body) // 2 if fault is None or fault.after is None else fault.after
         if kind == "short":
             body = body[:half]

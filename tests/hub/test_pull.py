@@ -222,7 +222,7 @@ def test_a_registered_name_is_pinned(hub, work, tmp_path, models):
     answer["items"] = list(seqzoo.load("shop").vocabulary.items)
     """
     sha256 = work(
-        f"from seqzoo.checkpoint.copy import fetch; answer['s'] = fetch('hf://{REPO}').sha256",
+        f"from seqzoo.checkpoint.pull import pull_checkpoint as pull; answer['s'] = pull('hf://{REPO}').sha256",
         tmp_path,
     ).answer["s"]
     hub.commit(REPO, contents(models[1]))
@@ -291,12 +291,16 @@ def test_the_picture_comes_along_and_nothing_depends_on_it(hub, work, tmp_path):
 
 @pytest.mark.parametrize("status", [503, 429, 404])
 def test_a_branch_is_never_taken_for_what_it_was(hub, work, tmp_path, models, status):
-    """The client falls back on its cache where the second of two requests fails."""
+    """What the cache remembers of a branch is used offline only."""
     work(LOAD.format(f"hf://{REPO}"), tmp_path).expect()
     newer = hub.commit(REPO, contents(models[1]))
-    hub.faults.add("/resolve/main", kind="status", method="HEAD", status=status, times=None)
+    hub.faults.add(f"/api/models/{REPO}?", kind="status", status=status, times=None)
     message = work(LOAD.format(f"hf://{REPO}"), tmp_path).expect("HubError").message
-    assert newer in message or "404" in message
+    assert str(status) in message
+    hub.faults.clear()
+    # The answer of another address than the commit's is never used.
+    hub.faults.add("/resolve/main", kind="status", method=None, status=status, times=None)
+    assert f"hf://{REPO} is commit {newer}" in work(LOAD.format(f"hf://{REPO}"), tmp_path).log
     hub.faults.clear()
     assert work(LOAD.format(f"hf://{REPO}"), tmp_path).expect().answer["items"][0] == "item-1-0"
 
@@ -333,7 +337,10 @@ def test_names_that_climb_are_refused(work, tmp_path, address):
     assert "expected" in work(LOAD.format(address), tmp_path).expect("UsageError").message
 
 
-PULL = "from seqzoo.checkpoint.copy import fetch; answer['sha256'] = fetch({!r}).sha256"
+PULL = (
+    "from seqzoo.checkpoint.pull import pull_checkpoint; "
+    "answer['sha256'] = pull_checkpoint({!r}).sha256"
+)
 
 
 def test_eight_processes_fetch_into_one_cache(hub, tmp_path):

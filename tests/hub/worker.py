@@ -17,7 +17,6 @@ import seqzoo
 from seqzoo import zoo
 from seqzoo.cli.app import run
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
-from seqzoo.checkpoint.hub.pull import pull
 logging.getLogger("seqzoo").setLevel(logging.INFO)
 
 class Heard(logging.Handler):

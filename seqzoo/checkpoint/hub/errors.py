@@ -1,14 +1,15 @@
-"""What goes wrong with the Hub, said in a line and without the user's token."""
+"""Errors of the Hub in one line, without the user's token."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from huggingface_hub import errors, get_token
+from huggingface_hub import constants, errors, get_token
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.errors import HubError
+from seqzoo.storage.untrusted import one_line
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]+")
 _USER = re.compile(r"//[^/@]*@")
@@ -17,10 +18,10 @@ _LOGIN = "log in with `hf auth login` or set HF_TOKEN"
 
 @contextmanager
 def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
-    """Turn what the Hub's client raises into a ``HubError``.
+    """Turn the exceptions of the Hub's client into a ``HubError``.
 
     Args:
-        address: what is worked on.
+        address: the repository, for messages.
         action: ``read``, ``write`` or ``list``, for the remedy.
     """
     try:
@@ -39,7 +40,7 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
             f"{address}: the repository {address.repo} has no such revision; give a commit, a tag "
             "or a branch that it has, or none for its main branch"
         ) from error
-    # Before EntryNotFoundError, of which it is one: here the cache has no such file.
+    # Before EntryNotFoundError, its base class: here the cache has no such file.
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise not_reached(address, error, action) from error
     except errors.EntryNotFoundError as error:
@@ -54,8 +55,8 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
     # A body of the wrong length, a full disk, a repository name that the client refuses.
     except (OSError, ValueError) as error:
         raise HubError(f"{address}: {said(error)}; try again") from error
-    # What the client makes of an answer that is not the Hub's, a proxy's page of its own say.
-    except (LookupError, TypeError, AttributeError, httpx.InvalidURL) as error:
+    # The client reads the answer of something else than the Hub, the page of a proxy for example.
+    except (LookupError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as error:
         raise HubError(
             f"{address}: {_endpoint()} does not answer as the Hub does "
             f"({type(error).__name__}: {said(error)}); check HF_ENDPOINT"
@@ -63,16 +64,12 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
 
 
 def _endpoint() -> str:
-    """Where the Hub is looked for, without the user and password that a proxy may need."""
-    from huggingface_hub import constants
-
+    """The address of the Hub, without the user and password that a proxy may need."""
     return _USER.sub("//", constants.ENDPOINT)
 
 
 def not_reached(address: HubAddress, error: Exception, action: str = "read") -> HubError:
-    """The error where neither the Hub nor the cache gives a file, or the Hub takes none."""
-    from huggingface_hub import constants
-
+    """The error for a Hub that cannot be reached, and a cache that lacks the file."""
     if action == "list" and constants.HF_HUB_OFFLINE:
         return HubError(
             "the Hub's models cannot be listed while HF_HUB_OFFLINE is set; unset it, or see the "
@@ -93,7 +90,7 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
 
     if constants.HF_HUB_OFFLINE:
         return HubError(
-            f"{address} is not whole in the local cache {constants.HF_HUB_CACHE}, and "
+            f"{address} is not complete in the local cache {constants.HF_HUB_CACHE}, and "
             "HF_HUB_OFFLINE is set; fetch it with `seqzoo pull` where there is a network"
         )
     return HubError(
@@ -102,9 +99,9 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
     )
 
 
-def said(error: BaseException) -> str:
-    """The message of an error in one line, without anything that looks like a token."""
-    text = " ".join(str(error).split()) or type(error).__name__
+def said(error: object) -> str:
+    """The message of an error, or an address, in one line and without tokens and passwords."""
+    text = one_line(error) or type(error).__name__
     token = get_token()
     if token:
         text = text.replace(token, "hf_…")

@@ -1,10 +1,8 @@
 """Models on the Hub that carry seqzoo's library tag."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from huggingface_hub import HfApi
-
+from seqzoo.checkpoint.hub import api
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.errors import hub_errors
 from seqzoo.errors import UsageError
@@ -15,15 +13,15 @@ _MOST = 500
 
 @dataclass(frozen=True)
 class HubModel:
-    """A repository that says it holds a checkpoint of seqzoo; nothing of it has been checked.
+    """A repository that is tagged as a checkpoint of seqzoo; unverified until it is pulled.
 
     Attributes:
         address: repository and its newest commit.
-        tags: what its card names, the architecture among them.
-        downloads: as the Hub counts them.
-        likes: as the Hub counts them.
-        private: whether only some may see it.
-        last_modified: ISO time, or None.
+        tags: of its card, the architecture among them.
+        downloads: number counted by the Hub.
+        likes: number counted by the Hub.
+        private: whether it is visible only to its owners.
+        last_modified: time in ISO format, or None.
     """
 
     address: HubAddress
@@ -39,26 +37,22 @@ def list_hub(org: str | None = None) -> list[HubModel]:
 
     Raises:
         HubError: the Hub cannot be reached.
-        UsageError: the organisation's name cannot be one.
+        UsageError: the name cannot be that of an organisation or user.
     """
     try:
         place = parse_address(f"hf://{org or 'all'}/models")
     except UsageError:
-        raise UsageError(f"'{org}' is no name of an organisation or user on the Hub") from None
+        raise UsageError(f"'{org}' cannot be an organisation or user on the Hub") from None
     with hub_errors(place, "list"):
-        found = HfApi(library_name="seqzoo").list_models(
-            filter=_TAG, author=org, limit=_MOST, full=True
+        found = api.list_models(_TAG, org, _MOST)
+    return [
+        HubModel(
+            HubAddress(model.id, model.sha),
+            tuple(model.tags),
+            model.downloads or 0,
+            model.likes or 0,
+            model.private,
+            model.last_modified,
         )
-        return [_model(info) for info in found]
-
-
-def _model(info: Any) -> HubModel:
-    modified = info.last_modified
-    return HubModel(
-        HubAddress(str(info.id), info.sha),
-        tuple(str(tag) for tag in info.tags or ()),
-        int(info.downloads or 0),
-        int(info.likes or 0),
-        bool(info.private),
-        modified.isoformat() if modified is not None else None,
-    )
+        for model in found
+    ]

@@ -1,23 +1,23 @@
 """Publish a checkpoint: checked first, one commit, and none where nothing has changed."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.hf_api import RepoFile
 
 from seqzoo.checkpoint.card import card_of
 from seqzoo.checkpoint.card_merge import card_parts, decoded, merged
+from seqzoo.checkpoint.hub import api as hub
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.errors import hub_errors
 from seqzoo.checkpoint.manifest import CARD, CONFIG, CURVE, HASHED, LARGEST
 from seqzoo.checkpoint.record import Checkpoint
+from seqzoo.checkpoint.schemas import HubEntry
 from seqzoo.errors import CheckpointError, HubError, UsageError
-from seqzoo.storage.integrity import read_bytes, sha256_of_bytes
+from seqzoo.storage.integrity import read_bytes
 from seqzoo.version import __version__
 
 logger = logging.getLogger("seqzoo")
@@ -77,7 +77,7 @@ class _Remote:
     private: bool | None = None
     branches: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, RepoFile] = field(default_factory=dict)
+    files: Mapping[str, HubEntry] = field(default_factory=dict)
     lacks_branch: bool = False
 
 
@@ -116,7 +116,7 @@ def push_checkpoint(
     sha256 = checkpoint.manifest.sha256
     api = HfApi(library_name="seqzoo", library_version=__version__)
     with hub_errors(address, "write"):
-        remote = _look(api, address)
+        remote = _look(address)
     _check_options(address, remote, private, create_pr, tag)
     _check_curve(checkpoint)
     _warn_of_paths(checkpoint)
@@ -128,7 +128,7 @@ def push_checkpoint(
     if remote.commit is None:
         with hub_errors(address, "write"):
             api.create_repo(address.repo, private=private, exist_ok=True)
-            remote = _look(api, address, made=True)
+            remote = _look(address, made=True)
         # Somebody else may have made it first, and put something there.
         _check_options(address, remote, private, create_pr, tag)
         files, changed = _compare(checkpoint, address, remote)
@@ -155,27 +155,25 @@ def push_checkpoint(
     return Pushed(done, changed, bool(changed), pull_request, tag, sha256)
 
 
-def _look(api: HfApi, address: HubAddress, *, made: bool = False) -> _Remote:
+def _look(address: HubAddress, *, made: bool = False) -> _Remote:
     """The repository as it is; where it has just been made, one that is missing is an error."""
     try:
-        info = api.model_info(address.repo, revision=address.revision)
+        info = hub.model_info(address)
         lacks_branch = False
     except RevisionNotFoundError:
-        info, lacks_branch = api.model_info(address.repo), True
+        info, lacks_branch = hub.model_info(HubAddress(address.repo)), True
     except RepositoryNotFoundError:
         if made:
             raise
         return _Remote()
-    files: dict[str, RepoFile] = {}
-    names = [*HASHED, CONFIG, CARD, CURVE]
-    for entry in api.get_paths_info(address.repo, names, revision=info.sha):
-        if not isinstance(entry, RepoFile):
+    files = hub.list_files(address.at(info.sha), [*HASHED, CONFIG, CARD, CURVE])
+    for entry in files.values():
+        if entry.type != "file":
             raise HubError(
                 f"{address}: {entry.path} is a folder in the repository, where a checkpoint has a "
                 "file; remove or rename it there, or choose another repository"
             )
-        files[entry.path] = entry
-    refs = api.list_repo_refs(address.repo)
+    refs = hub.list_references(address)
     branches = frozenset(ref.name for ref in refs.branches)
     tags = {ref.name: ref.target_commit for ref in refs.tags}
     return _Remote(info.sha, info.private, branches, tags, files, lacks_branch)
@@ -237,12 +235,7 @@ def _check_curve(checkpoint: Checkpoint) -> None:
 def _is_there(remote: _Remote, name: str, content: bytes) -> bool:
     """Whether the repository has exactly this file: by sha256, or git's own sha1 of small files."""
     entry = remote.files.get(name)
-    if entry is None:
-        return False
-    if entry.lfs is not None:
-        return bool(entry.lfs.sha256 == sha256_of_bytes(content))
-    header = f"blob {len(content)}\0".encode()
-    return bool(entry.blob_id == hashlib.sha1(header + content, usedforsecurity=False).hexdigest())
+    return entry is not None and hub.has_id([content], len(content), entry)
 
 
 def _check_tag(
@@ -277,7 +270,7 @@ def _compare(
                 "on the Hub"
             )
         with hub_errors(address, "write"):
-            path = Path(hf_hub_download(address.repo, CARD, revision=remote.commit))
+            path = hub.download(address.at(remote.commit or ""), entry)
         there = decoded(read_bytes(path, LARGEST[CARD]), theirs)
         existing = merged(existing or "", there, ours, theirs)
     card = card_of(

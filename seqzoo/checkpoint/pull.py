@@ -1,4 +1,4 @@
-"""Bring a checkpoint to this machine, or copy it to a folder, every file checked."""
+"""Pull a checkpoint into the local cache or a folder, every file checked."""
 
 import os
 import shutil
@@ -25,14 +25,14 @@ from seqzoo.storage.atomic import locate, write_files
 
 
 @dataclass(frozen=True)
-class Fetched:
+class PulledCheckpoint:
     """A checkpoint on this machine.
 
     Attributes:
-        folder: where it lies.
-        address: where on the Hub it comes from, at a commit; None where a package ships it.
+        folder: its folder.
+        address: repository and commit on the Hub; None if a package ships the checkpoint.
         sha256: of ``config.json``.
-        bytes: of the recorded files together.
+        bytes: total size of the recorded files.
         examples: a few item ids that it knows.
     """
 
@@ -43,19 +43,19 @@ class Fetched:
     examples: tuple[str, ...]
 
 
-def fetch(name: str, *, to: str | os.PathLike[str] | None = None) -> Fetched:
-    """Bring a checkpoint to this machine, every file checked.
+def pull_checkpoint(name: str, *, to: str | os.PathLike[str] | None = None) -> PulledCheckpoint:
+    """Pull a checkpoint, every file checked.
 
-    A folder that holds the same checkpoint already is mended where a file is damaged; its card,
-    which is free to edit, stays.
+    If the folder holds the same checkpoint already, its damaged files are replaced. Its card, which
+    is free to edit, stays.
 
     Args:
         name: as for ``load``.
-        to: a folder to copy it to; whole, or after a crash not at all.
+        to: a folder to copy it to, atomically.
 
     Raises:
         CheckpointError: the checkpoint is damaged, or ``to`` holds something else.
-        HubError: it has to be fetched and cannot be.
+        HubError: the Hub cannot be reached or does not have the checkpoint.
     """
     folder = find(name)
     manifest = read_manifest(folder)
@@ -69,13 +69,13 @@ def fetch(name: str, *, to: str | os.PathLike[str] | None = None) -> Fetched:
         names = [*HASHED, CONFIG, *(file for file in extras if file not in kept)]
         write_files(to, {file: partial(shutil.copyfile, locate(folder, file)) for file in names})
         folder = Path(to)
-    return Fetched(
+    return PulledCheckpoint(
         folder, address, manifest.sha256, manifest.size, read_vocabulary(manifest).items[:3]
     )
 
 
 def _is_copy(folder: Path, manifest: Manifest) -> bool:
-    """Whether a folder holds this checkpoint already; nothing else in it may be written over."""
+    """Whether a folder holds this checkpoint already; other files are never overwritten."""
     if (folder / CONFIG).exists():
         if parse_manifest(locate(folder, CONFIG)).sha256 != manifest.sha256:
             raise CheckpointError(f"{folder} holds another checkpoint; choose another folder")
@@ -83,14 +83,14 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
     for file in (*HASHED, CARD, CURVE):
         if os.path.lexists(folder / file):
             raise CheckpointError(
-                f"{folder} holds {file}, which is no part of this checkpoint and would be lost; "
+                f"{folder} holds {file}, which is not part of this checkpoint and would be lost; "
                 "choose another folder"
             )
     return False
 
 
 def _address_of(name: str, folder: Path) -> HubAddress | None:
-    """The repository and commit of a folder of the Hub's cache."""
+    """The repository and commit of a folder in the Hub's cache."""
     if name.startswith(SCHEME):
         return parse_address(name).at(folder.name)
     spec = catalogue().pretrained.get(name) if name in catalogue().pretrained else None
