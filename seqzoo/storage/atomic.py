@@ -1,13 +1,16 @@
-"""Several files of a folder replaced as one: after a crash they are all old or all new.
+"""Replace several files of a folder atomically: after a crash they are all old or all new.
 
-The new files are written whole into ``.incoming-<random>``, which is then renamed to ``.commit``.
-That rename is the moment at which the new files count. Moving them over the old ones afterwards can
-be interrupted anywhere and is finished by whoever opens the folder next; a reader that may not
-write reads through ``.commit`` first and sees the same.
+The new files are written completely into ``.incoming-<random>``, with a list of their names. That
+folder is then renamed to ``.commit``, and from this moment the new files are valid. Moving them
+over the old ones afterwards can be interrupted at any point: the next process that opens the folder
+finishes it. A reader without write permission looks into ``.commit`` first and sees the same files.
+Files that no list names are never moved, read or removed.
 """
 
 import errno
+import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -19,7 +22,8 @@ from types import ModuleType
 from typing import TypeAlias, TypeVar
 
 from seqzoo.errors import CheckpointError
-from seqzoo.storage.integrity import inside, is_plain_name
+from seqzoo.storage.documents import check, parse_json
+from seqzoo.storage.integrity import inside, is_plain_name, read_bytes
 
 fcntl: ModuleType | None
 try:
@@ -29,10 +33,14 @@ except ImportError:  # Windows
 
 COMMIT = ".commit"
 INCOMING = ".incoming-"
+LISTED = ".files"
+"""In ``.commit``: a JSON list of the names of the committed files."""
 LOCK_SECONDS = 60.0
 """How long a writer waits for another one."""
 
 _READ_TRIES = 20
+_LARGEST_LIST = 1 << 16
+_LEFT_OVER = re.compile(re.escape(INCOMING) + "[0-9a-f]{16}")
 
 ReadT = TypeVar("ReadT")
 Content: TypeAlias = bytes | Callable[[Path], object]
@@ -40,10 +48,10 @@ Content: TypeAlias = bytes | Callable[[Path], object]
 
 
 def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) -> None:
-    """Write files of a folder together; others in it stay as they are.
+    """Write files of a folder together; other files in it stay as they are.
 
     Args:
-        folder: made where it is missing.
+        folder: created if it is missing.
         files: content by plain file name.
 
     Raises:
@@ -52,7 +60,7 @@ def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) ->
     """
     folder = Path(folder)
     for name in files:
-        if not is_plain_name(name) or name.startswith((COMMIT, INCOMING)):
+        if not is_plain_name(name) or name.startswith((COMMIT, INCOMING, LISTED)):
             raise CheckpointError(f"{folder}: {name!r} is not a plain file name; choose another")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,17 +74,18 @@ def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) ->
 
 
 def recover(folder: str | os.PathLike[str]) -> None:
-    """Finish or undo what a crash has interrupted in a folder; does nothing where it may not write.
+    """Finish or undo a write that a crash has interrupted; does nothing without write permission.
 
-    Readers call it first and then read through ``locate``, which copes with what is left.
+    Readers call it first and then read through ``locate``, which also finds files that are
+    committed but not moved yet.
     """
     folder = Path(folder)
     try:
         if not any(entry.name.startswith((COMMIT, INCOMING)) for entry in os.scandir(folder)):
             return
         with _locked(folder, wait=False) as alone:
-            # Without the lock a live writer may be at work, and it finishes by itself. Where there
-            # are no locks at all, moving on what is committed is still safe.
+            # Without the lock a live writer may be active, and it finishes by itself. On systems
+            # without locks, moving the committed files is still safe.
             if alone or fcntl is None:
                 _recover(folder, alone)
     except OSError:
@@ -84,25 +93,25 @@ def recover(folder: str | os.PathLike[str]) -> None:
 
 
 def locate(folder: str | os.PathLike[str], name: str) -> Path:
-    """The path at which a reader finds a file: among the committed new ones, else in the folder.
+    """The path of a file for a reader: among the committed new files, else in the folder.
 
     Raises:
         CheckpointError: as ``integrity.inside`` does.
     """
     commit = Path(folder) / COMMIT
-    if _is_real_folder(commit) and os.path.lexists(commit / name):
+    if name in _committed(commit):
         try:
             return inside(commit, name)
         except CheckpointError:
             if os.path.lexists(commit / name):
-                raise  # it is no plain file; otherwise it has just been moved over
+                raise  # not a regular file; otherwise it has just been moved
     return inside(folder, name)
 
 
 def settled(folder: str | os.PathLike[str], read: Callable[[], ReadT]) -> ReadT:
-    """What ``read`` returns, tried again where another process wrote into the folder meanwhile.
+    """The result of ``read``, tried again if another process wrote into the folder meanwhile.
 
-    Readers take no lock: one that is stopped must not keep a training run from saving.
+    Readers take no lock, so that a stopped reader cannot keep a training run from saving.
 
     Raises:
         CheckpointError: ``read`` raised it and nothing had changed, or the folder keeps changing.
@@ -123,7 +132,7 @@ def settled(folder: str | os.PathLike[str], read: Callable[[], ReadT]) -> ReadT:
 
 
 def _fingerprint(folder: Path) -> list[object]:
-    """What differs after any write that could have crossed a reader's way."""
+    """A value that differs after any write that could have disturbed a reader."""
     commit = folder / COMMIT
     moving: list[str] | None = None
     with suppress(OSError):
@@ -150,9 +159,11 @@ def _write(folder: Path, files: Mapping[str, Content]) -> None:
             else:
                 content(path)
             _sync(path)
+        (incoming / LISTED).write_text(json.dumps(sorted(files)))
+        _sync(incoming / LISTED)
         _sync(incoming)
         incoming.rename(folder / COMMIT)
-    # Whatever stops the writing, Ctrl-C included, leaves nothing half-written behind.
+    # Nothing half-written stays behind, not even after Ctrl-C.
     except BaseException:
         shutil.rmtree(incoming, ignore_errors=True)
         raise
@@ -163,7 +174,7 @@ def _recover(folder: Path, alone: bool) -> None:
     _roll_forward(folder)
     if alone:
         for entry in list(os.scandir(folder)):
-            if entry.name.startswith(INCOMING) and entry.is_dir(follow_symlinks=False):
+            if _LEFT_OVER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -172,11 +183,15 @@ def _roll_forward(folder: Path) -> None:
     commit = folder / COMMIT
     if not _is_real_folder(commit):
         return
-    for name in sorted(os.listdir(commit)):
+    names = _committed(commit)
+    for name in names:
         with suppress(FileNotFoundError):
-            os.replace(commit / name, folder / name)
+            if stat.S_ISREG((commit / name).lstat().st_mode):
+                os.replace(commit / name, folder / name)
     _sync(folder)
     try:
+        if names:
+            (commit / LISTED).unlink(missing_ok=True)
         commit.rmdir()
     except FileNotFoundError:
         return
@@ -185,19 +200,33 @@ def _roll_forward(folder: Path) -> None:
             raise
 
 
+def _committed(commit: Path) -> list[str]:
+    """Names of the files that a writer has committed; none if their list is missing or damaged."""
+    if not _is_real_folder(commit):
+        return []
+    try:
+        names = parse_json(commit, read_bytes(inside(commit, LISTED), _LARGEST_LIST), most=1)
+        return [name for name in check(commit, names, list[str]) if is_plain_name(name)]
+    except CheckpointError:
+        return []
+
+
 def _refuse_occupied(folder: Path, files: Mapping[str, Content]) -> None:
-    """What cannot be replaced must be known before the commit, not half way through the moves."""
-    for name in [*files, COMMIT]:
+    """Refuse paths that cannot be replaced before the commit, not in the middle of the moves."""
+    for name in files:
         path = folder / name
         if os.path.lexists(path) and path.is_dir() and not path.is_symlink():
             raise IsADirectoryError(errno.EISDIR, f"{name} is a folder", str(path))
-    if (folder / COMMIT).is_symlink() or (folder / COMMIT).exists():
-        raise FileExistsError(errno.EEXIST, f"{COMMIT} is in the way", str(folder / COMMIT))
+    if os.path.lexists(folder / COMMIT):
+        raise CheckpointError(
+            f"{folder / COMMIT} is in the way and holds files that seqzoo did not write; move them "
+            "elsewhere and remove it"
+        )
 
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the folder's lock, which ends with the process; yields whether it is held."""
+    """Hold the folder's lock, which ends with the process; yields whether it was obtained."""
     if fcntl is None:
         yield False
         return
@@ -221,7 +250,7 @@ def _lock(descriptor: int, folder: Path, patience: float) -> bool:
 
 
 def _try_lock(descriptor: int) -> bool | None:
-    """True with the lock, False while another has it, None where there are no locks."""
+    """True with the lock, False while another process has it, None on systems without locks."""
     if fcntl is None:
         return None
     try:
@@ -241,7 +270,7 @@ def _is_real_folder(path: Path) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Have a file or a folder on the disk before going on."""
+    """Wait until a file or a folder is on the disk."""
     if path.is_dir() and os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -271,5 +300,5 @@ def _refused(folder: Path, error: OSError) -> CheckpointError:
     remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
     reason = error.strerror or type(error).__name__
     return CheckpointError(
-        f"{folder}: the checkpoint cannot be written: {reason}; {remedy} (what was there is kept)"
+        f"{folder}: the checkpoint cannot be written: {reason}; {remedy} (the old files are kept)"
     )

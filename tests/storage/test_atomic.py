@@ -1,6 +1,7 @@
 """A crash at any moment leaves the old files or the new, and nothing else is touched."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -210,6 +211,7 @@ def test_a_reader_that_may_not_write_reads_what_was_committed(tmp_path, monkeypa
     (tmp_path / "a").write_bytes(b"new a")
     for name in ("b", "c"):
         (tmp_path / ".commit" / name).write_bytes(NEW[name])
+    (tmp_path / ".commit" / ".files").write_text('["a", "b", "c"]')
 
     def read_only(*arguments):
         raise OSError(errno.EROFS, "Read-only file system")
@@ -217,6 +219,45 @@ def test_a_reader_that_may_not_write_reads_what_was_committed(tmp_path, monkeypa
     monkeypatch.setattr(os, "replace", read_only)
     recover(tmp_path)
     assert read(tmp_path) == NEW
+
+
+@pytest.mark.parametrize("listed", [None, "", "[", '["a', "[3]", '["../x", "a/b", ".."]', "{}"])
+def test_foreign_files_in_a_commit_folder_stay_where_they_are(folder, model, listed, refused):
+    """Nobody's files are moved, read or removed because somebody opens the folder."""
+    foreign = folder / ".commit"
+    foreign.mkdir()
+    (folder / "x").write_bytes(b"mine")
+    for name in ("notes.txt", "config.json", "x"):
+        (foreign / name).write_bytes(b"foreign")
+    if listed is not None:
+        (foreign / ".files").write_text(listed)
+    (folder / ".incoming-mine").mkdir()
+    before = {path.name for path in foreign.iterdir()}
+    assert len(SequenceModel.from_pretrained(folder).vocabulary) == 20
+    recover(folder)
+    assert {path.name for path in foreign.iterdir()} == before
+    assert (folder / "x").read_bytes() == b"mine"
+    assert not (folder / "notes.txt").exists()
+    assert (folder / ".incoming-mine").is_dir()
+    with refused(".commit is in the way", "move them elsewhere"):
+        save_model(folder, model, recipe={}, metrics={})
+    assert (foreign / "notes.txt").read_bytes() == b"foreign"
+
+
+def test_only_the_listed_files_of_a_commit_are_moved(tmp_path):
+    write_files(tmp_path, OLD)
+    commit = tmp_path / ".commit"
+    commit.mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    for name, content in NEW.items():
+        (commit / name).write_bytes(content)
+    (commit / "foreign").write_bytes(b"foreign")
+    (commit / "link").symlink_to(tmp_path / "secret")
+    (commit / ".files").write_text('["a", "b", "link"]')
+    recover(tmp_path)
+    assert read(tmp_path) == {"a": b"new a", "b": b"new b", "c": b"old c"}
+    assert {path.name for path in commit.iterdir()} == {"c", "foreign", "link"}
+    assert not (tmp_path / "link").exists()
 
 
 def test_a_commit_folder_that_is_a_link_moves_nothing(tmp_path, refused):
@@ -284,7 +325,7 @@ def test_what_is_in_the_way_is_known_before_anything_moves(tmp_path, refused):
         write_files(tmp_path / "file" / "below", NEW)
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", ".commit", ".incoming-1"])
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", ".commit", ".incoming-1", ".files"])
 def test_only_plain_names_are_written(tmp_path, name, refused):
     with refused("not a plain file name"):
         write_files(tmp_path / "new", {name: b""})
@@ -305,13 +346,15 @@ def test_a_checkpoint_with_an_interrupted_commit_is_whole(folder, tmp_path):
     other = tmp_path / "other"
     figures = {"loo-full": {"metrics": {"hit@10": 0.5}}}
     save_model(other, make_model(4), recipe={}, metrics=figures)
+    names = [path.name for path in other.iterdir()]
     other.rename(folder / ".commit")
-    (folder / ".incoming-dead").mkdir()
+    (folder / ".commit" / ".files").write_text(json.dumps(names))
+    (folder / ".incoming-0123456789abcdef").mkdir()
     (folder / "config.json").unlink()
     assert read_metrics(read_manifest(folder)) == figures
     SequenceModel.from_pretrained(folder)
     assert not (folder / ".commit").exists()
-    assert not (folder / ".incoming-dead").exists()
+    assert not (folder / ".incoming-0123456789abcdef").exists()
 
 
 def test_errors_are_checkpoint_errors(tmp_path):
