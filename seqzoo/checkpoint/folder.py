@@ -1,4 +1,4 @@
-"""Write a checkpoint folder: all of it, or after a crash nothing of it."""
+"""Render a checkpoint into bytes and write it into its folder atomically."""
 
 import json
 import logging
@@ -50,16 +50,16 @@ def render_checkpoint(
     recipe: Mapping[str, Any],
     metrics: Mapping[str, Any],
 ) -> Checkpoint:
-    """A checkpoint with the bytes of its files, not written anywhere yet.
+    """A checkpoint with the bytes of its files, not written yet.
 
     Args:
-        folder: where it will lie.
+        folder: the checkpoint's future folder.
         architecture: registered name.
         parts: registered names of ``embedder``, ``backbone`` and ``head``.
         config: resolved settings of the model.
         vocabulary: the items in index order.
         tensors: weights by name, each tied tensor once.
-        recipe: what reproduces it, as ``seqzoo train`` takes it.
+        recipe: everything needed to reproduce it, as ``seqzoo train`` takes it.
         metrics: metrics by protocol: ``{"metrics": {...}, "data": {...}, "users", ...}``.
 
     Raises:
@@ -80,29 +80,24 @@ def render_checkpoint(
     for name, content in contents.items():
         if len(content) > LARGEST.get(name, len(content)):
             raise CheckpointError(
-                f"{folder / name} would have {len(content)} bytes, which nobody could load: "
-                f"expected at most {LARGEST[name]}; shorten the titles or leave out items"
+                f"{folder / name} would have {len(content)} bytes, expected at most "
+                f"{LARGEST[name]}: it could not be loaded; shorten the titles or leave out items"
             )
-    try:
-        contents[CONFIG] = render_manifest(
-            architecture=architecture,
-            parts=parts,
-            plugin=plugin_of(architecture),
-            config=config,
-            files={
-                name: {"sha256": sha256_of_bytes(content), "size": len(content)}
-                for name, content in contents.items()
-            },
-            created_with={
-                "seqzoo": __version__,
-                "torch": str(torch.__version__),
-                "python": platform.python_version(),
-            },
-        )
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the model's settings cannot be saved: {error}; use texts, numbers and lists"
-        ) from error
+    contents[CONFIG] = render_manifest(
+        architecture=architecture,
+        parts=parts,
+        plugin=plugin_of(architecture),
+        config=config,
+        files={
+            name: {"sha256": sha256_of_bytes(content), "size": len(content)}
+            for name, content in contents.items()
+        },
+        created_with={
+            "seqzoo": __version__,
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
+    )
     manifest = parse_manifest_bytes(folder / CONFIG, contents[CONFIG])
     return Checkpoint(manifest, vocabulary, dict(recipe), entries, dict(tensors), contents)
 
@@ -113,10 +108,10 @@ def write_checkpoint(
     """Write a rendered checkpoint into its folder; other files in it stay as they are.
 
     Args:
-        checkpoint: what ``render_checkpoint`` gave.
-        card: the model card; where None it is generated, and of one that is there only the
+        checkpoint: returned by ``render_checkpoint``.
+        card: the model card; where None, it is generated, and in an existing card only the
             generated blocks are replaced.
-        overwrite: whether a checkpoint that is there may be replaced.
+        overwrite: whether an existing checkpoint may be replaced.
 
     Raises:
         CheckpointError: the folder cannot be written or holds something else.
@@ -127,7 +122,7 @@ def write_checkpoint(
     card = _card(checkpoint) if card is None else card
     if card is not None:
         files[CARD] = card.encode()
-    # config.json last: it is the root that everything is checked from.
+    # config.json last: all other files are checked against it.
     files[CONFIG] = files.pop(CONFIG)
     write_files(folder, files)
 
@@ -143,7 +138,7 @@ def plugin_of(architecture: str) -> dict[str, str]:
 
 
 def _refuse_foreign(folder: Path, overwrite: bool) -> None:
-    """Do not write over what is not ours to replace."""
+    """Refuse to overwrite a checkpoint without permission, or another program's config.json."""
     path = folder / CONFIG
     if not path.is_file():
         return
@@ -154,7 +149,7 @@ def _refuse_foreign(folder: Path, overwrite: bool) -> None:
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return  # a damaged one of ours, most likely: saving again repairs it
+        return  # most likely a damaged checkpoint, which saving again repairs
     if not isinstance(document, dict) or "format_version" not in document:
         raise CheckpointError(
             f"{path} is not a checkpoint of seqzoo and would be overwritten; choose another folder"
@@ -162,7 +157,7 @@ def _refuse_foreign(folder: Path, overwrite: bool) -> None:
 
 
 def _card(checkpoint: Checkpoint) -> str | None:
-    """The card with these metrics, or None where somebody else's is to stay."""
+    """The card with these metrics, or None if the existing one is hand-written and stays."""
     folder = checkpoint.manifest.folder
     path = folder / CARD
     try:
@@ -177,7 +172,7 @@ def _card(checkpoint: Checkpoint) -> str | None:
             curve=CURVE if (folder / CURVE).is_file() else None,
             existing=existing,
         )
-    # A card is no reason to lose a trained model: what is there stays.
+    # A trained model is saved even if its card cannot be generated: the existing card stays.
     except (OSError, ValueError, CheckpointError) as error:
         logger.warning("%s is left as it is: %s", path, error)
         return None

@@ -1,4 +1,4 @@
-"""``config.json`` of a checkpoint: what it is, and the sha256 that every other file is checked by.
+"""``config.json`` of a checkpoint: its architecture and settings, and the sha256 of its files.
 
 Nothing here imports torch, so that checkpoints can be listed and described quickly.
 """
@@ -14,7 +14,7 @@ from seqzoo.checkpoint.recipe_file import LARGEST_RECIPE, parse_recipe
 from seqzoo.checkpoint.schemas import ConfigFile, ConfigHead, MetricsFile, VocabularyFile
 from seqzoo.errors import CheckpointError, DataError, FormatVersionError, IntegrityError, nearest
 from seqzoo.storage.atomic import COMMIT, locate, recover, settled
-from seqzoo.storage.documents import check, parse_json, read_json
+from seqzoo.storage.documents import check, parse_json, plain, read_json
 from seqzoo.storage.integrity import (
     check_bytes,
     read_bytes,
@@ -50,22 +50,22 @@ LARGEST = {
 }
 
 _MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From a format version to the next one: a function over the parsed ``config.json``."""
+"""By format version: a function that brings a parsed ``config.json`` to the next version."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``config.json`` says about a checkpoint.
+    """The content of ``config.json``.
 
     Attributes:
-        folder: where the checkpoint lies.
+        folder: of the checkpoint.
         architecture: registered name.
         parts: registered names of ``embedder``, ``backbone`` and ``head``.
-        plugin: ``name``, ``distribution`` and ``version`` of the plugin it was made with.
+        plugin: ``name``, ``distribution`` and ``version`` of the architecture's plugin.
         config: resolved settings of the model, flat.
         files: ``{"sha256", "size"}`` by file name.
         sha256: of the canonical text of ``config.json`` without this key.
-        created_with: versions of what wrote it.
+        created_with: versions of the programs that wrote it.
         content: bytes of ``config.json`` itself.
     """
 
@@ -81,7 +81,7 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """Bytes of the recorded files together."""
+        """Total size of the recorded files in bytes."""
         return sum(entry["size"] for entry in self.files.values())
 
 
@@ -97,29 +97,27 @@ def render_manifest(
     """The content of ``config.json``.
 
     Raises:
-        TypeError: a setting has no form in JSON.
-        ValueError: a setting is NaN or infinite.
+        CheckpointError: a setting is not a plain value.
     """
     document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "architecture": architecture,
         "parts": dict(parts),
         "plugin": dict(plugin),
-        "config": dict(config),
+        "config": plain("the model's settings", dict(config)),
         "files": {name: dict(entry) for name, entry in files.items()},
         "created_with": dict(created_with),
     }
-    # As it will be read: a number as a key becomes text, a tuple a list.
-    document = json.loads(json.dumps(document, allow_nan=False))
-    return _pretty(document | {"sha256": sha256_of_document(document)})
+    document["sha256"] = sha256_of_document(document)
+    check(CONFIG, document, ConfigFile, "change the model's settings")
+    return _pretty(document)
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
-    """Read and check ``config.json``, and see that the files it records are there in full size.
+    """Read and check ``config.json``, and the presence and size of the files that it records.
 
     Raises:
-        CheckpointError: the folder or a file is missing, or ``config.json`` is not what seqzoo
-            writes.
+        CheckpointError: the folder or a file is missing, or ``config.json`` is malformed.
         IntegrityError: its own sha256 or the size of a file differs.
         FormatVersionError: a newer seqzoo has written it.
     """
@@ -130,10 +128,10 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
 
 
 def parse_manifest(path: Path) -> Manifest:
-    """Read and check a ``config.json`` alone, without a look at the files that it records.
+    """Read and check a ``config.json`` alone, without the files that it records.
 
     Raises:
-        CheckpointError: it cannot be read, or is not what seqzoo writes.
+        CheckpointError: it cannot be read or is malformed.
         IntegrityError: its own sha256 differs.
         FormatVersionError: a newer seqzoo has written it.
     """
@@ -153,7 +151,7 @@ def parse_manifest_bytes(path: Path, content: bytes) -> Manifest:
     del document["sha256"]
     if (found := sha256_of_document(document)) != head.sha256:
         raise wrong_sha256(path, found, head.sha256)
-    # Damage that leaves the values alone, 1e-05 made 1E-05 say, is damage all the same.
+    # Damage that does not change the values, such as 1E-05 for 1e-05, is still damage.
     if _pretty(document | {"sha256": head.sha256}) != content:
         raise IntegrityError(f"{path} is not laid out as seqzoo writes it; {RESTORE}")
     for version in range(head.format_version, FORMAT_VERSION):
@@ -174,7 +172,7 @@ def parse_vocabulary(path: Path, content: bytes) -> "Vocabulary":
     """The items in the bytes of ``vocabulary.json``, in index order.
 
     Raises:
-        CheckpointError: they are not a vocabulary.
+        CheckpointError: they are malformed.
     """
     from seqzoo.data.vocabulary import Vocabulary  # numpy, which listing does without
 
@@ -190,7 +188,7 @@ def parse_metrics(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
     """The stored metrics by protocol in the bytes of ``metrics.json``.
 
     Raises:
-        CheckpointError: they are not of that form.
+        CheckpointError: they are malformed.
     """
     document: dict[str, dict[str, Any]] = read_json(path, content, MetricsFile)
     return document
@@ -202,7 +200,7 @@ def read_vocabulary(manifest: Manifest) -> "Vocabulary":
 
 
 def read_recipe(manifest: Manifest) -> dict[str, Any]:
-    """Read what reproduces a checkpoint; raises as ``read_verified`` and ``parse_recipe`` do."""
+    """Read the recipe of a checkpoint; raises as ``read_verified`` and ``parse_recipe`` do."""
     return parse_recipe(*read_verified(manifest, RECIPE))
 
 
@@ -212,10 +210,10 @@ def read_metrics(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
-    """The path and the bytes of a recorded file; the bytes returned are the ones checked.
+    """The path and the checked bytes of a recorded file.
 
     Raises:
-        CheckpointError: the file is missing, too long to be one, or cannot be read.
+        CheckpointError: the file is missing, is too long, or cannot be read.
         IntegrityError: its size or sha256 differs from what was recorded.
     """
     path = sized(manifest, name)
@@ -231,7 +229,7 @@ def read_verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
 
 
 def verify_file(manifest: Manifest, name: str) -> Path:
-    """Check a recorded file against its sha256 without keeping it in memory; its path.
+    """Check a recorded file against its sha256 without keeping it in memory; returns its path.
 
     Raises:
         CheckpointError: the file is missing or cannot be read.
@@ -248,8 +246,8 @@ def _require_checkpoint(folder: Path) -> None:
     if not folder.exists():
         here = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise CheckpointError(
-            f"no folder {folder}{nearest(folder.name, here) or ';'} `seqzoo list` shows the names "
-            "that need no folder"
+            f"there is no folder {folder}{nearest(folder.name, here) or ';'} `seqzoo list` shows "
+            "the checkpoints with registered names"
         )
     if not folder.is_dir():
         raise CheckpointError(
@@ -259,11 +257,11 @@ def _require_checkpoint(folder: Path) -> None:
     if not os.path.lexists(folder / CONFIG) and not (folder / COMMIT).is_dir():
         inner = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
         hint = f"did you mean {folder / inner[0]}?" if inner else "`seqzoo train` makes one"
-        raise CheckpointError(f"{folder} is not a checkpoint, it holds no {CONFIG}; {hint}")
+        raise CheckpointError(f"{folder} is not a checkpoint: it holds no {CONFIG}; {hint}")
 
 
 def sized(manifest: Manifest, name: str) -> Path:
-    """Where a recorded file lies, once it is there and as long as recorded."""
+    """The path of a recorded file, which has the recorded size; raises as ``read_verified``."""
     path = locate(manifest.folder, name)
     try:
         found = path.stat().st_size

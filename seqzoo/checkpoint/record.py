@@ -1,4 +1,4 @@
-"""A checkpoint in memory: everything its folder holds, read and checked once, then passed on."""
+"""A checkpoint in memory: its folder is read and checked once, and this record is passed on."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -36,15 +36,15 @@ _LARGE = 64 << 20
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint folder holds, as plain data.
+    """The content of a checkpoint folder, as plain data.
 
     Attributes:
         manifest: ``config.json``: architecture, parts, settings, and the sha256 of each file.
         vocabulary: the items in index order.
-        recipe: what reproduces the checkpoint.
+        recipe: everything needed to reproduce the checkpoint.
         metrics: stored metrics by protocol.
         tensors: weights by name.
-        contents: bytes by file name, where they were asked for.
+        contents: bytes by file name, if they were requested.
     """
 
     manifest: Manifest
@@ -66,8 +66,8 @@ def read_checkpoint(
     """Read a checkpoint folder, each file once, every one checked against its sha256.
 
     Args:
-        folder: what ``write_checkpoint`` wrote.
-        manifest: its ``config.json``, where that has been read already.
+        folder: written by ``write_checkpoint``.
+        manifest: its ``config.json``, if that has been read already.
         keep: keep the bytes of the files, the card and the training curve included.
 
     Raises:
@@ -78,7 +78,7 @@ def read_checkpoint(
     given = [manifest]
 
     def read() -> Checkpoint:
-        # After a concurrent write the manifest that was given is as old as the rest.
+        # After a concurrent write the given manifest is outdated too.
         found = given.pop() if given else None
         return _read(read_manifest(folder) if found is None else found, keep)
 
@@ -92,7 +92,7 @@ def read_file(manifest: Manifest, name: str) -> Any:
         The tensors, the vocabulary, the recipe or the metrics, by the file's name.
 
     Raises:
-        CheckpointError: the file is missing or is not what seqzoo writes.
+        CheckpointError: the file is missing or malformed.
         IntegrityError: it differs from what was recorded.
     """
     return _PARSERS[name](*_verified(manifest, name))
@@ -107,8 +107,8 @@ _PARSERS: Mapping[str, Callable[[Path, bytes], Any]] = {
 
 
 def _verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
-    # A hole in a file takes no room on a disk but all of it in memory, so a large file is checked
-    # piece by piece first: its sum, and that its header's shapes account for all of it.
+    # A sparse file takes no space on the disk but its full size in memory. So a large file is first
+    # checked piece by piece: its sha256, and that the shapes in its header account for its size.
     if name == WEIGHTS and manifest.files[name]["size"] > _LARGE:
         count_parameters(verify_file(manifest, name), manifest.files[name]["size"])
     return read_verified(manifest, name)

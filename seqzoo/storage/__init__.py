@@ -1,1 +1,1 @@
-"""Files: written atomically, checked by sha256, and read as what strangers may have written."""
+"""Files: written atomically, checked by sha256, and never trusted when they are read."""

@@ -1,4 +1,4 @@
-"""What is read from a checkpoint folder, and how it is known to be what was written."""
+"""Find and read the files of a folder, and check their size and sha256."""
 
 import hashlib
 import json
@@ -28,11 +28,11 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def canonical_text(document: object) -> str:
-    """JSON with sorted keys and no spaces: one text for one document.
+    """JSON with sorted keys and no spaces: equal documents have equal texts.
 
     Raises:
         ValueError: the document holds NaN or an infinity, or nests too deeply.
-        TypeError: the document holds something that JSON has no form for.
+        TypeError: the document holds a value that JSON has no form for.
     """
     try:
         return json.dumps(
@@ -53,7 +53,7 @@ def sha256_of_document(document: object) -> str:
 
 
 def is_plain_name(name: object) -> bool:
-    """Whether a name can only be that of a file directly in a folder, on any system."""
+    """Whether a name is that of a file directly in a folder, on every operating system."""
     return (
         isinstance(name, str)
         and name not in ("", ".", "..")
@@ -62,14 +62,13 @@ def is_plain_name(name: object) -> bool:
 
 
 def inside(folder: str | os.PathLike[str], name: str) -> Path:
-    """The path of a plain file of a folder.
+    """The path of a regular file in a folder.
 
-    A symbolic link may point at a file of the same folder, or, in a snapshot of the Hub's cache,
-    at that repository's ``blobs`` or the ones that all repositories share: that is how the cache
-    stores every file.
+    A symbolic link may point to a file in the same folder. In a snapshot of the Hub's cache it may
+    also point into the repository's ``blobs`` or the shared ones, where the cache stores all files.
 
     Raises:
-        CheckpointError: the name is not a plain file name, the file is missing, is no regular
+        CheckpointError: the name is not a plain file name, the file is missing, is not a regular
             file, or is a link out of the folder.
     """
     folder = Path(folder)
@@ -84,8 +83,7 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
         regular = stat.S_ISREG(real.stat().st_mode)
     except FileNotFoundError:
         raise CheckpointError(
-            f"{path} is missing; a checkpoint needs it, so fetch the checkpoint again or restore "
-            "the file"
+            f"{path} is missing; fetch the checkpoint again or restore the file"
         ) from None
     # Path.resolve reports a loop of links as a RuntimeError before Python 3.13.
     except (OSError, RuntimeError) as error:
@@ -100,19 +98,19 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
 
 
 def _is_blob(snapshot: Path, real: Path) -> bool:
-    """Whether a file is where the Hub's cache keeps those of a snapshot."""
+    """Whether a file is in a folder where the Hub's cache stores the files of a snapshot."""
     if snapshot.parent.name != "snapshots":
         return False
     repository = snapshot.parent.parent
-    # Somebody may have moved the blobs to a larger disk and left a link.
+    # The folder may be a link, if it was moved to a larger disk.
     own = (repository / "blobs").resolve()
-    # Files that came through Xet lie once for all repositories: blobs/ab/abcd….
+    # Files that came through Xet are shared by all repositories: blobs/ab/abcd….
     shared = (repository.parent / "blobs").resolve() / real.name[:2]
     return real.parent in (own, shared)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """The bytes of a file that is expected to be at most ``limit`` bytes long.
+    """The bytes of a file that may be at most ``limit`` bytes long.
 
     Raises:
         CheckpointError: the file is longer, or cannot be read.
@@ -123,14 +121,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
     except (OSError, MemoryError) as error:
         raise _unreadable(path, error) from error
     if len(content) > limit:
-        raise CheckpointError(
-            f"{path} is longer than {limit} bytes, the most that is read of it; restore the file"
-        )
+        raise CheckpointError(f"{path} is longer than the {limit} bytes expected; restore the file")
     return content
 
 
 def check_bytes(path: Path, content: bytes, size: int, sha256: str) -> None:
-    """See that a file's bytes are those that were recorded.
+    """Check the bytes of a file against the recorded size and sha256.
 
     Raises:
         IntegrityError: the size or the sha256 differs.
@@ -143,7 +139,7 @@ def check_bytes(path: Path, content: bytes, size: int, sha256: str) -> None:
 
 
 def wrong_size(path: Path, found: int, expected: int) -> IntegrityError:
-    """The error for a file of another size than recorded."""
+    """The error for a file whose size is not the recorded one."""
     return IntegrityError(
         f"{path} has {found} bytes, expected {expected}; fetch the checkpoint again or restore "
         "the file"
@@ -151,7 +147,7 @@ def wrong_size(path: Path, found: int, expected: int) -> IntegrityError:
 
 
 def wrong_sha256(path: Path, found: str, expected: str) -> IntegrityError:
-    """The error for a file of another sha256 than recorded."""
+    """The error for a file whose sha256 is not the recorded one."""
     return IntegrityError(
         f"{path} has sha256 {found}, expected {expected}; fetch the checkpoint again or restore "
         "the file"

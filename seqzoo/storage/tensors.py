@@ -1,4 +1,4 @@
-"""Tensors to safetensors bytes and back, strictly: nothing is unpickled, no NaN gets through."""
+"""Convert tensors to the bytes of a safetensors file and back; NaN and infinities are refused."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +48,7 @@ def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
 
 
 def tensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """Tensors as the content of a safetensors file; the same tensors give the same bytes.
+    """Tensors as the content of a safetensors file; equal tensors give equal bytes.
 
     Raises:
         CheckpointError: a value is not a tensor, or holds NaN or infinities.

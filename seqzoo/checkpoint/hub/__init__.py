@@ -1,1 +1,1 @@
-"""Checkpoints on the Hugging Face Hub: fetch them checked, publish them in one commit."""
+"""Checkpoints on the Hugging Face Hub: pull them with checks, publish them in one commit."""

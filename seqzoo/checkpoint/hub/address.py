@@ -1,4 +1,4 @@
-"""Where a model lies on the Hub: ``hf://org/name`` or ``hf://org/name@revision``."""
+"""Addresses of models on the Hub: ``hf://org/name`` or ``hf://org/name@revision``."""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class HubAddress:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the revision is a commit, which always means the same files."""
+        """Whether the revision is a commit, whose files never change."""
         return self.revision is not None and re.fullmatch(COMMIT, self.revision) is not None
 
     def at(self, commit: str) -> "HubAddress":
@@ -51,7 +51,7 @@ class HubAddress:
 def parse_address(text: str) -> HubAddress:
     """Read ``hf://org/name[@revision]``.
 
-    Both parts end up in paths of the cache, so nothing but plain names gets through.
+    Both parts become paths in the cache, so only plain names are accepted.
 
     Raises:
         UsageError: the text is not of that form.
@@ -59,11 +59,13 @@ def parse_address(text: str) -> HubAddress:
     repo, at, revision = text.removeprefix(SCHEME).partition("@")
     if not text.startswith(SCHEME) or not _is_plain(_REPO, repo):
         raise UsageError(
-            f"'{text}' is no address on the Hub; expected hf://org/name or hf://org/name@revision"
+            f"'{text}' is not an address on the Hub; expected hf://org/name or "
+            "hf://org/name@revision"
         )
     if at and not _is_plain(_REVISION, revision):
         raise UsageError(
-            f"'{text}': {revision!r} is no revision; expected a commit, a tag or a branch after '@'"
+            f"'{text}': {revision!r} is not a revision; expected a commit, a tag or a branch after "
+            "'@'"
         )
     return HubAddress(repo, revision or None)
 

@@ -23,10 +23,10 @@ from seqzoo.checkpoint.manifest import (
     LARGEST,
     Manifest,
     parse_manifest,
+    verify_file,
 )
 from seqzoo.checkpoint.schemas import HubEntry
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
-from seqzoo.storage.integrity import sha256_of, wrong_sha256, wrong_size
 
 logger = logging.getLogger("seqzoo")
 
@@ -72,15 +72,11 @@ def pull_into_cache(
         CONFIG, LARGEST[CONFIG], lambda path: _read_config(path, sha256)
     )
     for name in HASHED:
-        entry = manifest.files[name]
-
-        def check(path: Path, size: int = entry["size"], digest: str = entry["sha256"]) -> None:
-            _check_file(path, size, digest)
-
+        size = manifest.files[name]["size"]
         if verify:
-            source.checked(name, entry["size"], check)
+            source.checked(name, size, lambda path: verify_file(manifest, path.name))
         else:
-            source.fetch(name, entry["size"])
+            source.fetch(name, size)
     source.fetch_card()
     if not address.is_pinned and not constants.HF_HUB_OFFLINE:
         with hub_errors(address):
@@ -139,7 +135,7 @@ class _Source:
         try:
             return path, check(path)
         except CheckpointError:
-            # What the Hub has just sent would be the same again.
+            # The Hub would send the same file again.
             if name in self._fetched or constants.HF_HUB_OFFLINE:
                 raise
         logger.warning("%s: %s is damaged and is fetched again", self.address, name)
@@ -192,15 +188,3 @@ def _read_config(path: Path, sha256: str | None) -> Manifest:
             "registered model; tell the plugin's author"
         )
     return manifest
-
-
-def _check_file(path: Path, size: int, sha256: str) -> None:
-    try:
-        found_size = path.stat().st_size
-    except OSError as error:
-        raise IntegrityError(f"{path} cannot be read: {error.strerror}; fetch it again") from error
-    if found_size != size:
-        raise wrong_size(path, found_size, size)
-    found = sha256_of(path)
-    if found != sha256:
-        raise wrong_sha256(path, found, sha256)

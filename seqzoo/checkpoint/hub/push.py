@@ -1,4 +1,4 @@
-"""Publish a checkpoint: checked first, one commit, and none where nothing has changed."""
+"""Publish a checkpoint: one commit, and none if nothing has changed."""
 
 import logging
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did, or would do.
+    """The result of a push, or of a dry run.
 
     Attributes:
-        address: repository and commit; without a commit for a dry run of a new repository.
-        changed: files that differ from what was there; empty where nothing was committed.
+        address: repository and commit; without a commit in a dry run of a new repository.
+        changed: files that differ from those in the repository; empty if nothing was committed.
         committed: whether a commit was made.
         pull_request: address of the pull request, if one was made.
-        tag: the tag that now stands for the commit.
+        tag: the tag that now points to the commit.
         sha256: of ``config.json``, for the registry.
     """
 
@@ -47,7 +47,7 @@ class Pushed:
 
     @property
     def commit(self) -> str | None:
-        """The commit that the files are at; None where there is none yet."""
+        """The commit of the files; None if there is none yet."""
         return self.address.revision if self.address.is_pinned else None
 
     @property
@@ -62,15 +62,15 @@ class Pushed:
 
 @dataclass(frozen=True)
 class _Remote:
-    """A repository as it is now.
+    """The present state of a repository.
 
     Attributes:
-        commit: the newest one; None where there is no repository yet.
-        private: whether it is; None where there is none yet.
+        commit: the newest one; None if there is no repository yet.
+        private: whether it is private; None if there is no repository yet.
         branches: their names.
-        tags: the commits they stand for.
-        files: what the Hub knows of our files.
-        lacks_branch: whether the branch that was asked for is still to be made.
+        tags: commits by tag.
+        files: the Hub's entries of the files of a checkpoint, by name.
+        lacks_branch: whether the requested branch does not exist yet.
     """
 
     commit: str | None = None
@@ -90,29 +90,29 @@ def push_checkpoint(
     tag: str | None = None,
     dry_run: bool = False,
 ) -> Pushed:
-    """Publish a checkpoint; the repository is made where it is missing.
+    """Publish a checkpoint; a missing repository is created.
 
     Args:
         checkpoint: read or rendered, with the bytes of its files.
         address: repository, and the branch to commit to (the main one where None).
-        private: whether a new repository is private; the Hub's own default where None.
-        create_pr: propose the commit instead of making it; every call opens a new pull request.
-        tag: a name for the commit, which it keeps.
-        dry_run: only say what would be done.
+        private: whether a new repository is private; the Hub's default where None.
+        create_pr: open a pull request instead of committing; every call opens a new one.
+        tag: a permanent name for the commit.
+        dry_run: only report what would be done.
 
     Raises:
-        CheckpointError: a card cannot be read, or the training curve is not a picture.
+        CheckpointError: a card cannot be read, or the training curve is not a PNG picture.
         HubError: the Hub cannot be reached or refuses, or the branch has changed meanwhile.
-        UsageError: the address names a commit or a tag, the tag is no name for one or stands for
-            something else, or the repository is there and not as ``private`` says; or a pull
-            request is asked for where there is no repository.
+        UsageError: the address names a commit or a tag; the tag is not a valid name or points to
+            another commit; the visibility of the repository differs from ``private``; or a pull
+            request is requested without a repository.
     """
     if address.is_pinned:
         raise UsageError(f"{address}: a commit is never changed; give a branch, or none")
     if tag is not None:
         _check_tag_name(address, tag)
     if tag is not None and create_pr:
-        raise UsageError("a pull request is no commit of a branch yet: tag it once it is merged")
+        raise UsageError("a pull request is not part of a branch yet: tag it after it is merged")
     sha256 = checkpoint.manifest.sha256
     api = HfApi(library_name="seqzoo", library_version=__version__)
     with hub_errors(address, "write"):
@@ -129,13 +129,13 @@ def push_checkpoint(
         with hub_errors(address, "write"):
             api.create_repo(address.repo, private=private, exist_ok=True)
             remote = _look(address, made=True)
-        # Somebody else may have made it first, and put something there.
+        # Another user may have created it first, with content.
         _check_options(address, remote, private, create_pr, tag)
         files, changed = _compare(checkpoint, address, remote)
         _check_tag(address, remote, tag, changed)
     with hub_errors(address, "write"):
         if remote.lacks_branch and address.revision is not None:
-            # From what has been compared, wherever the main branch is by now.
+            # From the commit that was compared, even if the main branch has moved since.
             api.create_branch(address.repo, branch=address.revision, revision=remote.commit)
         commit, pull_request = remote.commit or "", None
         if changed:
@@ -144,7 +144,7 @@ def push_checkpoint(
                 [CommitOperationAdd(name, files[name]) for name in changed],
                 commit_message=f"Publish with seqzoo {__version__}",
                 revision=address.revision,
-                # What has been compared is what is changed, or nothing is.
+                # Nothing is committed if the branch has moved since the comparison.
                 parent_commit=remote.commit,
                 create_pr=create_pr,
             )
@@ -156,7 +156,7 @@ def push_checkpoint(
 
 
 def _look(address: HubAddress, *, made: bool = False) -> _Remote:
-    """The repository as it is; where it has just been made, one that is missing is an error."""
+    """The present state of the repository; if it was just created, a missing one is an error."""
     try:
         info = hub.model_info(address)
         lacks_branch = False
@@ -170,8 +170,8 @@ def _look(address: HubAddress, *, made: bool = False) -> _Remote:
     for entry in files.values():
         if entry.type != "file":
             raise HubError(
-                f"{address}: {entry.path} is a folder in the repository, where a checkpoint has a "
-                "file; remove or rename it there, or choose another repository"
+                f"{address}: {entry.path} is a folder in the repository and must be a file; remove "
+                "or rename it there, or choose another repository"
             )
     refs = hub.list_references(address)
     branches = frozenset(ref.name for ref in refs.branches)
@@ -180,7 +180,7 @@ def _look(address: HubAddress, *, made: bool = False) -> _Remote:
 
 
 def _check_tag_name(address: HubAddress, tag: str) -> None:
-    """A tag that the Hub, or git, would refuse is refused before there is a commit without it."""
+    """Refuse a tag that the Hub or git would refuse before anything is committed."""
     reads_as_other = HubAddress(address.repo, tag.lower()).is_pinned or tag.startswith("refs/")
     try:
         parse_address(f"{HubAddress(address.repo)}@{tag}")
@@ -189,15 +189,15 @@ def _check_tag_name(address: HubAddress, tag: str) -> None:
         fits = False
     if not fits:
         raise UsageError(
-            f"{tag!r} cannot be a tag; expected letters, digits and ._/+- that do not read as a "
-            "commit or a reference, 'v1' for example"
+            f"{tag!r} cannot be a tag; expected letters, digits and ._/+-, but not a commit or a "
+            "reference; for example 'v1'"
         )
 
 
 def _check_options(
     address: HubAddress, remote: _Remote, private: bool | None, create_pr: bool, tag: str | None
 ) -> None:
-    """What the options ask of a repository that is there, or is not, before anything is sent."""
+    """Check the options against the present state of the repository before anything is sent."""
     branch = address.revision
     if create_pr and remote.commit is None:
         raise UsageError(
@@ -207,8 +207,8 @@ def _check_options(
     if None not in (private, remote.private) and private != remote.private:
         is_now, asked = ("private", "public") if remote.private else ("public", "private")
         raise UsageError(
-            f"{address.repo} is {is_now}, and a push makes only new repositories {asked}; change "
-            f"its visibility in its settings on the Hub, or push without --{asked}"
+            f"{address.repo} is {is_now}, and a push sets the visibility of new repositories only; "
+            f"change it in the repository's settings on the Hub, or push without --{asked}"
         )
     if branch is not None and branch not in remote.branches:
         is_new = remote.lacks_branch or remote.commit is None
@@ -218,7 +218,7 @@ def _check_options(
             raise UsageError(
                 f"{address}: there is no branch {branch} yet; push without --create-pr to make it"
             )
-        # What is there and no branch is a commit cut short; of references only pull requests stay.
+        # The Hub also resolves shortened commits and references; only pull requests are allowed.
         if is_new == branch.startswith("refs/"):
             raise UsageError(f"{address}: {branch} is not a branch; give the name of one, or none")
     if tag is not None and tag in {*remote.branches, branch or "main"}:
@@ -233,7 +233,7 @@ def _check_curve(checkpoint: Checkpoint) -> None:
 
 
 def _is_there(remote: _Remote, name: str, content: bytes) -> bool:
-    """Whether the repository has exactly this file: by sha256, or git's own sha1 of small files."""
+    """Whether the repository has exactly this file."""
     entry = remote.files.get(name)
     return entry is not None and hub.has_id([content], len(content), entry)
 
@@ -241,20 +241,20 @@ def _is_there(remote: _Remote, name: str, content: bytes) -> bool:
 def _check_tag(
     address: HubAddress, remote: _Remote, tag: str | None, changed: tuple[str, ...]
 ) -> None:
-    """A tag that stands for something else is never moved."""
+    """A tag that points to another commit is never moved."""
     if tag is not None and tag in remote.tags and (changed or remote.tags[tag] != remote.commit):
         raise UsageError(
-            f"the tag '{tag}' of {address.repo} stands for commit {remote.tags[tag]}, and people "
-            "rely on it; choose another tag"
+            f"the tag '{tag}' of {address.repo} points to commit {remote.tags[tag]} and is not "
+            "moved; choose another tag"
         )
 
 
 def _compare(
     checkpoint: Checkpoint, address: HubAddress, remote: _Remote
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """The files with their card, and the names of those that the repository has not, or otherwise.
+    """The files with their card, and the names of those that are new or differ from the repository.
 
-    The card has this checkpoint's metrics around what people have written, here or there.
+    The card has this checkpoint's metrics and the hand-written text of the local card or the Hub's.
     """
     files = {name: checkpoint.contents[name] for name in (*HASHED, CONFIG)}
     if CURVE in checkpoint.contents:
@@ -280,7 +280,7 @@ def _compare(
         curve=CURVE if CURVE in files else None,
         existing=existing,
     )
-    # Another layout of the same YAML is no change.
+    # Another layout of the same YAML is not a change.
     if there is not None and card_parts(card, ours) == card_parts(there, theirs):
         card = there
     after = {**files, CARD: card.encode()}
@@ -288,11 +288,11 @@ def _compare(
 
 
 def _warn_of_paths(checkpoint: Checkpoint) -> None:
-    """A recipe says where its data lay; a path tells strangers about the machine."""
+    """Warn of an absolute path to the data in the recipe, which reveals details of the machine."""
     source = str(checkpoint.recipe.get("data", {}).get("source", ""))
     if Path(source).is_absolute() or source.startswith("~"):
         logger.warning(
-            "recipe.yaml names the data as %s, which everyone can read; train from a relative path "
-            "to publish none",
+            "recipe.yaml names the data as %s, which everyone can read; to publish no path, train "
+            "from a relative one",
             source,
         )
