@@ -17,7 +17,7 @@ from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
 from seqzoo.storage.documents import check, parse_yaml
-from seqzoo.storage.untrusted import one_line
+from seqzoo.storage.messages import one_line
 
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint  # torch, which reading a card does without

@@ -23,7 +23,7 @@ from seqzoo.storage.integrity import (
     wrong_sha256,
     wrong_size,
 )
-from seqzoo.storage.untrusted import RESTORE
+from seqzoo.storage.messages import RESTORE
 
 if TYPE_CHECKING:
     from seqzoo.data.vocabulary import Vocabulary

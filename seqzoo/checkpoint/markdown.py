@@ -3,6 +3,8 @@
 import re
 import shlex
 
+from seqzoo.storage.messages import one_line
+
 # Backslashes for what Markdown reads as markup; an address would become a link by itself.
 _MARKUP = re.compile(r"[\\`*_\[\]#|~$!]|^[-+=]|:(?=//)|(?<=\bwww)\.")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -46,8 +48,7 @@ def shell_word(text: str) -> str:
 
 def _visible(text: str) -> str:
     """A text on one line, with a sign in place of control, direction and zero-width characters."""
-    text = " ".join(text.split())
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in one_line(text))
 
 
 def _escaped(text: str) -> str:

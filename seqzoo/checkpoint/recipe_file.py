@@ -9,7 +9,7 @@ import yaml
 from seqzoo.checkpoint.schemas import RecipeFile
 from seqzoo.errors import CheckpointError
 from seqzoo.storage.documents import check, parse_yaml, plain
-from seqzoo.storage.untrusted import malformed
+from seqzoo.storage.messages import malformed
 
 LARGEST_RECIPE = 1 << 16
 """Bytes of a recipe file: YAML can spell numbers that take a minute to read in a megabyte."""

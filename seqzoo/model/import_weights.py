@@ -20,8 +20,8 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import distinct_state
 from seqzoo.plugins import catalogue
 from seqzoo.public_weights import PublicWeights
+from seqzoo.storage.messages import listing, one_line
 from seqzoo.storage.tensors import not_finite
-from seqzoo.storage.untrusted import listing, one_line
 
 _PADDING_TOKEN = "[PAD]"  # noqa: S105 RecBole's name of row 0
 _SHOWN = 8

@@ -15,7 +15,7 @@ from seqzoo.model.build import TooLargeError, sized_by
 from seqzoo.model.provenance import Provenance
 from seqzoo.model.weights import put_weights
 from seqzoo.plugins import PluginRecord, catalogue, plugins
-from seqzoo.storage.untrusted import one_line
+from seqzoo.storage.messages import one_line
 from seqzoo.version import __version__
 
 if TYPE_CHECKING:

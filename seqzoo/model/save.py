@@ -14,7 +14,7 @@ from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.errors import CheckpointError
 from seqzoo.model.provenance import AsBuilt, still_true
 from seqzoo.model.weights import distinct_state
-from seqzoo.storage.untrusted import listing
+from seqzoo.storage.messages import listing
 
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel

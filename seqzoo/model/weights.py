@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.errors import CheckpointError
-from seqzoo.storage.untrusted import listing
+from seqzoo.storage.messages import listing
 
 
 def distinct_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:

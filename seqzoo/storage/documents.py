@@ -18,7 +18,7 @@ import yaml
 from msgspec import inspect
 
 from seqzoo.errors import CheckpointError, nearest
-from seqzoo.storage.untrusted import RESTORE, malformed, one_line, shown
+from seqzoo.storage.messages import RESTORE, malformed, one_line, shown
 
 BEYOND = 2**63
 """Integers lie strictly between minus this and this, so that every part of a program holds them."""

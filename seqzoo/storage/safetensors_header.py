@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from seqzoo.errors import CheckpointError
 from seqzoo.storage.documents import BEYOND, check, parse_json
-from seqzoo.storage.untrusted import RESTORE, malformed, shown
+from seqzoo.storage.messages import RESTORE, malformed, shown
 
 LARGEST_HEADER = 16 << 20
 """Bytes of the header of ``model.safetensors``."""

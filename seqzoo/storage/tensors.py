@@ -9,8 +9,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from seqzoo.errors import CheckpointError
+from seqzoo.storage.messages import listing, one_line
 from seqzoo.storage.safetensors_header import check_header_length
-from seqzoo.storage.untrusted import listing, one_line
 
 
 def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import httpx
 
 from seqzoo.checkpoint.hub.address import HubAddress
-from seqzoo.checkpoint.hub.errors import hub_errors, said
+from seqzoo.checkpoint.hub.errors import hub_errors, redacted
 from seqzoo.errors import HubError
 
 ADDRESS = HubAddress("org/shop")
@@ -35,4 +35,4 @@ def test_the_password_of_an_endpoint_is_never_said(monkeypatch):
         raise httpx.ConnectError("no way to http://user:s3cret@proxy.example/api")
     assert "s3cret" not in str(raised.value)
     assert "http://proxy.example" in str(raised.value)
-    assert said(ValueError("see https://a:b@c/d")) == "see https://c/d"
+    assert redacted(ValueError("see https://a:b@c/d")) == "see https://c/d"

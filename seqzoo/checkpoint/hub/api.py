@@ -29,7 +29,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 from seqzoo.checkpoint.hub.address import HubAddress
-from seqzoo.checkpoint.hub.errors import said
+from seqzoo.checkpoint.hub.errors import redacted
 from seqzoo.checkpoint.schemas import HubEntry, HubListedModel, HubModelInfo, HubReferences
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
 from seqzoo.storage.documents import check, parse_json
@@ -95,7 +95,7 @@ def list_models(tag: str, author: str | None, most: int) -> list[HubListedModel]
     while url is not None and len(found) < most:
         document, url = _page(url, deadline)
         if url is not None and not url.startswith(f"{constants.ENDPOINT}/"):
-            raise HubError(f"the list of models goes on at {said(url)}; check HF_ENDPOINT")
+            raise HubError(f"the list of models goes on at {redacted(url)}; check HF_ENDPOINT")
         # The limits hold for each model alone, so that one repository cannot hide all others.
         for entry in document if isinstance(document, list) else _checked(path, document, list):
             try:
@@ -169,14 +169,14 @@ def _page(
     try:
         return parse_json("the answer", content, remedy="check HF_ENDPOINT"), after
     except CheckpointError as error:
-        raise HubError(f"{said(url)} does not answer as the Hub does: {error}") from error
+        raise HubError(f"{redacted(url)} does not answer as the Hub does: {error}") from error
 
 
 def _checked(path: str, document: object, schema: type[AnswerT]) -> AnswerT:
     try:
         return check("the answer", document, schema, "check HF_ENDPOINT")
     except CheckpointError as error:
-        url = said(constants.ENDPOINT + path)
+        url = redacted(constants.ENDPOINT + path)
         raise HubError(f"{url} does not answer as the Hub does: {error}") from error
 
 
@@ -216,7 +216,7 @@ def _fetch(url: str, entry: HubEntry, partial: Path) -> None:
                 return
             if attempt == _TRIES:
                 raise IntegrityError(
-                    f"{said(url)} is not the file that the Hub lists: its size or its checksum "
+                    f"{redacted(url)} is not the file that the Hub lists: its size or its checksum "
                     "differs; try again, or ask its owner to push it again"
                 )
             stream.truncate(0)
@@ -257,7 +257,7 @@ def _answer(
 ) -> Iterator[Any]:
     """Send a request, follow redirects without reading their bodies, and raise for an error."""
     if constants.HF_HUB_OFFLINE:
-        raise OfflineModeIsEnabled(f"{said(url)} is not asked for while HF_HUB_OFFLINE is set")
+        raise OfflineModeIsEnabled(f"{redacted(url)} is not asked for while HF_HUB_OFFLINE is set")
     client = get_session()
     request = client.build_request(
         method,
@@ -294,7 +294,9 @@ def _answer(
             return
         finally:
             response.close()
-    raise HubError(f"{said(url)} redirects more than {_MOST_REDIRECTS} times; check HF_ENDPOINT")
+    raise HubError(
+        f"{redacted(url)} redirects more than {_MOST_REDIRECTS} times; check HF_ENDPOINT"
+    )
 
 
 def _body(response: Any, most: int, deadline: float) -> Iterator[bytes]:
@@ -304,17 +306,19 @@ def _body(response: Any, most: int, deadline: float) -> Iterator[bytes]:
         HubError: it is compressed, has more than ``most`` bytes, or does not end in time.
     """
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise HubError(f"{said(response.url)} answers with a compressed body; check HF_ENDPOINT")
+        raise HubError(
+            f"{redacted(response.url)} answers with a compressed body; check HF_ENDPOINT"
+        )
     found = 0
     for piece in response.iter_raw():
         found += len(piece)
         if found > most:
             raise HubError(
-                f"{said(response.url)} answers with more than the {most} bytes expected; check "
+                f"{redacted(response.url)} answers with more than the {most} bytes expected; check "
                 "HF_ENDPOINT"
             )
         if time.monotonic() > deadline:
             raise HubError(
-                f"{said(response.url)} answers too slowly: {found} bytes came in time; try again"
+                f"{redacted(response.url)} answers too slowly: {found} bytes came in time; try again"
             )
         yield piece

@@ -9,7 +9,7 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.errors import HubError
-from seqzoo.storage.untrusted import one_line
+from seqzoo.storage.messages import one_line
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]+")
 _USER = re.compile(r"//[^/@]*@")
@@ -45,7 +45,7 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
         raise not_reached(address, error, action) from error
     except errors.EntryNotFoundError as error:
         raise HubError(
-            f"{address} is not a checkpoint of seqzoo: {said(error)}; `seqzoo list --hub` shows "
+            f"{address} is not a checkpoint of seqzoo: {redacted(error)}; `seqzoo list --hub` shows "
             "those that are"
         ) from error
     except errors.HfHubHTTPError as error:
@@ -54,12 +54,12 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
         raise not_reached(address, error, action) from error
     # A body of the wrong length, a full disk, a repository name that the client refuses.
     except (OSError, ValueError) as error:
-        raise HubError(f"{address}: {said(error)}; try again") from error
+        raise HubError(f"{address}: {redacted(error)}; try again") from error
     # The client reads the answer of something else than the Hub, the page of a proxy for example.
     except (LookupError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as error:
         raise HubError(
             f"{address}: {_endpoint()} does not answer as the Hub does "
-            f"({type(error).__name__}: {said(error)}); check HF_ENDPOINT"
+            f"({type(error).__name__}: {redacted(error)}); check HF_ENDPOINT"
         ) from error
 
 
@@ -77,14 +77,14 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
         )
     if action == "list":
         return HubError(
-            f"the Hub's models cannot be listed: {_endpoint()} cannot be reached ({said(error)}); "
+            f"the Hub's models cannot be listed: {_endpoint()} cannot be reached ({redacted(error)}); "
             "try again, or see the registered ones with `seqzoo list`"
         )
     if action == "write" and constants.HF_HUB_OFFLINE:
         return HubError(f"{address} cannot be written to while HF_HUB_OFFLINE is set; unset it")
     if action == "write":
         return HubError(
-            f"{address}: the Hub at {_endpoint()} cannot be reached ({said(error)}); nothing more "
+            f"{address}: the Hub at {_endpoint()} cannot be reached ({redacted(error)}); nothing more "
             "was written; try again"
         )
 
@@ -94,12 +94,12 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
             "HF_HUB_OFFLINE is set; fetch it with `seqzoo pull` where there is a network"
         )
     return HubError(
-        f"{address}: the Hub at {_endpoint()} cannot be reached ({said(error)}); try again, "
+        f"{address}: the Hub at {_endpoint()} cannot be reached ({redacted(error)}); try again, "
         "or set HF_HUB_OFFLINE=1 to use what the cache has"
     )
 
 
-def said(error: object) -> str:
+def redacted(error: object) -> str:
     """The message of an error, or an address, in one line and without tokens and passwords."""
     text = one_line(error) or type(error).__name__
     token = get_token()
@@ -118,4 +118,4 @@ def _refused(address: HubAddress, action: str, error: errors.HfHubHTTPError) -> 
         return HubError(f"{address} has changed meanwhile: nothing was written; push again")
     if status == 429:
         return HubError(f"{address}: the Hub asks to wait (429 Too Many Requests); try again later")
-    return HubError(f"{address}: the Hub answers {said(error)}; try again")
+    return HubError(f"{address}: the Hub answers {redacted(error)}; try again")

@@ -40,10 +40,10 @@ def list_hub(org: str | None = None) -> list[HubModel]:
         UsageError: the name cannot be that of an organisation or user.
     """
     try:
-        place = parse_address(f"hf://{org or 'all'}/models")
+        address = parse_address(f"hf://{org or 'all'}/models")
     except UsageError:
         raise UsageError(f"'{org}' cannot be an organisation or user on the Hub") from None
-    with hub_errors(place, "list"):
+    with hub_errors(address, "list"):
         found = api.list_models(_TAG, org, _MOST)
     return [
         HubModel(

@@ -116,11 +116,11 @@ def push_checkpoint(
     sha256 = checkpoint.manifest.sha256
     api = HfApi(library_name="seqzoo", library_version=__version__)
     with hub_errors(address, "write"):
-        remote = _look(address)
+        remote = _remote_state(address)
     _check_options(address, remote, private, create_pr, tag)
     _check_curve(checkpoint)
     _warn_of_paths(checkpoint)
-    files, changed = _compare(checkpoint, address, remote)
+    files, changed = _changed_files(checkpoint, address, remote)
     _check_tag(address, remote, tag, changed)
     if dry_run:
         known = address.at(remote.commit) if remote.commit else address
@@ -128,10 +128,10 @@ def push_checkpoint(
     if remote.commit is None:
         with hub_errors(address, "write"):
             api.create_repo(address.repo, private=private, exist_ok=True)
-            remote = _look(address, made=True)
+            remote = _remote_state(address, made=True)
         # Another user may have created it first, with content.
         _check_options(address, remote, private, create_pr, tag)
-        files, changed = _compare(checkpoint, address, remote)
+        files, changed = _changed_files(checkpoint, address, remote)
         _check_tag(address, remote, tag, changed)
     with hub_errors(address, "write"):
         if remote.lacks_branch and address.revision is not None:
@@ -155,7 +155,7 @@ def push_checkpoint(
     return Pushed(done, changed, bool(changed), pull_request, tag, sha256)
 
 
-def _look(address: HubAddress, *, made: bool = False) -> _Remote:
+def _remote_state(address: HubAddress, *, made: bool = False) -> _Remote:
     """The present state of the repository; if it was just created, a missing one is an error."""
     try:
         info = hub.model_info(address)
@@ -249,7 +249,7 @@ def _check_tag(
         )
 
 
-def _compare(
+def _changed_files(
     checkpoint: Checkpoint, address: HubAddress, remote: _Remote
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The files with their card, and the names of those that are new or differ from the repository.
