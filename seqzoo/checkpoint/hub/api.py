@@ -1,9 +1,9 @@
 """Read from the Hub: every answer bounded in bytes and in time, and checked before it is used.
 
-The requests for reading are made here, because the Hub's client follows whatever an endpoint
-answers: it reads bodies of any length for any time, and names files of its cache by a header of the
-answer. Here the size and the id of a file come from the list of the repository's files, a body is
-read up to that size, and only content with that id is put into the cache.
+These requests do not go through the Hub's client, because it trusts the endpoint: it reads a body
+of any length for any time, and names files in its cache by a header of the answer. Here the size
+and the id of a file come from the list of the repository's files. A body is read up to that size,
+and only content with that id is put into the cache.
 """
 
 import hashlib
@@ -38,11 +38,11 @@ from seqzoo.version import __version__
 logger = logging.getLogger("seqzoo")
 
 PATIENCE = 60.0
-"""Seconds that any answer may take."""
+"""Seconds that every answer may take."""
 SLOWEST = 16 << 10
-"""Bytes a second: what a file may take longer than ``PATIENCE``."""
+"""Bytes per second: a file may take its size divided by this in addition to ``PATIENCE``."""
 LARGEST_ANSWER = 16 << 20
-"""Bytes of a JSON answer."""
+"""Bytes of a JSON answer, at most."""
 
 _LARGEST_ERROR = 64 << 10
 _MOST_REDIRECTS = 5
@@ -57,7 +57,8 @@ def model_info(address: HubAddress) -> HubModelInfo:
     """The commit of a revision, and whether the repository is private.
 
     Raises:
-        HubError: the answer is not the Hub's. Other errors are the client's, for ``hub_errors``.
+        HubError: the answer is malformed. Other errors are those of the Hub's client, which
+            ``hub_errors`` turns into a ``HubError``.
     """
     path = f"/api/models/{address.repo}"
     if address.revision is not None:
@@ -66,22 +67,19 @@ def model_info(address: HubAddress) -> HubModelInfo:
 
 
 def list_files(address: HubAddress, names: list[str]) -> dict[str, HubEntry]:
-    """The entries that a repository has of these names, at the address's commit; raises as above.
-
-    An entry may be a folder.
-    """
+    """The files and folders with these names at the address's commit; raises as ``model_info``."""
     path = f"/api/models/{address.repo}/paths-info/{quote(address.revision or 'main', safe='')}"
     entries = _ask(path, list[HubEntry], {"paths": names, "expand": "false"})
     return {entry.path: entry for entry in entries if entry.path in names}
 
 
 def list_references(address: HubAddress) -> HubReferences:
-    """The branches and tags of a repository; raises as above."""
+    """The branches and tags of a repository; raises as ``model_info``."""
     return _ask(f"/api/models/{address.repo}/refs", HubReferences)
 
 
 def list_models(tag: str, author: str | None, most: int) -> list[HubListedModel]:
-    """The models that carry a tag, at most ``most``; raises as above.
+    """The models that have a tag, at most ``most``; raises as ``model_info``.
 
     A model whose entry is malformed is left out with a warning.
     """
@@ -95,7 +93,7 @@ def list_models(tag: str, author: str | None, most: int) -> list[HubListedModel]
     while url is not None and len(found) < most:
         document, url = _page(url, deadline)
         if url is not None and not url.startswith(f"{constants.ENDPOINT}/"):
-            raise HubError(f"the list of models goes on at {redacted(url)}; check HF_ENDPOINT")
+            raise HubError(f"the next page of models is at {redacted(url)}; check HF_ENDPOINT")
         # The limits hold for each model alone, so that one repository cannot hide all others.
         for entry in document if isinstance(document, list) else _checked(path, document, list):
             try:
@@ -110,16 +108,14 @@ def download(address: HubAddress, entry: HubEntry) -> Path:
 
     Args:
         address: repository and commit.
-        entry: the file, as ``list_files`` gave it.
+        entry: of the file, from ``list_files``.
 
     Raises:
         IntegrityError: the body is not the listed file.
-        HubError: the body is too long or too slow. Other errors are the client's.
+        HubError: the body is too long or too slow. Other errors are as for ``model_info``.
     """
     commit, blob = address.revision or "", entry.oid if entry.lfs is None else entry.lfs.oid
-    repo = Path(constants.HF_HUB_CACHE) / repo_folder_name(
-        repo_id=address.repo, repo_type=constants.REPO_TYPE_MODEL
-    )
+    repo = _cache_of(address)
     partial = repo / "blobs" / f"{blob}.{secrets.token_hex(4)}.incomplete"
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -144,14 +140,18 @@ def has_id(pieces: Iterable[bytes], size: int, entry: HubEntry) -> bool:
 
 
 def remember(address: HubAddress, commit: str) -> None:
-    """Note in the Hub's cache which commit a branch or a tag stands for, for use offline."""
-    repo = repo_folder_name(repo_id=address.repo, repo_type=constants.REPO_TYPE_MODEL)
-    revision = address.revision or constants.DEFAULT_REVISION
-    path = Path(constants.HF_HUB_CACHE) / repo / "refs" / revision
+    """Store in the Hub's cache which commit a branch or a tag points to, for use offline."""
+    path = _cache_of(address) / "refs" / (address.revision or constants.DEFAULT_REVISION)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     temporary.write_text(commit)
     os.replace(temporary, path)
+
+
+def _cache_of(address: HubAddress) -> Path:
+    """The folder of a repository in the Hub's cache."""
+    kind = constants.REPO_TYPE_MODEL
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=address.repo, repo_type=kind)
 
 
 def _ask(path: str, schema: type[AnswerT], form: dict[str, Any] | None = None) -> AnswerT:
@@ -181,7 +181,7 @@ def _checked(path: str, document: object, schema: type[AnswerT]) -> AnswerT:
 
 
 def _fetch(url: str, entry: HubEntry, partial: Path) -> None:
-    """Write the body of a file, again where a connection was lost, until it is the listed one."""
+    """Write the body of a file; resume lost connections and check the result against the list."""
     deadline = time.monotonic() + PATIENCE + entry.size / SLOWEST
     bar = tqdm(  # type: ignore[no-untyped-call]
         total=entry.size, desc=entry.path, unit="B", unit_scale=True, disable=None, delay=1
@@ -223,7 +223,7 @@ def _fetch(url: str, entry: HubEntry, partial: Path) -> None:
 
 
 def _wait(asked: str | None, attempt: int) -> float:
-    """Seconds before the next attempt: as long as the Hub asks to wait, within reason."""
+    """Seconds before the next attempt: the time that the Hub asks for, at most 10 seconds."""
     try:
         return min(max(float(asked or attempt), 0.0), _LONGEST_WAIT)
     except ValueError:
@@ -231,14 +231,14 @@ def _wait(asked: str | None, attempt: int) -> float:
 
 
 def _store(partial: Path, blob: Path, pointer: Path) -> Path:
-    """Move a file into the cache, under its id, and link it where the snapshot has it."""
+    """Move a file into the cache under its id and link to it from the snapshot."""
     pointer.parent.mkdir(parents=True, exist_ok=True)
     link = pointer.with_name(f".{pointer.name}.{secrets.token_hex(4)}")
     try:
         if constants.HF_HUB_DISABLE_SYMLINKS:
             raise OSError
         link.symlink_to(os.path.relpath(blob, pointer.parent))
-    except OSError:  # no links here: the snapshot has the file itself
+    except OSError:  # without links the file itself is in the snapshot
         os.replace(partial, pointer)
     else:
         os.replace(partial, blob)
@@ -294,9 +294,8 @@ def _answer(
             return
         finally:
             response.close()
-    raise HubError(
-        f"{redacted(url)} redirects more than {_MOST_REDIRECTS} times; check HF_ENDPOINT"
-    )
+    source = redacted(url)
+    raise HubError(f"{source} redirects more than {_MOST_REDIRECTS} times; check HF_ENDPOINT")
 
 
 def _body(response: Any, most: int, deadline: float) -> Iterator[bytes]:
@@ -305,20 +304,15 @@ def _body(response: Any, most: int, deadline: float) -> Iterator[bytes]:
     Raises:
         HubError: it is compressed, has more than ``most`` bytes, or does not end in time.
     """
+    source, found = redacted(response.url), 0
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise HubError(
-            f"{redacted(response.url)} answers with a compressed body; check HF_ENDPOINT"
-        )
-    found = 0
+        raise HubError(f"{source} answers with a compressed body; check HF_ENDPOINT")
     for piece in response.iter_raw():
         found += len(piece)
         if found > most:
             raise HubError(
-                f"{redacted(response.url)} answers with more than the {most} bytes expected; check "
-                "HF_ENDPOINT"
+                f"{source} answers with more than the {most} bytes expected; check HF_ENDPOINT"
             )
         if time.monotonic() > deadline:
-            raise HubError(
-                f"{redacted(response.url)} answers too slowly: {found} bytes came in time; try again"
-            )
+            raise HubError(f"{source} answers too slowly: {found} bytes came in time; try again")
         yield piece

@@ -45,8 +45,8 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
         raise not_reached(address, error, action) from error
     except errors.EntryNotFoundError as error:
         raise HubError(
-            f"{address} is not a checkpoint of seqzoo: {redacted(error)}; `seqzoo list --hub` shows "
-            "those that are"
+            f"{address} is not a checkpoint of seqzoo: {redacted(error)}; `seqzoo list --hub` "
+            "shows the checkpoints on the Hub"
         ) from error
     except errors.HfHubHTTPError as error:
         raise _refused(address, action, error) from error
@@ -77,15 +77,15 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
         )
     if action == "list":
         return HubError(
-            f"the Hub's models cannot be listed: {_endpoint()} cannot be reached ({redacted(error)}); "
-            "try again, or see the registered ones with `seqzoo list`"
+            f"the Hub's models cannot be listed: {_endpoint()} cannot be reached "
+            f"({redacted(error)}); try again, or see the registered ones with `seqzoo list`"
         )
     if action == "write" and constants.HF_HUB_OFFLINE:
         return HubError(f"{address} cannot be written to while HF_HUB_OFFLINE is set; unset it")
     if action == "write":
         return HubError(
-            f"{address}: the Hub at {_endpoint()} cannot be reached ({redacted(error)}); nothing more "
-            "was written; try again"
+            f"{address}: the Hub at {_endpoint()} cannot be reached ({redacted(error)}); nothing "
+            "more was written; try again"
         )
 
     if constants.HF_HUB_OFFLINE:
