@@ -112,3 +112,7 @@ def test_nothing_stray_is_in_the_root():
         pytest.skip("not a checkout: there is no git to ask for the tracked files")
     tracked = {path.partition("/")[0] for path in run("git", "ls-files").splitlines()}
     assert tracked <= EXPECTED_IN_THE_ROOT, sorted(tracked - EXPECTED_IN_THE_ROOT)
+
+
+def test_the_generated_parts_of_the_cards_are_current():
+    run(sys.executable, "tools/update_cards.py", "--check")

@@ -11,6 +11,7 @@ from typing import Any
 
 from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, shell_word
 from seqzoo.specs import DatasetSpec, PublishedFigures
+from seqzoo.storage.messages import one_line
 
 _MOST_SETTINGS = 40
 
@@ -219,7 +220,8 @@ def _licence(facts: CardFacts) -> str:
         )
     text = heading + " ".join(lines)
     if dataset.citation:
-        text += f"\n\nPlease cite: {markdown_text(dataset.citation)}"
+        # The words of the plugin that registered the data set, whose addresses may be links.
+        text += f"\n\nPlease cite: {one_line(dataset.citation)}"
     return text
 
 
