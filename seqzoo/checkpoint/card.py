@@ -1,8 +1,8 @@
-"""``README.md`` of a checkpoint: the model card, generated around what people write into it.
+"""``README.md`` of a checkpoint: the model card, with generated blocks and hand-written text.
 
-Generated text stands between markers, ``<!-- seqzoo:generated NAME -->`` and
-``<!-- /seqzoo:generated -->``. Generating again replaces what is between them and leaves the rest;
-a block that somebody has removed stays away.
+A generated block is enclosed by ``<!-- seqzoo:generated NAME -->`` and
+``<!-- /seqzoo:generated -->``. Generating a card again replaces these blocks and keeps all other
+text. A block that was removed is not added again.
 """
 
 import re
@@ -20,7 +20,7 @@ from seqzoo.storage.documents import check, parse_yaml
 from seqzoo.storage.messages import one_line
 
 if TYPE_CHECKING:
-    from seqzoo.checkpoint.record import Checkpoint  # torch, which reading a card does without
+    from seqzoo.checkpoint.record import Checkpoint  # imports torch, which cards do without
 
 _FRONT_MATTER = re.compile(
     r"\A(?:[ \t]*\r?\n)*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE

@@ -13,7 +13,7 @@ from seqzoo.plugins import catalogue
 logger = logging.getLogger("seqzoo")
 
 
-def decoded(content: bytes, where: str) -> str:
+def decode_card(content: bytes, where: str) -> str:
     """The text of a card; raises ``CheckpointError`` where it is not UTF-8."""
     try:
         return content.decode("utf-8-sig")
@@ -27,7 +27,7 @@ def card_parts(text: str, where: str) -> tuple[dict[str, Any], str]:
     return front, body.lstrip()
 
 
-def merged(here: str, there: str, ours: str, theirs: str) -> str:
+def merge_cards(here: str, there: str, ours: str, theirs: str) -> str:
     """The local card, with the text and metadata that people have added to the one on the Hub."""
     front_here, body = card_parts(here, ours)
     front_there, body_there = card_parts(there, theirs)

@@ -18,7 +18,7 @@ _MOST_SETTINGS = 40
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is written from; the fields are the arguments of ``model_card``."""
+    """The content of a card; the fields are the arguments of ``model_card``."""
 
     name: str
     architecture: str
@@ -37,7 +37,7 @@ class CardFacts:
     curve: str | None = None
 
     def values(self, protocol: str) -> Mapping[str, float]:
-        """The metrics of a protocol by name, ``hit@10`` say."""
+        """The metrics of a protocol by name, for example ``hit@10``."""
         values: Mapping[str, float] = self.metrics[protocol]["metrics"]
         return values
 
@@ -292,7 +292,7 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def _last_component(text: str) -> str:
-    """The last name of an absolute path: a card does not tell where data lay on a machine."""
+    """The last name of an absolute path, because a card must not reveal folders of a machine."""
     absolute = text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", text)
     return re.split(r"[\\/]", text.rstrip("\\/"))[-1] if absolute else text
 

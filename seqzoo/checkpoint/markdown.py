@@ -1,11 +1,11 @@
-"""Text from outside in Markdown and in the code of a card: shown as it is, never as markup."""
+"""Write text from outside into Markdown and into code examples, so that it is never markup."""
 
 import re
 import shlex
 
 from seqzoo.storage.messages import one_line
 
-# Backslashes for what Markdown reads as markup; an address would become a link by itself.
+# Characters that Markdown reads as markup. A bare address would become a link.
 _MARKUP = re.compile(r"[\\`*_\[\]#|~$!]|^[-+=]|:(?=//)|(?<=\bwww)\.")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
@@ -22,10 +22,10 @@ def code_span(text: str, *, cell: bool = False) -> str:
 
     Args:
         text: any text.
-        cell: whether it stands in a table, where a vertical bar needs a backslash even in code.
+        cell: whether it is in a table, where a vertical bar needs a backslash even in code.
     """
     text = _visible(text)
-    # A comment could end the generated block that it stands in.
+    # A comment could end the generated block.
     text = text.replace("<!--", "< !--")
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padding = " " if "`" in text else ""
@@ -39,7 +39,7 @@ def python_text(text: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """A text as a word of a shell's command, on one line."""
+    """A text as a word of a shell command, on one line."""
     if text.isprintable() and "<!--" not in text:
         return shlex.quote(text)
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -47,12 +47,12 @@ def shell_word(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """A text on one line, with a sign in place of control, direction and zero-width characters."""
+    """A text on one line; a sign replaces control, direction and zero-width characters."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in one_line(text))
 
 
 def _escaped(text: str) -> str:
-    """A text whose control, direction and zero-width characters are escaped, as is a comment."""
+    """A text with escapes for control, direction and zero-width characters and for comments."""
     text = text.replace("<!--", "\\x3c!--")
     return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
 

@@ -1,8 +1,8 @@
-"""What documents from outside hold, declared: ``storage.documents`` checks them against it.
+"""Schemas of all documents from outside, which ``storage.documents`` checks.
 
-Files of a checkpoint, of a session and of a training run, the metadata of a card, and the Hub's
-answers. A description is what an error message says was expected. Unknown keys are refused where
-seqzoo alone writes a document, and ignored elsewhere.
+They cover the files of a checkpoint, of a session and of a training run, the metadata of a card,
+and the Hub's answers. Error messages quote a description as the expected value. Unknown keys are
+refused in documents that only seqzoo writes, and ignored in others.
 """
 
 from typing import Annotated, Any, TypeAlias
@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 
 from seqzoo.checkpoint.hub.address import COMMIT
 
-# They end up in commands that people are told to type, so nothing but a name gets through.
+# They appear in commands that error messages advise, so only plain names are accepted.
 Name: TypeAlias = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._+!-]{0,99}\Z", description="a name")
 ]
@@ -23,11 +23,11 @@ Settings: TypeAlias = Annotated[dict[str, Any], Meta(description="settings by na
 
 
 class _Closed(Struct, forbid_unknown_fields=True):
-    """A document that seqzoo alone writes."""
+    """A document that only seqzoo writes."""
 
 
 class ConfigHead(Struct):
-    """What ``config.json`` of every format version has."""
+    """The keys of ``config.json`` in every format version."""
 
     format_version: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
     sha256: Sha256
@@ -104,7 +104,7 @@ class RecipeData(Struct):
 
 
 class RecipeFile(Struct):
-    """``recipe.yaml``, as far as it is read without the architecture."""
+    """``recipe.yaml``, as far as it does not depend on the architecture."""
 
     data: Annotated[RecipeData, Meta(description="settings by name")] = field(
         default_factory=RecipeData
@@ -128,7 +128,7 @@ class ProtocolEntry(Struct):
             Annotated[
                 str,
                 Meta(
-                    # Other scripts have digits too, and int() takes some of them and not others.
+                    # ASCII digits only: int() accepts some other digits and not others.
                     pattern=r"\A[^@]*(@([0-9]{1,9}|[A-Za-z].*)?)?\Z",
                     description="a metric's name, with 1 to 9 digits as its cutoff",
                 ),
@@ -155,7 +155,7 @@ MetricsFile: TypeAlias = Annotated[
 
 
 class SessionFile(_Closed):
-    """``session.json``: what a user did, and the state of a model after it."""
+    """``session.json``: the events of a user, and the state of a model after them."""
 
     model: dict[str, Text]
     items: list[Text]
@@ -166,7 +166,7 @@ class SessionFile(_Closed):
 
 
 class ProgressFile(_Closed):
-    """``training/progress.json``: where a run stands between two epochs."""
+    """``training/progress.json``: the state of a run between two epochs."""
 
     recipe: Settings
     fingerprint: Text = ""
@@ -184,7 +184,7 @@ class CardMetadata(Struct):
 
     tags: Annotated[list[Text] | Text | None, Meta(description="a list of texts")] = None
     license: Annotated[
-        str | list[str] | None, Meta(description="the name of a licence, 'apache-2.0' say")
+        str | list[str] | None, Meta(description="the name of a licence, for example 'apache-2.0'")
     ] = None
     license_name: Annotated[str | None, Meta(description="a text")] = None
 
@@ -197,7 +197,7 @@ Commit: TypeAlias = Annotated[
 
 
 class HubModelInfo(Struct, rename="camel"):
-    """A repository, as the Hub describes it."""
+    """The Hub's description of a repository."""
 
     sha: Commit
     private: bool = False
@@ -222,7 +222,7 @@ class HubLfs(Struct):
 
 
 class HubEntry(Struct):
-    """A file or a folder of a repository, as the Hub lists it."""
+    """The Hub's entry of a file or a folder in a repository."""
 
     path: Text
     oid: Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z", description="40 hex digits")]

@@ -1,10 +1,10 @@
 """JSON and YAML from outside: read within limits, then checked against a declared schema.
 
-A sha256 says that a file is what its author wrote, not that the author meant well. Every document
-is therefore held to the limits of this module (no repeated keys, at most 64 levels, finite numbers
-of at most 63 bits, Unicode without NUL, a bounded number of lists and objects) and to a type of
-``msgspec`` that declares its content. Every violation is a ``CheckpointError`` of one line: the
-file, the key, what was found, what was expected, and the remedy.
+A sha256 proves that a file is unchanged, not that its author is harmless. So every document must
+keep the limits of this module (no repeated keys, at most 64 levels, finite numbers of at most 63
+bits, Unicode without NUL, a bounded number of lists and objects) and match a ``msgspec`` type that
+declares its content. Every violation raises a ``CheckpointError`` of one line: the file, the key,
+the value found, the value expected, and the remedy.
 """
 
 import json
@@ -21,7 +21,7 @@ from seqzoo.errors import CheckpointError, nearest
 from seqzoo.storage.messages import RESTORE, malformed, one_line, shown
 
 BEYOND = 2**63
-"""Integers lie strictly between minus this and this, so that every part of a program holds them."""
+"""Integers must be smaller than this in magnitude, so that 64 bits hold them everywhere."""
 MOST_CONTAINERS = 100_000
 """Lists and objects of a JSON document, unless its reader names another number."""
 
@@ -55,7 +55,7 @@ def read_json(
     most: int = MOST_CONTAINERS,
     remedy: str = RESTORE,
 ) -> Any:
-    """The plain document in the bytes of a JSON file; arguments and errors as for the two steps."""
+    """The plain document in the bytes of a JSON file: ``parse_json``, then ``check``."""
     document = parse_json(where, content, most=most, remedy=remedy)
     check(where, document, schema, remedy)
     return document
@@ -98,8 +98,7 @@ def parse_yaml(
 ) -> Any:
     """Parse plain YAML: without tags, anchors, aliases, directives or repeated keys.
 
-    A few aliases can stand for gigabytes, a tag for any object: a document of settings needs
-    neither.
+    A few aliases can expand to gigabytes and a tag can create any object; settings need neither.
 
     Args:
         where: the file or the source, for messages.
@@ -154,14 +153,14 @@ def check(where: object, document: object, schema: type[SchemaT], remedy: str = 
     Args:
         where: the file or the source, for messages.
         document: as it was parsed, or as it is to be written.
-        schema: a type of ``msgspec``; ``Meta(description=…)`` says what is expected.
+        schema: a ``msgspec`` type; error messages quote its ``Meta(description=…)``.
         remedy: the end of the message.
 
     Returns:
         The document as an instance of the schema.
 
     Raises:
-        CheckpointError: a value is beyond the limits, or is not what the schema declares.
+        CheckpointError: a value is beyond the limits or does not match the schema.
     """
     _check_limits(where, document, (), remedy)
     try:
@@ -171,7 +170,7 @@ def check(where: object, document: object, schema: type[SchemaT], remedy: str = 
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads no mapping that has a key twice."""
+    """Refuses mappings that repeat a key."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -242,7 +241,7 @@ def _check_limits(where: object, value: object, keys: tuple[Key, ...], remedy: s
             _check_limits(where, inner, (*keys, key), remedy)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            # Most of a large document are the ids of a vocabulary.
+            # Fast path for the ids of a large vocabulary.
             if type(inner) is not str or not _is_text(inner):
                 _check_limits(where, inner, (*keys, index), remedy)
     else:
@@ -254,7 +253,7 @@ def _check_limits(where: object, value: object, keys: tuple[Key, ...], remedy: s
 
 
 def _is_text(text: str) -> bool:
-    """Whether text can be written: JSON and YAML can spell halves of characters, files cannot."""
+    """Whether a text can be written: JSON and YAML can escape surrogates, UTF-8 files cannot."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
@@ -262,15 +261,15 @@ def _is_text(text: str) -> bool:
 
 
 def _named(keys: Iterable[Key]) -> str:
-    """The place of a value in a document: ``'train.lr'``, ``'items[3]'``."""
+    """The path of a value in a document, for messages: ``'train.lr'``, ``'items[3]'``."""
     name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     return shown(name.removeprefix(".")) if name else "the document"
 
 
 def _refuse(where: object, document: Any, schema: type, message: str, remedy: str) -> NoReturn:
-    """Raise the error for a message of ``msgspec``, which names no keys of mappings and no value.
+    """Raise the error for a message of ``msgspec``, which lacks the keys of mappings and the value.
 
-    What is expected is the description of the innermost type that has one.
+    The expected value is the description of the innermost type that has one.
     """
     found = _AT.fullmatch(message)
     what, in_key, rest = found.groups() if found else (message, None, "")
@@ -320,7 +319,7 @@ def _inner(kind: Any, key: Key) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """A type without its description, and of a union the member that has inner values."""
+    """A type without its description; for a union, its member with inner values."""
     if isinstance(kind, inspect.Metadata):
         return _plain(kind.type)
     if isinstance(kind, inspect.UnionType):
@@ -334,7 +333,7 @@ def _description(kind: Any) -> str | None:
 
 
 def _culprit(document: Any, keys: list[Key], schema: type, message: str) -> str:
-    """The key of the mapping at ``keys`` that a message is about, found by halving the mapping."""
+    """The key that a message is about, found by bisecting the mapping at ``keys``."""
     items = list(_at(document, keys).items())
     while len(items) > 1:
         half = items[: len(items) // 2]

@@ -12,9 +12,9 @@ from seqzoo.storage.messages import RESTORE, malformed, shown
 LARGEST_HEADER = 16 << 20
 """Bytes of the header of ``model.safetensors``."""
 
-# Three for each tensor; a header as long as is allowed has room for fewer.
+# Three for each tensor; a header of the largest length has room for fewer.
 _MOST_CONTAINERS = 1 << 20
-# The longest number that torch has is a complex one of two doubles, the shortest one has 4 bits.
+# Bytes per parameter: at most 16 (complex128), at least half a byte (4-bit types).
 _LONGEST = 16
 _SHORTEST_PER_BYTE = 2
 
@@ -54,7 +54,7 @@ def count_parameters(path: Path, size: int) -> int:
 
 
 def check_header_length(path: Path, length: int, size: int) -> None:
-    """See that a header has a length that can be in a file of ``size`` bytes.
+    """Check that the length of a header fits into a file of ``size`` bytes.
 
     Raises:
         CheckpointError: it is longer than the file or than any header of a model.
@@ -62,7 +62,7 @@ def check_header_length(path: Path, length: int, size: int) -> None:
     most = min(LARGEST_HEADER, size - 8)
     if length > most:
         raise CheckpointError(
-            f"{path} claims a header of {length} bytes in a file of {size}, expected at most "
+            f"{path} declares a header of {length} bytes in a file of {size}, expected at most "
             f"{max(most, 0)}; {RESTORE}"
         )
 
@@ -74,14 +74,14 @@ def _numbers(path: Path, name: str, shape: list[int]) -> int:
     count = 1
     for extent in shape:
         count *= extent
-        # The product of a few thousand such numbers would take minutes to write down.
+        # The product of a few thousand such numbers would take minutes to print.
         if count >= BEYOND:
             raise malformed(path, f"the shape of tensor {shown(name)}", shape, "fewer numbers")
     return count
 
 
 def _read(path: Path, start: int, length: int) -> bytes:
-    """``length`` bytes of a file from ``start``, fewer where it ends before."""
+    """``length`` bytes of a file from ``start``, fewer if it ends before."""
     try:
         with path.open("rb") as stream:
             stream.seek(start)

@@ -62,20 +62,20 @@ def _entry(**changes: object) -> bytes:
     return json.dumps({"loo-full": {**METRICS["loo-full"], **changes}}).encode()
 
 
-def _figure(value: bytes) -> bytes:
+def _metric(value: bytes) -> bytes:
     return b'{"loo-full": {"metrics": {"hit@10": ' + value + b'}, "data": {"name": "toy"}}}'
 
 
-FIGURES = {
-    "infinity": (_figure(b"1e400"), "'loo-full.metrics.hit@10' is inf, expected a finite number"),
-    "a long number": (_figure(HUGE), "63 bits"),
-    "a truth": (_figure(b"true"), "expected a number"),
-    "text": (_figure(b'"high"'), "'loo-full.metrics.hit@10' is 'high', expected a number;"),
-    "a list": (_figure(b"[1]"), "expected a number"),
+METRICS_FILES = {
+    "infinity": (_metric(b"1e400"), "'loo-full.metrics.hit@10' is inf, expected a finite number"),
+    "a long number": (_metric(HUGE), "63 bits"),
+    "a truth": (_metric(b"true"), "expected a number"),
+    "text": (_metric(b'"high"'), "'loo-full.metrics.hit@10' is 'high', expected a number;"),
+    "a list": (_metric(b"[1]"), "expected a number"),
     "digits of others": (_entry(metrics={"hit@\u00b2": 1}), "1 to 9 digits"),
     "a long cutoff": (_entry(metrics={"hit@" + "1" * 5000: 1}), "1 to 9 digits"),
     "half a character": (b'{"\\ud800": {"metrics": {}}}', "a key in"),
-    "no figures": (_entry(metrics=None), "'loo-full.metrics' is None, expected an object"),
+    "no metrics": (_entry(metrics=None), "'loo-full.metrics' is None, expected an object"),
     "data as a list": (_entry(data=["toy"]), "'loo-full.data' is ['toy'], expected an object"),
     "data as nothing": (_entry(data=None), "'loo-full.data' is None"),
     "a name that is no text": (_entry(data={"name": ["toy"]}), "'loo-full.data.name' is ['toy']"),
@@ -100,7 +100,7 @@ FIGURES = {
     "many lists": (b'{"x": [' + b"[]," * 200_000 + b"[]]}", "more lists"),
     "a list in place of protocols": (b"[]", "an object of protocols"),
     "a protocol twice": (_entry()[:-1] + b", " + _entry()[1:], "'loo-full' occurs more than once"),
-    "a metric twice": (_figure(b'1, "hit@10": 2'), "'hit@10' occurs more than once"),
+    "a metric twice": (_metric(b'1, "hit@10": 2'), "'hit@10' occurs more than once"),
 }
 
 
@@ -171,8 +171,8 @@ def test_recipes(folder, content, fragment, refused_by_all):
     refused_by_all(folder, "recipe.yaml", fragment, VERBS)
 
 
-@pytest.mark.parametrize(("content", "fragment"), FIGURES.values(), ids=FIGURES)
-def test_figures(folder, content, fragment, refused_by_all):
+@pytest.mark.parametrize(("content", "fragment"), METRICS_FILES.values(), ids=METRICS_FILES)
+def test_metrics(folder, content, fragment, refused_by_all):
     replace(folder, "metrics.json", content)
     refused_by_all(folder, "metrics.json", fragment, VERBS)
 
@@ -190,7 +190,7 @@ def test_an_empty_tensor_has_no_numbers(folder):
     assert parameters_in(folder) == 0
 
 
-def test_figures_without_data_are_taken(folder, says):
+def test_metrics_without_data_are_taken(folder, says):
     replace(folder, "metrics.json", b'{"loo-full": {"metrics": {"hit@10": 0.25, "loss": 1}}}')
     assert list(read_metrics(read_manifest(folder))) == ["loo-full"]
     assert says("info", folder)[0] == says("info", folder, "--json")[0] == 0
@@ -323,7 +323,7 @@ def test_a_header_longer_than_any_models(folder, refused):
     text = b"{}" + b" " * LARGEST_HEADER
     replace(folder, "model.safetensors", struct.pack("<Q", len(text)) + text)
     for read in (parameters_in, SequenceModel.from_pretrained):
-        with refused("model.safetensors", "claims a header", str(LARGEST_HEADER)):
+        with refused("model.safetensors", "declares a header", str(LARGEST_HEADER)):
             read(folder)
 
 

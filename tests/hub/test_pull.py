@@ -20,7 +20,7 @@ from .server import HubServer
 REPO = "org/shop"
 LOAD = "answer['items'] = list(seqzoo.load({!r}).vocabulary.items)"
 NAMES = ("config.json", "model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json")
-FIGURES = {
+METRICS = {
     protocol: {
         "metrics": {"hit@10": 0.25, "ndcg@10": 0.125, "mrr@10": 0.1},
         "data": {"name": "toy", "fingerprint": "f" * 16},
@@ -48,8 +48,8 @@ def models(place) -> list[Path]:
         )
         folders.append(place / f"model-{seed}")
         recipe = {"architecture": "sasrec", "data": {"source": "toy"}, "seed": seed}
-        figures = {name: {**entry, "seed": seed} for name, entry in FIGURES.items()}
-        save_model(folders[-1], model, recipe=recipe, metrics=figures)
+        metrics = {name: {**entry, "seed": seed} for name, entry in METRICS.items()}
+        save_model(folders[-1], model, recipe=recipe, metrics=metrics)
     return folders
 
 

@@ -49,7 +49,7 @@ def commits(hub: HubServer) -> int:
 
 
 def test_the_journey_from_a_run_to_another_machine(hub, tmp_path, trained):
-    """Push; with an empty cache in another process the same scores, figures and no request."""
+    """Push; with an empty cache in another process the same scores, metrics and no request."""
     env = client.client_environment(hub.url, tmp_path / "here")
     score = """
     import seqzoo, torch
@@ -293,8 +293,8 @@ def test_the_card_is_one_that_the_hub_takes(hub, push, trained):
     assert {result.dataset_config for result in results} == {"loo-full", "loo-full-unseen"}
     stored = json.loads((trained / "metrics.json").read_text())
     for result in results:
-        figures = stored[result.dataset_config]["metrics"]
-        assert result.metric_value == figures[result.metric_type]
+        metrics = stored[result.dataset_config]["metrics"]
+        assert result.metric_value == metrics[result.metric_type]
     assert "hf://org/shop" in card.text
     assert "seqzoo eval" in card.text
 

@@ -99,8 +99,8 @@ folder, draw = sys.argv[1], random.Random(5)
 models = [make_model(0, items=20), make_model(1, items=23)]
 
 def save(which):
-    figures = {"loo-full": {"metrics": {"hit@10": float(which)}}}
-    save_model(folder, models[which], recipe={"which": which}, metrics=figures)
+    metrics = {"loo-full": {"metrics": {"hit@10": float(which)}}}
+    save_model(folder, models[which], recipe={"which": which}, metrics=metrics)
 
 save(0)
 for _ in range(20):
@@ -140,8 +140,8 @@ def test_a_reader_beside_a_writer_sees_one_or_the_other(tmp_path):
     failures: list[BaseException] = []
 
     def save(which: int) -> None:
-        figures = {"loo-full": {"metrics": {"hit@10": float(which)}}}
-        save_model(tmp_path, models[which], recipe={}, metrics=figures)
+        metrics = {"loo-full": {"metrics": {"hit@10": float(which)}}}
+        save_model(tmp_path, models[which], recipe={}, metrics=metrics)
 
     def keep_saving() -> None:
         try:
@@ -344,14 +344,14 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path):
 
 def test_a_checkpoint_with_an_interrupted_commit_is_whole(folder, tmp_path):
     other = tmp_path / "other"
-    figures = {"loo-full": {"metrics": {"hit@10": 0.5}}}
-    save_model(other, make_model(4), recipe={}, metrics=figures)
+    metrics = {"loo-full": {"metrics": {"hit@10": 0.5}}}
+    save_model(other, make_model(4), recipe={}, metrics=metrics)
     names = [path.name for path in other.iterdir()]
     other.rename(folder / ".commit")
     (folder / ".commit" / ".files").write_text(json.dumps(names))
     (folder / ".incoming-0123456789abcdef").mkdir()
     (folder / "config.json").unlink()
-    assert read_metrics(read_manifest(folder)) == figures
+    assert read_metrics(read_manifest(folder)) == metrics
     SequenceModel.from_pretrained(folder)
     assert not (folder / ".commit").exists()
     assert not (folder / ".incoming-0123456789abcdef").exists()

@@ -1,4 +1,4 @@
-"""Fetch a checkpoint into the Hub's own cache and check every file before it is used.
+"""Pull a checkpoint into the Hub's cache and check every file before it is used.
 
 A file is accepted only if its sha256 is the one that ``config.json`` records. Only the names of a
 checkpoint's files are ever requested; other files of a repository are never fetched.
@@ -53,7 +53,7 @@ def pull_into_cache(
 ) -> CachedCheckpoint:
     """Fetch the files that are not cached yet and check all of them.
 
-    For a commit that is completely cached the Hub is not asked. A cached file that is damaged is
+    The Hub is not asked for a commit that is completely cached. A damaged file in the cache is
     fetched again, once.
 
     Args:
@@ -166,7 +166,7 @@ class _Source:
 
 
 def _resolve(address: HubAddress) -> HubAddress:
-    """The commit that a tag or a branch stands for now; offline, the one it last stood for."""
+    """The commit that a tag or a branch points to now; offline, the one it last pointed to."""
     if constants.HF_HUB_OFFLINE:
         revision = address.revision or constants.DEFAULT_REVISION
         found = try_to_load_from_cache(address.repo, CONFIG, revision=revision)

@@ -91,11 +91,11 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
     if constants.HF_HUB_OFFLINE:
         return HubError(
             f"{address} is not complete in the local cache {constants.HF_HUB_CACHE}, and "
-            "HF_HUB_OFFLINE is set; fetch it with `seqzoo pull` where there is a network"
+            "HF_HUB_OFFLINE is set; unset it and run `seqzoo pull` with a network connection"
         )
     return HubError(
         f"{address}: the Hub at {_endpoint()} cannot be reached ({redacted(error)}); try again, "
-        "or set HF_HUB_OFFLINE=1 to use what the cache has"
+        "or set HF_HUB_OFFLINE=1 to use the local cache alone"
     )
 
 

@@ -9,7 +9,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from seqzoo.checkpoint.card import card_of
-from seqzoo.checkpoint.card_merge import card_parts, decoded, merged
+from seqzoo.checkpoint.card_merge import card_parts, decode_card, merge_cards
 from seqzoo.checkpoint.hub import api as hub
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.errors import hub_errors
@@ -262,7 +262,7 @@ def _changed_files(
     ours = str(checkpoint.manifest.folder / CARD)
     theirs = f"{CARD} of {address.repo} at {remote.commit}"
     content, entry, there = checkpoint.contents.get(CARD), remote.files.get(CARD), None
-    existing = None if content is None else decoded(content, ours)
+    existing = None if content is None else decode_card(content, ours)
     if entry is not None:
         if entry.size > LARGEST[CARD]:
             raise CheckpointError(
@@ -271,8 +271,8 @@ def _changed_files(
             )
         with hub_errors(address, "write"):
             path = hub.download(address.at(remote.commit or ""), entry)
-        there = decoded(read_bytes(path, LARGEST[CARD]), theirs)
-        existing = merged(existing or "", there, ours, theirs)
+        there = decode_card(read_bytes(path, LARGEST[CARD]), theirs)
+        existing = merge_cards(existing or "", there, ours, theirs)
     card = card_of(
         checkpoint,
         name=address.name,
