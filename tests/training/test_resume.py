@@ -93,17 +93,18 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("function", "call"),
-    [("write_progress", 1)]
-    + [(function, call) for function in ("save_checkpoint", "write_state") for call in (1, 2, 4)],
+    [("write_progress", 1), ("write_progress", 2)]
+    + [("write_state", call) for call in (1, 2, 3)]
+    + [("save_model", call) for call in (1, 2, 4)],
 )
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_around_every_write(
     finished, recipe, tmp_path, same_files, monkeypatch, function, when, call
 ):
-    """Call 1 is in the first epoch, where the folder is still empty; the last one at the end."""
+    """Call 1 falls into an empty folder; the last calls of two of them are the run's last acts."""
     expected, _ = finished("sasrec")
     bests = sum(_bests(expected.out))
-    wanted = min(call, bests + 1) if function == "save_checkpoint" else call
+    wanted = min(call, bests + 1) if function == "save_model" else call
     real, calls = getattr(loop, function), []
 
     def cut(*arguments, **options):
@@ -194,7 +195,7 @@ def test_ctrl_c_again_and_again(finished, recipe, tmp_path, same_files):
     same_files(out, finished("sasrec")[0].out)
 
 
-@pytest.mark.parametrize("function", ["save_checkpoint", "write_state"])
+@pytest.mark.parametrize("function", ["save_model", "write_state"])
 @pytest.mark.parametrize("call", [1, 2])
 def test_ctrl_c_while_an_epoch_is_written(
     finished, recipe, tmp_path, same_files, monkeypatch, heard, function, call
