@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from seqzoo.evaluation.comparison import Comparison
     from seqzoo.evaluation.evaluate import Evaluation
     from seqzoo.evaluation.evaluate import evaluate as evaluate
+    from seqzoo.model.display import Recommendations
     from seqzoo.model.scoring import Recommendation
     from seqzoo.model.sequence_model import SequenceModel
     from seqzoo.training.loop import TrainingResult, train
@@ -25,6 +26,7 @@ _HOMES = {
     "Comparison": "seqzoo.evaluation.comparison",
     "Evaluation": "seqzoo.evaluation.evaluate",
     "Recommendation": "seqzoo.model.scoring",
+    "Recommendations": "seqzoo.model.display",
     "SeqzooError": "seqzoo.errors",
     "SequenceModel": "seqzoo.model.sequence_model",
     "TrainingResult": "seqzoo.training.loop",
@@ -42,6 +44,7 @@ __all__ = [
     "Comparison",
     "Evaluation",
     "Recommendation",
+    "Recommendations",
     "SequenceModel",
     "SeqzooError",
     "TrainingResult",

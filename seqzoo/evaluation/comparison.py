@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seqzoo.notebook import block, line, number, table
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -98,3 +100,33 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """The result as plain values."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        ranked = sorted(self.models, key=lambda model: -model.metrics[self.metric])
+        models = []
+        for model in ranked:
+            low, high = model.interval[self.metric]
+            models.append(
+                [
+                    model.name,
+                    f"{model.metrics[self.metric]:.4f}",
+                    f"{low:.4f} to {high:.4f}",
+                    number(model.parameters),
+                    number(round(model.users_per_second)),
+                ]
+            )
+        pairs = [
+            [
+                f"{pair.a} - {pair.b}",
+                f"{pair.difference:+.4f}",
+                f"{pair.interval[0]:+.4f} to {pair.interval[1]:+.4f}",
+                f"{pair.p_adjusted:.4f}",
+            ]
+            for pair in self.pairs
+        ]
+        return block(
+            f"{self.metric} on {self.data['name']} under {self.protocol}",
+            line(f"{number(self.users)} users"),
+            table(["model", self.metric, "95 % interval", "parameters", "users/s"], models),
+            table(["difference", self.metric, "95 % interval", "p (Holm)"], pairs),
+        ).text

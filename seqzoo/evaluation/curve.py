@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqzoo.errors import UsageError
-from seqzoo.evaluation.plot import draw, plain
+from seqzoo.evaluation.plot import draw
+from seqzoo.notebook import plain
 
 _MARKED = 60
 """With more epochs than this, a marker at each would be a band, and a large file."""

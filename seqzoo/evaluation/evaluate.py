@@ -22,6 +22,7 @@ from seqzoo.evaluation.preparation import (
 from seqzoo.evaluation.protocol import Protocol
 from seqzoo.evaluation.ranks import Gain, rank_targets, summarise
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.notebook import block, line, number, table
 from seqzoo.ops.backends import verdicts
 from seqzoo.plugins import catalogue
 from seqzoo.version import __version__
@@ -62,6 +63,22 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """The result as plain values."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                key,
+                f"{value:.4f}",
+                f"{self.stored[key]:.4f}" if key in self.stored else "",
+                f"{value - self.stored[key]:+.4f}" if key in self.stored else "",
+            ]
+            for key, value in self.metrics.items()
+        ]
+        return block(
+            f"{self.model} on {self.data['name']} under {self.protocol}",
+            line(f"{number(self.users)} users, {number(self.items)} items"),
+            table(["metric", "measured", "stored", "difference"], rows),
+        ).text
 
     def record(self, seed: int) -> dict[str, Any]:
         """The entry of this protocol in ``metrics.json``."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqzoo.errors import SeqzooError, UsageError, nearest
+from seqzoo.notebook import plain
 
 if TYPE_CHECKING:
     from seqzoo.evaluation.comparison import Comparison
@@ -112,11 +113,6 @@ def draw(
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def plain(text: str) -> str:
-    """A text that may come from strangers, without what a picture's file format cannot hold."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def plot(comparison: "Comparison", file: str | os.PathLike[str]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import NotFiniteError, UsageError
 from seqzoo.interfaces import Backbone, Embedder, Head, SequenceBatch
+from seqzoo.model.display import Recommendations
 from seqzoo.model.histories import EncodedHistory, History, encode_histories, refuse_unknown
 from seqzoo.model.inference import inference
 from seqzoo.plugins import catalogue
@@ -326,11 +327,11 @@ class ScoringModel(nn.Module):
                 "overflow; load another checkpoint, or train again with a lower learning rate"
             )
         return [
-            [
+            Recommendations(
                 Recommendation(self.vocabulary.item(item), score, self.vocabulary.label(item))
                 for score, item in zip(row_scores, row_items, strict=True)
                 if score > -float("inf")
-            ]
+            )
             for row_scores, row_items in zip(scores.tolist(), items.tolist(), strict=True)
         ]
 

@@ -12,6 +12,7 @@ from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.interfaces import Backbone, Embedder, Head
 from seqzoo.model.build import build_parts
+from seqzoo.model.display import model_html
 from seqzoo.model.load import load_model
 from seqzoo.model.provenance import AsBuilt, Provenance
 from seqzoo.model.save import checkpoint_of, save_model
@@ -108,6 +109,9 @@ class SequenceModel(ScoringModel):
         address = repository_address(repo)
         checkpoint = checkpoint_of(self, address.name)
         return str(push_checkpoint(checkpoint, address, private=private).address)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def session(self, saved: str | PathLike[str] | None = None) -> Session:
         """A session of one user, one event at a time.

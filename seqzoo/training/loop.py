@@ -25,7 +25,8 @@ from seqzoo.evaluation.protocol import get_protocol
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import put_weights
-from seqzoo.training.progress import Reporter
+from seqzoo.notebook import in_kernel
+from seqzoo.training.progress import Reporter, RunFacts
 from seqzoo.training.recipe import Recipe, TrainConfig, differences
 from seqzoo.training.schedule import learning_rate, parameter_groups
 from seqzoo.training.state import (
@@ -99,7 +100,10 @@ def train(
         recipe: what to train, on what and how.
         out: folder of the checkpoint, ``runs/ARCHITECTURE`` where None; the run keeps its state in
             the folder ``training`` inside.
-        reporter: is told of progress.
+        reporter: is told of progress. Where None, a notebook shows a progress bar and the curve of
+            the validation metric, and a script stays silent: a library prints nothing unasked.
+            ``seqzoo.training.progress.for_terminal()`` is what the command line uses;
+            ``Reporter()`` keeps a notebook silent too.
         overwrite: start anew where the folder holds another run.
         trackers: what else is told of every epoch: names of trackers of accelerate (``wandb``,
             ``tensorboard`` …), or trackers.
@@ -114,9 +118,19 @@ def train(
     out = Path("runs", recipe.architecture) if out is None else Path(out)
     try:
         told = check_trackers(trackers)
-        return _Run(recipe, out, reporter or Reporter(), overwrite, told).go()
+        if reporter is None:
+            reporter = _default_reporter()
+        return _Run(recipe, out, reporter, overwrite, told).go()
     finally:
         torch.set_num_threads(threads)
+
+
+def _default_reporter() -> Reporter:
+    if not in_kernel():
+        return Reporter()
+    from seqzoo.training.notebook import NotebookReporter
+
+    return NotebookReporter()
 
 
 class _Run:
@@ -270,6 +284,7 @@ class _Run:
         self.trackers.start(self.recipe.to_dict())
         try:
             with self.reporter:
+                self.reporter.begin(self._facts())
                 while not self._is_over():
                     self._epoch()
             self._measure()
@@ -290,6 +305,21 @@ class _Run:
         finally:
             self.trackers.finish()
         return self._result()
+
+    def _facts(self) -> RunFacts:
+        return RunFacts(
+            architecture=self.recipe.architecture,
+            parameters=self.model.num_parameters,
+            data=self.data.name,
+            users=len(self.data.users),
+            items=len(self.data.vocabulary),
+            interactions=len(self.data.sequences.items),
+            epochs=self.config.epochs,
+            done=self.progress.epoch,
+            processes=self.accelerator.num_processes,
+            threads=self.progress.threads,
+            device=self.accelerator.device.type,
+        )
 
     def _is_over(self) -> bool:
         waited = self.progress.epoch - self.progress.best_epoch

@@ -1,9 +1,9 @@
-"""What a run says while it works: nothing, or a bar on a terminal and a line for each epoch."""
+"""What a run reports while it works: nothing, or a bar on a terminal and a line for each epoch."""
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,11 +18,50 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-logger = logging.getLogger("seqzoo")
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run trains, on what and with what.
+
+    Attributes:
+        architecture: registered name.
+        parameters: number of trainable parameters.
+        data: name of the data.
+        users, items, interactions: their size after the filter.
+        epochs: how many epochs the run may take.
+        done: how many of them an earlier start of the run has finished.
+        processes: how many processes train together.
+        threads: of the CPU, in each process.
+        device: what the weights are on, ``cpu`` or ``cuda`` for example.
+    """
+
+    architecture: str
+    parameters: int
+    data: str
+    users: int
+    items: int
+    interactions: int
+    epochs: int
+    done: int
+    processes: int
+    threads: int
+    device: str
+
+    def lines(self) -> list[str]:
+        """The facts as two lines of text."""
+        going_on = f", continuing after epoch {self.done}" if self.done else ""
+        processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        each = "" if self.processes == 1 else " each"
+        return [
+            f"training {self.architecture} ({self.parameters:,} parameters) on {self.data}: "
+            f"{self.users:,} users, {self.items:,} items, {self.interactions:,} interactions",
+            f"up to {self.epochs} epochs{going_on}; {processes} on {self.device}, {threads}{each}",
+        ]
 
 
 class Reporter:
-    """Is told what happens; this one keeps quiet."""
+    """Receives the progress of a run; this class ignores it, subclasses show it."""
 
     def __enter__(self) -> "Reporter":
         return self
@@ -35,8 +74,11 @@ class Reporter:
     ) -> None:
         return None
 
+    def begin(self, facts: RunFacts) -> None:
+        """The run begins, or continues."""
+
     def start(self, epoch: int, epochs: int, batches: int) -> None:
-        """An epoch of so many batches begins."""
+        """An epoch of ``batches`` batches begins."""
 
     def batch(self, loss: float, examples_per_second: float) -> None:
         """One more batch is done."""
@@ -46,7 +88,7 @@ class Reporter:
 
 
 class TerminalReporter(Reporter):
-    """A progress bar where stderr is a terminal, and one line for each epoch in any case."""
+    """A line for the run and one for each epoch, and a progress bar where stderr is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -54,9 +96,7 @@ class TerminalReporter(Reporter):
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
             TextColumn("{task.fields[state]}"),
-            TextColumn("{task.fields[rate]:,.0f}/s"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self.console,
@@ -79,12 +119,17 @@ class TerminalReporter(Reporter):
     ) -> None:
         self._bar.stop()
 
+    def begin(self, facts: RunFacts) -> None:
+        """Print what is trained on what."""
+        for text in facts.lines():
+            self._print(text)
+
     def start(self, epoch: int, epochs: int, batches: int) -> None:
         """Set the bar to the beginning of an epoch."""
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(
-            "", total=batches, epoch=f"{epoch}/{epochs}", loss=0.0, state=self._best, rate=0.0
+            "", total=batches, epoch=f"{epoch}/{epochs}", state=self._best
         )
         self._batches = batches
 
@@ -93,9 +138,8 @@ class TerminalReporter(Reporter):
         if self._task is not None:
             self._batches -= 1
             state = self._best if self._batches else "validating"
-            self._bar.update(
-                self._task, advance=1, loss=loss, state=state, rate=examples_per_second
-            )
+            words = (f"loss {loss:.3f}", state, f"{examples_per_second:,.0f}/s")
+            self._bar.update(self._task, advance=1, state=" ".join(filter(None, words)))
 
     def epoch(self, record: dict[str, Any], best: bool) -> None:
         """Print the line of an epoch."""
@@ -104,12 +148,13 @@ class TerminalReporter(Reporter):
             self._best = f"best {record['value']:.4f}"
         seconds = record["seconds"]
         spent = f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-        self.console.print(
+        self._print(
             f"epoch {record['epoch']:>3}  loss {record['loss']:.4f}  valid {record['metric']} "
-            f"{record['value']:.4f}  {spent:>5}{mark}",
-            highlight=False,
-            soft_wrap=True,
+            f"{record['value']:.4f}  {spent:>5}{mark}"
         )
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def for_terminal() -> Reporter:
@@ -119,10 +164,10 @@ def for_terminal() -> Reporter:
 
 @contextmanager
 def users_progress(total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr that counts users; gives what moves it on.
+    """A bar on stderr that counts users; yields the function that advances it.
 
     Args:
-        total: how many users are expected, or None where nobody knows.
+        total: how many users are expected, or None where that is unknown.
     """
     left = [] if total is None else [TimeRemainingColumn(compact=True), TextColumn("left")]
     bar = Progress(

@@ -16,7 +16,9 @@ def test_the_json_and_the_folder_of_a_run(trained):
     assert set(said["metrics"]) == {"loo-full", "loo-full-unseen"}
     sizes, *lines = trained.answer.err.splitlines()
     assert "interactions of 120 users" in sizes.partition("; after the 5-core filter: ")[0]
-    assert [line.split()[:2] for line in lines] == [["epoch", "1"], ["epoch", "2"]]
+    assert lines[0].startswith("training sasrec (")
+    assert lines[1].startswith("up to 2 epochs; 1 process on cpu")
+    assert [line.split()[:2] for line in lines[2:]] == [["epoch", "1"], ["epoch", "2"]]
     assert (trained.folder / "model.safetensors").is_file()
 
 

@@ -1,7 +1,9 @@
 """Recipes that cannot be, before anything is done; schedules and parameter groups."""
 
+import io
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -13,7 +15,7 @@ from torch import nn
 from seqzoo.errors import ConfigError, TrainingError, UnknownNameError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.loop import train
-from seqzoo.training.progress import TerminalReporter
+from seqzoo.training.progress import RunFacts, TerminalReporter
 from seqzoo.training.recipe import Recipe, TrainConfig, read_recipe_file
 from seqzoo.training.schedule import learning_rate, parameter_groups
 
@@ -171,11 +173,34 @@ def test_lines_of_a_terminal_reporter(recipe, tmp_path):
         train(recipe("sasrec", epochs=2), tmp_path / "run", reporter=reporter)
         file.seek(0)
         lines = file.read().splitlines()
-    # No terminal, no bar: one line for each epoch.
+    # Without a terminal there is no bar: two lines for the run, then one for each epoch.
+    about, how, *lines = lines
+    assert re.fullmatch(
+        r"training sasrec \([\d,]+ parameters\) on synthetic: 80 users, 40 items, [\d,]+ "
+        "interactions",
+        about,
+    )
+    assert re.fullmatch(r"up to 2 epochs; 1 process on cpu, \d+ threads?", how)
     assert len(lines) == 2
     assert lines[0].startswith("epoch   1  loss 3.")
     assert "valid ndcg@10 0." in lines[0]
     assert lines[0].endswith("best so far")
+
+
+def test_the_bar_of_a_terminal_shows_only_what_is_known():
+    """No loss and no rate before the first batch, and a continued run says where it is."""
+    file = io.StringIO()
+    console = Console(file=file, width=120, force_terminal=True, color_system=None)
+    with TerminalReporter(console) as reporter:
+        reporter.begin(RunFacts("sasrec", 1, "shop", 2, 3, 4, 5, 1, 2, 1, "cpu"))
+        reporter.start(2, 5, 2)
+        reporter._bar.refresh()
+        assert "loss" not in file.getvalue()
+        assert "0/s" not in file.getvalue()
+        reporter.batch(0.25, 1234.0)
+        reporter._bar.refresh()
+        assert "loss 0.250 1,234/s" in file.getvalue()
+    assert "continuing after epoch 1; 2 processes on cpu, 1 thread each" in file.getvalue()
 
 
 MIXED = """

@@ -1,0 +1,65 @@
+"""What a model and its recommendations look like in a notebook."""
+
+from typing import TYPE_CHECKING, Any
+
+from seqzoo.notebook import block, facts, line, metrics_table, number, table
+
+if TYPE_CHECKING:
+    from seqzoo.model.scoring import Recommendation
+    from seqzoo.model.sequence_model import SequenceModel
+
+_SHOWN = ("hit@10", "ndcg@10", "mrr@10")
+
+
+class Recommendations(list["Recommendation"]):
+    """Recommended items, best first: a list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        labels = any(each.label is not None for each in self)
+        columns = ["rank", "item", *(["label"] if labels else []), "score"]
+        rows = [
+            [rank, each.item, *([each.label or ""] if labels else []), f"{each.score:.4f}"]
+            for rank, each in enumerate(self, start=1)
+        ]
+        return table(columns, rows, text=len(columns) - 1).text
+
+
+def model_html(model: "SequenceModel") -> str:
+    """What a model is, what it was trained on, its size and its stored metrics, as HTML."""
+    backbone = model.backbone
+    capabilities = [
+        word
+        for word, has in (
+            ("causal", backbone.causal),
+            ("streaming", backbone.streaming),
+            ("uses timestamps", backbone.uses_time),
+        )
+        if has
+    ]
+    parts = (type(part).__name__ for part in (model.embedder, backbone, model.head))
+    data = model.recipe.get("data", {})
+    measured: dict[str, dict[str, float]] = {}
+    users = []
+    for protocol, record in model.metrics.items():
+        metrics: dict[str, Any] = record.get("metrics", {})
+        measured[protocol] = {key: metrics[key] for key in _SHOWN if key in metrics} or metrics
+        name = record.get("data", {}).get("name", "data without a name")
+        users.append(f"{protocol}: {name}, {number(record.get('users', 0))} users")
+    return block(
+        f"SequenceModel {model.architecture}",
+        facts(
+            [
+                ("parts", ", ".join(parts)),
+                ("capabilities", ", ".join(capabilities)),
+                ("parameters", number(model.num_parameters)),
+                ("items", number(len(model.vocabulary))),
+                ("trained on", data.get("source", "")),
+                ("weights", f"{model.embedder.item_table.dtype} on {model.device}"),
+            ]
+        ),
+        *(
+            [line("stored metrics"), metrics_table(measured), *map(line, users)]
+            if measured
+            else [line("no stored metrics; seqzoo.evaluate measures the model")]
+        ),
+    ).text
