@@ -1,4 +1,4 @@
-"""``Comparison``: what ``compare`` gives, as data."""
+"""``Comparison``: the result of ``compare``, as data."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,20 +11,23 @@ class Compared:
     """One of the models of a comparison.
 
     Attributes:
-        name: what the caller calls it.
+        name: the caller's name of the model.
         architecture: registered name.
-        users: how many users were ranked.
+        users: how many users were measured.
         items: how many candidates there are.
-        metrics: measured figures, ``hit@10`` and so on.
-        interval: low and high end of each figure's 95 % interval, bootstrapped over users.
-        stored: the checkpoint's figures under this protocol; empty where it has none.
-        drift: measured minus stored of every figure that differs, where the data are those of the
-            stored figures and no user was left out.
-        parameters: number of trained numbers.
+        metrics: measured values of ``hit@10`` and so on; a held-out item that the model does not
+            know counts as a miss.
+        known_targets: ``users`` whose held-out item the model knows, and the ``metrics`` of those
+            users alone.
+        interval: low and high end of each metric's 95 % interval, bootstrapped over users.
+        stored: the checkpoint's metrics under this protocol; empty where it has none.
+        drift: measured minus stored value of every metric that differs; empty where the data are
+            not those of the stored metrics.
+        parameters: number of trainable parameters.
         bytes: size of the weights.
-        state_bytes: what the state of one user's session takes after as many events as the model
-            reads (200 at most); None where the model cannot stream.
-        users_per_second: users scored over all candidates and ranked, in this run.
+        state_bytes: size of one user's session state after as many events as the model reads (200
+            at most); None where the model cannot stream.
+        users_per_second: users ranked per second over all candidates, in this run.
         seconds: wall time of everything done with this model.
         environment: versions, device, threads and dtype.
     """
@@ -34,6 +37,7 @@ class Compared:
     users: int
     items: int
     metrics: dict[str, float]
+    known_targets: dict[str, Any]
     interval: dict[str, list[float]]
     stored: dict[str, float]
     drift: dict[str, float]
@@ -51,11 +55,11 @@ class Pair:
 
     Attributes:
         a, b: their names.
-        metric: what they differ in, ``ndcg@10`` for example.
-        difference: the figure of ``a`` minus that of ``b``.
+        metric: what they are compared by, ``ndcg@10`` for example.
+        difference: the metric of ``a`` minus that of ``b``.
         interval: low and high end of its 95 % interval, bootstrapped over users.
         p_value: of the two-sided paired randomisation test.
-        p_adjusted: the same, adjusted for the number of pairs after Holm.
+        p_adjusted: the same with Holm's correction for the number of pairs.
     """
 
     a: str
@@ -75,12 +79,12 @@ class Comparison:
         protocol: name of the protocol.
         metric: what the pairs are compared by.
         data: name and fingerprint.
-        users: how many users were ranked.
-        left_out: users that have another held-out item, or none, with one of the models.
+        users: how many users were measured.
+        left_out: always 0, as every user counts for every model; kept for readers of the JSON.
         models: the models, in the order in which they were given.
         pairs: every two of them.
         resamples: how often users were drawn for the intervals.
-        permutations: how many draws of signs the p-values rest on.
+        permutations: how many random sign changes the p-values are estimated from.
         seed: of both.
         seconds: wall time.
     """

@@ -1,4 +1,4 @@
-"""``evaluate``: measure a model on data under a protocol, beside the figures stored with it."""
+"""``evaluate``: measure a model on data under a protocol and compare with the stored metrics."""
 
 import platform
 import time
@@ -11,40 +11,42 @@ import numpy as np
 import torch
 
 from seqzoo.data.interactions import Interactions
-from seqzoo.data.sequences import SequenceData
-from seqzoo.data.splits import leave_one_out
-from seqzoo.errors import DataError, UsageError
+from seqzoo.errors import UsageError
+from seqzoo.evaluation.held_out import HeldOut, hold_out
 from seqzoo.evaluation.preparation import (
     PreparedData,
     protocol_with_plugin_metrics,
     warn_of_differences,
+    warn_of_unknown_items,
 )
 from seqzoo.evaluation.protocol import Protocol
-from seqzoo.evaluation.ranks import Gain, rank_targets, summarise
+from seqzoo.evaluation.ranks import Floats, gains_by_user, means
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.notebook import block, line, number, table
+from seqzoo.notebook import block, line, metrics_table, number, table
 from seqzoo.ops.backends import verdicts
-from seqzoo.plugins import catalogue
 from seqzoo.version import __version__
 
 TOLERANCE = 5e-5
-"""Figures that agree to 4 digits do not drift."""
+"""Metrics that agree to 4 digits do not drift."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Measured figures, the stored ones, and what they were measured on.
+    """Measured metrics, the stored ones, and the data they were measured on.
 
     Attributes:
         model: what was evaluated, as the user named it.
         protocol: name of the protocol.
-        users: how many users were ranked.
+        users: how many users were measured.
         items: how many candidates there are.
-        metrics: measured figures, ``hit@10`` and so on.
-        stored: the checkpoint's figures under this protocol; empty where it has none.
-        drift: measured minus stored of every figure that differs by more than ``TOLERANCE``.
-        data: name and fingerprint, those of the stored figures, and how many interactions had
-            items that the model does not know.
+        metrics: measured values of ``hit@10`` and so on; a held-out item that the model does not
+            know counts as a miss.
+        known_targets: ``users`` whose held-out item the model knows, and the ``metrics`` of those
+            users alone.
+        stored: the checkpoint's metrics under this protocol; empty where it has none.
+        drift: measured minus stored value of every metric that differs by more than ``TOLERANCE``.
+        data: name and fingerprint, those of the stored metrics, and how many interactions and how
+            many held-out items are unknown to the model.
         seconds: wall time.
         environment: versions, device, threads and dtype.
     """
@@ -54,6 +56,7 @@ class Evaluation:
     users: int
     items: int
     metrics: dict[str, float]
+    known_targets: dict[str, Any]
     stored: dict[str, float]
     drift: dict[str, float]
     data: dict[str, Any]
@@ -74,10 +77,17 @@ class Evaluation:
             ]
             for key, value in self.metrics.items()
         ]
+        unknown = []
+        if self.known_targets["users"] < self.users:
+            unknown = [
+                line(f"{number(self.known_targets['users'])} users with a known held-out item"),
+                metrics_table({"these alone": self.known_targets["metrics"]}),
+            ]
         return block(
             f"{self.model} on {self.data['name']} under {self.protocol}",
             line(f"{number(self.users)} users, {number(self.items)} items"),
             table(["metric", "measured", "stored", "difference"], rows),
+            *unknown,
         ).text
 
     def record(self, seed: int) -> dict[str, Any]:
@@ -95,7 +105,7 @@ class Evaluation:
 
 
 def environment_of(model: SequenceModel) -> dict[str, Any]:
-    """What figures may depend on besides weights and data."""
+    """What metrics may depend on besides weights and data."""
     return {
         "versions": {
             "seqzoo": __version__,
@@ -111,10 +121,10 @@ def environment_of(model: SequenceModel) -> dict[str, Any]:
 
 
 def check_model(model: object) -> None:
-    """See that what is to be measured has been loaded.
+    """Check that a model has been loaded.
 
     Raises:
-        UsageError: it is not a model, a name for example.
+        UsageError: it is something else, a model's name for example.
     """
     if not isinstance(model, SequenceModel):
         given = repr(model) if isinstance(model, str) else type(model).__name__
@@ -122,55 +132,12 @@ def check_model(model: object) -> None:
 
 
 def drift_of(measured: Mapping[str, float], stored: Mapping[str, float]) -> dict[str, float]:
-    """Measured minus stored of every figure that differs by more than ``TOLERANCE``."""
+    """Measured minus stored value of every metric that differs by more than ``TOLERANCE``."""
     return {
         key: measured[key] - stored[key]
         for key in measured
         if key in stored and abs(measured[key] - stored[key]) > TOLERANCE
     }
-
-
-def gains_of(protocol: Protocol) -> dict[str, Gain]:
-    """The metric functions that a protocol names."""
-    return {name: catalogue().metrics.get(name).load() for name in protocol.metrics}
-
-
-def evaluate_protocols(
-    model: SequenceModel,
-    data: SequenceData,
-    protocols: Sequence[Protocol],
-    *,
-    part: str = "test",
-    batch_size: int = 128,
-    advance: Callable[[int], None] = lambda rows: None,
-) -> list[dict[str, float]]:
-    """The figures of prepared data under several protocols in one pass over the users.
-
-    Raises:
-        DataError: no user has the three interactions that leave-one-out needs.
-    """
-    split = leave_one_out(data.sequences, part)
-    if not len(split):
-        raise DataError(
-            f"{data.name}: no user has 3 interactions or more, which leave-one-out needs; "
-            "give more data"
-        )
-    figures: list[dict[str, float]] = [{} for _ in protocols]
-    for window in sorted({protocol.window or 0 for protocol in protocols}):
-        chosen = [i for i, protocol in enumerate(protocols) if (protocol.window or 0) == window]
-        ranks = rank_targets(
-            model,
-            data.sequences,
-            split,
-            remove_seen=[protocols[index].remove_seen for index in chosen],
-            window=window or None,
-            batch_size=batch_size,
-            advance=advance,
-        )
-        for index, result in zip(chosen, ranks, strict=True):
-            protocol = protocols[index]
-            figures[index] = summarise(result, gains_of(protocol), protocol.cutoffs)
-    return figures
 
 
 def evaluate(
@@ -183,10 +150,10 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> Evaluation:
-    """Measure a model on data and put the figures beside the stored ones.
+    """Measure a model on data and compare the metrics with the stored ones.
 
     Args:
-        model: what ``seqzoo.load`` gave.
+        model: as returned by ``seqzoo.load``.
         data: the name of a data set, a path, or interactions.
         protocol: registered name.
         batch_size: histories scored at once.
@@ -198,7 +165,8 @@ def evaluate(
         UnknownNameError: the protocol or the data set is not registered.
         UsageError: the first argument is no model, ``batch_size`` is below 1, or the settings ask
             for another k-core than the protocol's.
-        DataError: the data cannot be read or hold no item of the model.
+        DataError: the data cannot be read, hold no item of the model, or have no user with the
+            three interactions that leave-one-out needs.
     """
     (result,) = evaluate_all(
         model,
@@ -237,11 +205,12 @@ def evaluate_all(
         groups.setdefault((reader.minimum(model, protocol), protocol.order), []).append(protocol)
     results = {}
     for group in groups.values():
-        prepared = reader.of(model, group[0])
+        held_out = hold_out(reader.of(model, group[0]), model.vocabulary)
         for protocol in group:
-            warn_of_differences(model, prepared, protocol)
+            warn_of_differences(model, held_out.data, protocol)
+        warn_of_unknown_items(held_out)
         for result in measure(
-            model, prepared, group, batch_size=batch_size, name=name, advance=advance
+            model, held_out, group, batch_size=batch_size, name=name, advance=advance
         ):
             results[result.protocol] = replace(result, seconds=time.perf_counter() - started)
     return [results[protocol] for protocol in protocols]
@@ -249,7 +218,7 @@ def evaluate_all(
 
 def measure(
     model: SequenceModel,
-    prepared: SequenceData,
+    held_out: HeldOut,
     protocols: Sequence[Protocol],
     *,
     batch_size: int = 128,
@@ -260,43 +229,45 @@ def measure(
 
     Args:
         model: what is measured.
-        prepared: the data as indices of its vocabulary.
+        held_out: the data, read with its vocabulary.
         protocols: how; one pass over the users serves all of them.
         batch_size: histories scored at once.
         name: what the results call the model; its architecture where None.
         advance: called with the number of users done.
-
-    Raises:
-        DataError: no user has the three interactions that leave-one-out needs.
     """
     started = time.perf_counter()
-    measured = evaluate_protocols(
-        model, prepared, protocols, batch_size=batch_size, advance=advance
-    )
-    users = len(leave_one_out(prepared.sequences, "test"))
+    gains = gains_by_user(model, held_out, protocols, batch_size=batch_size, advance=advance)
     environment = environment_of(model)
     results = []
-    for protocol, metrics in zip(protocols, measured, strict=True):
-        stored = model.metrics.get(protocol.name, {})
-        expected: dict[str, float] = dict(stored.get("metrics", {}))
+    for protocol, own in zip(protocols, gains, strict=True):
+        metrics = means(own)
+        record = model.metrics.get(protocol.name, {})
+        stored: dict[str, float] = dict(record.get("metrics", {}))
         data = {
-            "name": prepared.name,
-            "fingerprint": prepared.fingerprint,
-            "stored": dict(stored.get("data", {})),
-            "unknown_interactions": prepared.dropped,
+            "name": held_out.data.name,
+            "fingerprint": held_out.data.fingerprint,
+            "stored": dict(record.get("data", {})),
+            "unknown_interactions": held_out.unknown_interactions,
+            "unknown_targets": held_out.unknown_targets,
         }
         results.append(
             Evaluation(
                 model=name or model.architecture,
                 protocol=protocol.name,
-                users=users,
+                users=held_out.users,
                 items=len(model.vocabulary),
                 metrics=metrics,
-                stored=expected,
-                drift=drift_of(metrics, expected),
+                known_targets=known_targets(held_out, own),
+                stored=stored,
+                drift=drift_of(metrics, stored),
                 data=data,
                 seconds=time.perf_counter() - started,
                 environment=environment,
             )
         )
     return results
+
+
+def known_targets(held_out: HeldOut, gains: Mapping[str, Floats]) -> dict[str, Any]:
+    """How many users have a held-out item that the model knows, and the metrics of those alone."""
+    return {"users": int(held_out.known.sum()), "metrics": means(gains, held_out.known)}

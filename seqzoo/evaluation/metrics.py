@@ -1,7 +1,7 @@
-"""Ranking metrics of one relevant item, as functions of its place: ``gain(places, cutoff)``.
+"""Ranking metrics of one relevant item, as functions of its rank: ``gain(ranks, cutoff)``.
 
-Places count from 1. How ties are shared out is not the metrics' business:
-``seqzoo.evaluation.ranks`` averages the gain over the places that a tie could take.
+Ranks count from 1. Metrics know nothing of ties: ``seqzoo.evaluation.ranks`` averages the gain over
+the ranks that a tie could take.
 """
 
 import numpy as np
@@ -10,16 +10,16 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
-def hit(places: Floats, cutoff: int) -> Floats:
-    """1 where the place is within the cutoff; with one relevant item the same as recall."""
-    return (places <= cutoff).astype(np.float64)
+def hit(ranks: Floats, cutoff: int) -> Floats:
+    """1 where the rank is within the cutoff; with one relevant item the same as recall."""
+    return (ranks <= cutoff).astype(np.float64)
 
 
-def ndcg(places: Floats, cutoff: int) -> Floats:
-    """``1 / log2(place + 1)`` within the cutoff (Järvelin and Kekäläinen 2002, binary gain)."""
-    return hit(places, cutoff) / np.log2(places + 1.0)
+def ndcg(ranks: Floats, cutoff: int) -> Floats:
+    """``1 / log2(rank + 1)`` within the cutoff (Järvelin and Kekäläinen 2002, binary gain)."""
+    return hit(ranks, cutoff) / np.log2(ranks + 1.0)
 
 
-def mrr(places: Floats, cutoff: int) -> Floats:
-    """``1 / place`` within the cutoff."""
-    return hit(places, cutoff) / places
+def mrr(ranks: Floats, cutoff: int) -> Floats:
+    """``1 / rank`` within the cutoff."""
+    return hit(ranks, cutoff) / ranks

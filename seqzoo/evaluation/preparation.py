@@ -1,4 +1,4 @@
-"""What a model is measured with: the protocol with all its metrics, and the data it reads."""
+"""What a measurement needs: the protocol with all its metrics, and data read and filtered once."""
 
 import json
 import logging
@@ -14,6 +14,7 @@ from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepare import DataConfig, load_data
 from seqzoo.data.sequences import SequenceData, build_sequences
 from seqzoo.errors import UsageError
+from seqzoo.evaluation.held_out import HeldOut
 from seqzoo.evaluation.protocol import Protocol, get_protocol
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import CORE, catalogue
@@ -22,7 +23,7 @@ logger = logging.getLogger("seqzoo")
 
 
 def protocol_with_plugin_metrics(name: str) -> Protocol:
-    """A registered protocol, which also measures every metric that plugins bring and that works.
+    """A registered protocol, extended by every working metric of a plugin.
 
     Raises:
         UnknownNameError: no protocol has the name.
@@ -33,12 +34,12 @@ def protocol_with_plugin_metrics(name: str) -> Protocol:
 
 
 class PreparedData:
-    """Data as the recipes of models say, read and filtered once for all that say the same."""
+    """Data as models' recipes describe them, read and filtered once for models that agree."""
 
     def __init__(
         self, data: str | Path | Interactions, settings: Mapping[str, Any] | None = None
     ) -> None:
-        """Note what is to be read; nothing is read yet.
+        """Remember what to read; nothing is read yet.
 
         Args:
             data: the name of a data set, a path, or interactions.
@@ -47,10 +48,10 @@ class PreparedData:
         self._data = data
         self._settings = dict(settings or {})
         self._read: dict[str, Interactions] = {}
-        self._filtered: dict[tuple[str, int], Interactions] = {}
+        self._sorted: dict[tuple[str, int, str], SequenceData] = {}
 
     def minimum(self, model: SequenceModel, protocol: Protocol) -> int:
-        """The k of the k-core filter that a model's data pass through under a protocol.
+        """The k of the k-core filter for a model's data under a protocol.
 
         Raises:
             UsageError: the settings ask for another k-core than the protocol fixes.
@@ -65,31 +66,30 @@ class PreparedData:
         return protocol.min_count or int(section.get("min_count", DataConfig.min_count))
 
     def of(self, model: SequenceModel, protocol: Protocol) -> SequenceData:
-        """The data as indices of a model's vocabulary, in the order of a protocol.
+        """All interactions that a model is measured on, in the order of a protocol.
 
         Raises:
             UnknownNameError: the data set is not registered.
-            DataError: the data cannot be read or hold no item of the model.
+            DataError: the data cannot be read.
             UsageError: the settings ask for another k-core than the protocol fixes.
         """
         minimum = self.minimum(model, protocol)
-        key, interactions = self._interactions(self._section(model))
-        if (key, minimum) not in self._filtered:
-            self._filtered[key, minimum] = k_core(interactions, minimum)
-        return build_sequences(
-            self._filtered[key, minimum], vocabulary=model.vocabulary, order=protocol.order
-        )
+        source, interactions = self._interactions(self._section(model))
+        key = (source, minimum, protocol.order)
+        if key not in self._sorted:
+            self._sorted[key] = build_sequences(k_core(interactions, minimum), order=protocol.order)
+        return self._sorted[key]
 
     def _section(self, model: SequenceModel) -> dict[str, Any]:
         return {**_section_for(self._data, model.recipe.get("data", {})), **self._settings}
 
     def _interactions(self, section: Mapping[str, Any]) -> tuple[str, Interactions]:
-        """The unfiltered table, and what tells it from those of other sections."""
+        """The unfiltered table, and a key that other sections share only if they read the same."""
         if isinstance(self._data, Interactions):
             return "", self._data
         source = str(self._data)
         fields = asdict(structure(DataConfig, {**section, "source": source}, "data"))
-        # What is done to a table after it has been read makes it no other table.
+        # These act on a table after it has been read.
         for later in ("min_count", "order", "fingerprint"):
             del fields[later]
         key = json.dumps(fields, sort_keys=True)
@@ -101,19 +101,19 @@ class PreparedData:
 def warn_of_differences(
     model: SequenceModel, prepared: SequenceData, protocol: Protocol, *, name: str = ""
 ) -> None:
-    """Log why measured figures may differ from the stored ones, or be too good to be true.
+    """Log why measured metrics may differ from the stored ones, or be too good to be true.
 
     Args:
         model: what is measured.
         prepared: what it is measured on.
         protocol: how.
-        name: whom the warnings are about; nobody is named where it is empty.
+        name: what the warnings call the model; they name none where it is empty.
     """
     about = f"{name}: " if name else ""
     stored_data = model.metrics.get(protocol.name, {}).get("data", {})
     if stored_data and stored_data.get("fingerprint") != prepared.fingerprint:
         logger.warning(
-            "%sthese are not the data of the stored figures (%s): figures may differ",
+            "%sthese are not the data of the stored metrics (%s): the metrics may differ",
             about,
             stored_data.get("name", "unnamed"),
         )
@@ -122,22 +122,40 @@ def warn_of_differences(
     if trained != protocol.order:
         logger.warning(
             "%sthe model was trained on events in the order '%s' and %s tests in the order '%s': "
-            "some of what it is tested on was trained on",
+            "it was trained on some of the events that test it",
             about,
             trained,
             protocol.name,
             protocol.order,
         )
-    if prepared.dropped:
+
+
+def warn_of_unknown_items(held_out: HeldOut, *, name: str = "") -> None:
+    """Log how many interactions and held-out items a model does not know.
+
+    Args:
+        held_out: the data, read with the model's vocabulary.
+        name: as ``warn_of_differences``.
+    """
+    about = f"{name}: " if name else ""
+    if held_out.unknown_interactions:
         logger.warning(
-            "%s%d interactions with items the model does not know were left out",
+            "%sthe model does not know the items of %d interactions and reads histories without "
+            "them",
             about,
-            prepared.dropped,
+            held_out.unknown_interactions,
+        )
+    if held_out.unknown_targets:
+        logger.warning(
+            "%sthe model does not know the held-out item of %d of %d users, which counts as a miss",
+            about,
+            held_out.unknown_targets,
+            held_out.users,
         )
 
 
 def _metrics_of_plugins(protocol: Protocol) -> list[str]:
-    """Metrics that plugins bring and that work, besides those that the protocol names."""
+    """Working metrics of plugins that the protocol does not name."""
     found = []
     for spec in catalogue().metrics:
         if spec.plugin == CORE or spec.name in protocol.metrics:
@@ -145,8 +163,8 @@ def _metrics_of_plugins(protocol: Protocol) -> list[str]:
         try:
             values = np.asarray(spec.load()(np.arange(1.0, 4.0), 2), dtype=np.float64)
             works = values.shape == (3,) and bool(np.isfinite(values).all())
-            reason = "" if works else "it gives no finite number for each place"
-        # A metric that nobody asked for must not keep the others from being measured.
+            reason = "" if works else "it does not give a finite number for each rank"
+        # A metric that nobody asked for must not prevent the measurement of the others.
         except Exception as error:
             works, reason = False, f"{type(error).__name__}: {error}"
         if works:
@@ -159,12 +177,12 @@ def _metrics_of_plugins(protocol: Protocol) -> list[str]:
 
 
 def _section_for(data: str | Path | Interactions, trained_on: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the recipe's data section holds for the data that are to be measured on."""
+    """The part of the recipe's data section that applies to the data to measure on."""
     section = dict(trained_on)
     if isinstance(data, Interactions) or str(data) == section.get("source"):
         return section
-    # Settings of generated data are of no other data. A file keeps the recipe's columns, as it
-    # most often comes from where the training data came; a registered data set has its own.
+    # Options are for generated data alone. A file keeps the recipe's columns, as it usually has
+    # the same source as the training data; a registered data set has its own columns.
     section.pop("options", None)
     if str(data) in catalogue().datasets:
         for column in ("user_col", "item_col", "time_col", "label_col"):

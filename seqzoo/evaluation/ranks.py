@@ -1,6 +1,6 @@
-"""Where the held-out item of each user stands among all candidates."""
+"""The rank of each user's held-out item among all candidates, and the metrics of that rank."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,18 @@ from seqzoo.data.batches import evaluation_batches
 from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import Split
 from seqzoo.errors import DataError
+from seqzoo.evaluation.held_out import HeldOut
+from seqzoo.evaluation.protocol import Protocol
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.plugins import catalogue
 
-Gain = Callable[[npt.NDArray[np.float64], int], npt.NDArray[np.float64]]
+Floats = npt.NDArray[np.float64]
+Gain = Callable[[Floats, int], Floats]
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The standing of M targets among C candidates.
+    """The ranks of M targets among C candidates.
 
     Attributes:
         better: candidates with a higher score [M].
@@ -31,17 +35,15 @@ class Ranks:
     candidates: int
 
     @property
-    def mean_rank(self) -> npt.NDArray[np.float64]:
-        """Rank from 1 with ties counted half [M]."""
+    def mean_rank(self) -> Floats:
+        """Rank from 1; a tie counts half [M]."""
         return self.better + (self.tied + 1) / 2
 
-    def mean_gain(self, gain: Gain, cutoff: int) -> npt.NDArray[np.float64]:
-        """The metric of each target [M], averaged over the places that its tie could take."""
-        places = np.arange(1, self.candidates + 1, dtype=np.float64)
-        total = np.concatenate([[0.0], np.cumsum(gain(places, cutoff))])
-        values: npt.NDArray[np.float64] = (
-            total[self.better + self.tied] - total[self.better]
-        ) / self.tied
+    def mean_gain(self, gain: Gain, cutoff: int) -> Floats:
+        """The metric of each target [M], averaged over the ranks that its tie could take."""
+        ranks = np.arange(1, self.candidates + 1, dtype=np.float64)
+        total = np.concatenate([[0.0], np.cumsum(gain(ranks, cutoff))])
+        values: Floats = (total[self.better + self.tied] - total[self.better]) / self.tied
         return values
 
 
@@ -80,9 +82,9 @@ def rank_targets(
             wanted = scores.gather(1, targets)
             if bool(scores.isnan().any()):
                 raise DataError("the model gives scores that are not numbers; train it again")
-            # What is no candidate compares with nothing, not even with a target of minus infinity.
+            # NaN compares false, so masked items never rank, not even against a target of -inf.
             scores[:, 0] = torch.nan
-            # Removing only ever takes more away, so the settings share one pass.
+            # Seen items are masked last, so that one pass serves both settings.
             for index in sorted(range(len(remove_seen)), key=lambda index: remove_seen[index]):
                 if remove_seen[index]:
                     scores[batch.seen[0].to(scores.device), batch.seen[1].to(scores.device)] = (
@@ -96,10 +98,54 @@ def rank_targets(
     return [Ranks(better[index], tied[index], items) for index in range(len(remove_seen))]
 
 
-def summarise(ranks: Ranks, gains: dict[str, Gain], cutoffs: Sequence[int]) -> dict[str, float]:
-    """Mean over users of every metric at every cutoff: ``{"hit@10": ...}``."""
-    return {
-        f"{name}@{cutoff}": float(ranks.mean_gain(gain, cutoff).mean())
-        for name, gain in gains.items()
-        for cutoff in cutoffs
-    }
+def gains_by_user(
+    model: SequenceModel,
+    held_out: HeldOut,
+    protocols: Sequence[Protocol],
+    *,
+    batch_size: int = 128,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> list[dict[str, Floats]]:
+    """The metrics of each user under several protocols: ``{"hit@10": (U,)}`` for each of them.
+
+    Protocols that read equally many events share one pass over the users. Users who cannot be
+    ranked have 0, a miss, in every metric.
+
+    Args:
+        model: what is measured.
+        held_out: on what, read with the model's vocabulary.
+        protocols: how.
+        batch_size: histories scored at once.
+        advance: called with the number of users done, for a progress bar.
+
+    Raises:
+        DataError: the model gives a score that is not a number.
+    """
+    gains: list[dict[str, Floats]] = [{} for _ in protocols]
+    for window in sorted({protocol.window or 0 for protocol in protocols}):
+        chosen = [i for i, protocol in enumerate(protocols) if (protocol.window or 0) == window]
+        ranks = rank_targets(
+            model,
+            held_out.sequences,
+            held_out.split,
+            remove_seen=[protocols[index].remove_seen for index in chosen],
+            window=window or None,
+            batch_size=batch_size,
+            advance=advance,
+        )
+        for index, found in zip(chosen, ranks, strict=True):
+            for name in protocols[index].metrics:
+                gain: Gain = catalogue().metrics.get(name).load()
+                for cutoff in protocols[index].cutoffs:
+                    values = np.zeros(held_out.users)
+                    values[held_out.rows] = found.mean_gain(gain, cutoff)
+                    gains[index][f"{name}@{cutoff}"] = values
+    return gains
+
+
+def means(
+    gains: Mapping[str, Floats], users: npt.NDArray[np.bool_] | None = None
+) -> dict[str, float]:
+    """The mean of every metric over all users, or over some of them; 0 where there are none."""
+    chosen = gains if users is None else {key: values[users] for key, values in gains.items()}
+    return {key: float(values.mean()) if len(values) else 0.0 for key, values in chosen.items()}

@@ -20,8 +20,10 @@ from seqzoo.data.prepare import prepare
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import leave_one_out
 from seqzoo.errors import DataError, TrainingError, nearest
-from seqzoo.evaluation.evaluate import evaluate_protocols, measure
+from seqzoo.evaluation.evaluate import measure
+from seqzoo.evaluation.held_out import hold_out
 from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.ranks import gains_by_user, means
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import put_weights
@@ -401,8 +403,9 @@ class _Run:
         return float(loss.detach())
 
     def _validate(self) -> float:
-        (figures,) = evaluate_protocols(self.model, self.data, self.protocols[:1], part="valid")
-        return figures[self.config.metric]
+        held_out = hold_out(self.data, self.model.vocabulary, "valid")
+        (gains,) = gains_by_user(self.model, held_out, self.protocols[:1])
+        return means(gains)[self.config.metric]
 
     def _measure(self) -> None:
         """Measure the best weights on the test items and finish the checkpoint."""
@@ -410,7 +413,8 @@ class _Run:
         if self.progress.best_epoch != self.progress.epoch:
             best = read_file(read_manifest(self.out), WEIGHTS)
             put_weights(self.model, best, str(self.out / WEIGHTS))
-        results = measure(self.model.eval(), self.data, self.protocols)
+        held_out = hold_out(self.data, self.model.vocabulary)
+        results = measure(self.model.eval(), held_out, self.protocols)
         metrics = {result.protocol: result.record(self.config.seed) for result in results}
         self.progress.finished = True
         if self.accelerator.is_main_process:

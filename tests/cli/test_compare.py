@@ -84,8 +84,9 @@ def test_the_json_has_the_keys_of_the_contract(trained, other, seqzoo, tmp_path)
     assert [model["name"] for model in said["models"]] == [str(other), str(trained.folder)]
     for model in said["models"]:
         assert model.keys() == {
-            "name", "architecture", "users", "items", "metrics", "interval", "stored", "drift",
-            "parameters", "bytes", "state_bytes", "users_per_second", "seconds", "environment",
+            "name", "architecture", "users", "items", "metrics", "known_targets", "interval",
+            "stored", "drift", "parameters", "bytes", "state_bytes", "users_per_second", "seconds",
+            "environment",
         }  # fmt: skip
     alone = json.loads(seqzoo("eval", trained.folder, "--json").out)
     assert said["models"][1]["metrics"] == alone["metrics"]
@@ -112,7 +113,7 @@ def test_drift_is_said_and_exit_code_1(tiny, other, seqzoo):
 def test_other_data_are_a_warning_that_quiet_silences(trained, tiny, seqzoo):
     answer = seqzoo("compare", trained.folder, tiny, "--min-count", 6)
     assert answer.code == 0
-    assert f"warning: {tiny}: these are not the data of the stored figures" in answer.err
+    assert f"warning: {tiny}: these are not the data of the stored metrics" in answer.err
     assert seqzoo("compare", trained.folder, tiny, "--min-count", 6, "--quiet").err == ""
 
 
@@ -130,7 +131,7 @@ def test_no_data_to_be_found(refused, tiny, trained):
         (["ONE", "TWO", "--metric", "ndgc@10"], "did you mean 'ndcg@10'"),
         (["ONE", "TWO", "--protocol", "loo-ful"], "did you mean 'loo-full'"),
         (["ONE", "TWO", "--data", ""], "--data is empty"),
-        (["ONE", "TWO", "--protocol", "loo-recbole", "--min-count", 1], "of the 5-core, and"),
+        (["ONE", "TWO", "--protocol", "loo-recbole", "--min-count", 1], "uses the 5-core, and"),
         (["ONE", "TWO", "--batch-size", 0], "--batch-size is 0"),
         (["ONE", "TWO", "--seed", -1], "--seed is -1"),
         (["ONE", "TWO", "--metrik", "hit@5"], "did you mean '--metric'"),

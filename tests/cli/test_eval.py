@@ -23,8 +23,8 @@ def test_the_json_has_the_keys_of_the_contract(trained, seqzoo):
     assert (answer.code, answer.err) == (0, "")
     said = json.loads(answer.out)
     assert said.keys() == {
-        "model", "protocol", "users", "items", "metrics", "stored", "drift", "data", "seconds",
-        "environment",
+        "model", "protocol", "users", "items", "metrics", "known_targets", "stored", "drift",
+        "data", "seconds", "environment",
     }  # fmt: skip
     assert said["protocol"] == "loo-full"
     assert (said["users"], said["items"]) == (120, 40)
@@ -67,7 +67,7 @@ def test_figures_of_other_data_are_a_warning(seqzoo, tiny):
     tamper(tiny, 0.01, fingerprint="sha256:" + "0" * 64)
     answer = seqzoo("eval", tiny)
     assert answer.code == 0
-    assert "warning: these are not the data of the stored figures" in answer.err
+    assert "warning: these are not the data of the stored metrics" in answer.err
     assert "the stored figures are of other data" in answer.out
     assert seqzoo("eval", tiny, "--quiet").err == ""
 
@@ -95,7 +95,7 @@ def test_no_stored_figures(seqzoo, tiny):
 
 def test_what_the_protocol_fixes_cannot_be_asked_for_otherwise(refused, tiny):
     said = refused("eval", tiny, "--protocol", "loo-recbole", "--min-count", 1)
-    assert "'loo-recbole' is of the 5-core, and --min-count is 1" in said
+    assert "'loo-recbole' uses the 5-core, and --min-count is 1" in said
 
 
 def test_a_file_keeps_the_columns_of_the_recipe(seqzoo, shop, shop_csv, tmp_path):

@@ -1,4 +1,4 @@
-"""Evaluation once more, in plain loops over users, items and places."""
+"""A second implementation of evaluation, in plain loops over users, items and ranks."""
 
 import math
 from collections import Counter, defaultdict
@@ -75,14 +75,21 @@ def make() -> Callable[..., SequenceModel]:
 @torch.inference_mode()
 def plain_ranks(
     model: SequenceModel, histories: Histories, *, remove_seen: bool, window: int, held_out: int = 1
-) -> list[tuple[int, int, int]]:
-    """(better, tied, candidates) of each user's item ``held_out`` places from the end."""
+) -> list[tuple[int, int, int] | None]:
+    """(better, tied, candidates) of each user's item ``held_out`` positions from the end.
+
+    None where the model does not know that item or nothing of what is before it: a miss.
+    """
     model.eval()
-    results = []
+    results: list[tuple[int, int, int] | None] = []
     for history in histories.values():
         if len(history) < 3:
             continue
         *before, target = history[: len(history) + 1 - held_out]
+        before = [item for item in before if item in model.vocabulary]
+        if target not in model.vocabulary or not before:
+            results.append(None)
+            continue
         indices = [model.vocabulary.index(item) for item in before[-window:]]
         batch = SequenceBatch(torch.tensor([indices]), torch.tensor([len(indices)]))
         # Ranks are taken on scores in float32.
@@ -101,23 +108,23 @@ def plain_ranks(
 
 
 GAINS = {
-    "hit": lambda place: 1.0,
-    "ndcg": lambda place: 1.0 / math.log2(place + 1),
-    "mrr": lambda place: 1.0 / place,
+    "hit": lambda rank: 1.0,
+    "ndcg": lambda rank: 1.0 / math.log2(rank + 1),
+    "mrr": lambda rank: 1.0 / rank,
 }
 
 
-def plain_figures(ranks: list[tuple[int, int, int]]) -> dict[str, float]:
-    """Means over users; a tie takes each of its places equally often."""
-    figures = {}
+def plain_metrics(ranks: list[tuple[int, int, int] | None]) -> dict[str, float]:
+    """Means over users; a tie takes each of its ranks equally often, a miss is 0."""
+    metrics = {}
     for name, gain in GAINS.items():
         for cutoff in CUTOFFS:
             total = 0.0
-            for better, tied, _ in ranks:
-                places = range(better + 1, better + tied + 1)
-                total += sum(gain(place) for place in places if place <= cutoff) / tied
-            figures[f"{name}@{cutoff}"] = total / len(ranks)
-    return figures
+            for better, tied, _ in filter(None, ranks):
+                possible = range(better + 1, better + tied + 1)
+                total += sum(gain(rank) for rank in possible if rank <= cutoff) / tied
+            metrics[f"{name}@{cutoff}"] = total / len(ranks)
+    return metrics
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +134,6 @@ def plain() -> type:
     class Plain:
         histories = staticmethod(plain_histories)
         ranks = staticmethod(plain_ranks)
-        figures = staticmethod(plain_figures)
+        metrics = staticmethod(plain_metrics)
 
     return Plain

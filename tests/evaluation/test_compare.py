@@ -1,10 +1,11 @@
-"""``compare``: figures of several models on the same users, and pictures of them."""
+"""``compare``: metrics of several models on the same users, and pictures of them."""
 
 import json
 import logging
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -39,7 +40,7 @@ def compared(models, interactions):
     return compare(models, interactions, **ALL)
 
 
-def test_figures_are_those_of_evaluate(models, interactions, compared):
+def test_metrics_are_those_of_evaluate(models, interactions, compared):
     assert [model.name for model in compared.models] == list(models)
     for found, model in zip(compared.models, models.values(), strict=True):
         alone = evaluate(model, interactions, settings={"min_count": 1})
@@ -164,34 +165,31 @@ def test_other_options_are_refused(make, plain, interactions):
 
 
 def test_models_that_know_other_items(make, plain, interactions, caplog):
-    """Only users whose last item is the same for both count, in whatever order items are."""
+    """All are measured on the same users and held-out items; an unknown one is a miss."""
     histories = plain.histories(interactions)
-    unknown = max(
-        {history[-1] for history in histories.values()},
-        key=lambda item: sum(history[-1] == item for history in histories.values()),
-    )
+    last = Counter(history[-1] for history in histories.values())
+    ((unknown, misses),) = last.most_common(1)
     fewer = {
         user: [item for item in history if item != unknown] for user, history in histories.items()
     }
     pair = {"all": make(histories), "fewer": make(fewer, hidden_size=8)}
-    left_out = sum(history[-1] == unknown for history in histories.values())
-    assert 0 < left_out < 100
+    assert 0 < misses < 100
     with caplog.at_level(logging.WARNING, "seqzoo"):
         found = compare(pair, interactions, **ALL)
-    assert (found.users, found.left_out) == (100 - left_out, left_out)
-    assert f"{left_out} of 100 users are left out" in caplog.text
-    assert "fewer: " in caplog.text
-    shared = [user for user, history in histories.items() if history[-1] != unknown]
-    for name, seen in (("all", histories), ("fewer", fewer)):
-        ranks = plain.ranks(
-            pair[name], {user: seen[user] for user in shared}, remove_seen=False, window=7
-        )
-        (own,) = (model for model in found.models if model.name == name)
-        assert own.metrics == pytest.approx(plain.figures(ranks))
-        assert own.users == len(shared)
+    assert (found.users, found.left_out) == (100, 0)
+    assert f"fewer: the model does not know the held-out item of {misses} of 100" in caplog.text
+    assert "all: " not in caplog.text
+    assert "the models know different items" in caplog.text
+    for own in found.models:
+        ranks = plain.ranks(pair[own.name], histories, remove_seen=False, window=7)
+        assert ranks.count(None) == (misses if own.name == "fewer" else 0)
+        assert own.metrics == pytest.approx(plain.metrics(ranks))
+        alone = evaluate(pair[own.name], interactions, settings={"min_count": 1})
+        assert (own.metrics, own.known_targets) == (alone.metrics, alone.known_targets)
+        assert own.users == 100
 
 
-def test_the_same_items_in_another_order_leave_nobody_out(make, plain, interactions, caplog):
+def test_the_same_items_in_another_order_are_the_same_items(make, plain, interactions, caplog):
     histories = plain.histories(interactions)
     pair = {"one": make(histories), "other": make(histories)}
     items = pair["other"].vocabulary.items
@@ -202,12 +200,16 @@ def test_the_same_items_in_another_order_leave_nobody_out(make, plain, interacti
     assert not caplog.records
 
 
-def test_no_user_for_both(make):
+def test_models_without_an_item_in_common(make):
     rows = [(f"u{user}", item, place) for user in range(5) for place, item in enumerate("abcdef")]
     frame = pl.DataFrame(rows, schema=["user", "item", "order"], orient="row")
     pair = {"front": make({"u": list("abc")}), "back": make({"u": list("def")})}
-    with pytest.raises(DataError, match="no user has the same held-out item"):
-        compare(pair, Interactions.from_frame(frame), **ALL)
+    front, back = compare(pair, Interactions.from_frame(frame), **ALL).models
+    assert (front.users, front.known_targets["users"], front.metrics["hit@5"]) == (5, 0, 0.0)
+    assert (back.users, back.known_targets["users"], back.metrics["hit@5"]) == (5, 5, 1.0)
+    other = make({"u": list("xyz")})
+    with pytest.raises(DataError, match=r"other: .*none of its 6 items"):
+        compare({"back": pair["back"], "other": other}, Interactions.from_frame(frame), **ALL)
     short = Interactions.from_frame(frame.filter(pl.col("order") < 2))
     with pytest.raises(DataError, match="no user has 3 interactions"):
         compare({"a": pair["front"], "b": pair["front"]}, short, **ALL)
@@ -222,19 +224,19 @@ def test_training_in_another_order_is_said(make, plain, interactions, caplog):
     assert record.getMessage().startswith("wrong: the model was trained on events in the order")
 
 
-def test_stored_figures_and_drift(make, plain, interactions, caplog):
+def test_stored_metrics_and_drift(make, plain, interactions, caplog):
     pair = {name: make(plain.histories(interactions)) for name in "ab"}
     stored = evaluate(pair["a"], interactions, settings={"min_count": 1}).record(seed=0)
     pair["a"].metrics = {"loo-full": stored}
-    figures = {**stored["metrics"], "hit@5": stored["metrics"]["hit@5"] + 0.01}
-    pair["b"].metrics = {"loo-full": {**stored, "metrics": figures}}
+    moved = {**stored["metrics"], "hit@5": stored["metrics"]["hit@5"] + 0.01}
+    pair["b"].metrics = {"loo-full": {**stored, "metrics": moved}}
     a, b = compare(pair, interactions, **ALL).models
     assert (a.stored, a.drift) == (stored["metrics"], {})
     assert b.drift == {"hit@5": pytest.approx(-0.01)}
     pair["b"].metrics["loo-full"]["data"] = {"name": "others", "fingerprint": "sha256:0"}
     with caplog.at_level(logging.WARNING, "seqzoo"):
         assert compare(pair, interactions, **ALL).models[1].drift == {}
-    assert "b: these are not the data of the stored figures (others)" in caplog.text
+    assert "b: these are not the data of the stored metrics (others)" in caplog.text
 
 
 @pytest.mark.parametrize(

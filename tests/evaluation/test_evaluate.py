@@ -66,7 +66,7 @@ def test_filter_is_the_recipes(make, plain, interactions):
     assert evaluate(model, interactions, settings={"min_count": 1}).users > len(kept)
 
 
-def test_stored_figures_and_drift(model, interactions, caplog):
+def test_stored_metrics_and_drift(model, interactions, caplog):
     found = evaluate(model, interactions)
     stored = found.record(seed=0)
     model.metrics = {"loo-full": stored}
@@ -74,10 +74,10 @@ def test_stored_figures_and_drift(model, interactions, caplog):
     assert again.stored == found.metrics
     assert again.drift == {}
     assert evaluate(model, interactions, "loo-full-unseen").stored == {}
-    figures = dict(found.metrics)
-    figures["hit@10"] += 0.9 * TOLERANCE
-    figures["mrr@5"] -= 1.1 * TOLERANCE
-    model.metrics = {"loo-full": {**stored, "metrics": figures}}
+    moved = dict(found.metrics)
+    moved["hit@10"] += 0.9 * TOLERANCE
+    moved["mrr@5"] -= 1.1 * TOLERANCE
+    model.metrics = {"loo-full": {**stored, "metrics": moved}}
     assert evaluate(model, interactions).drift == {
         "mrr@5": pytest.approx(1.1 * TOLERANCE, abs=1e-12)
     }
@@ -94,11 +94,76 @@ def test_other_data_are_named(model, interactions, caplog):
     )
     with caplog.at_level(logging.WARNING, "seqzoo"):
         found = evaluate(model, Interactions.from_frame(frame), settings={"min_count": 1})
-    assert found.data["unknown_interactions"] == 2
+    assert (found.data["unknown_interactions"], found.data["unknown_targets"]) == (2, 0)
     assert found.data["stored"]["name"] == "synthetic"
     text = caplog.text
-    assert "not the data of the stored figures (synthetic)" in text
-    assert "2 interactions with items the model does not know" in text
+    assert "not the data of the stored metrics (synthetic)" in text
+    assert "does not know the items of 2 interactions" in text
+    assert "miss" not in text
+
+
+LATER = 2**40
+
+
+def newer(interactions, users, item):
+    """The interactions, and one more with an item after all others for some users."""
+    rows = {"user": users, "item": [item] * len(users), "order": [LATER] * len(users)}
+    return Interactions.from_frame(pl.concat([interactions.frame, pl.DataFrame(rows)]))
+
+
+@pytest.mark.parametrize("protocol", ["loo-full", "loo-full-unseen"])
+def test_a_new_item_that_was_bought_is_a_miss(model, interactions, plain, caplog, protocol):
+    """A model must not look good because it does not know what came after it."""
+    bought = list(dict.fromkeys(interactions.frame["user"]))[::3]
+    after = newer(interactions, bought, "new")
+    with caplog.at_level(logging.WARNING, "seqzoo"):
+        found = evaluate(model, after, protocol, settings={"min_count": 1}, batch_size=17)
+    assert found.users == 100
+    assert found.data["unknown_interactions"] == found.data["unknown_targets"] == len(bought)
+    assert f"the held-out item of {len(bought)} of 100 users, which counts as a miss" in caplog.text
+    unseen = protocol == "loo-full-unseen"
+    ranks = plain.ranks(model, plain.histories(after), remove_seen=unseen, window=7)
+    assert ranks.count(None) == len(bought)
+    assert found.metrics == pytest.approx(plain.metrics(ranks), abs=1e-12)
+    known = [rank for rank in ranks if rank is not None]
+    assert found.known_targets["users"] == len(known) == 100 - len(bought)
+    assert found.known_targets["metrics"] == pytest.approx(plain.metrics(known), abs=1e-12)
+    # The item before the new one is history now, and no target.
+    before = evaluate(model, interactions, protocol, settings={"min_count": 1})
+    assert found.metrics["hit@10"] < before.metrics["hit@10"]
+    assert before.known_targets == {"users": 100, "metrics": before.metrics}
+
+
+def test_new_items_in_histories_alone_change_no_target(model, interactions, plain):
+    rows = [(user, "new", -1) for user in dict.fromkeys(interactions.frame["user"])]
+    frame = pl.concat([pl.DataFrame(rows, interactions.frame.schema, orient="row"),
+        interactions.frame])  # fmt: skip
+    found = evaluate(model, Interactions.from_frame(frame), settings={"min_count": 1})
+    assert (found.data["unknown_interactions"], found.data["unknown_targets"]) == (100, 0)
+    assert found.metrics == evaluate(model, interactions, settings={"min_count": 1}).metrics
+
+
+def test_a_history_without_a_known_item_is_a_miss(model):
+    known = model.vocabulary.items[0]
+    rows = [("reader", known, 1), ("reader", known, 2), ("reader", known, 3)]
+    rows += [("stranger", "a", 1), ("stranger", "b", 2), ("stranger", known, 3)]
+    frame = pl.DataFrame(rows, schema=["user", "item", "order"], orient="row")
+    found = evaluate(model, Interactions.from_frame(frame), settings={"min_count": 1})
+    alone = Interactions.from_frame(frame.head(3))
+    half = evaluate(model, alone, settings={"min_count": 1}).metrics["hit@50"] / 2
+    assert half > 0
+    assert (found.users, found.known_targets["users"]) == (2, 2)
+    assert found.metrics["hit@50"] == half
+    assert found.data["unknown_targets"] == 0
+
+
+def test_only_new_items_were_bought(model):
+    known = model.vocabulary.items[0]
+    rows = [("u", known, 1), ("u", known, 2), ("u", "new", 3)]
+    frame = pl.DataFrame(rows, schema=["user", "item", "order"], orient="row")
+    found = evaluate(model, Interactions.from_frame(frame), settings={"min_count": 1})
+    assert set(found.metrics.values()) == {0.0}
+    assert found.known_targets == {"users": 0, "metrics": dict.fromkeys(found.metrics, 0.0)}
 
 
 def test_unknown_names(model, interactions):
