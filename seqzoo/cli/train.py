@@ -90,6 +90,10 @@ def train(
         out = Path("runs", recipe.architecture)
     _require_writable(out)
     result = _run(recipe, out, overwrite, tracker or [], quiet)
+    from seqzoo.training.processes import is_main_process
+
+    if not is_main_process():
+        return
     if as_json:
         print_json(
             {

@@ -239,7 +239,7 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
 
 def _lock(descriptor: int, folder: Path, patience: float) -> bool:
     until = time.monotonic() + patience
-    while (locked := _try_lock(descriptor)) is False and patience:
+    while (locked := try_lock(descriptor)) is False and patience:
         if time.monotonic() > until:
             raise CheckpointError(
                 f"{folder}: another process has been writing here for {patience:.0f} s; wait "
@@ -249,8 +249,8 @@ def _lock(descriptor: int, folder: Path, patience: float) -> bool:
     return bool(locked)
 
 
-def _try_lock(descriptor: int) -> bool | None:
-    """True with the lock, False while another process has it, None on systems without locks."""
+def try_lock(descriptor: int) -> bool | None:
+    """Lock an open file until it is closed; False if another has it locked, None without locks."""
     if fcntl is None:
         return None
     try:

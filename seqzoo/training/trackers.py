@@ -1,4 +1,4 @@
-"""Experiment trackers: what accelerate can report to is told of every epoch."""
+"""Experiment trackers: every epoch is reported to the trackers that accelerate supports."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ PROJECT = "seqzoo"
 
 
 def check_trackers(trackers: Sequence[str | GeneralTracker]) -> list[str | GeneralTracker]:
-    """The trackers, each known and installed.
+    """Check that each tracker is known to accelerate and installed.
 
     Raises:
-        UsageError: they are no list, accelerate knows no such tracker, or its package is not
+        UsageError: they are not a list, accelerate knows no such tracker, or its package is not
             installed.
     """
     trackers = list_of("trackers", "names of trackers", trackers)
@@ -38,13 +38,13 @@ def check_trackers(trackers: Sequence[str | GeneralTracker]) -> list[str | Gener
 
 
 class Trackers:
-    """The trackers of a run; what goes wrong in one ends the run with a way to go on."""
+    """The trackers of a run; a tracker that fails ends the run with a way to resume without it."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
 
     def start(self, recipe: Mapping[str, Any]) -> None:
-        """Begin to report a run, with its recipe as settings ``train.lr`` and so on."""
+        """Start the trackers, with the recipe as settings ``train.lr`` and so on."""
         if self._accelerator.log_with:
             self._do("start", lambda: self._accelerator.init_trackers(PROJECT, _flat(recipe)))
 
@@ -54,23 +54,23 @@ class Trackers:
         values[f"valid/{record['metric']}"] = record["value"]
         self._log(values, record["epoch"])
 
-    def figures(self, figures: Mapping[str, Mapping[str, float]], epoch: int) -> None:
-        """Report the figures of the test items, ``loo-full/ndcg@10`` and so on."""
+    def metrics(self, metrics: Mapping[str, Mapping[str, float]], epoch: int) -> None:
+        """Report the metrics of the test items, ``loo-full/ndcg@10`` and so on."""
         values = {
             f"{protocol}/{name}": value
-            for protocol, own in figures.items()
+            for protocol, own in metrics.items()
             for name, value in own.items()
         }
         self._log(values, epoch)
 
     def finish(self) -> None:
-        """Let each tracker write what it has not written yet."""
+        """Let each tracker write what it still holds."""
         for tracker in self._accelerator.trackers:
             self._do("finish", tracker.finish)
 
     def _log(self, values: dict[str, float], step: int) -> None:
         if self._accelerator.trackers:
-            self._do("take what it is told", lambda: self._accelerator.log(values, step=step))
+            self._do("log metrics", lambda: self._accelerator.log(values, step=step))
 
     def _do(self, what: str, action: Any) -> None:
         try:
@@ -80,12 +80,12 @@ class Trackers:
             names = ", ".join(getattr(t, "name", str(t)) for t in self._accelerator.log_with)
             raise TrainingError(
                 f"the tracker ({names}) cannot {what}: {type(error).__name__}: "
-                f"{' '.join(str(error).split())[:200]}; the same command without it goes on"
+                f"{' '.join(str(error).split())[:200]}; the same command without it resumes the run"
             ) from error
 
 
 def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted names, lists as texts: what every tracker takes."""
+    """Settings by dotted names, lists as text, which every tracker accepts."""
     flat: dict[str, Any] = {}
     for key, value in recipe.items():
         if isinstance(value, Mapping):

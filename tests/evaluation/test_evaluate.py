@@ -1,9 +1,12 @@
 import json
 import logging
+import subprocess
+import sys
 
 import polars as pl
 import pytest
 
+from seqzoo import evaluation
 from seqzoo.config import structure
 from seqzoo.data.interactions import Interactions
 from seqzoo.errors import ConfigError, DataError, UnknownNameError
@@ -209,6 +212,19 @@ def test_built_in_protocols():
             "half",
             "leave-one-out",
         )
+
+
+def test_the_package_has_the_names_of_the_docs_and_imports_no_torch_for_them():
+    code = (
+        "import sys\n"
+        "from seqzoo.evaluation import Protocol, get_protocol\n"
+        "assert get_protocol('loo-full') == Protocol('loo-full')\n"
+        "assert 'torch' not in sys.modules\n"
+        "from seqzoo.evaluation import Comparison, Evaluation\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'Protokol'"):
+        evaluation.Protokol  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from seqzoo.data.batches import TrainingBatch
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.interfaces import Backbone, SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.training.loop import _Objective
+from seqzoo.training.objective import ModelWithLoss, NextItem
 
 HISTORIES = SequenceBatch.from_histories([[1, 2, 3, 4], [5], [6, 7, 8]])
 NEXT = torch.tensor([[2, 3, 4, 9], [6, 0, 0, 0], [7, 8, 1, 0]])
@@ -43,6 +43,10 @@ def make(backbone=None):
     return model.double().eval()
 
 
+def objective_of(model):
+    return ModelWithLoss(model, NextItem(model.backbone.causal))
+
+
 def mean_loss(model, pairs):
     """Cross-entropy of (history, target) pairs, one at a time."""
     losses = []
@@ -70,7 +74,7 @@ def test_causal_every_position_counts_once():
         ([6, 7, 8], 1),
     ]
     expected = mean_loss(model, pairs)
-    loss = _Objective(model)(TrainingBatch(HISTORIES, NEXT))
+    loss = objective_of(model)(TrainingBatch(HISTORIES, NEXT))
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
     for got, wanted in zip(gradients(loss, model), gradients(expected, model), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
@@ -80,7 +84,7 @@ def test_not_causal_only_the_newest_event_counts():
     model = make(Mean(8))
     targets = torch.tensor([[0, 0, 0, 9], [6, 0, 0, 0], [0, 0, 1, 0]])
     expected = mean_loss(model, [([1, 2, 3, 4], 9), ([5], 6), ([6, 7, 8], 1)])
-    loss = _Objective(model)(TrainingBatch(HISTORIES, targets))
+    loss = objective_of(model)(TrainingBatch(HISTORIES, targets))
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
     # Positions are not Mean's business, so its embedder's table has them only where they are.
     for got, wanted in zip(gradients(loss, model), gradients(expected, model), strict=True):
@@ -92,7 +96,7 @@ def test_places_without_a_target_do_not_count(backbone):
     model = make(Mean(8) if backbone else None)
     targets = torch.zeros_like(NEXT)
     targets[0, 3] = 9
-    loss = _Objective(model)(TrainingBatch(HISTORIES, targets))
+    loss = objective_of(model)(TrainingBatch(HISTORIES, targets))
     expected = mean_loss(model, [([1, 2, 3, 4], 9)])
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
 
@@ -100,7 +104,7 @@ def test_places_without_a_target_do_not_count(backbone):
 def test_a_backbone_that_is_not_causal_learns():
     model = make(Mean(8)).train()
     targets = torch.tensor([[0, 0, 0, 9], [6, 0, 0, 0], [0, 0, 1, 0]])
-    objective = _Objective(model)
+    objective = objective_of(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     losses = []
     for _ in range(40):

@@ -41,15 +41,15 @@ class Notebook(GeneralTracker):
         self.finished += 1
 
 
-def test_every_epoch_and_the_figures_are_told(recipe, tmp_path, finished, same_files):
+def test_every_epoch_and_the_metrics_are_told(recipe, tmp_path, finished, same_files):
     expected, _ = finished("sasrec")
     notebook = Notebook()
     result = train(recipe("sasrec"), tmp_path / "run", trackers=[notebook])
-    *epochs, (best, figures) = notebook.logged
+    *epochs, (best, metrics) = notebook.logged
     assert [step for step, _ in epochs] == [1, 2, 3]
     assert all(entry.keys() == {"loss", "lr", "seconds", "valid/ndcg@10"} for _, entry in epochs)
     assert best == result.best_epoch
-    assert figures["loo-full/ndcg@10"] == result.metrics["loo-full"]["ndcg@10"]
+    assert metrics["loo-full/ndcg@10"] == result.metrics["loo-full"]["ndcg@10"]
     assert notebook.settings["train.lr"] == 5e-3
     assert notebook.settings["train.protocols"] == "['loo-full', 'loo-full-unseen']"
     assert notebook.finished == 1
@@ -68,7 +68,9 @@ def test_a_tracker_that_fails_ends_the_run_and_it_goes_on_without(
     recipe, tmp_path, finished, same_files, fails
 ):
     expected, _ = finished("sasrec")
-    with pytest.raises(TrainingError, match=r"\(notebook\) cannot .*no route to host.*goes on"):
+    with pytest.raises(
+        TrainingError, match=r"\(notebook\) cannot .*no route to host.*resumes the run"
+    ):
         train(recipe("sasrec"), tmp_path / "run", trackers=[Notebook(fails)])
     train(recipe("sasrec"), tmp_path / "run")
     same_files(tmp_path / "run", expected.out)

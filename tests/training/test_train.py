@@ -52,7 +52,7 @@ def test_another_head_trains(recipe, tmp_path, heard):
 
 
 @ARCHITECTURES
-def test_stored_figures_are_those_of_a_fresh_evaluation(finished, architecture):
+def test_stored_metrics_are_those_of_a_fresh_evaluation(finished, architecture):
     result, _ = finished(architecture, epochs=6)
     model = SequenceModel.from_pretrained(result.out)
     stored = json.loads((result.out / "metrics.json").read_text())
@@ -132,17 +132,17 @@ def test_early_stopping(recipe, tmp_path, heard):
 
 
 def test_the_best_epoch_is_kept_not_the_last(recipe, tmp_path, monkeypatch):
-    """Figures that fall after the second epoch: its weights are the checkpoint."""
-    from seqzoo.training import loop
+    """Metrics that fall after the second epoch: its weights are the checkpoint."""
+    from seqzoo.training import run
 
     values = iter([0.1, 0.5, 0.4, 0.3])
     weights = []
 
-    def validate(run):
-        weights.append({name: value.clone() for name, value in run.model.state_dict().items()})
+    def validate(self):
+        weights.append({name: value.clone() for name, value in self.model.state_dict().items()})
         return next(values)
 
-    monkeypatch.setattr(loop._Run, "_validate", validate)
+    monkeypatch.setattr(run.Run, "_validate", validate)
     result = train(recipe("sasrec", epochs=20, patience=2), tmp_path)
     assert (result.best_epoch, result.epochs) == (2, 4)
     for name, value in SequenceModel.from_pretrained(tmp_path).state_dict().items():
@@ -187,9 +187,9 @@ def test_a_filter_that_leaves_nothing(recipe, tmp_path):
 
 
 def test_a_protocol_keeps_its_own_filter(recipe, tmp_path):
-    """Figures of another k-core could not be measured again."""
+    """Metrics of another k-core could not be reproduced."""
     data = {"order": "float32-time-row", "min_count": 1}
-    with pytest.raises(TrainingError, match=r"5-core, data\.min_count is 1.*data\.min_count=5"):
+    with pytest.raises(TrainingError, match=r"5-core, but data\.min_count is 1.*data\.min_count=5"):
         train(recipe(data=data, epochs=1, protocols=["loo-recbole"]), tmp_path / "run")
 
 
@@ -201,7 +201,7 @@ def test_without_a_folder_a_run_has_the_name_of_its_architecture(recipe, tmp_pat
 def test_an_order_is_trained_and_tested_alike(recipe, tmp_path, caplog):
     """A protocol with another order would test on events that were trained on."""
     data = {"order": "float32-time-row", "min_count": 5}
-    with pytest.raises(TrainingError, match="would test on what was trained on"):
+    with pytest.raises(TrainingError, match="would test on events that were trained on"):
         train(recipe(data=data, epochs=1), tmp_path / "refused")
     assert not (tmp_path / "refused" / "model.safetensors").exists()
 

@@ -1,0 +1,233 @@
+"""One run: its epochs, its best checkpoint and its state between epochs."""
+
+import logging
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from seqzoo.checkpoint.manifest import WEIGHTS, read_manifest
+from seqzoo.checkpoint.record import read_file
+from seqzoo.data.batches import TrainingBatch, Windows
+from seqzoo.data.sequences import SequenceData
+from seqzoo.data.splits import leave_one_out
+from seqzoo.errors import TrainingError
+from seqzoo.evaluation.evaluate import measure
+from seqzoo.evaluation.held_out import hold_out
+from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.ranks import gains_by_user, means
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.weights import put_weights
+from seqzoo.training.checks import check_protocols
+from seqzoo.training.folder import RunFolder
+from seqzoo.training.objective import ModelWithLoss, NextItem
+from seqzoo.training.processes import from_main_process, own_share, seed_of_epoch
+from seqzoo.training.progress import Reporter, RunFacts
+from seqzoo.training.recipe import Recipe, TrainConfig
+from seqzoo.training.result import TrainingResult, stored_result
+from seqzoo.training.schedule import learning_rate, parameter_groups
+from seqzoo.training.state import Progress, read_progress, read_state, write_progress, write_state
+from seqzoo.training.trackers import Trackers
+
+logger = logging.getLogger("seqzoo")
+
+
+class Run:
+    """A run with its data, its model and the point in training that it has reached.
+
+    Args:
+        recipe: what to train, on what and how.
+        folder: the run's folder, which this run has claimed.
+        progress: what the folder holds of the run.
+        data: as the recipe describes them.
+        accelerator: the device and the processes.
+        reporter: is told of progress.
+
+    Raises:
+        TrainingError: the recipe's settings do not fit together, or the state is damaged.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        progress: Progress,
+        data: SequenceData,
+        accelerator: Accelerator,
+        reporter: Reporter,
+    ) -> None:
+        self.folder, self.out, self.progress, self.data = folder, folder.path, progress, data
+        self.accelerator, self.reporter = accelerator, reporter
+        self.trackers = Trackers(accelerator)
+        progress.threads = progress.threads or recipe.train.threads or torch.get_num_threads()
+        # The stored recipe also has the fingerprint and the threads, which are known only now.
+        self.recipe = replace(
+            recipe,
+            data=replace(recipe.data, fingerprint=data.fingerprint),
+            train=replace(recipe.train, threads=progress.threads),
+        )
+        self.config: TrainConfig = recipe.train
+        self.protocols = [get_protocol(name) for name in self.config.protocols]
+        check_protocols(recipe, self.protocols)
+        self.split = leave_one_out(data.sequences, "train")
+        torch.manual_seed(self.config.seed)
+        self.model = SequenceModel.build(recipe.architecture, recipe.model, data.vocabulary)
+        if self.config.context >= self.model.max_length:
+            raise TrainingError(
+                f"train.context is {self.config.context}; expected less than the "
+                f"{self.model.max_length} events that the model reads (model.max_length)"
+            )
+        self.objective = NextItem(self.model.backbone.causal)
+        optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, self.config.weight_decay), lr=self.config.lr
+        )
+        if progress.epoch:
+            read_state(self.out, self.model, optimizer)
+        self.wrapped, self.optimizer = accelerator.prepare(
+            ModelWithLoss(self.model, self.objective), optimizer
+        )
+
+    def go(self) -> TrainingResult:
+        """Run all epochs that are left, then measure the best one."""
+        torch.set_num_threads(self.progress.threads)
+        if self.accelerator.is_main_process:
+            self.folder.begin(self.progress)
+        self.trackers.start(self.recipe.to_dict())
+        try:
+            with self.reporter:
+                self.reporter.begin(self._facts())
+                while not self._is_over():
+                    self._epoch()
+            self._measure()
+        except KeyboardInterrupt:
+            # An epoch that was cut short does not count: what is on the disk does.
+            self.progress = read_progress(self.out) or self.progress
+            if not self.progress.best_epoch:
+                raise TrainingError(
+                    "stopped before the first epoch ended: there is nothing to keep; "
+                    "the same command starts again"
+                ) from None
+            logger.warning(
+                "stopped; %s holds the best epoch (%d); the same command resumes the run",
+                self.out,
+                self.progress.best_epoch,
+            )
+            return replace(stored_result(self.out, self.progress, self.data), interrupted=True)
+        finally:
+            self.trackers.finish()
+        return stored_result(self.out, self.progress, self.data)
+
+    def _facts(self) -> RunFacts:
+        return RunFacts(
+            architecture=self.recipe.architecture,
+            parameters=self.model.num_parameters,
+            data=self.data.name,
+            users=len(self.data.users),
+            items=len(self.data.vocabulary),
+            interactions=len(self.data.sequences.items),
+            epochs=self.config.epochs,
+            done=self.progress.epoch,
+            processes=self.accelerator.num_processes,
+            threads=self.progress.threads,
+            device=self.accelerator.device.type,
+        )
+
+    def _is_over(self) -> bool:
+        waited = self.progress.epoch - self.progress.best_epoch
+        return self.progress.epoch >= self.config.epochs or waited >= self.config.patience
+
+    def _epoch(self) -> None:
+        number = self.progress.epoch
+        started = time.perf_counter()
+        loss = self._train_epoch(number)
+        value = from_main_process(self._validate(), self.accelerator)
+        seconds = time.perf_counter() - started
+        self.progress.epoch = number + 1
+        self.progress.seconds += seconds
+        record = {
+            "epoch": number + 1,
+            "loss": loss,
+            "metric": self.config.metric,
+            "value": value,
+            "lr": learning_rate(self.config, number),
+            "seconds": round(seconds, 2),
+        }
+        self.progress.epochs.append(record)
+        best = value > self.progress.best_value
+        if best:
+            self.progress.best_epoch, self.progress.best_value = number + 1, value
+        if self.accelerator.is_main_process:
+            if best:
+                save_model(self.out, self.model, recipe=self.recipe.to_dict(), metrics={})
+            # After the checkpoint: a kill in between repeats this epoch, to the same weights.
+            write_state(self.out, self.progress, self.model, self.optimizer)
+        self.accelerator.wait_for_everyone()
+        self.reporter.epoch(record, best)
+        self.trackers.epoch(record)
+
+    def _train_epoch(self, number: int) -> float:
+        """Train on all batches once; the mean loss over all targets."""
+        config = self.config
+        generator = np.random.default_rng([config.seed, number])
+        torch.manual_seed(seed_of_epoch(config.seed, number, self.accelerator))
+        batches = self.objective.plan(self.split, self.model.max_length, config, generator)
+        self.wrapped.train()
+        self.reporter.start(number + 1, config.epochs, len(batches))
+        total, targets, began = 0.0, 0, time.perf_counter()
+        for index, windows in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(config, number + index / len(batches))
+            count = self.objective.count(windows)
+            loss = self._step(windows, count)
+            if not np.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} in epoch {number + 1}; lower train.lr or set "
+                    "train.clip_norm=1"
+                )
+            total, targets = total + loss * count, targets + count
+            self.reporter.batch(loss, targets / (time.perf_counter() - began))
+        return total / max(targets, 1)
+
+    def _step(self, windows: Windows, count: int) -> float:
+        """One step on a batch of ``count`` targets, of which each process computes a share."""
+        accelerator = self.accelerator
+        own = own_share(windows, accelerator)
+        # Gradients become the mean over processes; the weights make it the mean over targets.
+        weight = self.objective.count(own) * accelerator.num_processes / count
+        # A process without a share takes part all the same, or the others would wait for it.
+        batch = self.objective.batch(self.data.sequences, own if len(own) else windows)
+        moved = TrainingBatch(
+            batch.histories.to(accelerator.device), batch.targets.to(accelerator.device)
+        )
+        loss = self.wrapped(moved) * weight
+        accelerator.backward(loss)
+        if self.config.clip_norm:
+            accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(accelerator.reduce(loss.detach(), "mean"))
+
+    def _validate(self) -> float:
+        held_out = hold_out(self.data, self.model.vocabulary, "valid")
+        (gains,) = gains_by_user(self.model, held_out, self.protocols[:1])
+        return means(gains)[self.config.metric]
+
+    def _measure(self) -> None:
+        """Measure the best weights on the test items and finish the checkpoint."""
+        # The state of the last epoch is on the disk already; the model goes back to the best one.
+        if self.progress.best_epoch != self.progress.epoch:
+            best = read_file(read_manifest(self.out), WEIGHTS)
+            put_weights(self.model, best, str(self.out / WEIGHTS))
+        held_out = hold_out(self.data, self.model.vocabulary)
+        results = measure(self.model.eval(), held_out, self.protocols)
+        records = {result.protocol: result.record(self.config.seed) for result in results}
+        self.progress.finished = True
+        if self.accelerator.is_main_process:
+            save_model(self.out, self.model, recipe=self.recipe.to_dict(), metrics=records)
+            write_progress(self.out, self.progress)
+        self.accelerator.wait_for_everyone()
+        metrics = {result.protocol: result.metrics for result in results}
+        self.trackers.metrics(metrics, self.progress.best_epoch)

@@ -1,0 +1,52 @@
+"""What ``train`` leaves as it was in the program that calls it."""
+
+import logging
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from seqzoo.errors import TrainingError
+from seqzoo.training.loop import train
+
+
+def draws():
+    return random.random(), float(np.random.random()), float(torch.rand(()))
+
+
+def seeded():
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)
+
+
+def test_the_callers_generators_go_on_as_if_nothing_had_been_trained(recipe, tmp_path):
+    seeded()
+    expected = [draws() for _ in range(2)]
+    seeded()
+    assert draws() == expected[0]
+    train(recipe("sasrec", epochs=1), tmp_path / "run")
+    assert draws() == expected[1]
+
+
+def test_after_an_error_too(recipe, tmp_path):
+    seeded()
+    expected = draws()
+    seeded()
+    with pytest.raises(TrainingError):
+        train(recipe("sasrec", lr=1e30), tmp_path / "run")
+    assert draws() == expected
+
+
+def test_what_the_caller_has_drawn_does_not_matter(finished, recipe, tmp_path, same_files):
+    result, _ = finished("sasrec")
+    random.random(), np.random.random(3), torch.rand(100)
+    train(recipe("sasrec"), tmp_path / "run")
+    same_files(tmp_path / "run", result.out)
+
+
+def test_threads_and_the_log_level_are_restored(recipe, tmp_path):
+    threads, level = torch.get_num_threads(), logging.getLogger("seqzoo").level
+    train(recipe("sasrec", epochs=1, threads=1), tmp_path / "run")
+    assert (torch.get_num_threads(), logging.getLogger("seqzoo").level) == (threads, level)
