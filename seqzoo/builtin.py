@@ -6,6 +6,99 @@ from seqzoo.registry import Registrar
 
 _CONFIG = "seqzoo.parts.config"
 
+# Name, target in seqzoo.cli, help line and end of the verb's own help, in the order of `--help`.
+# The help line is the first line of the function's docstring.
+_VERBS = (
+    (
+        "list",
+        "list_models:list_models",
+        "List architectures and trained checkpoints.",
+        "Example:  seqzoo list '*ml1m*' --pretrained",
+    ),
+    (
+        "info",
+        "info:info",
+        "Show a model summary.",
+        "Example:  seqzoo info mamba4rec-ml1m",
+    ),
+    (
+        "recommend",
+        "recommend:recommend",
+        "Recommend the next items after a history.",
+        "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5",
+    ),
+    (
+        "eval",
+        "evaluate:evaluate",
+        "Measure a checkpoint and compare with its stored metrics.",
+        "Example:  seqzoo eval mamba4rec-ml1m --data ml-1m --protocol loo-full-unseen",
+    ),
+    (
+        "compare",
+        "compare:compare",
+        "Measure several checkpoints on the same users.",
+        "Example:  seqzoo compare mamba4rec-ml1m sasrec-ml1m --plot quality.png",
+    ),
+    (
+        "train",
+        "train:train",
+        "Train a model; the folder of the run is a checkpoint.",
+        "\b\nExamples:\n"
+        "seqzoo train mamba4rec --data shop.csv --out runs/shop model.num_layers=2\n"
+        "seqzoo train runs/shop/recipe.yaml --out runs/again train.lr=5e-4",
+    ),
+    (
+        "import",
+        "import_weights:import_weights",
+        "Make a checkpoint from the weights of another implementation.",
+        "\b\nExample:\n"
+        "seqzoo import SASRec.pth --architecture sasrec --vocabulary items.txt --out a\n"
+        "The vocabulary has the item ids in index order, one on each line.",
+    ),
+    (
+        "push",
+        "push:push",
+        "Publish a checkpoint on the Hub.",
+        "Example:  seqzoo push runs/shop my-org/mamba4rec-shop --tag v1",
+    ),
+    (
+        "pull",
+        "pull:pull",
+        "Download a checkpoint from the Hub and check every file.",
+        "Example:  seqzoo pull hf://my-org/mamba4rec-shop@v1 --to models/shop",
+    ),
+    (
+        "verify",
+        "verify:verify",
+        "Check the files, the weights and the metrics of a checkpoint.",
+        "Example:  seqzoo verify mamba4rec-ml1m --eval --data ml-1m",
+    ),
+    (
+        "plugins",
+        "plugins:plugins",
+        "List plugins, what they provide, and why any are broken.",
+        "Example:  seqzoo plugins --traceback linrec",
+    ),
+    (
+        "new-plugin",
+        "new_plugin:new_plugin",
+        "Write a new plugin that installs and passes its own tests.",
+        "Example:  seqzoo new-plugin linrec && pip install ./seqzoo-linrec",
+    ),
+    (
+        "check",
+        "check:check",
+        "Run the conformance checks on anything registered.",
+        "Example:  seqzoo check linrec model.hidden_size=32",
+    ),
+    (
+        "doctor",
+        "doctor:doctor",
+        "Show versions, devices and the compute backends that work.",
+        "Example:  seqzoo doctor --json",
+    ),
+)
+
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
@@ -59,24 +152,14 @@ def seqzoo_register(zoo: Registrar) -> None:
         min_count=5,
     )
 
-    # The verbs stand here so that no plugin can take their names; `seqzoo.cli.app` wires them up.
-    for verb, target in (
-        ("list", "list_models:list_models"),
-        ("info", "info:info"),
-        ("recommend", "recommend:recommend"),
-        ("eval", "evaluate:evaluate"),
-        ("compare", "compare:compare"),
-        ("train", "train:train"),
-        ("import", "import_weights:import_weights"),
-        ("push", "push:push"),
-        ("pull", "pull:pull"),
-        ("verify", "verify:verify"),
-        ("plugins", "plugins:plugins"),
-        ("new-plugin", "new_plugin:new_plugin"),
-        ("check", "check:check"),
-        ("doctor", "doctor:doctor"),
-    ):
-        zoo.command(verb, f"seqzoo.cli.{target}")
+    for verb, target, line, epilog in _VERBS:
+        zoo.command(
+            verb,
+            f"seqzoo.cli.{target}",
+            help=line,
+            epilog=epilog,
+            several_values=verb == "recommend",
+        )
 
     for fields in DATASETS:
         zoo.dataset(**fields)

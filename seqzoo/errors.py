@@ -75,3 +75,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint ``; did you mean 'x'?`` for the known name closest to ``name``, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def error_text(error: BaseException) -> str:
+    """Type and message of an exception of foreign code, in one line."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # its __str__ may be broken too
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

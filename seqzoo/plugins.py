@@ -128,14 +128,20 @@ def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None
     record.seconds = time.perf_counter() - started
 
 
+def core_catalogue() -> Catalogue:
+    """What the core itself registers, without any plugin."""
+    catalogue = Catalogue()
+    catalogue.take(_register(builtin, CORE))
+    return catalogue
+
+
 def load_plugins() -> Plugins:
     """Find and load every plugin, without keeping the result; ``plugins()`` keeps it.
 
     Raises:
         PluginError: a plugin is broken and ``SEQZOO_STRICT_PLUGINS=1`` is set.
     """
-    catalogue = Catalogue()
-    catalogue.take(_register(builtin, CORE))
+    catalogue = core_catalogue()
     disabled = _names_in("SEQZOO_DISABLE_PLUGINS") or set()
     only = _names_in("SEQZOO_PLUGINS")
     records = []

@@ -51,6 +51,10 @@ class Registry(Generic[SpecT]):
         """All names, sorted."""
         return sorted(self._specs)
 
+    def in_order(self) -> list[SpecT]:
+        """All specs in the order of their registration: the core's own come first."""
+        return list(self._specs.values())
+
     def get(self, name: str) -> SpecT:
         """The spec of a name.
 
@@ -329,7 +333,31 @@ class Registrar:
         """Register a protocol; the keywords are the fields of ``seqzoo.evaluation.Protocol``."""
         self.staged.append(("protocol", ProtocolSpec(name, self._plugin, settings, description)))
 
-    def command(self, name: str, target: str, *, help: str = "") -> None:  # noqa: A002 typer's word
-        """Register a verb of the command line."""
-        spec = CommandSpec(name, self._plugin, self._target(f"command '{name}'", target), help)
+    def command(
+        self,
+        name: str,
+        target: str,
+        *,
+        help: str = "",  # noqa: A002 typer's word
+        epilog: str = "",
+        several_values: bool = False,
+    ) -> None:
+        """Register a verb of the command line.
+
+        Args:
+            name: the verb, as in ``seqzoo NAME``.
+            target: lazy function with typer's annotations, or a lazy ``typer.Typer``.
+            help: the verb in one line, for ``seqzoo --help``, which does not import the target.
+            epilog: the end of the verb's own help, such as an example.
+            several_values: whether an option that can be repeated takes several values at once:
+                ``--history 1 2 3`` for ``--history 1 --history 2 --history 3``.
+        """
+        spec = CommandSpec(
+            name,
+            self._plugin,
+            self._target(f"command '{name}'", target),
+            help,
+            epilog,
+            several_values,
+        )
         self.staged.append(("command", spec))

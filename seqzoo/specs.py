@@ -158,10 +158,19 @@ class ProtocolSpec(Spec):
 
 @dataclass(frozen=True)
 class CommandSpec(Spec):
-    """A verb that a plugin adds to the command line: a lazy function for typer."""
+    """A verb of the command line: a lazy function for typer, or a lazy ``typer.Typer``.
+
+    Attributes:
+        target: ``"module:attribute"``, imported when the verb runs or shows its own help.
+        help: the verb in one line, for the list of verbs.
+        epilog: the end of the verb's own help.
+        several_values: whether repeatable options take several values at once.
+    """
 
     target: str
     help: str = ""
+    epilog: str = ""
+    several_values: bool = False
 
     def load(self) -> Any:
         """The function that the target names."""

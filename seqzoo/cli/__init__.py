@@ -1,7 +1,7 @@
-"""The command line: ``seqzoo VERB``. One module for each verb; ``main`` is what the script calls.
+"""The command line: ``seqzoo VERB``. One module per verb; ``main`` is the installed script.
 
-The verbs import what they work with inside their functions, so that ``seqzoo list`` and ``--help``
-answer at once.
+A verb is registered in ``seqzoo.builtin``. Its module is imported only when the verb runs or shows
+its own help, so ``seqzoo list`` and ``seqzoo --help`` answer at once.
 """
 
 import sys
@@ -13,11 +13,11 @@ __all__ = ["main"]
 def main() -> NoReturn:
     """Run the command line of this process and exit.
 
-    The exit code is 0 where all is fine, 1 where the answer is no (drift), 2 where the usage or the
-    input is wrong, 130 after Ctrl-C.
+    The exit code is 0 on success, 1 if the answer is no (drift, a failed check), 2 for wrong usage
+    or input, 130 after Ctrl-C.
     """
     try:
-        from seqzoo.cli.app import run
+        from seqzoo.cli.app import run  # here, so that Ctrl-C during the import is quiet too
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt:

@@ -1,31 +1,16 @@
-"""The verbs together, those of plugins included, and errors of one line."""
+"""The command line: every registered verb, and errors in one line."""
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from seqzoo.cli import (
-    check,
-    compare,
-    doctor,
-    evaluate,
-    import_weights,
-    info,
-    list_models,
-    new_plugin,
-    plugins,
-    pull,
-    push,
-    recommend,
-    train,
-    verify,
-)
+from seqzoo.cli.commands import LazyVerb, help_option, registered_verbs
 from seqzoo.cli.output import complain, logs_on_stderr, write
-from seqzoo.cli.parsing import SeveralValues, UsageError, explain
-from seqzoo.cli.plugin_commands import commands_of_plugins
+from seqzoo.cli.parsing import ParserError, explain
 from seqzoo.errors import SeqzooError, nearest
 from seqzoo.version import __version__
 
@@ -33,21 +18,30 @@ INTERRUPTED = 130
 
 
 class Verbs(TyperGroup):
-    """seqzoo's own verbs first, then those of plugins; a verb that does not load hides no other."""
+    """The group of all registered verbs."""
+
+    @cached_property
+    def verbs(self) -> dict[str, LazyVerb]:
+        """The verbs by name, in the order of the help."""
+        return registered_verbs()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All verbs, in the order of the help."""
-        return [*super().list_commands(ctx), *commands_of_plugins()]
+        """The names of all verbs, in the order of the help."""
+        return list(self.verbs)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A verb by its name; one of a plugin is imported only when it runs."""
-        return super().get_command(ctx, cmd_name) or commands_of_plugins().get(cmd_name)
+        """A verb by its name; None if there is none."""
+        return self.verbs.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The verb that the command line names, or the nearest one in an error."""
-        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"unknown command '{args[0]}'{nearest(args[0], self.list_commands(ctx))}")
+        """The verb that the command line names, or an error that shows the nearest one."""
+        if not args[0].startswith("-") and args[0] not in self.verbs:
+            ctx.fail(f"unknown command '{args[0]}'{nearest(args[0], self.verbs)}")
         return super().resolve_command(ctx, args)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """``--help``, written like every other answer."""
+        return help_option(super().get_help_option(ctx))
 
 
 app = typer.Typer(
@@ -79,22 +73,6 @@ def _root(
         write(context.get_help() + "\n")
 
 
-app.command("list", epilog=list_models.EXAMPLE)(list_models.list_models)
-app.command("info", epilog=info.EXAMPLE)(info.info)
-app.command("recommend", epilog=recommend.EXAMPLE, cls=SeveralValues)(recommend.recommend)
-app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
-app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
-app.command("train", epilog=train.EXAMPLE)(train.train)
-app.command("import", epilog=import_weights.EXAMPLE)(import_weights.import_weights)
-app.command("push", epilog=push.EXAMPLE)(push.push)
-app.command("pull", epilog=pull.EXAMPLE)(pull.pull)
-app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
-app.command("plugins", epilog=plugins.EXAMPLE)(plugins.plugins)
-app.command("new-plugin", epilog=new_plugin.EXAMPLE)(new_plugin.new_plugin)
-app.command("check", epilog=check.EXAMPLE)(check.check)
-app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
-
-
 def run(words: Sequence[str]) -> int:
     """Run one command line; a user's mistake is one line on stderr, never a traceback.
 
@@ -106,13 +84,13 @@ def run(words: Sequence[str]) -> int:
     """
     command = typer.main.get_command(app)
     with logs_on_stderr(), warnings.catch_warnings():
-        # What libraries will change some day is nothing that the user of a command can act on.
+        # Deprecations in libraries are nothing that the user of a command can act on.
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.simplefilter("ignore", category)
         try:
             code = command.main(list(words), prog_name="seqzoo", standalone_mode=False)
             return code if isinstance(code, int) else 0
-        except UsageError as error:
+        except ParserError as error:
             complain(explain(error, words))
             return SeqzooError.exit_code
         except SeqzooError as error:

@@ -1,15 +1,18 @@
 """``seqzoo compare``: several checkpoints on the same users, with intervals and p-values."""
 
-import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from seqzoo.cli.evaluate import expected_users, source_of
+from seqzoo.checkpoint.find import open_checkpoint
+from seqzoo.checkpoint.manifest import WEIGHTS
+from seqzoo.cli import formats, measuring
 from seqzoo.cli.options import (
     BatchSize,
+    Data,
     Device,
     ItemCol,
     Json,
@@ -20,25 +23,14 @@ from seqzoo.cli.options import (
     UserCol,
     given,
 )
-from seqzoo.cli.output import (
-    Column,
-    count,
-    figure,
-    log_from,
-    print_json,
-    show,
-    size,
-    table,
-    users_bar,
-)
+from seqzoo.cli.output import print_json
 from seqzoo.cli.parsing import read_whole_number
+from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
-
-if TYPE_CHECKING:
-    from seqzoo.evaluation.comparison import Compared, Comparison, Pair
-    from seqzoo.model.sequence_model import SequenceModel
-
-EXAMPLE = "Example:  seqzoo compare mamba4rec-ml1m sasrec-ml1m --plot quality.png"
+from seqzoo.evaluation import compare as comparing
+from seqzoo.evaluation import plot as plotting
+from seqzoo.evaluation.comparison import Compared, Comparison, Pair
+from seqzoo.model.sequence_model import SequenceModel
 
 
 def compare(
@@ -46,15 +38,10 @@ def compare(
         list[str],
         typer.Argument(metavar="NAME", help="Two checkpoints or more, or ./folders of them."),
     ],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE", help="Data set, file or folder; the first recipe's without it."
-        ),
-    ] = None,
+    data: Data = None,
     protocol: Protocol = "loo-full",
     metric: Annotated[
-        str, typer.Option(metavar="NAME@K", help="What they are compared by.")
+        str, typer.Option(metavar="NAME@K", help="Metric to compare by.")
     ] = "ndcg@10",
     plot: Annotated[
         str | None,
@@ -68,40 +55,29 @@ def compare(
     device: Device = "cpu",
     seed: Annotated[
         int,
-        typer.Option(metavar="N", parser=read_whole_number, help="Of the intervals and p-values."),
+        typer.Option(
+            metavar="N", parser=read_whole_number, help="Random seed for intervals and p-values."
+        ),
     ] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure checkpoints on the same users, side by side.
+    """Measure several checkpoints on the same users.
 
-    Intervals are 95 %, bootstrapped over users. A p-value is of the paired randomisation test
-    against the best model, adjusted for the number of pairs (Holm). Speeds are of this machine in
-    this run. The exit code is 1 where a model's figures differ from its stored ones (drift).
+    Without --data, the data are those of the first checkpoint's recipe. Intervals are 95 %,
+    bootstrapped over users. P-values come from the paired randomisation test against the best
+    model, adjusted for the number of pairs (Holm). Speed is that of this machine in this run. The
+    exit code is 1 if the metrics of a model differ from its stored ones (drift).
     """
     _check_names(names)
-    for option, number, least in (("--batch-size", batch_size, 1), ("--seed", seed, 0)):
-        if number < least:
-            raise UsageError(f"{option} is {number}; expected {least} or more")
-    from seqzoo.evaluation.plot import check_plot_file
-    from seqzoo.evaluation.plot import plot as draw
-
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}; expected 0 or more")
     if plot is not None:
-        check_plot_file(plot)
-    from seqzoo.evaluation import compare as comparing
-    from seqzoo.evaluation.protocol import get_protocol
-
-    # What can be known to be wrong is said before any weights are read.
-    get_protocol(protocol)
-    if quiet:
-        log_from(logging.ERROR)
+        plotting.check_plot_file(plot)
+    measuring.check_options(protocol, batch_size, data, quiet=quiet)
     models, sizes = _load(names, device)
-    source = source_of(names[0], models[names[0]], data)
-    settings = given(user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count)
-    users = [expected_users(model.metrics.get(protocol, {}), source) for model in models.values()]
-    known = [number for number in users if number is not None]
-    total = sum(known) if len(known) == len(users) else None
-    with users_bar(total, quiet=quiet) as advance:
+    source = measuring.source_of(names[0], models[names[0]], data)
+    with measuring.progress(list(models.values()), protocol, source, quiet=quiet) as advance:
         result = comparing.compare(
             models,
             source,
@@ -109,53 +85,52 @@ def compare(
             metric=metric,
             seed=seed,
             batch_size=batch_size,
-            settings=settings,
+            settings=given(
+                user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count
+            ),
             sizes=sizes,
             advance=advance,
         )
-    # A picture that cannot be written must not cost the figures.
+    # The metrics come first: a plot that cannot be written must not lose them.
     if as_json:
         print_json(result.to_json())
     else:
         _show(result)
     if plot is not None:
-        draw(result, plot)
+        plotting.plot(result, plot)
         if not as_json:
-            show(f"picture: {plot}")
+            show(f"plot: {plot}")
     if any(model.drift for model in result.models):
         raise typer.Exit(1)
 
 
-def _check_names(names: list[str]) -> None:
+def _check_names(names: Sequence[str]) -> None:
     if len(names) < 2:
         raise UsageError(
-            f"there is one checkpoint to compare, {names[0]}; name two or more (`seqzoo list` "
-            "shows what there is)"
+            f"only one checkpoint is named, {names[0]}; name two or more (`seqzoo list` shows all)"
         )
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:
         raise UsageError(f"{twice[0]} is named more than once; name each checkpoint once")
 
 
-def _load(names: list[str], device: str) -> tuple[dict[str, "SequenceModel"], dict[str, int]]:
-    """The models, and the bytes of their files of weights."""
-    from seqzoo.checkpoint.find import open_checkpoint
-    from seqzoo.checkpoint.manifest import WEIGHTS
-    from seqzoo.model.sequence_model import SequenceModel
-
+def _load(names: Sequence[str], device: str) -> tuple[dict[str, SequenceModel], dict[str, int]]:
+    """The models by name, and the sizes of their weight files in bytes."""
     models, sizes = {}, {}
     folders: dict[Path, str] = {}
     for name in names:
         checkpoint = open_checkpoint(name)
         other = folders.setdefault(checkpoint.manifest.folder.resolve(), name)
         if other != name:
-            raise UsageError(f"{other} and {name} are one checkpoint; name each checkpoint once")
+            raise UsageError(
+                f"{other} and {name} are the same checkpoint; name each checkpoint once"
+            )
         models[name] = SequenceModel.from_checkpoint(checkpoint, device)
         sizes[name] = checkpoint.manifest.files[WEIGHTS]["size"]
     return models, sizes
 
 
-def _show(result: "Comparison") -> None:
+def _show(result: Comparison) -> None:
     metric = result.metric
     ranked = sorted(result.models, key=lambda model: -model.metrics[metric])
     best = ranked[0]
@@ -163,11 +138,11 @@ def _show(result: "Comparison") -> None:
     for pair in result.pairs:
         if best.name in (pair.a, pair.b):
             against_best[pair.b if pair.a == best.name else pair.a] = pair
-    # From the right, what can be looked up elsewhere goes first where a terminal is narrow.
-    hit = [Column("hit@10", right=True, spare=2)] if _has_hit(result) else []
+    show_hit = metric != "hit@10" and "hit@10" in best.metrics
+    # In a narrow terminal, columns that other verbs show as well are left out first.
     columns = [
         Column("model"),
-        *hit,
+        *([Column("hit@10", right=True, spare=2)] if show_hit else []),
         Column(metric, right=True),
         Column("95 %", right=True),
         Column("to best", right=True),
@@ -177,7 +152,7 @@ def _show(result: "Comparison") -> None:
         Column("weights", right=True, spare=4),
         Column("state", right=True, spare=3),
     ]
-    rows = [_row(model, result, against_best.get(model.name), bool(hit)) for model in ranked]
+    rows = [_row(model, metric, against_best.get(model.name), show_hit) for model in ranked]
     number = len(result.pairs)
     pairs = "1 pair" if number == 1 else f"{number} pairs"
     items = sorted({model.items for model in result.models})
@@ -190,32 +165,28 @@ def _show(result: "Comparison") -> None:
         "this run",
         f"data {result.data['fingerprint']}",
         *(
-            f"drift: {model.name} differs from its stored figures"
+            f"drift: {model.name} differs from its stored metrics"
             for model in result.models
             if model.drift
         ),
     )
 
 
-def _has_hit(result: "Comparison") -> bool:
-    return result.metric != "hit@10" and "hit@10" in result.models[0].metrics
-
-
-def _row(model: "Compared", result: "Comparison", pair: "Pair | None", hit: bool) -> list[str]:
-    low, high = model.interval[result.metric]
+def _row(model: Compared, metric: str, pair: Pair | None, show_hit: bool) -> list[str]:
+    low, high = model.interval[metric]
     difference = p_value = ""
     if pair is not None:
         difference = f"{pair.difference if pair.a == model.name else -pair.difference:+.4f}"
-        p_value = figure(pair.p_adjusted)
+        p_value = formats.metric(pair.p_adjusted)
     return [
         model.name,
-        *([figure(model.metrics["hit@10"])] if hit else []),
-        figure(model.metrics[result.metric]),
+        *([formats.metric(model.metrics["hit@10"])] if show_hit else []),
+        formats.metric(model.metrics[metric]),
         f"[{low:.3f}, {high:.3f}]",
         difference,
         p_value,
-        count(round(model.users_per_second)),
-        count(model.parameters),
-        size(model.bytes),
-        size(model.state_bytes) or "-",
+        formats.count(round(model.users_per_second)),
+        formats.count(model.parameters),
+        formats.size(model.bytes),
+        formats.size(model.state_bytes) or "-",
     ]

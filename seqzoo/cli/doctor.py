@@ -1,22 +1,24 @@
-"""``seqzoo doctor``: what is installed, what works here, and what does not and why."""
+"""``seqzoo doctor``: what is installed, what works on this machine, and why the rest does not."""
 
 import platform
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from seqzoo.cli.options import Json
-from seqzoo.cli.output import Column, facts, print_json, show, table
-from seqzoo.cli.plugins import plugin_list, plugin_table
-from seqzoo.version import __version__
+from huggingface_hub import constants
 
-EXAMPLE = "Example:  seqzoo doctor --json"
+from seqzoo.cli.options import Json
+from seqzoo.cli.output import print_json
+from seqzoo.cli.plugins import plugin_list, plugin_table
+from seqzoo.cli.tables import Column, facts, show, table
+from seqzoo.errors import error_text
+from seqzoo.version import __version__
 
 _PACKAGES = ("accelerate", "huggingface_hub", "numpy", "omegaconf", "polars", "safetensors")
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show versions, devices and what works here."""
+    """Show versions, devices and the compute backends that work."""
     found = diagnosis()
     if as_json:
         print_json(found)
@@ -40,20 +42,20 @@ def doctor(as_json: Json = False) -> None:
                 ("python", found["python"]),
                 ("torch", found["torch"] or f"cannot be imported: {found['torch_error']}"),
                 ("device", " ".join(filter(None, (found["device"], found["device_name"])))),
-                ("with", ", ".join(f"{k} {v}" for k, v in found["packages"].items())),
+                ("packages", ", ".join(f"{k} {v}" for k, v in found["packages"].items())),
                 ("hub", f"{hub['endpoint']}{' (offline)' if hub['offline'] else ''}"),
                 ("hub cache", hub["cache"]),
             ]
         ),
         "",
-        table([*columns, Column("why", wrap=True)], backends),
+        table([*columns, Column("reason", wrap=True)], backends),
         "",
         *plugin_table(found["plugins"]),
     )
 
 
 def diagnosis() -> dict[str, Any]:
-    """Everything that ``doctor`` shows, as plain values; no request goes out for it."""
+    """Everything that ``doctor`` shows, as plain values; it sends no request."""
     torch_version, device, device_name, error = _torch()
     return {
         "seqzoo": __version__,
@@ -65,16 +67,21 @@ def diagnosis() -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "backends": _backends(device),
         "plugins": plugin_list(),
-        "hub": _hub(),
+        "hub": {
+            "endpoint": constants.ENDPOINT,
+            "offline": bool(constants.HF_HUB_OFFLINE),
+            "cache": constants.HF_HUB_CACHE,
+            "huggingface_hub": _version("huggingface_hub"),
+        },
     }
 
 
 def _torch() -> tuple[str | None, str | None, str | None, str | None]:
-    """Version, device and its name, or why torch cannot be imported: a wrong CUDA library, say."""
+    """Version, device and its name; or why torch, such as a build for another CUDA, fails."""
     try:
         import torch
     except Exception as error:
-        return None, None, None, " ".join(f"{type(error).__name__}: {error}".split())
+        return None, None, None, error_text(error)
     version = str(torch.__version__)
     if torch.cuda.is_available():
         return version, "cuda", torch.cuda.get_device_name(), None
@@ -85,7 +92,7 @@ def _torch() -> tuple[str | None, str | None, str | None, str | None]:
 
 
 def _backends(device: str | None) -> list[dict[str, Any]]:
-    """What works on the device and what is chosen; nothing where torch cannot be imported."""
+    """Which backends work on the device and which are chosen; none if torch cannot be imported."""
     if device is None:
         return []
     import torch
@@ -93,17 +100,6 @@ def _backends(device: str | None) -> list[dict[str, Any]]:
     from seqzoo.ops.backends import verdicts
 
     return [asdict(verdict) for verdict in verdicts(torch.device(device))]
-
-
-def _hub() -> dict[str, Any]:
-    from huggingface_hub import constants
-
-    return {
-        "endpoint": constants.ENDPOINT,
-        "offline": bool(constants.HF_HUB_OFFLINE),
-        "cache": constants.HF_HUB_CACHE,
-        "huggingface_hub": _version("huggingface_hub"),
-    }
 
 
 def _version(distribution: str) -> str | None:

@@ -6,20 +6,21 @@ from typing import Annotated
 
 import typer
 
+from seqzoo.cli.formats import as_model, command, recommend_command
 from seqzoo.cli.options import Json, Quiet
-from seqzoo.cli.output import as_model, command, facts, log_from, print_json, show
-
-EXAMPLE = (
-    "\b\nExample:\n"
-    "seqzoo import SASRec.pth --architecture sasrec --vocabulary items.txt --out runs/theirs\n"
-    "A vocabulary has the item ids in index order, one on each line."
-)
+from seqzoo.cli.output import log_from, print_json
+from seqzoo.cli.parsing import read_model_settings
+from seqzoo.cli.tables import facts, show
+from seqzoo.model import import_weights as importing
 
 
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="State dict: .safetensors, or .pth of tensors.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="State dict: .safetensors, or .pth of tensors."),
+    ],
     architecture: Annotated[
-        str, typer.Option(metavar="NAME", help="Whose weights they are; see `seqzoo list`.")
+        str, typer.Option(metavar="NAME", help="Architecture of the weights; see `seqzoo list`.")
     ],
     vocabulary: Annotated[
         Path, typer.Option(metavar="FILE", help="Item ids in index order; text or JSON.")
@@ -28,29 +29,25 @@ def import_weights(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MODEL.KEY=VALUE", help="Settings of the model that weights do not tell."
+            metavar="MODEL.KEY=VALUE", help="Settings that cannot be inferred from the weights."
         ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Bring in weights of RecBole's or the papers' own code; nothing in the file is executed."""
-    log_from(logging.ERROR if quiet else logging.INFO)
-    from seqzoo.cli.parsing import UsageError
-    from seqzoo.config import parse_overrides
-    from seqzoo.model.import_weights import import_weights as read
-    from seqzoo.model.import_weights import save_imported
+    """Make a checkpoint from the weights of another implementation.
 
-    sections = parse_overrides(settings or [])
-    if set(sections) - {"model"}:
-        raise UsageError(f"settings of {', '.join(sections)} were given; an import takes model.*")
-    model, assumed = read(
+    The plugin of the architecture says which ones it knows: RecBole's, or the code of the paper.
+    Nothing in the file is executed.
+    """
+    log_from(logging.ERROR if quiet else logging.INFO)
+    model, assumed = importing.import_weights(
         file,
         architecture=architecture,
         vocabulary=vocabulary,
-        settings=sections.get("model"),
+        settings=read_model_settings(settings or [], "import"),
     )
-    save_imported(out, model)
+    importing.save_imported(out, model)
     taken = {name: model.config[name] for name in assumed}
     if as_json:
         print_json(
@@ -66,18 +63,13 @@ def import_weights(
     name = as_model(out)
     shown = ", ".join(f"{key}={value}" for key, value in taken.items())
     show(
-        f"imported: {model.num_parameters:,} parameters for {len(model.vocabulary):,} items; "
-        f"{out} holds the checkpoint",
-        *([f"assumed, as nothing in the weights tells: {shown}"] if shown else []),
+        f"imported: {model.num_parameters:,} parameters for {len(model.vocabulary):,} items into "
+        f"{out}",
+        *([f"assumed, because the weights do not tell: {shown}"] if shown else []),
         "",
         facts(
             [
-                (
-                    "use",
-                    command(
-                        "seqzoo", "recommend", name, "--history", *list(model.vocabulary.items[:3])
-                    ),
-                ),
+                ("use", recommend_command(name, model.vocabulary.items[:3])),
                 ("measure", command("seqzoo", "eval", name, "--data", "PATH")),
             ]
         ),

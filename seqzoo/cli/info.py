@@ -1,23 +1,16 @@
-"""``seqzoo info``: the card of one model in short."""
+"""``seqzoo info``: a model summary."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from seqzoo import zoo
+from seqzoo.cli.formats import command, count, eval_command, recommend_command, size
 from seqzoo.cli.options import Json
-from seqzoo.cli.output import (
-    command,
-    count,
-    eval_command,
-    facts,
-    figures_table,
-    print_json,
-    show,
-    size,
-)
-
-EXAMPLE = "Example:  seqzoo info mamba4rec-ml1m"
+from seqzoo.cli.output import print_json
+from seqzoo.cli.tables import facts, metrics_table, show
+from seqzoo.plugins import catalogue, plugins
 
 
 def info(
@@ -26,11 +19,11 @@ def info(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show the card of one model in short."""
-    from seqzoo import zoo
-
+    """Show a model summary."""
     known = zoo.info(name)
-    known["licence"] = _licence(known)
+    datasets = catalogue().datasets
+    source = known["data"]
+    known["licence"] = datasets.get(source).licence or None if source in datasets else None
     if as_json:
         print_json(known)
     elif known["kind"] == "architecture":
@@ -40,18 +33,14 @@ def info(
 
 
 def _show_architecture(known: Mapping[str, Any]) -> None:
-    from seqzoo.plugins import catalogue
-
     name = known["name"]
     trained = [spec.name for spec in catalogue().pretrained if spec.name.startswith(f"{name}-")]
     show(
-        _heading(known),
+        _heading(known, "architecture"),
         "",
         facts(
             [
-                ("plugin", _plugin(known["plugin"])),
-                ("claims", _claims(known)),
-                ("settings", _settings(known["config"])),
+                *_common(known),
                 ("trains with", _settings(known["recipe"]["train"])),
                 ("checkpoints", ", ".join(trained) or "none"),
                 ("train one", command("seqzoo", "train", name, "--data", "interactions.csv")),
@@ -68,7 +57,7 @@ def _show_checkpoint(known: Mapping[str, Any]) -> None:
     fingerprint = measured.get("data", {}).get("fingerprint", "")
     examples = known["examples"]
     show(
-        _heading(known),
+        _heading(known, f"checkpoint of {known['architecture']}"),
         "",
         facts(
             [
@@ -76,57 +65,43 @@ def _show_checkpoint(known: Mapping[str, Any]) -> None:
                 ("fingerprint", fingerprint.removeprefix("sha256:")),
                 ("licence", known["licence"]),
                 ("parameters", f"{count(known['parameters'])} ({size(known['bytes'])} on disk)"),
-                ("plugin", _plugin(known["plugin"])),
-                ("claims", _claims(known)),
-                ("settings", _settings(known["config"])),
+                *_common(known),
                 ("sha256", known["sha256"] or ""),
                 ("from", known["source"]),
             ]
         ),
         "",
-        figures_table(known["metrics"]) if known["metrics"] else "No figures stored.",
+        metrics_table(known["metrics"]) if known["metrics"] else "No metrics are stored.",
         "",
         facts(
             [
-                ("use", command("seqzoo", "recommend", name, "--history", *examples)),
-                ("check", eval_command(name, known["metrics"])),
+                ("use", recommend_command(name, examples)),
+                ("measure", eval_command(name, known["metrics"])),
                 ("python", f"seqzoo.load({name!r}).recommend({examples!r})"),
             ]
         ),
     )
 
 
-def _heading(known: Mapping[str, Any]) -> str:
-    what = f"{known['kind']} of {known['architecture']}"
-    if known["kind"] == "architecture":
-        what = "architecture"
+def _heading(known: Mapping[str, Any], kind: str) -> str:
     paper = f" ({known['paper']})" if known["paper"] else ""
     description = f": {known['description']}" if known["description"] else ""
-    return f"{known['name']}, {what}{paper}{description}"
+    return f"{known['name']}, {kind}{paper}{description}"
 
 
-def _plugin(name: str) -> str:
-    from seqzoo.plugins import plugins
-
+def _common(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The rows that architectures and checkpoints share."""
+    plugin = known["plugin"]
     for record in plugins().records:
-        if record.name == name:
-            return f"{name} ({record.distribution} {record.version})"
-    return name
-
-
-def _claims(known: Mapping[str, Any]) -> str:
-    return ", ".join(claim.replace("_", " ") for claim, holds in known["claims"].items() if holds)
+        if record.name == plugin:
+            plugin = f"{plugin} ({record.distribution} {record.version})"
+    has = [name.replace("_", " ") for name, holds in known["claims"].items() if holds]
+    return [
+        ("plugin", plugin),
+        ("capabilities", ", ".join(has)),
+        ("settings", _settings(known["config"])),
+    ]
 
 
 def _settings(config: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in config.items())
-
-
-def _licence(known: Mapping[str, Any]) -> str | None:
-    """What the card says, or else the terms of the data."""
-    from seqzoo.plugins import catalogue
-
-    datasets = catalogue().datasets
-    if known["data"] in datasets:
-        return datasets.get(known["data"]).licence or None
-    return None

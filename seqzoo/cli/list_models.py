@@ -1,19 +1,22 @@
-"""``seqzoo list``: the architectures and the checkpoints there are."""
+"""``seqzoo list``: all architectures and checkpoints."""
 
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
 
+from seqzoo import zoo
+from seqzoo.cli.formats import count, metric, size
 from seqzoo.cli.options import Json
-from seqzoo.cli.output import Column, count, figure, print_json, show, size, table
+from seqzoo.cli.output import note, print_json
+from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
-
-EXAMPLE = "Example:  seqzoo list '*ml1m*' --pretrained"
+from seqzoo.plugins import catalogue
 
 _PROTOCOL = "loo-full"
-"""The protocol whose figures are shown of a checkpoint that has several."""
+"""The protocol whose metrics are shown of a checkpoint that has several."""
+
+_CAPABILITIES = {"causal": "causal", "streaming": "streaming", "uses_time": "timestamps"}
 
 
 def list_models(
@@ -22,24 +25,24 @@ def list_models(
     ] = "*",
     pretrained: Annotated[
         bool | None,
-        typer.Option("--pretrained/--architectures", help="Only the ones or the others."),
+        typer.Option(
+            "--pretrained/--architectures", help="Only checkpoints, or only architectures."
+        ),
     ] = None,
     hub: Annotated[
-        bool, typer.Option("--hub", help="Show models on the Hub that carry seqzoo's tag.")
+        bool, typer.Option("--hub", help="Show the models on the Hub that have seqzoo's tag.")
     ] = False,
     org: Annotated[
         str | None, typer.Option(metavar="ORG", help="With --hub: only of this organisation.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show architectures and trained checkpoints."""
+    """List architectures and trained checkpoints."""
     if hub:
         _list_hub(pattern, org, as_json)
         return
     if org is not None:
-        raise UsageError("--org is about the Hub; give --hub as well")
-    from seqzoo import zoo
-
+        raise UsageError("--org needs --hub; give both")
     models = zoo.list_models(pattern, pretrained=pretrained)
     if as_json:
         print_json([model.to_json() for model in models])
@@ -48,14 +51,14 @@ def list_models(
         hint = "" if "*" in pattern else f"; try '*{pattern}*'"
         if pattern == "*":
             hint = "; `seqzoo plugins` shows which plugins are switched off or broken"
-        typer.echo(f"no model has a name like '{pattern}'{hint}", err=True)
+        note(f"no model has a name like '{pattern}'{hint}")
         return
     columns = [
         Column("name", style="cyan"),
         Column("kind", spare=3),
         Column("architecture", spare=4),
         Column("plugin", spare=5),
-        Column("claims", spare=6),
+        Column("capabilities", spare=6),
         Column("parameters", right=True, spare=1),
         Column("size", right=True, spare=2),
         Column("data"),
@@ -63,46 +66,38 @@ def list_models(
         Column("hit@10", right=True),
         Column("ndcg@10", right=True),
     ]
-    rows = []
-    for model in models:
-        protocol = _protocol_of(model.metrics)
-        figures = model.metrics.get(protocol, {})
-        rows.append(
-            [
-                model.name,
-                model.kind,
-                model.architecture,
-                model.plugin,
-                _claims(model.claims) if model.kind == "architecture" else "",
-                count(model.parameters),
-                size(model.bytes),
-                model.data or "",
-                protocol,
-                figure(figures.get("hit@10")),
-                figure(figures.get("ndcg@10")),
-            ]
-        )
     show(
-        table(columns, rows),
-        "\nFigures compare only within one data set and protocol. `seqzoo info NAME` shows a model "
-        "whole.",
+        table(columns, [_row(model) for model in models]),
+        "\nMetrics are comparable only on the same data under the same protocol. "
+        "`seqzoo info NAME` shows one model in full.",
     )
 
 
-def _protocol_of(metrics: Mapping[str, object]) -> str:
-    """The protocol whose figures stand in the table; nothing where none were measured."""
-    return _PROTOCOL if _PROTOCOL in metrics else next(iter(metrics), "")
-
-
-def _claims(claims: Mapping[str, bool]) -> str:
-    """What a backbone claims, in a few words."""
-    words = {"causal": "causal", "streaming": "streaming", "uses_time": "times"}
-    return ", ".join(word for claim, word in words.items() if claims.get(claim))
+def _row(model: zoo.ModelInfo) -> list[str]:
+    stored = model.metrics
+    protocol = _PROTOCOL if _PROTOCOL in stored else next(iter(stored), "")
+    metrics = stored.get(protocol, {})
+    capabilities = ""
+    if model.kind == "architecture":
+        capabilities = ", ".join(w for key, w in _CAPABILITIES.items() if model.claims.get(key))
+    return [
+        model.name,
+        model.kind,
+        model.architecture,
+        model.plugin,
+        capabilities,
+        count(model.parameters),
+        size(model.bytes),
+        model.data or "",
+        protocol,
+        metric(metrics.get("hit@10")),
+        metric(metrics.get("ndcg@10")),
+    ]
 
 
 def _list_hub(pattern: str, org: str | None, as_json: bool) -> None:
+    # The Hub's client takes longer to import than the listing of local models takes.
     from seqzoo.checkpoint.hub.listing import list_hub
-    from seqzoo.plugins import catalogue
 
     architectures = catalogue().architectures
     models = [m for m in list_hub(org) if fnmatchcase(m.address.repo.partition("/")[2], pattern)]
@@ -131,7 +126,7 @@ def _list_hub(pattern: str, org: str | None, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        typer.echo("no model on the Hub carries the tag 'seqzoo' and such a name", err=True)
+        note(f"no model on the Hub has the tag 'seqzoo' and a name like '{pattern}'")
         return
     columns = [
         Column("name", style="cyan"),
@@ -150,4 +145,4 @@ def _list_hub(pattern: str, org: str | None, as_json: bool) -> None:
         ]
         for row in rows
     ]
-    show(table(columns, shown), "\nNothing of these is checked before `seqzoo pull` fetches it.")
+    show(table(columns, shown), "\nUnverified until `seqzoo pull` has downloaded and checked them.")

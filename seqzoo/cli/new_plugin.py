@@ -1,18 +1,19 @@
-"""``seqzoo new-plugin``: a small distribution to begin with."""
+"""``seqzoo new-plugin``: a small distribution to start from."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from seqzoo.cli.formats import command
 from seqzoo.cli.options import Json
-from seqzoo.cli.output import command, facts, print_json, show
-
-EXAMPLE = "Example:  seqzoo new-plugin linrec && pip install ./seqzoo-linrec && seqzoo list"
+from seqzoo.cli.output import print_json
+from seqzoo.cli.tables import facts, show
+from seqzoo.scaffold import write
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of what the plugin brings.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component.")],
     kind: Annotated[
         str,
         typer.Option(
@@ -21,14 +22,13 @@ def new_plugin(
         ),
     ] = "backbone",
     folder: Annotated[
-        Path | None, typer.Option("--in", metavar="DIR", help="Where its folder is made.")
+        Path | None,
+        typer.Option("--in", metavar="DIR", help="Parent folder (default: the current folder)."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a plugin that installs and passes its own tests; then make it yours."""
-    from seqzoo.scaffold.write import new_plugin as write
-
-    home = write(name, kind, folder)
+    """Write a new plugin that installs and passes its own tests."""
+    home = write.new_plugin(name, kind, folder)
     files = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
     if as_json:
         print_json({"name": name, "kind": kind, "folder": str(home), "files": files})

@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options that several verbs share."""
 
 from typing import Annotated, Any
 
@@ -8,34 +8,38 @@ from seqzoo.cli.parsing import read_whole_number
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr, only errors.")
+    bool, typer.Option("--quiet", "-q", help="No progress bar and no notes, only errors.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="SOURCE", help="Data set, file or folder (default: the recipe's)."),
 ]
 UserCol = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Column of the users, if not a usual name.")
+    str | None, typer.Option(metavar="COLUMN", help="User column, if it has no common name.")
 ]
-ItemCol = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the items.")]
+ItemCol = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Item column, if it has no common name.")
+]
 TimeCol = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", help='Column of the times; "" takes the rows in their order.'),
+    typer.Option(metavar="COLUMN", help='Timestamp column; "" keeps the order of the rows.'),
 ]
-LabelCol = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Column of the items' titles.")
-]
+LabelCol = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the item titles.")]
 MinCount = Annotated[
     int | None,
     typer.Option(
         metavar="N",
         parser=read_whole_number,
-        help="Least interactions of each user and item (k-core).",
+        help="Minimum interactions per user and item (k-core).",
     ),
 ]
-Protocol = Annotated[str, typer.Option(metavar="NAME", help="How figures are measured.")]
+Protocol = Annotated[str, typer.Option(metavar="NAME", help="Evaluation protocol.")]
 BatchSize = Annotated[
     int, typer.Option(metavar="N", parser=read_whole_number, help="Users scored at once.")
 ]
-Device = Annotated[str, typer.Option(metavar="NAME", help="Where it runs, cpu or cuda.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="Device to run on, cpu or cuda.")]
 
 
 def given(**settings: Any) -> dict[str, Any]:
-    """The settings that were given."""
+    """The settings that are not None."""
     return {name: value for name, value in settings.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What typer's parser lacks: options with several values, and usage errors of one line."""
+"""What typer's parser lacks: options with several values, and usage errors in one line."""
 
 import difflib
 import re
@@ -6,26 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
-# Typer brings its parser along in some versions and has it from click in others.
-UsageError: Any = typer.BadParameter.__mro__[1]
+from seqzoo.errors import UsageError
+
+# Some versions of typer ship their parser, others use click's: the base of both, by its position.
+ParserError: Any = typer.BadParameter.__mro__[1]
 
 _NEGATIVE_NUMBER = re.compile(r"-\d+(\.\d+)?")
-
-
-class SeveralValues(TyperCommand):
-    """A command whose repeatable options take several values: ``--history 1 260 1196 -k 5``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse ``--history 1 260`` as ``--history=1 --history=260``."""
-        repeatable = [
-            option
-            for parameter in self.params
-            if getattr(parameter, "multiple", False)
-            for option in parameter.opts
-        ]
-        return list(super().parse_args(ctx, spread(args, repeatable)))
 
 
 def spread(arguments: Sequence[str], repeatable: Collection[str]) -> list[str]:
@@ -35,14 +22,14 @@ def spread(arguments: Sequence[str], repeatable: Collection[str]) -> list[str]:
     ``--history=-value``.
 
     Raises:
-        UsageError: an option is followed by no value.
+        ParserError: an option is followed by no value.
     """
     result: list[str] = []
     option, values = "", 1
     for index, word in enumerate([*arguments, "--"]):
         is_option = word.startswith("-") and word != "-" and not _NEGATIVE_NUMBER.fullmatch(word)
         if is_option and option and not values:
-            raise UsageError(f"option '{option}' needs one value or more")
+            raise ParserError(f"option '{option}' needs one value or more")
         if word == "--":
             return [*result, *arguments[index:]]
         if is_option:
@@ -61,6 +48,22 @@ def read_whole_number(text: str | int) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"'{text}' is not a whole number") from None
+
+
+def read_model_settings(settings: Sequence[str], verb: str) -> dict[str, Any]:
+    """The settings of a verb that takes ``model.KEY=VALUE`` alone, without ``model.``.
+
+    Raises:
+        UsageError: a setting belongs to another section.
+        ConfigError: a setting is not of the form ``model.KEY=VALUE``.
+    """
+    from seqzoo.config import parse_overrides  # omegaconf, which `--help` does without
+
+    sections = parse_overrides(settings)
+    others = sorted(set(sections) - {"model"})
+    if others:
+        raise UsageError(f"{verb} takes settings of model.*; got some of {', '.join(others)}")
+    return dict(sections.get("model", {}))
 
 
 def explain(error: Any, words: Sequence[str]) -> str:

@@ -1,24 +1,17 @@
-"""``seqzoo plugins``: who provides what, and what is wrong with the broken ones."""
+"""``seqzoo plugins``: what each plugin provides, and why any are broken."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from seqzoo.cli.formats import command
 from seqzoo.cli.options import Json
-from seqzoo.cli.output import Column, command, print_json, show, table, write
-
-EXAMPLE = "Example:  seqzoo plugins --traceback linrec"
+from seqzoo.cli.output import print_json, write
+from seqzoo.cli.tables import Column, show, table
+from seqzoo.plugins import plugins as loaded_plugins
 
 _KEYS = ("name", "distribution", "version", "status", "reason", "provides", "seconds")
-
-
-def plugin_list() -> list[dict[str, Any]]:
-    """Every plugin that was found, as plain values."""
-    from seqzoo.plugins import plugins as load
-
-    records = [asdict(record) for record in load().records]
-    return [{key: record[key] for key in _KEYS} for record in records]
 
 
 def plugins(
@@ -27,11 +20,9 @@ def plugins(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show who provides what, and broken plugins."""
+    """List plugins, what they provide, and why any are broken."""
     if traceback is not None:
-        from seqzoo.plugins import plugins as load
-
-        record = load().record(traceback)
+        record = loaded_plugins().record(traceback)
         details = record.details or record.reason
         if as_json:
             print_json({"name": record.name, "traceback": details})
@@ -41,14 +32,20 @@ def plugins(
     found = plugin_list()
     if as_json:
         print_json(found)
-        return
-    show(*plugin_table(found))
+    else:
+        show(*plugin_table(found))
+
+
+def plugin_list() -> list[dict[str, Any]]:
+    """Every plugin that was found, as plain values."""
+    records = [asdict(record) for record in loaded_plugins().records]
+    return [{key: record[key] for key in _KEYS} for record in records]
 
 
 def plugin_table(found: list[dict[str, Any]]) -> list[Any]:
-    """The table, and a line for each plugin that is not at work."""
+    """The table, and a line for each plugin that is broken or disabled."""
     if not found:
-        return ["no plugins are installed; `pip install seqzoo` brings the first-party ones"]
+        return ["no plugins are installed; `pip install seqzoo` installs the first-party ones"]
     columns = [
         Column("plugin", style="cyan"),
         Column("distribution", spare=2),

@@ -1,14 +1,16 @@
-"""``seqzoo pull``: fetch a checkpoint from the Hub and check it."""
+"""``seqzoo pull``: download a checkpoint from the Hub and check it."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from seqzoo.checkpoint.pull import pull_checkpoint
+from seqzoo.cli.formats import as_model, recommend_command
 from seqzoo.cli.options import Json, Quiet
-from seqzoo.cli.output import as_model, command, facts, hub_progress, print_json, show
-
-EXAMPLE = "Example:  seqzoo pull hf://my-org/mamba4rec-shop@v1 --to models/shop"
+from seqzoo.cli.output import print_json
+from seqzoo.cli.progress import hub_progress
+from seqzoo.cli.tables import facts, show
 
 
 def pull(
@@ -17,17 +19,16 @@ def pull(
     ],
     to: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Copy it there; without it, the Hub's cache keeps it."),
+        typer.Option(metavar="DIR", help="Folder to copy to (default: only the Hub's cache)."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch a checkpoint; every file is checked against its sha256.
+    """Download a checkpoint from the Hub and check every file.
 
-    A tag or branch is resolved to a commit. Give that commit to get the same files for ever.
+    Every file must have its recorded sha256. A tag or branch is resolved to a commit, which is
+    shown; use the commit to get the same files again.
     """
-    from seqzoo.checkpoint.pull import pull_checkpoint
-
     with hub_progress(quiet=quiet):
         found = pull_checkpoint(name, to=to)
     if as_json:
@@ -42,8 +43,9 @@ def pull(
             }
         )
         return
-    shown = str(found.address) if found.address else name
-    given = as_model(found.folder) if to is not None else shown
+    loaded_as = str(found.address) if found.address else name
+    if to is not None:
+        loaded_as = as_model(found.folder)
     show(
         facts(
             [
@@ -51,7 +53,7 @@ def pull(
                 ("commit", (found.address.revision or "") if found.address else ""),
                 ("folder", str(found.folder)),
                 ("sha256", found.sha256),
-                ("use", command("seqzoo", "recommend", given, "--history", *found.examples)),
+                ("use", recommend_command(loaded_as, found.examples)),
             ]
         )
     )

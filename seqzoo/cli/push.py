@@ -1,13 +1,15 @@
 """``seqzoo push``: publish a checkpoint on the Hub."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from seqzoo import zoo
+from seqzoo.cli.formats import recommend_command
 from seqzoo.cli.options import Json, Quiet
-from seqzoo.cli.output import command, facts, hub_progress, print_json, show
-
-EXAMPLE = "Example:  seqzoo push runs/shop my-org/mamba4rec-shop --tag v1"
+from seqzoo.cli.output import print_json
+from seqzoo.cli.progress import hub_progress
+from seqzoo.cli.tables import facts, show
 
 
 def push(
@@ -17,32 +19,30 @@ def push(
     repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Repository on the Hub.")],
     private: Annotated[
         bool | None,
-        typer.Option("--private/--public", help="Of a new repository; else the Hub's default."),
+        typer.Option(
+            "--private/--public",
+            help="Visibility of a new repository (default: the Hub's).",
+            show_default=False,
+        ),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(metavar="BRANCH", help="Branch to commit to; main without it.")
+        str | None, typer.Option(metavar="BRANCH", help="Branch to commit to (default: main).")
     ] = None,
     create_pr: Annotated[
-        bool,
-        typer.Option(
-            "--create-pr", help="Propose the commit: every call opens a new pull request."
-        ),
+        bool, typer.Option("--create-pr", help="Open a new pull request instead of committing.")
     ] = False,
-    tag: Annotated[
-        str | None, typer.Option(metavar="TAG", help="A name that the commit keeps.")
-    ] = None,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Tag for the commit.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
+        bool, typer.Option("--dry-run", help="Only show what would be committed.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Publish a checkpoint: files, card and figures in one commit.
+    """Publish a checkpoint on the Hub.
 
-    Every file is checked first. Where nothing has changed nothing is committed.
+    Its files, card and metrics go into one commit, after every file has been checked. If nothing
+    has changed, nothing is committed.
     """
-    from seqzoo import zoo
-
     with hub_progress(quiet=quiet):
         done = zoo.push(
             checkpoint,
@@ -69,17 +69,17 @@ def push(
         )
         return
     if dry_run:
-        what = ", ".join(done.changed) or "nothing"
-        show(f"would commit to {done.address.repo}: {what}")
+        show(f"would commit to {done.address.repo}: {', '.join(done.changed) or 'nothing'}")
         return
-    pairs: list[tuple[str, Any]] = [
+    pairs = [
         ("commit", done.commit or ""),
         ("tag", done.tag or ""),
         ("review", done.pull_request or ""),
-        ("load", command("seqzoo", "recommend", str(done.address), "--history", "...")),
-        ("registry", done.registry_line),
     ]
-    if done.pull_request:
-        pairs = pairs[:3]
+    if not done.pull_request:
+        pairs += [
+            ("load", recommend_command(done.address, ["..."])),
+            ("registry", done.registry_line),
+        ]
     changed = f"published {', '.join(done.changed)}" if done.committed else "nothing has changed"
     show(f"{done.address.repo}: {changed}", "", facts(pairs))

@@ -5,18 +5,21 @@ from typing import Annotated
 
 import typer
 
+from seqzoo import zoo
+from seqzoo.checkpoint.find import looks_like_path
+from seqzoo.cli.formats import metric
 from seqzoo.cli.options import Json
-from seqzoo.cli.output import Column, figure, print_json, show, table
+from seqzoo.cli.output import note, print_json
 from seqzoo.cli.parsing import read_whole_number
+from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
+from seqzoo.plugins import catalogue
 
-EXAMPLE = "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5"
-
-_MOST = 10
+_DEFAULT_K = 10
 
 
 class OnUnknown(str, Enum):
-    """What becomes of items that the model does not know."""
+    """What to do with items that the model does not know."""
 
     SKIP = "skip"
     ERROR = "error"
@@ -28,46 +31,47 @@ def recommend(
     ] = None,
     history: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID...", help="Items the user has met, oldest first."),
+        typer.Option(metavar="ID...", help="Items of the user's history, oldest first."),
     ] = None,
     k: Annotated[
         int | None,
         typer.Option(
-            "-k", metavar="N", parser=read_whole_number, help=f"How many items; {_MOST} by default."
+            "-k",
+            metavar="N",
+            parser=read_whole_number,
+            help=f"Number of items (default: {_DEFAULT_K}).",
         ),
     ] = None,
     exclude_seen: Annotated[
         bool,
-        typer.Option("--exclude-seen/--include-seen", help="Whether the history stays out."),
+        typer.Option("--exclude-seen/--include-seen", help="Exclude items already in the history."),
     ] = True,
     on_unknown: Annotated[
-        OnUnknown, typer.Option(help="Leave items out that the model does not know, or refuse.")
+        OnUnknown, typer.Option(help="Skip history items that the model does not know, or fail.")
     ] = OnUnknown.SKIP,
     candidates: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID...", help="Items to choose from; all without it."),
+        typer.Option(metavar="ID...", help="Restrict to these items (default: all)."),
     ] = None,
     timestamps: Annotated[
         list[int] | None,
         typer.Option(
             metavar="SECONDS...",
             parser=read_whole_number,
-            help="Unix times of the history, if the model uses them.",
+            help="Unix timestamps of the history, for models that use them.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recommend the items that come next after a history."""
+    """Recommend the next items after a history."""
     history = list(history or [])
     name = name or _model_among(history)
     if not history:
         raise UsageError("the history is empty; give item ids, oldest first: --history ID [ID ...]")
-    from seqzoo import zoo
-
     model = zoo.load(name)
     (answer,) = model.answer_many(
         [history],
-        min(_MOST, len(model.vocabulary)) if k is None else k,
+        min(_DEFAULT_K, len(model.vocabulary)) if k is None else k,
         exclude_seen=exclude_seen,
         candidates=candidates,
         timestamps=None if timestamps is None else [timestamps],
@@ -76,7 +80,7 @@ def recommend(
     best, unknown = answer.recommendations, answer.unknown
     if unknown:
         shown = ", ".join(f"'{item}'" for item in unknown)
-        typer.echo(f"left out, as the model does not know them: {shown}", err=True)
+        note(f"skipped, because the model does not know them: {shown}")
     if as_json:
         print_json(
             {
@@ -90,26 +94,19 @@ def recommend(
         )
         return
     if not best:
-        typer.echo("nothing is left to recommend: the history holds every candidate", err=True)
+        note("nothing is left to recommend: the history holds every candidate")
     has_labels = any(one.label for one in best)
     columns = [Column("", right=True), Column("item", style="cyan"), Column("score", right=True)]
     columns += [Column("title", wrap=True)] if has_labels else []
-    show(
-        table(
-            columns,
-            [
-                [str(rank), one.item, figure(one.score), one.label or ""][: len(columns)]
-                for rank, one in enumerate(best, start=1)
-            ],
-        )
-    )
+    rows = [
+        [str(rank), one.item, metric(one.score), one.label or ""][: len(columns)]
+        for rank, one in enumerate(best, start=1)
+    ]
+    show(table(columns, rows))
 
 
 def _model_among(history: list[str]) -> str:
-    """The model's name where ``--history 1 260 NAME`` has taken it for the last item."""
-    from seqzoo.checkpoint.find import looks_like_path
-    from seqzoo.plugins import catalogue
-
+    """The model's name if ``--history 1 260 NAME`` has taken it for the last item."""
     if history and (history[-1] in catalogue().pretrained or looks_like_path(history[-1])):
         return history.pop()
     raise UsageError(

@@ -4,10 +4,11 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from seqzoo.cli.formats import as_model, eval_command, recommend_command, seconds
 from seqzoo.cli.options import (
     ItemCol,
     Json,
@@ -18,28 +19,15 @@ from seqzoo.cli.options import (
     UserCol,
     given,
 )
-from seqzoo.cli.output import (
-    as_model,
-    command,
-    eval_command,
-    facts,
-    figures_table,
-    log_from,
-    print_json,
-    seconds,
-    show,
-)
+from seqzoo.cli.output import log_from, print_json
+from seqzoo.cli.tables import facts, metrics_table, show
+from seqzoo.config import parse_overrides
 from seqzoo.errors import ConfigError, TrainingError
-
-if TYPE_CHECKING:
-    from seqzoo.training.loop import TrainingResult
-    from seqzoo.training.recipe import Recipe
-
-EXAMPLE = (
-    "\b\nExamples:\n"
-    "seqzoo train mamba4rec --data shop.csv --out runs/shop model.num_layers=2\n"
-    "seqzoo train runs/shop/recipe.yaml --out runs/again train.lr=5e-4"
-)
+from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.training import loop
+from seqzoo.training.processes import is_main_process
+from seqzoo.training.progress import Reporter, for_terminal
+from seqzoo.training.recipe import Recipe, read_recipe_file
 
 
 def train(
@@ -51,11 +39,11 @@ def train(
         typer.Argument(metavar="SECTION.KEY=VALUE", help="Settings of model, data or train."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Data set by name, file or folder.")
+        str | None, typer.Option(metavar="SOURCE", help="Name of a data set, file or folder.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the run; runs/ARCHITECTURE without it."),
+        typer.Option(metavar="DIR", help="Folder of the run (default: runs/ARCHITECTURE)."),
     ] = None,
     user_col: UserCol = None,
     item_col: ItemCol = None,
@@ -63,18 +51,18 @@ def train(
     label_col: LabelCol = None,
     min_count: MinCount = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew where DIR holds another run.")
+        bool, typer.Option("--overwrite", help="Replace another run in DIR.")
     ] = False,
     tracker: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Report epochs to wandb, tensorboard, mlflow and so on."),
+        typer.Option(metavar="NAME", help="Report each epoch to wandb, tensorboard, mlflow …"),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; its folder is a checkpoint.
+    """Train a model; the folder of the run is a checkpoint.
 
-    A run that was stopped goes on with the same command. Ctrl-C keeps the best epoch so far.
+    Ctrl-C stops the run and keeps the best epoch so far; the same command resumes it.
     """
     log_from(logging.ERROR if quiet else logging.INFO)
     options = given(
@@ -89,9 +77,8 @@ def train(
     if out is None:
         out = Path("runs", recipe.architecture)
     _require_writable(out)
-    result = _run(recipe, out, overwrite, tracker or [], quiet)
-    from seqzoo.training.processes import is_main_process
-
+    reporter = Reporter() if quiet else for_terminal()
+    result = loop.train(recipe, out, reporter=reporter, overwrite=overwrite, trackers=tracker or [])
     if not is_main_process():
         return
     if as_json:
@@ -111,12 +98,8 @@ def train(
         raise typer.Exit(130)
 
 
-def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> "Recipe":
-    """The whole recipe, checked before any data are read."""
-    from seqzoo.config import parse_overrides
-    from seqzoo.evaluation.protocol import get_protocol
-    from seqzoo.training.recipe import Recipe, read_recipe_file
-
+def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> Recipe:
+    """The complete recipe, checked before any data are read."""
     is_file = what.endswith((".yaml", ".yml"))
     if (Path(what) / "recipe.yaml").is_file():
         raise ConfigError(f"{what} is a folder; train its recipe: seqzoo train {what}/recipe.yaml")
@@ -129,7 +112,7 @@ def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> "Reci
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with the changes in place, section by section."""
+    """The values with the changes applied, section by section."""
     result = dict(values)
     for key, change in changes.items():
         old = result.get(key)
@@ -139,11 +122,11 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 
 
 def _require_writable(out: Path) -> None:
-    """Find out now, not after the first epoch, that the folder cannot be made."""
+    """Fail now, not after the first epoch, if the folder cannot be made."""
     place = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
     if place.is_symlink() and not place.exists():
         raise TrainingError(
-            f"{place} is a link to {place.readlink()}, which is not there; give a folder as --out"
+            f"{place} is a link to {place.readlink()}, which does not exist; give a folder as --out"
         )
     if not place.is_dir():
         raise TrainingError(f"{place} is a file; give a folder as --out")
@@ -151,28 +134,18 @@ def _require_writable(out: Path) -> None:
         raise TrainingError(f"{place} cannot be written to; give another folder as --out")
 
 
-def _run(
-    recipe: "Recipe", out: Path, overwrite: bool, trackers: list[str], quiet: bool
-) -> "TrainingResult":
-    from seqzoo.training import loop
-    from seqzoo.training.progress import Reporter, for_terminal
-
-    reporter = Reporter() if quiet else for_terminal()
-    return loop.train(recipe, out, reporter=reporter, overwrite=overwrite, trackers=trackers)
-
-
-def _show(result: "TrainingResult") -> None:
+def _show(result: loop.TrainingResult) -> None:
     model = as_model(result.out)
     state = "stopped" if result.interrupted else "trained"
     show(
-        f"{state}: {result.epochs} epochs in {seconds(result.seconds)}, the best is epoch "
-        f"{result.best_epoch}; {result.out} holds it",
+        f"{state}: {result.epochs} epochs in {seconds(result.seconds)}; the best, epoch "
+        f"{result.best_epoch}, is in {result.out}",
         "",
-        *([figures_table(result.metrics), ""] if result.metrics else []),
+        *([metrics_table(result.metrics), ""] if result.metrics else []),
         facts(
             [
-                ("use", command("seqzoo", "recommend", model, "--history", *result.examples)),
-                ("check", eval_command(model, result.metrics)),
+                ("use", recommend_command(model, result.examples)),
+                ("measure", eval_command(model, result.metrics)),
             ]
         ),
     )

@@ -1,14 +1,16 @@
-"""``seqzoo verify``: is a checkpoint whole, does it load, does it keep its figures?"""
+"""``seqzoo verify``: whether a checkpoint is complete, loads, and reproduces its metrics."""
 
 from typing import Annotated
 
 import typer
 
-from seqzoo.cli.options import Json, Quiet
-from seqzoo.cli.output import Column, hub_progress, print_json, show, table, users_bar
+from seqzoo.checkpoint.find import find
+from seqzoo.cli.options import Data, Json, Quiet
+from seqzoo.cli.output import print_json
+from seqzoo.cli.progress import hub_progress, users_bar
+from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
-
-EXAMPLE = "Example:  seqzoo verify mamba4rec-ml1m --eval --data ml-1m"
+from seqzoo.evaluation.verify import verify_folder, verify_metrics
 
 
 def verify(
@@ -16,22 +18,17 @@ def verify(
         str, typer.Argument(metavar="NAME|DIR", help="Checkpoint, folder, or hf://org/name.")
     ],
     measure: Annotated[
-        bool, typer.Option("--eval", help="Measure the stored figures again; takes data.")
+        bool, typer.Option("--eval", help="Measure the stored metrics again; needs the data.")
     ] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Data set, file or folder; the recipe's without it."),
-    ] = None,
+    data: Data = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every file's sha256, that the weights fit the model, and that figures are there.
+    """Check the files, the weights and the metrics of a checkpoint.
 
-    The exit code is 1 where a check fails.
+    Every file must have its recorded sha256, and the weights must fit the model. The exit code is 1
+    if a check fails.
     """
-    from seqzoo.checkpoint.find import find
-    from seqzoo.evaluation.verify import verify_folder, verify_metrics
-
     if data is not None and not measure:
         raise UsageError("--data is for --eval, which measures the metrics again; give both")
     with hub_progress(quiet=quiet):

@@ -52,7 +52,7 @@ def test_drift_is_exit_code_1(seqzoo, tiny):
     assert (answer.code, answer.err) == (1, "")
     (row,) = (line.split() for line in answer.out.splitlines() if line.startswith("ndcg@10"))
     assert row[-2:] == ["-0.0100", "drift"]
-    assert "drift: 1 of 12 figures differ" in answer.out
+    assert "drift: 1 of 12 metrics differ" in answer.out
     said = seqzoo("eval", tiny, "--json")
     assert said.code == 1
     assert json.loads(said.out)["drift"] == {"ndcg@10": pytest.approx(-0.01)}
@@ -68,7 +68,7 @@ def test_figures_of_other_data_are_a_warning(seqzoo, tiny):
     answer = seqzoo("eval", tiny)
     assert answer.code == 0
     assert "warning: these are not the data of the stored metrics" in answer.err
-    assert "the stored figures are of other data" in answer.out
+    assert "the stored metrics were measured on other data" in answer.out
     assert seqzoo("eval", tiny, "--quiet").err == ""
 
 
@@ -84,10 +84,10 @@ def test_no_stored_figures(seqzoo, tiny):
     save_model(tiny, model, recipe=model.recipe, metrics={})
     answer = seqzoo("eval", tiny)
     assert answer.code == 0
-    assert "no figures are stored under loo-full" in answer.out
+    assert "no metrics are stored for loo-full" in answer.out
     assert "difference" not in answer.out
     save_model(tiny, model, recipe=model.recipe, metrics={"loo-recbole": {"metrics": {}}})
-    assert "there are some with --protocol loo-recbole" in seqzoo("eval", tiny).out
+    assert "there are some for --protocol loo-recbole" in seqzoo("eval", tiny).out
     assert "eval ./tiny --protocol loo-recbole" in seqzoo("info", tiny).out.replace(
         str(tiny), "./tiny"
     )

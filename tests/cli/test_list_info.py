@@ -98,9 +98,11 @@ def test_the_json_of_a_checkpoint(seqzoo, tiny):
     assert len(known["sha256"]) == 64
 
 
-def test_the_licence_of_the_data_is_known():
-    from seqzoo.cli.info import _licence
-
-    assert "commercial" in _licence({"data": "ml-1m"})
-    assert _licence({"data": "synthetic"}) is None
-    assert _licence({"data": None}) is None
+def test_the_licence_of_the_data_is_known(seqzoo, tiny):
+    licences = {
+        name: json.loads(seqzoo("info", name, "--json").out)["licence"]
+        for name in ("sasrec", "sasrec-ml1m")
+    }
+    assert licences["sasrec"] is None
+    assert "commercial" in licences["sasrec-ml1m"]
+    assert json.loads(seqzoo("info", tiny, "--json").out)["licence"] is None

@@ -92,7 +92,7 @@ def test_a_switched_off_plugin_says_so(with_plugins):
     assert "SEQZOO_DISABLE_PLUGINS" in with_plugins("plugins", SEQZOO_DISABLE_PLUGINS="bad").out
     words = ("recommend", "sasrec-ml1m", "--history", "1")
     said = with_plugins(*words, SEQZOO_DISABLE_PLUGINS="sasrec").err
-    assert "Plugins that are switched off bring none: sasrec." in said
+    assert "These plugins are switched off: sasrec." in said
 
 
 def test_strict_plugins_are_an_error_where_plugins_matter(with_plugins):

@@ -106,7 +106,7 @@ def test_unknown_items_are_skipped_and_named(seqzoo, tiny):
     answer = seqzoo("recommend", tiny, "--history", "i1", "gone", "i2", "--json")
     assert answer.code == 0
     assert json.loads(answer.out)["unknown"] == ["gone"]
-    assert answer.err == "left out, as the model does not know them: 'gone'\n"
+    assert answer.err == "skipped, because the model does not know them: 'gone'\n"
     known = json.loads(seqzoo("recommend", tiny, "--history", "i1", "i2", "--json").out)
     assert json.loads(answer.out)["recommendations"] == known["recommendations"]
 

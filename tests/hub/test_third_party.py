@@ -35,7 +35,7 @@ def test_the_journey(environment, server, variables, tmp_path):
     author.install(LRUREC)
     found = {p["name"]: p for p in json.loads(author.seqzoo("plugins", "--json").stdout)}
     assert (found["lrurec"]["distribution"], found["lrurec"]["status"]) == ("seqzoo-lrurec", "ok")
-    assert "all promises are kept" in author.seqzoo("check", "lrurec").stdout
+    assert "all checks passed" in author.seqzoo("check", "lrurec").stdout
 
     out = tmp_path / "lrurec-small"
     settings = ["model.hidden_size=8", "train.epochs=2", "train.batch_size=8"]

@@ -383,10 +383,10 @@ def test_an_unknown_name_shows_the_nearest():
 
 def test_the_command(capsys, plant):
     assert run(["check", "sasrec", "model.num_layers=1"]) == 0
-    assert "all promises are kept" in capsys.readouterr().out
+    assert "all checks passed" in capsys.readouterr().out
     assert run(["check", plant(LeaksTheFuture)]) == 1
     shown = capsys.readouterr().out
     assert "FAILED" in shown
-    assert "checks fail" in shown
+    assert "checks failed" in shown
     assert run(["check", "sasrec", "train.lr=3"]) == 2
     assert run(["check", "sasrec", "model.num_layrs=1"]) == 2

@@ -42,7 +42,7 @@ def test_its_own_tests_pass_unchanged(home, written, kind):
 
 @pytest.mark.parametrize("kind", ["backbone", "metric"])
 def test_it_keeps_its_promises(home, kind):
-    assert "all promises are kept" in home.seqzoo("check", f"my-{kind}").stdout
+    assert "all checks passed" in home.seqzoo("check", f"my-{kind}").stdout
 
 
 def test_its_code_is_as_clean_as_ours(written):

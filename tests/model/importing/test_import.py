@@ -261,7 +261,7 @@ def test_the_command_makes_a_checkpoint_that_works(saved, vocabulary, tmp_path, 
     assert measured.code == 0, measured.err
     assert json.loads(measured.out)["stored"] == {}
     text = seqzoo_command(*words[:-1], str(tmp_path / "other"))
-    assert "assumed, as nothing in the weights tells: num_heads=2, norm_eps=1e-12" in text.out
+    assert "assumed, because the weights do not tell: num_heads=2, norm_eps=1e-12" in text.out
 
 
 def refused(error, message, **given):

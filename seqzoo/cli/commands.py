@@ -1,0 +1,94 @@
+"""The verbs, built from the registered commands; a verb's module is imported only when it runs."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from seqzoo.cli.output import write
+from seqzoo.cli.parsing import spread
+from seqzoo.errors import PluginError
+from seqzoo.plugins import catalogue, core_catalogue
+from seqzoo.specs import CommandSpec
+
+
+class Verb(TyperCommand):
+    """The command of a verb that is a function."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """``--help``, written like every other answer."""
+        return help_option(super().get_help_option(ctx))
+
+
+class SeveralValues(Verb):
+    """A verb whose repeatable options take several values: ``--history 1 260 1196 -k 5``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse ``--history 1 260`` as ``--history=1 --history=260``."""
+        repeatable = [
+            option
+            for parameter in self.params
+            if getattr(parameter, "multiple", False)
+            for option in parameter.opts
+        ]
+        return list(super().parse_args(ctx, spread(args, repeatable)))
+
+
+class LazyVerb(TyperCommand):
+    """Stands for a registered verb in the list of verbs until it runs or shows its own help."""
+
+    def __init__(self, spec: CommandSpec) -> None:
+        super().__init__(spec.name, help=spec.help or f"From the plugin '{spec.plugin}'.")
+        self._spec = spec
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **more: Any) -> Any:
+        """Import the verb and let it parse its own arguments."""
+        return load_verb(self._spec).make_context(info_name, args, parent, **more)
+
+
+def registered_verbs() -> dict[str, LazyVerb]:
+    """All verbs by name: seqzoo's own in the order of the help, then those of plugins."""
+    try:
+        found = catalogue()
+    except PluginError:
+        # SEQZOO_STRICT_PLUGINS=1 and a broken plugin. `--help` keeps working; a verb that needs
+        # the plugins raises the error itself.
+        found = core_catalogue()
+    return {spec.name: LazyVerb(spec) for spec in found.commands.in_order()}
+
+
+def load_verb(spec: CommandSpec) -> Any:
+    """Import the command of a verb, which is a function for typer or a whole ``typer.Typer``.
+
+    Raises:
+        PluginError: the target cannot be imported, or typer cannot make a command of it.
+    """
+    target = spec.load()
+    try:
+        if not isinstance(target, typer.Typer):
+            function, target = target, typer.Typer(add_completion=False, rich_markup_mode=None)
+            target.command(
+                spec.name,
+                cls=SeveralValues if spec.several_values else Verb,
+                help=None if function.__doc__ else spec.help,
+                epilog=spec.epilog,
+            )(function)
+        return typer.main.get_command(target)
+    except Exception as error:
+        raise PluginError(
+            f"plugin '{spec.plugin}' brings the command '{spec.name}' in a form that typer does "
+            f"not take: {type(error).__name__}: {error}"
+        ) from error
+
+
+def help_option(option: Any) -> Any:
+    """The parser's own ``--help``, with its text written by ``write``."""
+    if option is not None:
+        option.callback = _show_help
+    return option
+
+
+def _show_help(context: Any, _: Any, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        write(context.get_help() + "\n")
+        context.exit()

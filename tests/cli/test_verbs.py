@@ -1,0 +1,105 @@
+"""The list of verbs: the registered commands, imported when they run or show their own help."""
+
+import json
+
+import pytest
+
+from seqzoo import builtin
+from seqzoo.plugins import catalogue, core_catalogue, hookimpl, plugins
+
+VERBS = core_catalogue().commands.in_order()
+HEAVY = ("torch", "numpy", "polars", "accelerate", "omegaconf", "huggingface_hub")
+
+
+def test_help_is_one_page_with_an_example(seqzoo):
+    answer = seqzoo("--help")
+    assert answer.code == 0
+    assert seqzoo().out == answer.out
+    assert seqzoo("-h").out == answer.out
+    assert "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+def test_every_registered_verb_is_in_the_help_in_order_with_its_line(seqzoo):
+    _, _, listed = seqzoo("--help").out.partition("Commands:\n")
+    lines = [line.split(maxsplit=1) for line in listed.splitlines()]
+    assert lines[: len(VERBS)] == [[spec.name, spec.help] for spec in VERBS]
+    assert all(spec.help.endswith(".") for spec in VERBS)
+
+
+@pytest.mark.parametrize("spec", VERBS, ids=lambda spec: spec.name)
+def test_the_help_of_a_verb_begins_with_its_registered_line(seqzoo, spec):
+    answer = seqzoo(spec.name, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    usage, empty, first, *rest = answer.out.splitlines()
+    assert usage.startswith(f"Usage: seqzoo {spec.name} [OPTIONS]")
+    assert (empty, first) == ("", f"  {spec.help}")
+    assert any("--json" in line for line in rest)
+    assert f"seqzoo {spec.name}" in answer.out.partition("Example")[2]
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert seqzoo(spec.name, "-h").out == answer.out
+
+
+@pytest.fixture
+def greeting(monkeypatch):
+    """A verb registered in ``seqzoo.builtin`` and nowhere else."""
+    original = builtin.seqzoo_register
+
+    @hookimpl
+    def seqzoo_register(zoo):
+        original(zoo)
+        zoo.command("greet", "seqzoo_test_greeting:greet", help="Say hello.", epilog="The end.",
+            several_values=True)  # fmt: skip
+
+    monkeypatch.setattr(builtin, "seqzoo_register", seqzoo_register)
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
+
+
+def test_a_verb_registered_in_one_place_is_listed_and_runs(seqzoo, greeting, tmp_path, monkeypatch):
+    (tmp_path / "seqzoo_test_greeting.py").write_text(
+        "from typing import Annotated\n"
+        "import typer\n"
+        "def greet(name: str, word: Annotated[list[str], typer.Option()]) -> None:\n"
+        '    """Say hello."""\n'
+        "    typer.echo(' '.join(['hello', name, *word]))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    listed = seqzoo("--help").out
+    assert listed.index("  doctor ") < listed.index("  greet       Say hello.\n")
+    out = seqzoo("greet", "--help").out
+    assert out.startswith("Usage: seqzoo greet [OPTIONS] ")
+    assert "\n\n  Say hello.\n" in out
+    assert out.endswith("\n  The end.\n")
+    assert "hello you a b\n" in seqzoo("greet", "--word", "a", "b", "--", "you").out
+
+
+def test_the_list_of_verbs_imports_none_of_them(run_python):
+    modules = [spec.target.partition(":")[0] for spec in VERBS]
+    answer = run_python(
+        "import json, sys\n"
+        "from seqzoo.cli.app import run\n"
+        "assert run(['--help']) == 0\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    loaded = set(json.loads(answer.err))
+    assert not loaded & {*modules, *HEAVY, "rich"}
+
+
+def test_a_verb_imports_no_other(run_python):
+    answer = run_python(
+        "import json, sys\n"
+        "from seqzoo.cli.app import run\n"
+        "assert run(['list', '--json']) == 0\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    loaded = set(json.loads(answer.err))
+    modules = {spec.target.partition(":")[0] for spec in VERBS}
+    assert loaded & modules == {"seqzoo.cli.list_models"}
+    assert not loaded & set(HEAVY)
+
+
+def test_plugins_follow_the_verbs_of_the_core():
+    names = [spec.plugin for spec in catalogue().commands.in_order()]
+    assert names[: len(VERBS)] == ["seqzoo"] * len(VERBS)
