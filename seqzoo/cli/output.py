@@ -26,14 +26,20 @@ def write(text: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Write one JSON document to stdout."""
-    write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write one JSON document to stdout; invisible characters of its texts are escaped."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    write("".join(shown) + "\n")
 
 
 def printable(text: object) -> str:
-    """One line without control characters: ids, titles and messages may come from strangers."""
-    words = " ".join(str(text).split())
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in words)
+    """One line without invisible characters: ids, titles and messages may come from strangers."""
+    return visible(" ".join(str(text).split()))
+
+
+def visible(text: str) -> str:
+    """The text with control, bidirectional and zero-width characters as escapes."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def note(message: str) -> None:

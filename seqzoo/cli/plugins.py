@@ -7,7 +7,7 @@ import typer
 
 from seqzoo.cli.formats import command
 from seqzoo.cli.options import Json
-from seqzoo.cli.output import print_json, write
+from seqzoo.cli.output import print_json, visible, write
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.plugins import plugins as loaded_plugins
 
@@ -27,7 +27,8 @@ def plugins(
         if as_json:
             print_json({"name": record.name, "traceback": details})
         else:
-            write((details or f"plugin '{record.name}' works").rstrip() + "\n")
+            lines = (details or f"plugin '{record.name}' works").splitlines()
+            write("".join(f"{visible(line.rstrip())}\n" for line in lines))
         return
     found = plugin_list()
     if as_json:

@@ -1,6 +1,5 @@
 """Help, terminals, pipes that close and Ctrl-C."""
 
-import io
 import json
 import os
 import pty
@@ -10,7 +9,7 @@ import sys
 import threading
 import time
 
-from seqzoo.cli import formats, output
+from seqzoo.cli import formats
 
 
 def test_version(process):
@@ -140,11 +139,3 @@ def test_numbers_as_people_read_them():
     ]
     assert formats.as_model("mine") == "./mine"
     assert formats.as_model("runs/mine") == "runs/mine"
-
-
-def test_old_encodings_get_what_they_can_show(monkeypatch):
-    screen = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(screen, encoding="ascii"))
-    output.write("Amélie\n")
-    sys.stdout.flush()
-    assert screen.getvalue() == b"Am?lie\n"
