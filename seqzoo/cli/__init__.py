@@ -17,9 +17,15 @@ def main() -> NoReturn:
     or input, 130 after Ctrl-C.
     """
     try:
-        from seqzoo.cli.app import run  # here, so that Ctrl-C during the import is quiet too
+        # Imported here, so that Ctrl-C during the import is quiet too.
+        from seqzoo.cli.app import run
+        from seqzoo.cli.stdout import claim
+        from seqzoo.cli.threads import limit_stray_threads
 
-        code = run(sys.argv[1:])
+        stdout = claim()
+        code = run(sys.argv[1:], stdout)
+        sys.stdout = sys.stderr  # for what is printed at exit
+        limit_stray_threads(code)
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)

@@ -1,9 +1,12 @@
 """The command line: every registered verb, and errors in one line."""
 
+import os
+import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -11,10 +14,13 @@ from typer.core import TyperGroup
 from seqzoo.cli.commands import LazyVerb, help_option, registered_verbs
 from seqzoo.cli.output import complain, logs_on_stderr, write
 from seqzoo.cli.parsing import ParserError, explain
+from seqzoo.cli.stdout import lent, reserved
 from seqzoo.errors import SeqzooError, nearest
 from seqzoo.version import __version__
 
 INTERRUPTED = 130
+_COMPLETION = "_SEQZOO_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 
 class Verbs(TyperGroup):
@@ -32,6 +38,16 @@ class Verbs(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A verb by its name; None if there is none."""
         return self.verbs.get(cmd_name)
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Parse and run; a shell that asks for completions reads them from stdout."""
+        with lent() if _COMPLETION in os.environ else nullcontext():
+            return super().main(*args, **more)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options before the verb, some of which print."""
+        with lent():
+            return list(super().parse_args(ctx, args))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The verb that the command line names, or an error that shows the nearest one."""
@@ -73,17 +89,18 @@ def _root(
         write(context.get_help() + "\n")
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str], stdout: TextIO | None = None) -> int:
     """Run one command line; a user's mistake is one line on stderr, never a traceback.
 
     Args:
         words: what follows ``seqzoo`` on the command line.
+        stdout: where the answer goes; None for ``sys.stdout``.
 
     Returns:
         The exit code.
     """
     command = typer.main.get_command(app)
-    with logs_on_stderr(), warnings.catch_warnings():
+    with reserved(stdout or sys.stdout), logs_on_stderr(), warnings.catch_warnings():
         # Deprecations in libraries are nothing that the user of a command can act on.
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.simplefilter("ignore", category)

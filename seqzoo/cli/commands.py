@@ -7,8 +7,10 @@ from typer.core import TyperCommand
 
 from seqzoo.cli.output import write
 from seqzoo.cli.parsing import spread
+from seqzoo.cli.stdout import lent
+from seqzoo.cli.threads import allow_threads
 from seqzoo.errors import PluginError
-from seqzoo.plugins import catalogue, core_catalogue
+from seqzoo.plugins import CORE, catalogue, core_catalogue
 from seqzoo.specs import CommandSpec
 
 
@@ -43,7 +45,12 @@ class LazyVerb(TyperCommand):
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **more: Any) -> Any:
         """Import the verb and let it parse its own arguments."""
-        return load_verb(self._spec).make_context(info_name, args, parent, **more)
+        verb = load_verb(self._spec)
+        if self._spec.plugin != CORE and parent is not None:
+            # Whatever a plugin's verb prints is its answer, and its threads may do its work.
+            parent.with_resource(lent())
+            allow_threads()
+        return verb.make_context(info_name, args, parent, **more)
 
 
 def registered_verbs() -> dict[str, LazyVerb]:

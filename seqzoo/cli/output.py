@@ -10,19 +10,21 @@ from typing import Any
 
 import typer
 
+from seqzoo.cli.stdout import answers
+
 
 def write(text: str) -> None:
     """Write to stdout; end the program quietly if the reader, such as ``head``, has left."""
+    stdout = answers()
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stdout.write(text)
+        stdout.flush()
     except BrokenPipeError:
         # What is still in the buffer must not raise once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         raise typer.Exit(141) from None
     except UnicodeEncodeError:
-        encoding = sys.stdout.encoding
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        stdout.write(text.encode(stdout.encoding, "replace").decode(stdout.encoding))
 
 
 def print_json(document: Any) -> None:

@@ -1,7 +1,6 @@
 """Tables that fit the terminal, and texts beside them."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from seqzoo.cli.formats import metric
 from seqzoo.cli.output import printable, write
+from seqzoo.cli.stdout import answers
 
 _UNLIMITED = 10_000
 _GAP = 2
@@ -102,9 +102,9 @@ def show(*renderables: Any) -> None:
 
 
 def _console() -> Console:
-    unlimited = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    unlimited = not answers().isatty() and "COLUMNS" not in os.environ
     return Console(
-        file=sys.stdout,
+        file=answers(),
         width=_UNLIMITED if unlimited else None,
         highlight=False,
         markup=False,

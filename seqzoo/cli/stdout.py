@@ -1,0 +1,80 @@
+"""Stdout holds the answer of a verb and nothing else.
+
+Plugins and libraries print too: at import, from threads, from child processes, at exit. One such
+line on stdout would break ``--json`` for its reader, so all of it goes to stderr.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+
+@dataclass
+class _Stdout:
+    """The stream of the answers, and whether file descriptor 1 is stderr's meanwhile."""
+
+    stream: TextIO | None = None
+    claimed: bool = False
+
+
+_stdout = _Stdout()
+
+
+def answers() -> TextIO:
+    """The stream that answers are written to."""
+    return _stdout.stream or sys.stdout
+
+
+def claim() -> TextIO:
+    """Point file descriptor 1 at stderr for the rest of this process.
+
+    Returns:
+        A stream on the real stdout.
+    """
+    if sys.stdout is None:  # stdout was closed by whoever started the process
+        return open(os.devnull, "w", encoding="utf-8")
+    sys.stdout.flush()
+    stream = open(  # noqa: SIM115 stays open to the end
+        os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors
+    )
+    _silence_descriptor()
+    _stdout.claimed = True
+    return stream
+
+
+@contextlib.contextmanager
+def reserved(stream: TextIO) -> Iterator[None]:
+    """Write answers to ``stream``, and send what is printed meanwhile to stderr."""
+    before, _stdout.stream = _stdout.stream, stream
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout.stream = before
+
+
+@contextlib.contextmanager
+def lent() -> Iterator[None]:
+    """Give stdout to code whose prints are the answer: a verb of a plugin, or the parser."""
+    stream = answers()
+    claimed, _stdout.claimed = _stdout.claimed, False
+    if claimed:
+        os.dup2(stream.fileno(), 1)
+    try:
+        with contextlib.redirect_stdout(stream):
+            yield
+        stream.flush()
+    finally:
+        if claimed:
+            _silence_descriptor()
+            _stdout.claimed = True
+
+
+def _silence_descriptor() -> None:
+    try:
+        os.dup2(2, 1)
+    except OSError:  # stderr is closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
