@@ -78,9 +78,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """Type and message of an exception of foreign code, in one line."""
+    """What an exception of foreign code says, in one line; with its type, unless it is ours."""
     try:
         message = " ".join(str(error).split())
     except Exception:  # its __str__ may be broken too
         message = ""
+    if isinstance(error, SeqzooError):
+        return message
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -1,8 +1,8 @@
-"""Plugins: found through the entry-point group ``seqzoo``, loaded one by one, each on its own.
+"""Plugins: found through the entry-point group ``seqzoo`` and loaded one by one.
 
-pluggy validates and calls the hook; finding and loading are ours, because pluggy's entry-point
-loader stops at the first plugin that fails and skips a second distribution with a name it has seen.
-A plugin that fails is set aside with its reason and the others go on.
+pluggy validates and calls the hook. Finding and loading are our own, because pluggy's entry-point
+loader stops at the first plugin that fails, and skips a second distribution with the same
+entry-point name. A plugin that fails is set aside with its reason; the others are loaded.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import Any, Literal
 import pluggy
 
 from seqzoo import builtin
-from seqzoo.errors import PluginError, nearest
+from seqzoo.errors import PluginError, error_text, nearest
 from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
 from seqzoo.registry import Catalogue, Registrar
@@ -28,16 +29,30 @@ from seqzoo.specs import Spec
 logger = logging.getLogger("seqzoo")
 
 CORE = "seqzoo"
-"""What the core's own parts are registered as."""
+"""The plugin name under which the core registers its own parts."""
 API_VERSION = 1
-"""Version of the hook and the interfaces; a plugin states its own as ``seqzoo_api_version``."""
+"""Version of the hook and the interfaces; a plugin states its version as ``seqzoo_api_version``."""
 _UNSTATED = 1
-"""What a plugin is written for that does not say: there was no other when it could be left out."""
+"""The API version of a plugin that does not state one."""
+
+_loading = threading.local()
+"""Its ``plugin`` is the name of the plugin that this thread is loading."""
 
 
 @dataclass
 class PluginRecord:
-    """One plugin that was found, and what became of it."""
+    """One plugin that was found, and how loading it went.
+
+    Attributes:
+        name: of its entry point.
+        distribution: the installed package that brings it.
+        version: of the distribution.
+        status: ``ok``, ``broken`` or ``disabled``.
+        reason: why it is broken or disabled, in one line.
+        details: the traceback of a broken one.
+        seconds: what its import and its hook took.
+        provides: kind and name of everything it registered.
+    """
 
     name: str
     distribution: str
@@ -51,13 +66,13 @@ class PluginRecord:
 
 @dataclass
 class Plugins:
-    """All plugins and everything that the working ones registered."""
+    """All plugins, and everything that the working ones registered."""
 
     catalogue: Catalogue
     records: list[PluginRecord]
 
     def record(self, name: str) -> PluginRecord:
-        """The record of a plugin that is there, by its name."""
+        """The record of a plugin by its name; raises ``PluginError`` if there is none."""
         for record in self.records:
             if record.name == name:
                 return record
@@ -70,14 +85,14 @@ def _names_in(variable: str) -> set[str] | None:
 
 
 def _warn_of_absent(disabled: set[str], only: set[str], found: list[str]) -> None:
-    """Say that a switch names a plugin that is not there: most often its name is misspelt."""
+    """Warn if a variable names a plugin that is not installed; most often it is misspelt."""
     for variable, names in (("SEQZOO_DISABLE_PLUGINS", disabled), ("SEQZOO_PLUGINS", only)):
         for name in sorted(names.difference(found)):
             logger.warning(
                 "%s names the plugin '%s', which is not installed%s",
                 variable,
                 name,
-                nearest(name, found) or "; `seqzoo plugins` shows those that are",
+                nearest(name, found) or "; `seqzoo plugins` shows which ones are",
             )
 
 
@@ -85,11 +100,11 @@ def _found() -> list[tuple[EntryPoint, str, str]]:
     """Entry points with distribution and version; one that is on the path twice counts once."""
     found: dict[tuple[str, str], tuple[EntryPoint, str, str]] = {}
     for entry in entry_points(group=GROUP):
-        # What an upgrade that was cut short leaves has neither name nor version.
+        # An interrupted upgrade leaves metadata without name and version.
         distribution = (entry.dist and entry.dist.name) or "unknown"
         version = (entry.dist and entry.dist.version) or ""
         found.setdefault((entry.name, distribution), (entry, distribution, version))
-    # Our own distribution first, so that nobody takes over a name that ships with seqzoo.
+    # Our own distribution comes first, so that no other takes a name that ships with seqzoo.
     return [found[key] for key in sorted(found, key=lambda key: (key[1] != "seqzoo", key))]
 
 
@@ -113,19 +128,62 @@ def _register(module: Any, name: str) -> list[tuple[str, Spec]]:
 
 def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None:
     started = time.perf_counter()
+    _loading.plugin = record.name
     try:
-        # What a plugin prints when it is imported is no part of what a command prints.
+        if not EntryPoint.pattern.match(entry.value):
+            raise PluginError(
+                f"its entry point names the module '{entry.value}', which is not a Python name; "
+                "a module name has letters, digits and '_', and no '-'"
+            )
+        # What a plugin prints when it is imported is not part of a command's answer.
         with contextlib.redirect_stdout(sys.stderr):
             specs = _register(entry.load(), record.name)
         catalogue.take(specs)
         record.provides = [f"{kind} {spec.name}" for kind, spec in specs]
+    except KeyboardInterrupt:
+        logger.warning(
+            "interrupted while the plugin '%s' was loaded; SEQZOO_DISABLE_PLUGINS=%s switches it "
+            "off",
+            record.name,
+            record.name,
+        )
+        raise
     # A plugin is foreign code: whatever it raises, a call of sys.exit included, is its own failure.
-    except (Exception, SystemExit) as error:
-        record.status = "broken"
-        text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        record.reason = " ".join(text.split())
+    except BaseException as error:
+        _set_aside(record, error_text(error))
         record.details = traceback.format_exc()
+    finally:
+        _loading.plugin = None
     record.seconds = time.perf_counter() - started
+
+
+def _set_aside(record: PluginRecord, reason: str) -> None:
+    record.status, record.reason, record.provides = "broken", reason, []
+
+
+def _set_aside_incomplete(catalogue: Catalogue, records: list[PluginRecord]) -> None:
+    """Set aside plugins whose architectures use parts that no working plugin provides.
+
+    Checked once all are loaded, because a part may come from a plugin that is loaded later, and
+    repeated, because a plugin that is set aside takes its own parts with it.
+    """
+    off = [record.name for record in records if record.status == "disabled"]
+    hint = f"; switched off: {', '.join(off)}" if off else ""
+    incomplete = True
+    while incomplete:
+        incomplete = False
+        for spec in catalogue.architectures:
+            missing = catalogue.missing_parts(spec)
+            if missing:
+                incomplete = True
+                record = next(r for r in records if r.name == spec.plugin and r.status == "ok")
+                _set_aside(
+                    record,
+                    f"architecture '{spec.name}' uses the {' and the '.join(missing)}, which no "
+                    f"working plugin provides{hint}",
+                )
+                catalogue.drop(spec.plugin)
+                break
 
 
 def core_catalogue() -> Catalogue:
@@ -150,29 +208,44 @@ def load_plugins() -> Plugins:
     for entry, distribution, version in found:
         record = PluginRecord(entry.name, distribution, version)
         records.append(record)
+        first = next((r for r in records[:-1] if r.name == entry.name and r.status == "ok"), None)
         if entry.name in disabled:
             record.status, record.reason = "disabled", "named in SEQZOO_DISABLE_PLUGINS"
         elif only is not None and entry.name not in only:
             record.status, record.reason = "disabled", "not named in SEQZOO_PLUGINS"
-        elif any(other.name == entry.name and other.status == "ok" for other in records[:-1]):
-            first = next(other for other in records if other.name == entry.name)
-            record.status = "broken"
-            record.reason = (
+        elif first is not None:
+            _set_aside(
+                record,
                 f"distributions '{first.distribution}' and '{distribution}' both have an entry "
-                f"point '{entry.name}'; uninstall one"
+                f"point '{entry.name}'; uninstall one",
             )
         else:
             _load(entry, record, catalogue)
+    _set_aside_incomplete(catalogue, records)
     broken = [record for record in records if record.status == "broken"]
     if broken and os.environ.get("SEQZOO_STRICT_PLUGINS") == "1":
-        listing = "; ".join(f"{r.name} ({r.distribution} {r.version}): {r.reason}" for r in broken)
-        raise PluginError(f"SEQZOO_STRICT_PLUGINS=1 and broken plugins: {listing}")
+        reasons = "; ".join(f"{r.name} ({r.distribution} {r.version}): {r.reason}" for r in broken)
+        raise PluginError(f"SEQZOO_STRICT_PLUGINS=1 and broken plugins: {reasons}")
     return Plugins(catalogue, records)
 
 
-@functools.cache
 def plugins() -> Plugins:
-    """All plugins, loaded once in a process."""
+    """All plugins, loaded once in a process.
+
+    Raises:
+        PluginError: a plugin asks for them while it is being loaded itself, or as ``load_plugins``.
+    """
+    plugin = getattr(_loading, "plugin", None)
+    if plugin is not None:
+        raise PluginError(
+            f"the plugin '{plugin}' uses the registry of seqzoo while it is being loaded; call "
+            "seqzoo in functions that run later, not at import"
+        )
+    return _kept_plugins()
+
+
+@functools.cache
+def _kept_plugins() -> Plugins:
     return load_plugins()
 
 

@@ -25,7 +25,9 @@ from seqzoo.specs import (
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VERSIONED = re.compile(rf"{_NAME.pattern}(@[a-zA-Z0-9][a-zA-Z0-9._-]*)?")
-_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_TARGET = re.compile(rf"{_MODULE.pattern}:[A-Za-z_]\w*")
+_REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -84,6 +86,10 @@ class Registry(Generic[SpecT]):
         finally:
             del self._specs[spec.name]
 
+    def drop(self, plugin: str) -> None:
+        """Remove everything that a plugin registered."""
+        self._specs = {name: spec for name, spec in self._specs.items() if spec.plugin != plugin}
+
     def check(self, spec: SpecT) -> None:
         """See that a spec could be taken in.
 
@@ -91,7 +97,7 @@ class Registry(Generic[SpecT]):
             PluginError: the name is malformed or taken; names both plugins.
         """
         pattern = _VERSIONED if isinstance(spec, PretrainedSpec) else _NAME
-        if not pattern.fullmatch(spec.name):
+        if not isinstance(spec.name, str) or not pattern.fullmatch(spec.name):
             raise PluginError(
                 f"plugin '{spec.plugin}' registers the {self.kind} name {spec.name!r}; a name is "
                 "lower-case letters, digits, '.', '_' and '-'"
@@ -142,6 +148,20 @@ class Catalogue:
         for kind, spec in specs:
             by_kind[kind].add(spec)
 
+    def drop(self, plugin: str) -> None:
+        """Remove everything that a plugin registered."""
+        for registry in self.registries():
+            registry.drop(plugin)
+
+    def missing_parts(self, architecture: ArchitectureSpec) -> list[str]:
+        """The parts of an architecture that are not registered, such as ``backbone 'linrec'``."""
+        parts = (
+            (self.embedders, architecture.embedder),
+            (self.backbones, architecture.backbone),
+            (self.heads, architecture.head),
+        )
+        return [f"{registry.kind} '{name}'" for registry, name in parts if name not in registry]
+
 
 class Registrar:
     """What a plugin's hook gets as ``zoo``: it collects the plugin's specs before any is taken in.
@@ -152,6 +172,10 @@ class Registrar:
     def __init__(self, plugin: str) -> None:
         self._plugin = plugin
         self.staged: list[tuple[str, Spec]] = []
+
+    def _text(self, what: str, value: object) -> None:
+        if not isinstance(value, str):
+            raise PluginError(f"plugin '{self._plugin}' gives {value!r} as {what}; expected text")
 
     def _target(self, what: str, target: str) -> str:
         if not isinstance(target, str) or not _TARGET.fullmatch(target):
@@ -241,8 +265,11 @@ class Registrar:
                 ``settings``.
 
         Raises:
-            PluginError: an entry of ``published`` lacks something or holds no figures.
+            PluginError: a name is no text, or an entry of ``published`` is incomplete.
         """
+        texts = {"embedder": embedder, "backbone": backbone, "head": head, "paper": paper}
+        for what, text in {**texts, "description": description}.items():
+            self._text(f"{what} of architecture '{name}'", text)
         spec = ArchitectureSpec(
             name,
             self._plugin,
@@ -310,18 +337,34 @@ class Registrar:
             and re.fullmatch("[0-9a-f]{40}", revision)
             and (sha256 is None or re.fullmatch("[0-9a-f]{64}", sha256))
         )
-        if (repo is not None and not pinned) or (repo is None and package is None):
+        named = isinstance(repo, str) and _REPO.fullmatch(repo)
+        shipped = isinstance(package, str) and _MODULE.fullmatch(package)
+        if (
+            (repo is None and package is None)
+            or (repo is not None and not (named and pinned))
+            or (package is not None and not shipped)
+        ):
             raise PluginError(
                 f"plugin '{self._plugin}' registers the checkpoint '{name}' with repo={repo!r}, "
-                f"revision={revision!r}, sha256={sha256!r}, package={package!r}; expected a "
-                "package that ships it, or a repo with its commit (40 hex digits) and the sha256 "
-                "of its config.json (64 hex digits): `seqzoo push` prints the line"
+                f"revision={revision!r}, sha256={sha256!r}, package={package!r}; expected the "
+                "import name of a package that ships it, or a repo 'org/name' with its commit (40 "
+                "hex digits) and the sha256 of its config.json (64 hex digits): `seqzoo push` "
+                "prints the line"
             )
         spec = PretrainedSpec(name, self._plugin, repo, revision, sha256, package)
         self.staged.append(("checkpoint", spec))
 
     def dataset(self, name: str, **fields: Any) -> None:
-        """Register a data set; the keywords are the fields of ``DatasetSpec``."""
+        """Register a data set; the keywords are the fields of ``DatasetSpec``.
+
+        Raises:
+            PluginError: a field has the wrong type.
+        """
+        for field, value in fields.items():
+            if field in ("licence", "citation", "description"):
+                self._text(f"{field} of data set '{name}'", value)
+        if fields.get("target") is not None:
+            self._target(f"data set '{name}'", fields["target"])
         self.staged.append(("data set", DatasetSpec(name, self._plugin, **fields)))
 
     def metric(self, name: str, target: str) -> None:
@@ -331,6 +374,7 @@ class Registrar:
 
     def protocol(self, name: str, *, description: str = "", **settings: Any) -> None:
         """Register a protocol; the keywords are the fields of ``seqzoo.evaluation.Protocol``."""
+        self._text(f"description of protocol '{name}'", description)
         self.staged.append(("protocol", ProtocolSpec(name, self._plugin, settings, description)))
 
     def command(
@@ -352,6 +396,8 @@ class Registrar:
             several_values: whether an option that can be repeated takes several values at once:
                 ``--history 1 2 3`` for ``--history 1 --history 2 --history 3``.
         """
+        self._text(f"help of command '{name}'", help)
+        self._text(f"epilog of command '{name}'", epilog)
         spec = CommandSpec(
             name,
             self._plugin,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqzoo.errors import PluginError
+from seqzoo.errors import PluginError, error_text
 
 
 def resolve(target: str, plugin: str) -> Any:
@@ -18,13 +18,15 @@ def resolve(target: str, plugin: str) -> Any:
     """
     module_name, _, attribute = target.partition(":")
     try:
-        # What a plugin prints when it is imported is no part of what a command prints.
+        # What a plugin prints when it is imported is not part of a command's answer.
         with contextlib.redirect_stdout(sys.stderr):
             return getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    # The module is foreign code: whatever it raises, a call of sys.exit included, is its failure.
+    except BaseException as error:
         raise PluginError(
-            f"plugin '{plugin}' names {target}, which cannot be imported: "
-            f"{type(error).__name__}: {error}"
+            f"plugin '{plugin}' names {target}, which cannot be imported: {error_text(error)}"
         ) from error
 
 

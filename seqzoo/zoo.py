@@ -91,7 +91,12 @@ def list_models(pattern: str = "*", *, pretrained: bool | None = None) -> list[M
     if pretrained is not True:
         found += [_of_architecture(spec) for spec in everything.architectures]
     if pretrained is not False:
-        found += [_of_pretrained(spec) for spec in everything.pretrained]
+        # A checkpoint that is neither installed nor on the Hub cannot be loaded.
+        found += [
+            _of_pretrained(spec)
+            for spec in everything.pretrained
+            if spec.repo is not None or bundled_folder(spec) is not None
+        ]
     return [info for info in found if fnmatch.fnmatchcase(info.name, pattern)]
 
 

@@ -65,7 +65,10 @@ def bundled_folder(spec: PretrainedSpec) -> Path | None:
     """The folder of a registered checkpoint in the package that ships it, if there is one."""
     if spec.package is None:
         return None
-    module = importlib.util.find_spec(spec.package)
+    try:
+        module = importlib.util.find_spec(spec.package)
+    except Exception:  # it imports the parent packages, which may be missing or broken
+        return None
     if module is None or module.origin is None:
         return None
     package = Path(module.origin).parent

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from seqzoo import builtin
-from seqzoo.plugins import catalogue, core_catalogue, hookimpl, plugins
+from seqzoo.plugins import _kept_plugins, catalogue, core_catalogue, hookimpl
 
 VERBS = core_catalogue().commands.in_order()
 HEAVY = ("torch", "numpy", "polars", "accelerate", "omegaconf", "huggingface_hub")
@@ -52,9 +52,9 @@ def greeting(monkeypatch):
             several_values=True)  # fmt: skip
 
     monkeypatch.setattr(builtin, "seqzoo_register", seqzoo_register)
-    plugins.cache_clear()
+    _kept_plugins.cache_clear()
     yield
-    plugins.cache_clear()
+    _kept_plugins.cache_clear()
 
 
 def test_a_verb_registered_in_one_place_is_listed_and_runs(seqzoo, greeting, tmp_path, monkeypatch):

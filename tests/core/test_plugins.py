@@ -4,8 +4,10 @@ import sys
 
 import pytest
 
+import seqzoo
 from seqzoo.errors import PluginError
 from seqzoo.plugins import API_VERSION, load_plugins, plugins
+from seqzoo.specs import resolve
 
 GOOD = """
 zoo.metric("double", "json:loads")
@@ -64,6 +66,12 @@ def test_the_first_party_plugins_come_in_by_the_same_way(site):
         ("def seqzoo_register(zoo): pass", "no function seqzoo_register marked with"),
         ("seqzoo_api_version = 2", f"plugin API 2, this seqzoo has {API_VERSION}"),
         ("seqzoo_api_version = 'new'", "plugin API new, this seqzoo has"),
+        ("import asyncio; raise asyncio.CancelledError('stop')", "CancelledError: stop"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("import pytest; pytest.skip('not here', allow_module_level=True)", "Skipped: not here"),
+        ("class Panic(BaseException): pass\nraise Panic('rust')", "Panic: rust"),
+        ("class Mute(Exception):\n    def __str__(self): 1 / 0\nraise Mute", "Mute"),
+        ("import seqzoo; seqzoo.list_models()", "uses the registry of seqzoo while it is being"),
     ],
 )
 def test_modules_that_fail(install, source, reason):
@@ -83,12 +91,26 @@ def test_modules_that_fail(install, source, reason):
         ("zoo.metric('hit', 'json:loads')", "'hit', which plugin 'seqzoo' already provides"),
         ("zoo.metric('other', 'json.loads')", "gives 'json.loads' as metric 'other'"),
         ("zoo.metric('other', len)", "gives <built-in function len>"),
-        ("zoo.metric(3, 'json:loads')", "TypeError"),
+        ("zoo.metric(3, 'json:loads')", "registers the metric name 3; a name is"),
         ("zoo.backbone('b', 'm:B', config='m:C')", "missing 1 required keyword-only argument"),
         ("zoo.backbone('b', 'm:B', config='m:C', causal=True, fast=True)", "'fast'"),
         ("zoo.dataset('d', adress='https://example.org')", "'adress'"),
         ("zoo.architecture('sasrec', embedder='item', backbone='x', head='y')", "'sasrec'"),
         ("zoo.backbon('b')", "has no attribute 'backbon'"),
+        (
+            "zoo.architecture('a', embedder=['item'], backbone='x', head='y')",
+            "gives ['item'] as embedder of architecture 'a'; expected text",
+        ),
+        ("zoo.architecture('a', embedder='item', backbone={}, head='y')", "gives {} as backbone"),
+        ("zoo.pretrained('p', package='../../etc')", "package='../../etc'; expected the import"),
+        ("zoo.pretrained('p', package=5)", "package=5; expected the import name"),
+        ("zoo.pretrained('p', repo=5, revision='0' * 40)", "repo=5"),
+        ("zoo.pretrained('p', repo='../x', revision='0' * 40)", "repo='../x'"),
+        ("zoo.command('c', 'm:c', help=5)", "gives 5 as help of command 'c'; expected text"),
+        ("zoo.command('c', 'm:c', epilog=[])", "gives [] as epilog of command 'c'"),
+        ("zoo.dataset('d', licence=5)", "gives 5 as licence of data set 'd'"),
+        ("zoo.dataset('d', target='no target')", "gives 'no target' as data set 'd'"),
+        ("zoo.protocol('p', description=5)", "gives 5 as description of protocol 'p'"),
     ],
 )
 def test_hooks_that_fail_leave_nothing_behind(install, hook, body, reason):
@@ -127,10 +149,68 @@ def test_an_entry_point_may_be_an_object(install, site):
     assert load_plugins().record("linrec").provides == ["metric double"]
 
 
-def test_ctrl_c_is_nobodys_failure(install):
+def test_ctrl_c_is_nobodys_failure_and_names_the_plugin(install, caplog):
     install("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         load_plugins()
+    assert "interrupted while the plugin 'linrec' was loaded" in caplog.text
+    assert "SEQZOO_DISABLE_PLUGINS=linrec" in caplog.text
+
+
+def test_a_module_name_with_a_hyphen(install, hook):
+    install(hook(GOOD), value="seqzoo-linrec")
+    reason = broken(load_plugins())
+    assert "names the module 'seqzoo-linrec', which is not a Python name" in reason
+
+
+@pytest.mark.parametrize("source", ["raise GeneratorExit", "import sys; sys.exit('bye')"])
+def test_targets_may_raise_anything(site, source):
+    (site / "seqzoo_test_target.py").write_text(source)
+    with pytest.raises(PluginError, match="plugin 'mine' names seqzoo_test_target:x, which cannot"):
+        resolve("seqzoo_test_target:x", "mine")
+
+
+USER = "zoo.architecture('user', embedder='item', backbone='shared', head='tied-softmax')"
+OWNER = "zoo.backbone('shared', 'm:B', config='m:C', causal=True)"
+
+
+def test_a_part_may_come_from_a_plugin_that_is_loaded_later(install, hook):
+    install(hook(USER), "alpha", "seqzoo-alpha")
+    install(hook(OWNER), "beta", "seqzoo-beta")
+    loaded = load_plugins()
+    assert loaded.record("alpha").status == loaded.record("beta").status == "ok"
+
+
+def test_an_architecture_without_its_parts_sets_its_plugin_aside(install, hook, monkeypatch):
+    """And whatever builds on that plugin in turn."""
+    install(hook(OWNER), "alpha", "seqzoo-alpha")
+    install(hook(f"{USER}\n{OWNER.replace('shared', 'second')}"), "beta", "seqzoo-beta")
+    install(
+        hook(USER.replace("shared", "second").replace("user", "third")), "gamma", "seqzoo-gamma"
+    )
+    assert {load_plugins().record(name).status for name in ("alpha", "beta", "gamma")} == {"ok"}
+    monkeypatch.setenv("SEQZOO_DISABLE_PLUGINS", "alpha")
+    loaded = load_plugins()
+    reason = broken(loaded, "beta")
+    assert "architecture 'user' uses the backbone 'shared', which no working plugin" in reason
+    assert "switched off: alpha" in reason
+    assert "the backbone 'second'" in broken(loaded, "gamma")
+    monkeypatch.setenv("SEQZOO_STRICT_PLUGINS", "1")
+    with pytest.raises(PluginError, match=r"beta .*backbone 'shared'"):
+        load_plugins()
+
+
+@pytest.mark.parametrize("package", ["no_such_package", "no_such_package.inner", "json.no.such"])
+def test_a_checkpoint_of_a_package_that_is_not_installed_is_not_listed(
+    install, hook, monkeypatch, package
+):
+    install(hook(f"zoo.pretrained('absent-one', package='{package}')"))
+    loaded = load_plugins()
+    assert loaded.record("linrec").status == "ok"
+    monkeypatch.setattr("seqzoo.plugins.plugins", lambda: loaded)
+    names = [model.name for model in seqzoo.list_models()]
+    assert "absent-one" not in names
+    assert "sasrec-ml1m" in names
 
 
 def test_a_name_taken_by_another_plugin(install, hook):
