@@ -1,7 +1,8 @@
-"""Measure every stored figure of ``model_cards/`` again and say which drift.
+"""Measure all stored metrics of ``model_cards/`` again and report which differ.
 
-``SEQZOO_DATA=path/to/data python tools/measure_again.py 'mamba4rec-*'``; the exit code is 1 where a
-figure differs in its first four digits, or was stored for other data.
+``SEQZOO_DATA=path/to/data python tools/measure_again.py 'mamba4rec-*'``; the exit code is 1 if a
+metric differs in its first four digits, or was stored for other data. ``--write`` stores what was
+measured, with the fingerprints of the data, and changes nothing else in the checkpoint.
 """
 
 import argparse
@@ -9,31 +10,45 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import seqzoo
+from seqzoo.evaluation.evaluate import Evaluation, evaluate_all
+from seqzoo.model.save import save_model
+from seqzoo.model.sequence_model import SequenceModel
 
 CARDS = Path(__file__).parent.parent / "model_cards"
 
 
-def main() -> None:
+def verdict(found: Evaluation) -> str:
+    """Whether measured and stored metrics agree."""
+    if found.data["match"] != "same":
+        return {"timestamps": "other timestamps", "other": "other data"}[found.data["match"]]
+    return "drift" if found.drift else "ok"
+
+
+def main() -> int:
     """Print a line for each checkpoint and protocol."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pattern", nargs="?", default="*", help="names, with shell wildcards")
-    pattern = parser.parse_args().pattern
+    parser.add_argument("--write", action="store_true", help="store the measured metrics")
+    options = parser.parse_args()
     differing = 0
-    for folder in sorted(CARDS.iterdir()):
-        if not fnmatchcase(folder.name, pattern):
+    for folder in sorted(path for path in CARDS.iterdir() if (path / "config.json").is_file()):
+        if not fnmatchcase(folder.name, options.pattern):
             continue
-        model = seqzoo.load(folder)
-        for protocol in model.metrics:
-            found = seqzoo.evaluate(model, model.recipe["data"]["source"], protocol)
-            same = found.data["fingerprint"] == found.data["stored"].get("fingerprint")
-            verdict = "ok" if same and not found.drift else "drift" if same else "other data"
-            differing += verdict != "ok"
-            figures = "  ".join(f"{key} {found.metrics[key]:.4f}" for key in ("hit@10", "ndcg@10"))
-            sys.stdout.write(f"{folder.name:26} {protocol:16} {figures}  {verdict}\n")
+        model = SequenceModel.from_pretrained(folder)
+        results = evaluate_all(model, model.recipe["data"]["source"], list(model.metrics))
+        for found in results:
+            differing += verdict(found) != "ok"
+            shown = "  ".join(f"{key} {found.metrics[key]:.4f}" for key in ("hit@10", "ndcg@10"))
+            sys.stdout.write(f"{folder.name:26} {found.protocol:16} {shown}  {verdict(found)}\n")
             sys.stdout.flush()
-    sys.exit(1 if differing else 0)
+        if options.write:
+            records = {
+                found.protocol: found.record(model.metrics[found.protocol]["seed"])
+                for found in results
+            }
+            save_model(folder, model, metrics=records)
+    return 1 if differing and not options.write else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -118,6 +118,7 @@ class MeasuredData(Struct):
 
     name: Text = ""
     fingerprint: Text = ""
+    fingerprints: Annotated[dict[str, Text], Meta(description="an object of texts")] = {}
 
 
 class ProtocolEntry(Struct):

@@ -1,7 +1,7 @@
 """``seqzoo eval``: measured metrics beside the stored ones."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -64,13 +64,8 @@ def evaluate(
         print_json(result.to_json())
     else:
         _show(result, list(model.metrics))
-    if result.drift and _is_stored_data(result.data):
+    if result.drift and result.data["match"] == "same":
         raise typer.Exit(1)
-
-
-def _is_stored_data(data: Mapping[str, Any]) -> bool:
-    """Whether the stored metrics were measured on the same data, as far as that is known."""
-    return bool(data["stored"].get("fingerprint", data["fingerprint"]) == data["fingerprint"])
 
 
 def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
@@ -81,7 +76,7 @@ def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
         for row, (name, value) in zip(rows, result.metrics.items(), strict=True):
             stored = result.stored.get(name)
             difference = "" if stored is None else f"{value - stored:+.4f}"
-            drifts = name in result.drift and _is_stored_data(result.data)
+            drifts = name in result.drift and result.data["match"] == "same"
             row += [metric(stored), difference, "drift" if drifts else ""]
     counts = f"{result.users:,} users, {result.items:,} items, {seconds(result.seconds)}"
     show(
@@ -99,9 +94,10 @@ def _verdict(result: evaluation.Evaluation, protocols: Sequence[str]) -> str:
         others = [f"--protocol {name}" for name in protocols]
         remedy = f"; there are some for {' and '.join(others)}" if others else ""
         return f"no metrics are stored for {result.protocol}: nothing to compare with{remedy}"
-    if not _is_stored_data(result.data):
+    if result.data["match"] != "same":
+        what = "timestamps" if result.data["match"] == "timestamps" else "data"
         name, fingerprint = (result.data["stored"].get(key) for key in ("name", "fingerprint"))
-        return f"the stored metrics were measured on other data: {name} {fingerprint}"
+        return f"the stored metrics were measured on other {what}: {name} {fingerprint}"
     if result.drift:
         return f"drift: {len(result.drift)} of {len(result.metrics)} metrics differ"
     return "no drift: the metrics agree with the stored ones to 4 digits"

@@ -14,6 +14,7 @@ from seqzoo.data.interactions import Interactions
 from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import DataError, UnknownNameError, UsageError, nearest
 from seqzoo.evaluation.comparison import Compared, Comparison, Pair
+from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.evaluate import check_model, drift_of, environment_of, known_targets
 from seqzoo.evaluation.held_out import HeldOut, hold_out
 from seqzoo.evaluation.preparation import (
@@ -238,8 +239,7 @@ def _compared(
     metrics = means(gains)
     record = model.metrics.get(protocol.name, {})
     stored = dict(record.get("metrics", {}))
-    fingerprint = held_out.data.fingerprint
-    comparable = record.get("data", {}).get("fingerprint", fingerprint) == fingerprint
+    match = data_match(record.get("data", {}), held_out.data, uses_time=model.backbone.uses_time)
     size = sizes.get(run.name)
     if size is None:
         size = sum(tensor.nbytes for tensor in distinct_state(model)[0].values())
@@ -254,7 +254,7 @@ def _compared(
         known_targets=known_targets(held_out, gains),
         interval={key: interval(resampled[:, index]) for index, key in enumerate(gains)},
         stored=stored,
-        drift=drift_of(metrics, stored) if comparable else {},
+        drift=drift_of(metrics, stored) if match == "same" else {},
         parameters=model.num_parameters,
         bytes=size,
         state_bytes=state_bytes,

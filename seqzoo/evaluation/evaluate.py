@@ -12,6 +12,7 @@ import torch
 
 from seqzoo.data.interactions import Interactions
 from seqzoo.errors import UsageError
+from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.held_out import HeldOut, hold_out
 from seqzoo.evaluation.preparation import (
     PreparedData,
@@ -45,8 +46,9 @@ class Evaluation:
             users alone.
         stored: the checkpoint's metrics under this protocol; empty where it has none.
         drift: measured minus stored value of every metric that differs by more than ``TOLERANCE``.
-        data: name and fingerprint, those of the stored metrics, and how many interactions and how
-            many held-out items are unknown to the model.
+        data: name and fingerprints, those of the stored metrics, whether they match (``same``,
+            other ``timestamps`` that the model reads, or ``other`` data), and how many interactions
+            and how many held-out items are unknown to the model.
         seconds: wall time.
         environment: versions, device, threads and dtype.
     """
@@ -94,7 +96,7 @@ class Evaluation:
         """The entry of this protocol in ``metrics.json``."""
         return {
             "metrics": self.metrics,
-            "data": {key: self.data[key] for key in ("name", "fingerprint")},
+            "data": {key: self.data[key] for key in ("name", "fingerprint", "fingerprints")},
             "users": self.users,
             "items": self.items,
             "seed": seed,
@@ -243,10 +245,14 @@ def measure(
         metrics = means(own)
         record = model.metrics.get(protocol.name, {})
         stored: dict[str, float] = dict(record.get("metrics", {}))
+        stored_data = dict(record.get("data", {}))
+        uses_time = model.backbone.uses_time
         data = {
             "name": held_out.data.name,
             "fingerprint": held_out.data.fingerprint,
-            "stored": dict(record.get("data", {})),
+            "fingerprints": dict(held_out.data.fingerprints),
+            "stored": stored_data,
+            "match": data_match(stored_data, held_out.data, uses_time=uses_time),
             "unknown_interactions": held_out.unknown_interactions,
             "unknown_targets": held_out.unknown_targets,
         }

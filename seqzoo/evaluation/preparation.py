@@ -14,6 +14,7 @@ from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepare import DataConfig, load_data
 from seqzoo.data.sequences import SequenceData, build_sequences
 from seqzoo.errors import UsageError
+from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.held_out import HeldOut
 from seqzoo.evaluation.protocol import Protocol, get_protocol
 from seqzoo.model.sequence_model import SequenceModel
@@ -111,10 +112,16 @@ def warn_of_differences(
     """
     about = f"{name}: " if name else ""
     stored_data = model.metrics.get(protocol.name, {}).get("data", {})
-    if stored_data and stored_data.get("fingerprint") != prepared.fingerprint:
+    match = data_match(stored_data, prepared, uses_time=model.backbone.uses_time)
+    if match != "same":
+        reason = {
+            "timestamps": "the timestamps, which the model reads, are not those of the data",
+            "other": "these are not the data",
+        }[match]
         logger.warning(
-            "%sthese are not the data of the stored metrics (%s): the metrics may differ",
+            "%s%s of the stored metrics (%s): the metrics may differ",
             about,
+            reason,
             stored_data.get("name", "unnamed"),
         )
     trained_on = model.recipe.get("data")

@@ -112,8 +112,9 @@ def verify_metrics(
 
 def _agreement(result: Evaluation, source: str) -> tuple[bool, str]:
     stored: Mapping[str, Any] = result.data["stored"]
-    if stored.get("fingerprint") not in (None, result.data["fingerprint"]):
-        return False, f"{source} is not the data of the stored metrics ({stored.get('name')})"
+    if result.data["match"] != "same":
+        what = "has other timestamps than" if result.data["match"] == "timestamps" else "is not"
+        return False, f"{source} {what} the data of the stored metrics ({stored.get('name')})"
     if result.drift:
         drift = ", ".join(f"{key} {value:+.4f}" for key, value in result.drift.items())
         return False, f"drift: {drift}"
