@@ -208,7 +208,7 @@ def test_another_head():
         ({"hed": "cosine-softmax"}, r"'model\.hed'; did you mean 'model\.head'"),
         ({"temperature": 0.1}, r"unknown setting 'model\.temperature'"),
         ({"head": "cosine-softmax", "output_bias": True}, r"unknown setting 'model\.output_bias'"),
-        ({"head": "cosine-softmax", "temperature": 0.0}, "'temperature' is 0.0; expected at least"),
+        ({"head": "cosine-softmax", "temperature": 0.0}, "'temperature' is 0.0; expected 0.0001"),
     ],
 )
 def test_heads_that_cannot_be(values, message):
