@@ -22,9 +22,7 @@ def main() -> NoReturn:
         from seqzoo.cli.stdout import claim
         from seqzoo.cli.threads import limit_stray_threads
 
-        stdout = claim()
-        code = run(sys.argv[1:], stdout)
-        sys.stdout = sys.stderr  # for what is printed at exit
+        code = run(sys.argv[1:], claim())
         limit_stray_threads(code)
     except KeyboardInterrupt:
         code = 130

@@ -23,13 +23,17 @@ def check(
         list[str] | None,
         typer.Argument(metavar="MODEL.KEY=VALUE", help="Settings of the model to check."),
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Check a part in one architecture, not in all that use it."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run the conformance checks on anything registered.
 
     The exit code is 1 if a check fails.
     """
-    outcomes = check_registered(name, **read_model_settings(settings or [], "check"))
+    outcomes = check_registered(name, quick=quick, **read_model_settings(settings or [], "check"))
     failed = sum(not outcome.ok for outcome in outcomes)
     if as_json:
         rows = [

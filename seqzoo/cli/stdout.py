@@ -29,18 +29,21 @@ def answers() -> TextIO:
 
 
 def claim() -> TextIO:
-    """Point file descriptor 1 at stderr for the rest of this process.
+    """Point file descriptor 1 and ``sys.stdout`` at stderr for the rest of this process.
 
     Returns:
-        A stream on the real stdout.
+        A stream on the real stdout. If the calling program has replaced ``sys.stdout``, nothing is
+        changed, and its replacement is returned.
     """
     if sys.stdout is None:  # stdout was closed by whoever started the process
         return open(os.devnull, "w", encoding="utf-8")
-    sys.stdout.flush()
-    stream = open(  # noqa: SIM115 stays open to the end
-        os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors
-    )
+    printed: TextIO = sys.stdout
+    if printed is not sys.__stdout__:
+        return printed
+    printed.flush()
+    stream = os.fdopen(os.dup(1), "w", encoding=printed.encoding, errors=printed.errors)
     _silence_descriptor()
+    sys.stdout = sys.stderr
     _stdout.claimed = True
     return stream
 

@@ -25,6 +25,8 @@ from seqzoo.storage.tensors import not_finite
 
 _PADDING_TOKEN = "[PAD]"  # noqa: S105 RecBole's name of row 0
 _SHOWN = 8
+_BEGINS = (b"PK", b"\x80\x02")
+"""The first bytes of what torch.save writes: a zip archive, and the pickles of old versions."""
 
 
 def import_weights(
@@ -95,16 +97,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except UnpicklingError:
+        with path.open("rb") as file:
+            begin = file.read(2)
+        if begin not in _BEGINS:
+            raise _not_a_state_dict(path, "neither a zip archive nor a pickle") from None
         raise CheckpointError(
             f"{path} holds more than tensors, which is not read because it could run code; where "
             'it was made, save the tensors alone: torch.save(checkpoint["state_dict"], FILE)'
         ) from None
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = one_line(error, 120)
-        raise CheckpointError(
-            f"{path} is not a state dict ({reason}); expected safetensors or what "
-            "torch.save(model.state_dict(), FILE) writes"
-        ) from error
+        raise _not_a_state_dict(path, one_line(error, 120)) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not loaded:
@@ -120,6 +122,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if broken:
         raise CheckpointError(f"{path} holds NaN or infinities in {listing(broken, _SHOWN)}")
     return tensors
+
+
+def _not_a_state_dict(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is not a state dict ({reason}); expected safetensors or what "
+        "torch.save(model.state_dict(), FILE) writes"
+    )
 
 
 def read_vocabulary_file(path: Path) -> Vocabulary:

@@ -65,7 +65,11 @@ class Verdict:
     reason: str
 
 
-_CUDA = "pip install 'seqzoo[cuda]' on a machine with an NVIDIA GPU"
+# The packages import torch while they are built, which they cannot in pip's isolated builds.
+_CUDA = (
+    "pip install torch setuptools wheel packaging ninja, then "
+    "pip install --no-build-isolation 'seqzoo[cuda]'"
+)
 BACKENDS: list[Backend] = [
     Backend(
         "selective-scan",
@@ -73,7 +77,7 @@ BACKENDS: list[Backend] = [
         "seqzoo.ops.external:mamba_ssm_selective_scan",
         ("cuda",),
         f"{_CUDA}; since mamba-ssm 2.3 the Mamba-1 kernel is built only with "
-        "MAMBA_KEEP_CUDA_BUILD=TRUE and --no-build-isolation",
+        "MAMBA_KEEP_CUDA_BUILD=TRUE in the environment",
         scan_limits,
     ),
     Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
@@ -142,6 +146,8 @@ def verdicts(device: torch.device) -> list[Verdict]:
             chosen = not reason and not taken
             taken = taken or chosen
             why = reason or ("chosen" if chosen else "works; another is preferred")
+            if reason and device.type in backend.devices:
+                why = f"{reason}; {backend.remedy}"
             found.append(Verdict(op, backend.name, not reason, chosen, why))
     return found
 

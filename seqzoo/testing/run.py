@@ -71,12 +71,13 @@ def small_model(architecture: str, **settings: Any) -> SequenceModel:
         return SequenceModel.build(architecture, chosen, vocabulary).eval()
 
 
-def check_registered(name: str, **settings: Any) -> list[Outcome]:
+def check_registered(name: str, *, quick: bool = False, **settings: Any) -> list[Outcome]:
     """Run every check of whatever is registered under a name.
 
     Args:
         name: a registered name. If a backbone and an architecture have it, for example, both are
             checked.
+        quick: check a part in one of the architectures that use it, instead of in all of them.
         settings: model settings, for architectures and their parts.
 
     Raises:
@@ -102,8 +103,8 @@ def check_registered(name: str, **settings: Any) -> list[Outcome]:
             if registry.kind != "architecture":
                 check = partial(check_config, registry.kind)
                 outcomes.append(_run(subject, "settings", check, name))
-            with _architectures(registry.kind, name) as using:
-                for spec in using:
+            with _one_thread(), _architectures(registry.kind, name) as using:
+                for spec in using[:1] if quick else using:
                     if spec.name not in seen:
                         seen.add(spec.name)
                         if settings:
@@ -158,6 +159,17 @@ def _architectures(kind: str, name: str) -> Iterator[list[ArchitectureSpec]]:
     )
     with everything.architectures.lend(made):
         yield [made]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small models gain nothing from threads, and lose much to them on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _run(subject: str, check: str, function: Callable[[Any], object], argument: Any) -> Outcome:

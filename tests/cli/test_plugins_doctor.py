@@ -3,6 +3,9 @@
 import json
 
 import pytest
+import torch
+
+from seqzoo.ops.backends import verdicts
 
 GOOD = """
 from seqzoo.plugins import hookimpl
@@ -173,3 +176,14 @@ def test_doctor_works_where_torch_does_not(process, tmp_path):
     answer = process("doctor", "--json", PYTHONPATH=str(tmp_path))
     said = json.loads(answer.out)
     assert (said["torch"], said["device"], said["backends"]) == (None, None, [])
+
+
+def test_doctor_advises_an_installation_that_works():
+    """pip builds the packages in isolation from torch, which their builds import."""
+    if torch.cuda.is_available():
+        pytest.skip("the kernels may work here")
+    reasons = {v.backend: v.reason for v in verdicts(torch.device("cuda")) if not v.usable}
+    for name in ("mamba-ssm", "causal-conv1d"):
+        assert "pip install torch setuptools" in reasons[name]
+        assert "then pip install --no-build-isolation 'seqzoo[cuda]'" in reasons[name]
+    assert not any("pip install" in v.reason for v in verdicts(torch.device("cpu")))

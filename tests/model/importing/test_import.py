@@ -343,6 +343,10 @@ def test_other_bad_input(saved, vocabulary, tmp_path):
     for name in ("cut.pth", "cut.safetensors"):
         (tmp_path / name).write_bytes(good.read_bytes()[:100])
         refused(CheckpointError, "state dict", file=tmp_path / name, vocabulary=vocabulary)
+    for content in ("1\n2\n3\n", '{"weights": []}', ""):
+        (tmp_path / "text.pth").write_text(content)
+        message = "text.pth is not a state dict .*expected safetensors or what"
+        refused(CheckpointError, message, file=tmp_path / "text.pth", vocabulary=vocabulary)
 
 
 class _Bomb:
