@@ -22,12 +22,15 @@ from torch import Tensor
 
 from seqzoo.errors import BackendUnavailableError, nearest
 from seqzoo.ops.external import convolution_limits, scan_limits, ssd_limits
+from seqzoo.ops.native import library as native
 
 logger = logging.getLogger("seqzoo")
 
 VARIABLE = "SEQZOO_BACKEND"
 TOLERANCE = 1e-3
 """Largest difference from torch that a backend may have in float32, relative to the values."""
+NATIVE_TOLERANCE = 1e-5
+"""The same for the compiled CPU kernels, whose exponential has a relative error of about 1e-7."""
 
 Implementation = Callable[..., Tensor]
 
@@ -38,12 +41,13 @@ class Backend:
 
     Attributes:
         op: the kernel, ``selective-scan`` for example.
-        name: ``torch``, or the package that provides it.
+        name: ``torch``, ``native`` for the compiled CPU kernels, or the package that provides it.
         target: lazy ``"module:function"`` with the signature of the torch implementation.
         devices: device types that it runs on; empty for all.
         remedy: what to do if it does not work.
         limits: takes the arguments of a call and returns why the kernel cannot take them, or an
             empty string; None for a kernel without limits.
+        tolerance: largest difference from torch in float32, relative to the values.
     """
 
     op: str
@@ -52,6 +56,7 @@ class Backend:
     devices: tuple[str, ...] = ()
     remedy: str = ""
     limits: Callable[..., str] | None = None
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,18 @@ class Verdict:
     usable: bool
     chosen: bool
     reason: str
+
+
+def _native(op: str, target: str) -> Backend:
+    return Backend(
+        op,
+        "native",
+        f"seqzoo.ops.native.{target}",
+        ("cpu",),
+        native.REMEDY,
+        native.limits,
+        NATIVE_TOLERANCE,
+    )
 
 
 # The packages import torch while they are built, which they cannot in pip's isolated builds.
@@ -80,6 +97,7 @@ BACKENDS: list[Backend] = [
         "MAMBA_KEEP_CUDA_BUILD=TRUE in the environment",
         scan_limits,
     ),
+    _native("selective-scan", "scan:native_selective_scan"),
     Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
     Backend("ssd", "mamba-ssm", "seqzoo.ops.external:mamba_ssm_ssd", ("cuda",), _CUDA, ssd_limits),
     Backend("ssd", "torch", "seqzoo.ops.ssd:torch_ssd"),
@@ -208,8 +226,9 @@ def probe(backend: Backend, device: str) -> str:
         if not bool(one.isfinite().all()):
             return "returns NaN or infinities"
         difference = float((one - other).abs().max()) / max(1.0, float(other.abs().max()))
-        if difference > TOLERANCE:
-            return f"differs from torch by a relative {difference:.1g}, allowed {TOLERANCE:.1g}"
+        if difference > backend.tolerance:
+            allowed = f"allowed {backend.tolerance:.1g}"
+            return f"differs from torch by a relative {difference:.1g}, {allowed}"
     return ""
 
 

@@ -1,0 +1,123 @@
+/* Vectors of the processor's own width, by the vector extensions of GCC and Clang.
+ *
+ * Each file that includes this one is compiled once for each level in build.py; LEVEL ends the names
+ * of what it exports.
+ */
+#ifndef SEQZOO_VECTOR_H
+#define SEQZOO_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define JOIN_(name, level) name##_##level
+#define JOIN(name, level) JOIN_(name, level)
+#define EXPORT(name) __attribute__((visibility("default"))) JOIN(name, LEVEL)
+
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec splat(float value) { return value - (vec){0}; }
+
+/* NaN in the second argument is returned. */
+INLINE vec largest(vec bound, vec value) {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(bound, value);
+#elif defined(__AVX2__)
+    return _mm256_max_ps(bound, value);
+#elif defined(__SSE2__)
+    return _mm_max_ps(bound, value);
+#elif defined(__aarch64__)
+    return vmaxq_f32(bound, value);
+#else
+    ivec mask = bound > value;
+    return (vec)((mask & (ivec)bound) | (~mask & (ivec)value));
+#endif
+}
+
+INLINE vec smallest(vec bound, vec value) {
+#if defined(__AVX512F__)
+    return _mm512_min_ps(bound, value);
+#elif defined(__AVX2__)
+    return _mm256_min_ps(bound, value);
+#elif defined(__SSE2__)
+    return _mm_min_ps(bound, value);
+#elif defined(__aarch64__)
+    return vminq_f32(bound, value);
+#else
+    ivec mask = bound < value;
+    return (vec)((mask & (ivec)bound) | (~mask & (ivec)value));
+#endif
+}
+
+/* exp with a relative error of about 1e-7; results below the smallest normal number become zero.
+ *
+ * exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2. The polynomial is the minimax fit
+ * 1 + r + r^2 q(r), off by 3e-9. ln 2 is split in two, so that r keeps its digits where n is large.
+ */
+INLINE vec exponential(vec x) {
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+    x = smallest(splat(89.0f), largest(splat(-88.0f), x));
+    vec shifted = x * 1.44269504089f + shift;
+    vec n = shifted - shift;
+    vec r = x - n * 0.693145752f;
+    r = r - n * 1.42860677e-6f;
+    vec q = r * 1.381432051e-3f + 8.368851071e-3f;
+    q = q * r + 4.166840109e-2f;
+    q = q * r + 1.666651952e-1f;
+    q = q * r + 4.999999337e-1f;
+    q = q * r + 1.0f;
+    q = q * r + 1.0f;
+    /* For n = -127 the scale is zero, for 128 it is infinite. */
+    ivec scale = ((ivec)shifted << 23) + (127 << 23);
+    return q * (vec)scale;
+}
+
+#define ROWS 16
+
+/* The sums of the lanes of ROWS vectors, by a tree that adds pairs of vectors. */
+#define MERGE(count, first, second)                                          \
+    for (int i = 0; i < (count); i++)                                        \
+        rows[i] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], first) + \
+                  __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], second);
+#define LIST(...) __VA_ARGS__
+
+INLINE void lane_sums(const vec *from, float *sums) {
+    vec rows[ROWS];
+    memcpy(rows, from, sizeof rows);
+#if LANES == 16
+    MERGE(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+          LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+    MERGE(4, LIST(0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27),
+          LIST(4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31))
+    MERGE(2, LIST(0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29),
+          LIST(2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31))
+    MERGE(1, LIST(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
+          LIST(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31))
+#elif LANES == 8
+    MERGE(8, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15))
+    MERGE(4, LIST(0, 1, 4, 5, 8, 9, 12, 13), LIST(2, 3, 6, 7, 10, 11, 14, 15))
+    MERGE(2, LIST(0, 2, 4, 6, 8, 10, 12, 14), LIST(1, 3, 5, 7, 9, 11, 13, 15))
+#else
+    MERGE(8, LIST(0, 1, 4, 5), LIST(2, 3, 6, 7))
+    MERGE(4, LIST(0, 2, 4, 6), LIST(1, 3, 5, 7))
+#endif
+    memcpy(sums, rows, ROWS * sizeof(float));
+}
+
+#endif
