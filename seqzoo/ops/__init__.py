@@ -7,7 +7,11 @@ that other plugins can use them with the same backends.
 
 from seqzoo.ops.causal_convolution import causal_convolution
 from seqzoo.ops.linear_cross_entropy import linear_cross_entropy
-from seqzoo.ops.selective_scan import selective_scan, selective_scan_last
+from seqzoo.ops.selective_scan import (
+    selective_scan,
+    selective_scan_last,
+    selective_scan_step,
+)
 from seqzoo.ops.ssd import ssd, ssd_last
 
 __all__ = [
@@ -15,6 +19,7 @@ __all__ = [
     "linear_cross_entropy",
     "selective_scan",
     "selective_scan_last",
+    "selective_scan_step",
     "ssd",
     "ssd_last",
 ]

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from seqzoo.errors import BackendUnavailableError, nearest
-from seqzoo.ops.external import convolution_limits, scan_limits, ssd_limits
-from seqzoo.ops.native import library as native
+from seqzoo.ops import external
+from seqzoo.ops.native import convolution, scan
+from seqzoo.ops.native.library import REMEDY
 
 logger = logging.getLogger("seqzoo")
 
@@ -32,7 +33,8 @@ TOLERANCE = 1e-3
 NATIVE_TOLERANCE = 1e-5
 """The same for the compiled CPU kernels, whose exponential has a relative error of about 1e-7."""
 
-Implementation = Callable[..., Tensor]
+Implementation = Callable[..., Any]
+"""Returns a tensor, or a tuple of tensors."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +72,9 @@ class Verdict:
     reason: str
 
 
-def _native(op: str, target: str) -> Backend:
-    return Backend(
-        op,
-        "native",
-        f"seqzoo.ops.native.{target}",
-        ("cpu",),
-        native.REMEDY,
-        native.limits,
-        NATIVE_TOLERANCE,
-    )
+def _native(op: str, target: str, limits: Callable[..., str]) -> Backend:
+    target = f"seqzoo.ops.native.{target}"
+    return Backend(op, "native", target, ("cpu",), REMEDY, limits, NATIVE_TOLERANCE)
 
 
 # The packages import torch while they are built, which they cannot in pip's isolated builds.
@@ -95,19 +90,38 @@ BACKENDS: list[Backend] = [
         ("cuda",),
         f"{_CUDA}; since mamba-ssm 2.3 the Mamba-1 kernel is built only with "
         "MAMBA_KEEP_CUDA_BUILD=TRUE in the environment",
-        scan_limits,
+        external.scan_limits,
     ),
-    _native("selective-scan", "scan:native_selective_scan"),
+    _native("selective-scan", "scan:native_selective_scan", scan.scan_limits),
     Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
-    Backend("ssd", "mamba-ssm", "seqzoo.ops.external:mamba_ssm_ssd", ("cuda",), _CUDA, ssd_limits),
+    _native("selective-scan-last", "scan:native_selective_scan_last", scan.last_limits),
+    Backend("selective-scan-last", "torch", "seqzoo.ops.selective_scan:torch_selective_scan_last"),
+    _native("selective-scan-step", "scan:native_selective_scan_step", scan.step_limits),
+    Backend("selective-scan-step", "torch", "seqzoo.ops.selective_scan:torch_selective_scan_step"),
+    Backend(
+        "ssd",
+        "mamba-ssm",
+        "seqzoo.ops.external:mamba_ssm_ssd",
+        ("cuda",),
+        _CUDA,
+        external.ssd_limits,
+    ),
+    _native("ssd", "scan:native_ssd", scan.ssd_limits),
     Backend("ssd", "torch", "seqzoo.ops.ssd:torch_ssd"),
+    _native("ssd-last", "scan:native_ssd_last", scan.ssd_last_limits),
+    Backend("ssd-last", "torch", "seqzoo.ops.ssd:torch_ssd_last"),
     Backend(
         "causal-convolution",
         "causal-conv1d",
         "seqzoo.ops.external:causal_conv1d_convolution",
         ("cuda",),
         _CUDA,
-        convolution_limits,
+        external.convolution_limits,
+    ),
+    _native(
+        "causal-convolution",
+        "convolution:native_causal_convolution",
+        convolution.convolution_limits,
     ),
     Backend(
         "causal-convolution", "torch", "seqzoo.ops.causal_convolution:torch_causal_convolution"
@@ -233,11 +247,17 @@ def probe(backend: Backend, device: str) -> str:
 
 
 def _trial(implementation: Implementation, op: str, device: str) -> list[Tensor]:
-    """Result and gradients of a small call."""
-    arguments = [tensor.to(device).requires_grad_() for tensor in _EXAMPLES[op]()]
-    result = implementation(*arguments)
-    weights = torch.linspace(-1.0, 1.0, result.numel(), device=result.device).view(result.shape)
-    (result * weights).sum().backward()  # type: ignore[no-untyped-call]
+    """Results and gradients of a small call."""
+    # Whatever the mode of the first call that asks for the kernel.
+    with torch.inference_mode(False), torch.set_grad_enabled(op not in _INFERENCE):
+        arguments = [tensor.to(device) for tensor in _EXAMPLES[op]()]
+        if op in _INFERENCE:
+            found = implementation(*arguments)
+            return [found] if isinstance(found, Tensor) else list(found)
+        arguments = [tensor.requires_grad_() for tensor in arguments]
+        result = implementation(*arguments)
+        weights = torch.linspace(-1.0, 1.0, result.numel(), device=result.device)
+        (result * weights.view(result.shape)).sum().backward()
     gradients = [
         torch.zeros_like(argument) if argument.grad is None else argument.grad
         for argument in arguments
@@ -245,52 +265,45 @@ def _trial(implementation: Implementation, op: str, device: str) -> list[Tensor]
     return [result.detach(), *gradients]
 
 
-def _scan_example() -> list[Tensor]:
+def _draw(*shapes: tuple[int, ...]) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def _scan_example() -> list[Tensor]:
     batch, length, channels, states = 2, 9, 16, 8
+    values = (batch, length, channels)
+    projections = (batch, length, states)
+    x, step, decay, write, read = _draw(
+        values, values, (states, channels), projections, projections
+    )
+    return [x, step.exp() * 0.1, -decay.exp(), write, read]
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
 
-    return [
-        normal(batch, length, channels),
-        normal(batch, length, channels).exp() * 0.1,
-        -normal(states, channels).exp(),
-        normal(batch, length, states),
-        normal(batch, length, states),
-    ]
+def _scan_step_example() -> list[Tensor]:
+    x, step, decay, write, read = _scan_example()
+    return [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], *_draw((2, 8, 16))]
 
 
 def _ssd_example() -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
     batch, length, heads, width, states = 2, 70, 4, 16, 16
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    return [
-        normal(batch, length, heads, width),
-        normal(batch, length, heads).exp() * 0.1,
-        -normal(heads).exp(),
-        normal(batch, length, states),
-        normal(batch, length, states),
-    ]
-
-
-def _convolution_example() -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [
-        torch.randn(2, 9, 16, generator=generator),
-        torch.randn(16, 4, generator=generator),
-        torch.randn(16, generator=generator),
-    ]
+    projections = (batch, length, states)
+    x, step, decay, write, read = _draw(
+        (batch, length, heads, width), (batch, length, heads), (heads,), projections, projections
+    )
+    return [x, step.exp() * 0.1, -decay.exp(), write, read]
 
 
 _EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "selective-scan": _scan_example,
+    "selective-scan-last": lambda: [*_scan_example()[:4], torch.tensor([9, 4])],
+    "selective-scan-step": _scan_step_example,
     "ssd": _ssd_example,
-    "causal-convolution": _convolution_example,
+    "ssd-last": lambda: [*_ssd_example()[:4], torch.tensor([70, 3])],
+    "causal-convolution": lambda: _draw((2, 9, 16), (16, 4), (16,)),
 }
+_INFERENCE = ("selective-scan-last", "selective-scan-step", "ssd-last")
+"""Kernels of which backends need no gradients."""
 
 
 def _load(backend: Backend) -> Implementation:

@@ -25,7 +25,8 @@ def causal_convolution(
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
     arguments = (x, weight, bias)
-    return choose("causal-convolution", x.device, backend, arguments)(*arguments)
+    y: Tensor = choose("causal-convolution", x.device, backend, arguments)(*arguments)
+    return y
 
 
 def torch_causal_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -49,7 +49,8 @@ def selective_scan(
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
     arguments = (x, step, decay, write, read)
-    return choose("selective-scan", x.device, backend, arguments)(*arguments)
+    y: Tensor = choose("selective-scan", x.device, backend, arguments)(*arguments)
+    return y
 
 
 def torch_selective_scan(
@@ -66,12 +67,70 @@ def torch_selective_scan(
 
 
 def selective_scan_last(
-    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+    backend: str | None = None,
 ) -> Tensor:
     """The state after the newest event of each sequence: [B, N, I].
 
-    Positions at and after ``lengths`` [B] are ignored: their step size is set to zero, so that the
-    state neither decays nor changes. Other arguments as in ``selective_scan``. Meant for inference.
+    Positions at and after ``lengths`` [B] are ignored. Other arguments as in ``selective_scan``; meant
+    for inference.
+
+    Raises:
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
+    """
+    arguments = (x, step, decay, write, lengths)
+    state: Tensor = choose("selective-scan-last", x.device, backend, arguments)(*arguments)
+    return state
+
+
+def selective_scan_step(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    state: Tensor,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Advance each sequence by one position: y [B, I] and the new state [B, N, I].
+
+    Args:
+        x: input [B, I].
+        step: positive step sizes [B, I].
+        decay: negative rates [N, I].
+        write: input projections [B, N].
+        read: output projections [B, N].
+        state: after the previous position [B, N, I]; left unchanged.
+        backend: name of a backend; see ``seqzoo.ops.backends.choose``.
+
+    Raises:
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
+    """
+    arguments = (x, step, decay, write, read, state)
+    found: tuple[Tensor, Tensor] = choose("selective-scan-step", x.device, backend, arguments)(
+        *arguments
+    )
+    return found
+
+
+def torch_selective_scan_step(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``selective_scan_step`` in PyTorch."""
+    state = state * torch.exp(step[:, None] * decay) + (step * x)[:, None] * write[..., None]
+    return torch.einsum("bni,bn->bi", state, read), state
+
+
+def torch_selective_scan_last(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
+) -> Tensor:
+    """``selective_scan_last`` in PyTorch.
+
+    The step size of ignored positions is set to zero, so that the state neither decays nor changes.
     """
     positions = torch.arange(x.shape[1], device=x.device)
     step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)

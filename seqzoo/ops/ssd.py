@@ -52,7 +52,8 @@ def ssd(
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; expected 1 or more")
     arguments = (x, step, decay, write, read, chunk_size)
-    return choose("ssd", x.device, backend, arguments)(*arguments)
+    y: Tensor = choose("ssd", x.device, backend, arguments)(*arguments)
+    return y
 
 
 def torch_ssd(
@@ -70,12 +71,32 @@ def torch_ssd(
         return _chunked(x, step, decay, write, read, min(chunk_size, x.shape[1])).to(given)
 
 
-def ssd_last(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> Tensor:
+def ssd_last(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+    backend: str | None = None,
+) -> Tensor:
     """The state after the newest event of each sequence: [B, H, P, N].
 
-    Positions at and after ``lengths`` [B] are ignored: their step size is set to zero, so that the
-    state neither decays nor changes. Other arguments as in ``ssd``. It takes one matrix product per
-    sequence.
+    Positions at and after ``lengths`` [B] are ignored. Other arguments as in ``ssd``.
+
+    Raises:
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
+    """
+    arguments = (x, step, decay, write, lengths)
+    state: Tensor = choose("ssd-last", x.device, backend, arguments)(*arguments)
+    return state
+
+
+def torch_ssd_last(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
+) -> Tensor:
+    """``ssd_last`` in PyTorch: one matrix product per sequence.
+
+    The step size of ignored positions is set to zero, so that the state neither decays nor changes.
     """
     positions = torch.arange(x.shape[1], device=x.device)
     step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)

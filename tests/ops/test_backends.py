@@ -126,6 +126,13 @@ def test_a_probe_runs_once_for_each_device(monkeypatch):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_probe_needs_gradients_whatever_the_mode_of_the_first_call(mode):
+    backend = install("works")
+    with mode():
+        assert probe(backend, "cpu") == ""
+
+
 def test_an_unknown_backend_shows_the_nearest():
     with pytest.raises(BackendUnavailableError, match="did you mean 'mamba-ssm'"):
         choose("selective-scan", CPU, "mamba_ssm")
@@ -254,7 +261,10 @@ def test_the_adapters_call_the_packages_as_documented(fused):
     chosen = {verdict.op: verdict.backend for verdict in verdicts(CPU) if verdict.chosen}
     assert chosen == {
         "selective-scan": "mamba-ssm",
+        "selective-scan-last": "torch",
+        "selective-scan-step": "torch",
         "ssd": "mamba-ssm",
+        "ssd-last": "torch",
         "causal-convolution": "causal-conv1d",
         "linear-cross-entropy": "torch",
     }

@@ -14,27 +14,39 @@ import torch
 from torch import Tensor
 
 from seqzoo.errors import BackendUnavailableError
-from seqzoo.ops import backends, selective_scan
+from seqzoo.ops import (
+    backends,
+    causal_convolution,
+    selective_scan,
+    selective_scan_last,
+    selective_scan_step,
+    ssd,
+    ssd_last,
+)
+from seqzoo.ops.causal_convolution import torch_causal_convolution
 from seqzoo.ops.native import build, library
-from seqzoo.ops.selective_scan import torch_selective_scan
+from seqzoo.ops.selective_scan import (
+    torch_selective_scan,
+    torch_selective_scan_last,
+    torch_selective_scan_step,
+)
+from seqzoo.ops.ssd import torch_ssd, torch_ssd_last
 
 CPU = torch.device("cpu")
 
 
-def why_not() -> str:
-    try:
-        library.library()
-    except ImportError as error:
-        return str(error)
-    return ""
+@pytest.fixture
+def native(native_refusal):
+    """Skips without a compiler."""
+    if native_refusal:
+        pytest.skip(native_refusal)
 
 
-needs_native = pytest.mark.skipif(bool(why_not()), reason=why_not())
 LEVELS = ("baseline", "avx2", "avx512")
 
 
 @pytest.fixture(params=LEVELS)
-def level(request, monkeypatch):
+def level(request, monkeypatch, native):
     """Each set of instructions up to the widest that the processor has."""
     if LEVELS.index(request.param) > LEVELS.index(library.level()):
         pytest.skip(f"this processor has no {request.param}")
@@ -78,7 +90,6 @@ SIZES = [
 ]
 
 
-@needs_native
 @pytest.mark.parametrize("largest_step", [1.0, 50.0])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_the_scan_and_its_gradients(level, size, largest_step):
@@ -92,7 +103,128 @@ def test_the_scan_and_its_gradients(level, size, largest_step):
         assert (got - wanted).abs().max() <= 3e-6 * wanted.abs().max()
 
 
-@needs_native
+def ssd_arguments(batch, length, heads, width, states, largest_step=1.0):
+    """The arguments of a scan, with one step and one rate for each head."""
+    x, step, decay, write, read = scan_arguments(batch, length, heads * width, states, largest_step)
+    x = x.view(batch, length, heads, width)
+    return [x, step[..., :heads].contiguous(), decay[0, :heads].contiguous(), write, read]
+
+
+SSD_SIZES = [
+    (1, 1, 1, 1, 1),
+    (1, 1, 3, 4, 5),
+    (2, 17, 1, 200, 3),
+    (3, 33, 5, 13, 8),
+    (2, 40, 70, 1, 4),
+    (2, 200, 4, 32, 32),
+]
+
+
+@pytest.mark.parametrize("largest_step", [1.0, 50.0])
+@pytest.mark.parametrize("size", SSD_SIZES, ids=str)
+def test_ssd_and_its_gradients(level, size, largest_step):
+    """Heads that are narrower and wider than a vector, and that end within one."""
+    given = ssd_arguments(*size, largest_step)
+    exact = results(torch_ssd, given, torch.float64)
+    found = results(lambda *a: ssd(*a, backend="native"), given, torch.float32)
+    for got, wanted in zip(found, exact, strict=True):
+        assert got.shape == wanted.shape
+        # The gradient of a rate sums over all positions, states and channels of a head.
+        assert (got - wanted).abs().max() <= 5e-6 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1, 1), (2, 3, 6, 4), (3, 50, 33, 3), (2, 20, 128, 6)])
+def test_the_convolution_and_its_gradients(level, size):
+    """Also with sequences that are shorter than the taps."""
+    batch, length, channels, taps = size
+    draw = torch.Generator().manual_seed(0)
+    shapes = ((batch, length, channels), (channels, taps), (channels,))
+    given = [torch.randn(shape, generator=draw).double() for shape in shapes]
+    exact = results(torch_causal_convolution, given, torch.float64)
+    found = results(lambda *a: causal_convolution(*a, "native"), given, torch.float32)
+    for got, wanted in zip(found, exact, strict=True):
+        assert got.shape == wanted.shape
+        assert (got - wanted).abs().max() <= 1e-6 * wanted.abs().max()
+
+
+LENGTHS = [[1], [50, 1, 17, 16, 49], [2, 200]]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+def test_the_last_states(level, lengths):
+    """Padding is never read, so NaN may stand there."""
+    batch, longest = len(lengths), max(lengths)
+    padding = torch.arange(longest) >= torch.tensor(lengths)[:, None]
+    for op, reference, given in (
+        (selective_scan_last, torch_selective_scan_last, scan_arguments(batch, longest, 70, 9)),
+        (ssd_last, torch_ssd_last, ssd_arguments(batch, longest, 3, 25, 7)),
+    ):
+        exact = reference(*given[:4], torch.tensor(lengths))
+        floats = [tensor.float() for tensor in given[:4]]
+        for tensor in (floats[0], floats[1], floats[3]):
+            tensor[padding] = float("nan")
+        found = op(*floats, torch.tensor(lengths), "native")
+        assert found.shape == exact.shape
+        assert (found - exact).abs().max() <= 1e-6 * exact.abs().max()
+        with pytest.raises(BackendUnavailableError, match="gradients are wanted"):
+            op(floats[0].requires_grad_(), *floats[1:], torch.tensor(lengths), "native")
+
+
+@pytest.mark.usefixtures("native")
+def test_lengths_beyond_the_positions_are_those_of_whole_sequences():
+    x, step, decay, write, _ = (t.float() for t in scan_arguments(3, 9, 5, 4))
+    found = selective_scan_last(x, step, decay, write, torch.tensor([1000, 9, -3]), "native")
+    whole = selective_scan_last(x, step, decay, write, torch.tensor([9, 9, 0]), "torch")
+    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (3, 70, 5), (40, 128, 32)])
+def test_one_step(level, size):
+    """It gives what the torch implementation gives, and leaves the state before as it is."""
+    batch, channels, states = size
+    x, step, decay, write, read = scan_arguments(batch, 1, channels, states)
+    draw = torch.Generator().manual_seed(2)
+    state = torch.randn(batch, states, channels, generator=draw).double()
+    given = (x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state)
+    exact = torch_selective_scan_step(*given)
+    floats = [tensor.float() for tensor in given]
+    before = floats[-1].clone()
+    found = selective_scan_step(*floats, "native")
+    assert torch.equal(floats[-1], before)
+    for got, wanted in zip(found, exact, strict=True):
+        assert (got - wanted).abs().max() <= 1e-6 * wanted.abs().max()
+
+
+@pytest.mark.usefixtures("native")
+def test_shapes_that_torch_would_broadcast_or_refuse_never_reach_the_kernels():
+    """They read memory by the shapes of some arguments."""
+    x, step, decay, write, read = (t.float() for t in scan_arguments(2, 9, 6, 4))
+    changes = {
+        "step": (x, step[..., :1], decay, write, read),
+        "decay": (x, step, decay[:, :1], write, read),
+        "write": (x, step, decay, write[:1], read),
+        "read": (x, step, decay, write, read[:, :1]),
+        "x has 2 dimensions": (x[0], step[0], decay, write[0], read[0]),
+    }
+    for reason, given in changes.items():
+        with pytest.raises(BackendUnavailableError, match=reason):
+            selective_scan(*given, backend="native")
+    with pytest.raises(BackendUnavailableError, match="bias"):
+        causal_convolution(x, torch.randn(6, 4), torch.randn(1), "native")
+    broadcast = causal_convolution(x, torch.randn(6, 4), torch.randn(1))
+    assert broadcast.shape == x.shape
+
+
+@pytest.mark.usefixtures("native")
+def test_empty_batches_pass():
+    x, step, decay, write, read = (t.float() for t in scan_arguments(2, 9, 6, 4))
+    empty = [x[:0], step[:0], decay, write[:0], read[:0]]
+    found = results(lambda *a: selective_scan(*a, backend="native"), empty, torch.float32)
+    assert found[0].shape == (0, 9, 6)
+    assert not found[3].any()
+
+
+@pytest.mark.usefixtures("native")
 def test_two_runs_give_the_same_bits_at_any_number_of_threads():
     given = scan_arguments(8, 120, 128, 32)
     threads = torch.get_num_threads()
@@ -109,7 +241,6 @@ def test_two_runs_give_the_same_bits_at_any_number_of_threads():
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@needs_native
 def test_arguments_may_be_slices_and_transposes(level):
     """As the models pass them: parts of one projection, and the transpose of the rates."""
     x, step, decay, write, read = (t.float() for t in scan_arguments(2, 20, 24, 8))
@@ -130,7 +261,6 @@ def test_arguments_may_be_slices_and_transposes(level):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-@needs_native
 def test_extreme_values(level):
     """Steps so large that all is forgotten, NaN that stays NaN, and a growing state."""
     x, step, decay, write, read = (t.float() for t in scan_arguments(2, 20, 24, 8))
@@ -144,7 +274,7 @@ def test_extreme_values(level):
     assert spoiled.isnan().sum() == 17
 
 
-@needs_native
+@pytest.mark.usefixtures("native")
 def test_no_more_than_the_arguments_is_kept():
     sizes = {}
 
@@ -158,7 +288,7 @@ def test_no_more_than_the_arguments_is_kept():
     assert sum(sizes.values()) == sum(t.untyped_storage().nbytes() for t in inputs)
 
 
-@needs_native
+@pytest.mark.usefixtures("native")
 def test_what_the_kernels_cannot_take_is_left_to_torch():
     given = scan_arguments(2, 9, 6, 4)
     assert torch.equal(selective_scan(*given), torch_selective_scan(*given))
@@ -175,7 +305,7 @@ class Scan(torch.nn.Module):
         return selective_scan(*arguments)
 
 
-@needs_native
+@pytest.mark.usefixtures("native")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(dtype):
     given = [tensor.to(dtype) for tensor in scan_arguments(3, 20, 70, 5)]
@@ -184,7 +314,7 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert torch.equal(found, expected.to(dtype))
 
 
-@needs_native
+@pytest.mark.usefixtures("native")
 def test_gradients_of_gradients_are_refused():
     inputs = [t.float().requires_grad_() for t in scan_arguments(1, 5, 4, 3)]
     output = selective_scan(*inputs, backend="native").square().sum()
@@ -215,14 +345,16 @@ def test_a_compiler_that_fails_is_quoted(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("state", ["missing", "broken", "stale"])
-def test_a_library_that_cannot_be_used_leaves_the_work_to_torch(state, tmp_path, monkeypatch):
+def test_a_library_that_cannot_be_used_leaves_the_work_to_torch(
+    state, tmp_path, monkeypatch, native_refusal
+):
     """As ``doctor`` shows it; a stale library could read its arguments wrongly."""
     path = tmp_path / "kernels.so"
     if state == "broken":
         path.write_bytes(b"not a library")
     if state == "stale":
-        if why_not():
-            pytest.skip(why_not())
+        if native_refusal:
+            pytest.skip(native_refusal)
         monkeypatch.setattr(library, "source_fingerprint", lambda: "another")
         path = build.LIBRARY
     monkeypatch.setattr(library, "LIBRARY", path)

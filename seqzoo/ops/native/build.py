@@ -24,7 +24,7 @@ _X86_LEVELS: dict[str, tuple[str, ...]] = {
     "avx512": ("-mavx512f", "-mavx2", "-mfma"),
 }
 """Sets of instructions that the kernels are compiled for; the library chooses one at run time."""
-_LEVELLED = ("scan.c",)
+_LEVELLED = ("scan.c", "convolution.c")
 _COMMON = ("parallel.c",)
 
 

@@ -15,6 +15,8 @@ from seqzoo.ops.native.build import LIBRARY, source_fingerprint
 
 REMEDY = "install a C compiler (gcc or clang) and run `python -m seqzoo.ops.native.build`"
 
+Shape = torch.Size | tuple[int, ...]
+
 
 @cache
 def library() -> ctypes.CDLL:
@@ -58,9 +60,8 @@ def call(name: str, *arguments: Any) -> None:
         raise MemoryError(f"no memory for the scratch space of {name}")
 
 
-def limits(*arguments: Any) -> str:
-    """Why the kernels cannot take the arguments of a call; empty if they can."""
-    tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+def limits(*tensors: Tensor) -> str:
+    """Why the kernels cannot take these tensors; empty if they can."""
     for tensor in tensors:
         if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
             kind = str(tensor.dtype).removeprefix("torch.")
@@ -68,9 +69,32 @@ def limits(*arguments: Any) -> str:
         # A FakeTensor of torch.export, for example, has no memory to read.
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             return f"a {type(tensor).__name__}, the kernel takes plain tensors"
+        if not tensor.is_cpu:
+            return f"a tensor on {tensor.device}, the kernel takes tensors on the CPU"
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if tracing or torch.compiler.is_compiling():
         return "the call is being traced, the kernel only computes values"
+    return ""
+
+
+def inference_limits(*tensors: Tensor) -> str:
+    """The same for a kernel without a backward pass."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return "gradients are wanted, the kernel has none; call it under torch.no_grad()"
+    return limits(*tensors)
+
+
+def wrong_dimensions(x: Tensor, expected: int) -> str:
+    """Why the number of dimensions of the input is wrong; empty if it is right."""
+    found = x.dim()
+    return "" if found == expected else f"x has {found} dimensions, the kernel expects {expected}"
+
+
+def unexpected_shape(**shapes: tuple[Shape, Shape]) -> str:
+    """Which shape differs from what is expected; empty if none. The kernels do not broadcast."""
+    for name, (found, expected) in shapes.items():
+        if found != expected:
+            return f"{name} has shape {tuple(found)}, the kernel expects {tuple(expected)}"
     return ""
 
 

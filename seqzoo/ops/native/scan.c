@@ -1,4 +1,5 @@
-/* Selective scan (Mamba-1) and SSD (Mamba-2): forward, backward and the last state, in float32.
+/* Selective scan (Mamba-1) and SSD (Mamba-2): forward, backward, the last state and one step, in
+ * float32.
  *
  * For channel i and state n, with the state zero before the first position:
  *
@@ -19,11 +20,6 @@
 #define VECTORS 4
 #define BLOCK (VECTORS * LANES)
 #define GROUP 64
-
-typedef struct {
-    const float *data;
-    int64_t batch_stride, time_stride; /* counted in numbers; the innermost stride is 1 */
-} rows;
 
 typedef struct {
     int64_t batch, length, channels, states, width, shared, threads;
@@ -84,17 +80,14 @@ INLINE void load_decay(vec *decay, const scan *a, int64_t first, int64_t count, 
         load_rows((float *)decay, a->decay, a->channels, first, count, a->states);
 }
 
-INLINE const float *row(rows from, int64_t b, int64_t t) {
-    return from.data + b * from.batch_stride + t * from.time_stride;
-}
-
 /* Carry a block through a sequence; keep outputs (`with_y`), the last state, or chunk starts. */
 INLINE void forward_block(const scan *a, int64_t b, int64_t first, int64_t count, vec *scratch,
                           vec *starts, int with_y, int shared) {
     const int64_t states = a->states;
     vec *state = scratch, *decay = state + states * VECTORS;
     vec *x = decay + states * VECTORS, *step = x + ROWS * VECTORS;
-    const int64_t length = a->lengths ? a->lengths[b] : a->length;
+    int64_t length = a->length;
+    if (a->lengths && a->lengths[b] < length) length = a->lengths[b];
     load_decay(decay, a, first, count, shared);
     memset(state, 0, states * VECTORS * sizeof(vec));
     for (int64_t start = 0; start < length; start += ROWS) {
@@ -274,6 +267,35 @@ static void backward_shared(const void *arguments, int64_t index, float *scratch
     EACH_BLOCK(backward_block(a, b, first, count, (vec *)scratch, 1))
 }
 
+/* One more position of every sequence: everything is contiguous. */
+typedef struct {
+    int64_t batch, channels, states, threads;
+    const float *x, *step, *decay, *write, *read, *state; /* state [B, N, I] */
+    float *y, *after;
+} one_step;
+
+INLINE void step_lanes(const one_step *a, int64_t b, int64_t first, int64_t count) {
+    const int64_t states = a->states, channels = a->channels, at = b * channels + first;
+    const vec size = load(a->step + at, count), input = size * load(a->x + at, count);
+    vec y = splat(0.0f);
+    for (int64_t n = 0; n < states; n++) {
+        const int64_t cell = (b * states + n) * channels + first;
+        const vec kept = exponential(size * load(a->decay + n * channels + first, count));
+        const vec now = kept * load(a->state + cell, count) + input * a->write[b * states + n];
+        store(a->after + cell, now, count);
+        y += now * a->read[b * states + n];
+    }
+    store(a->y + at, y, count);
+}
+
+static void step_sequence(const void *arguments, int64_t b, float *scratch) {
+    (void)scratch;
+    const one_step *a = arguments;
+    int64_t first = 0;
+    for (; first + LANES <= a->channels; first += LANES) step_lanes(a, b, first, LANES);
+    if (first < a->channels) step_lanes(a, b, first, a->channels - first);
+}
+
 /* One thread for every 2^18 states: starting more costs more than they save. */
 static int run(const scan *a, seqzoo_task own, seqzoo_task shared, int64_t scratch_vectors) {
     int64_t useful = 1 + (a->batch * a->length * a->channels * a->states >> 18);
@@ -291,4 +313,9 @@ int EXPORT(seqzoo_scan_backward)(const scan *a) {
     int64_t chunks = (a->length + ROWS - 1) / ROWS;
     int64_t vectors = ((3 + chunks) * a->states + 8 * ROWS) * VECTORS + 2 * ROWS;
     return run(a, backward_own, backward_shared, vectors);
+}
+
+int EXPORT(seqzoo_scan_step)(const one_step *a) {
+    int64_t useful = 1 + (a->batch * a->channels * a->states >> 18);
+    return seqzoo_parallel(step_sequence, a, a->batch, a->threads < useful ? a->threads : useful, 0);
 }

@@ -10,10 +10,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqzoo.ops.native.library import Rows, call, packed
+from seqzoo.ops.native.library import (
+    Rows,
+    Shape,
+    call,
+    inference_limits,
+    limits,
+    packed,
+    unexpected_shape,
+    wrong_dimensions,
+)
 
 _GROUP = 64
 """Channels of one task; each group has gradients of ``write`` and ``read`` of its own."""
+_SIZES = ("batch", "length", "channels", "states", "width", "shared", "threads")
+_ROWS = ("x", "step", "write", "read", "grad_y")
 _POINTERS = (
     "decay",
     "lengths",
@@ -25,16 +36,28 @@ _POINTERS = (
     "grad_write",
     "grad_read",
 )
+_STEP_POINTERS = ("x", "step", "decay", "write", "read", "state", "y", "after")
 
 
 class _Scan(ctypes.Structure):
     _fields_ = (
-        *(
-            (name, ctypes.c_int64)
-            for name in ("batch", "length", "channels", "states", "width", "shared", "threads")
-        ),
-        *((name, Rows) for name in ("x", "step", "write", "read", "grad_y")),
+        *((name, ctypes.c_int64) for name in _SIZES),
+        *((name, Rows) for name in _ROWS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
+    )
+
+
+class _Step(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "channels", "states", "threads")),
+        *((name, ctypes.c_void_p) for name in _STEP_POINTERS),
+    )
+
+
+def scan_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> str:
+    """What the scan cannot take: float64, tensors without values, shapes to be broadcast."""
+    return limits(x, step, decay, write, read) or _scan_shapes(
+        x, step, decay, write, read=(read.shape, write.shape)
     )
 
 
@@ -42,12 +65,118 @@ def native_selective_scan(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
 ) -> Tensor:
     """``seqzoo.ops.selective_scan`` by the compiled kernel."""
-    y: Tensor = _SelectiveScan.apply(x, step, decay, write, read)  # type: ignore[no-untyped-call]
+    y: Tensor = _Scanned.apply(x, step, decay, write, read)  # type: ignore[no-untyped-call]
     return y.to(x.dtype)
 
 
-class _SelectiveScan(torch.autograd.Function):
-    """Keeps nothing but its arguments for the backward pass."""
+def last_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> str:
+    """What the last state cannot take: the same, and arguments that want gradients."""
+    return inference_limits(x, step, decay, write) or _scan_shapes(
+        x, step, decay, write, lengths=(lengths.shape, x.shape[:1])
+    )
+
+
+def native_selective_scan_last(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
+) -> Tensor:
+    """``seqzoo.ops.selective_scan_last`` by the compiled kernel, which stops at the lengths."""
+    state = torch.empty(len(x), *decay.shape)
+    rows = {"x": x, "step": step, "write": write}
+    _run(
+        "seqzoo_scan_forward",
+        rows,
+        decay,
+        lengths=lengths.to("cpu", torch.int64).contiguous(),
+        last=state,
+    )
+    return state.to(x.dtype)
+
+
+def step_limits(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
+) -> str:
+    """What one step cannot take: the same."""
+    return inference_limits(x, step, decay, write, read, state) or _scan_shapes(
+        x,
+        step,
+        decay,
+        write,
+        read=(read.shape, write.shape),
+        state=(state.shape, (*x.shape[:1], *decay.shape)),
+        dimensions=2,
+    )
+
+
+def native_selective_scan_step(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``seqzoo.ops.selective_scan_step`` by the compiled kernel."""
+    given = [t.detach().float().contiguous() for t in (x, step, decay, write, read, state)]
+    y, after = torch.empty(x.shape), torch.empty(state.shape)
+    pointers = [tensor.data_ptr() for tensor in (*given, y, after)]
+    sizes = (*x.shape, len(decay), torch.get_num_threads())
+    call("seqzoo_scan_step", ctypes.byref(_Step(*sizes, *pointers)))
+    return y.to(x.dtype), after.to(state.dtype)
+
+
+def ssd_limits(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    chunk_size: int = 0,
+) -> str:
+    """What SSD cannot take: float64, tensors without values, shapes to be broadcast."""
+    return limits(x, step, decay, write, read) or _ssd_shapes(
+        x, step, decay, write, read=(read.shape, write.shape)
+    )
+
+
+def native_ssd(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    chunk_size: int = 0,
+) -> Tensor:
+    """``seqzoo.ops.ssd`` by the compiled kernel, which goes from position to position."""
+    y: Tensor = _Scanned.apply(  # type: ignore[no-untyped-call]
+        x.flatten(2), step, decay, write, read
+    )
+    return y.view(x.shape).to(x.dtype)
+
+
+def ssd_last_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> str:
+    """What the last state of SSD cannot take: the same, and arguments that want gradients."""
+    return inference_limits(x, step, decay, write) or _ssd_shapes(
+        x, step, decay, write, lengths=(lengths.shape, x.shape[:1])
+    )
+
+
+def native_ssd_last(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
+) -> Tensor:
+    """``seqzoo.ops.ssd_last`` by the compiled kernel, which stops at the lengths."""
+    batch, _, heads, width = x.shape
+    state = torch.empty(batch, write.shape[-1], heads * width)
+    rows = {"x": x.flatten(2), "step": step, "write": write}
+    _run(
+        "seqzoo_scan_forward",
+        rows,
+        decay,
+        lengths=lengths.to("cpu", torch.int64).contiguous(),
+        last=state,
+    )
+    return state.mT.reshape(batch, heads, width, -1).to(x.dtype)
+
+
+class _Scanned(torch.autograd.Function):
+    """Keeps nothing but its arguments for the backward pass.
+
+    x [B, L, I]; step [B, L, I] and decay [N, I] for the selective scan, [B, L, H] and [H] for SSD.
+    """
 
     @staticmethod
     def forward(
@@ -56,45 +185,86 @@ class _SelectiveScan(torch.autograd.Function):
         ctx.save_for_backward(x, step, decay, write, read)
         y = torch.empty(x.shape)
         rows = {"x": x, "step": step, "write": write, "read": read}
-        _run("seqzoo_scan_forward", rows, decay, {"y": y})
+        _run("seqzoo_scan_forward", rows, decay, y=y)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, ...]:
         x, step, decay, write, read = ctx.saved_tensors
-        (batch, length, channels), states = x.shape, len(decay)
-        parts = (-(-channels // _GROUP), batch, length, states)
-        found = {
-            "grad_x": torch.empty(x.shape),
-            "grad_step": torch.empty(x.shape),
-            "grad_decay": torch.empty(batch, states, channels),
-            "grad_write": torch.empty(parts),
-            "grad_read": torch.empty(parts),
-        }
+        batch, length, channels = x.shape
+        parts = (-(-channels // _GROUP), batch, length, write.shape[-1])
+        grad_x, grad_step = torch.empty(x.shape), torch.empty(x.shape)
+        grad_decay = torch.empty(batch, *decay.shape[:-1], channels)
+        grad_write, grad_read = torch.empty(parts), torch.empty(parts)
         rows = {"x": x, "step": step, "write": write, "read": read, "grad_y": grad_y}
-        _run("seqzoo_scan_backward", rows, decay, found)
-        for name in ("grad_decay", "grad_write", "grad_read"):
-            found[name] = found[name].sum(0)
+        _run(
+            "seqzoo_scan_backward",
+            rows,
+            decay,
+            grad_x=grad_x,
+            grad_step=grad_step,
+            grad_decay=grad_decay,
+            grad_write=grad_write,
+            grad_read=grad_read,
+        )
+        if decay.dim() == 1:
+            grad_step = grad_step.view(*step.shape, -1).sum(-1)
+            grad_decay = grad_decay.view(batch, len(decay), -1).sum(-1)
+        found = (grad_x, grad_step, grad_decay.sum(0), grad_write.sum(0), grad_read.sum(0))
         return tuple(
             gradient.to(argument.dtype)
-            for gradient, argument in zip(found.values(), ctx.saved_tensors, strict=True)
+            for gradient, argument in zip(found, ctx.saved_tensors, strict=True)
         )
 
 
-def _run(name: str, rows: dict[str, Tensor], decay: Tensor, outputs: dict[str, Tensor]) -> None:
-    """Call the kernel with tensors named as in ``scan.c``; x [B, L, I]."""
+def _scan_shapes(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    dimensions: int = 3,
+    **others: tuple[Shape, Shape],
+) -> str:
+    """Which shape does not fit x [B, L, I], or [B, I]; empty if all do."""
+    states = len(decay) if decay.dim() else 0
+    return wrong_dimensions(x, dimensions) or unexpected_shape(
+        step=(step.shape, x.shape),
+        decay=(decay.shape, (states, *x.shape[-1:])),
+        write=(write.shape, (*x.shape[:-1], states)),
+        **others,
+    )
+
+
+def _ssd_shapes(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, **others: tuple[Shape, Shape]
+) -> str:
+    """Which shape does not fit x [B, L, H, P]; empty if all do."""
+    return wrong_dimensions(x, 4) or unexpected_shape(
+        step=(step.shape, x.shape[:-1]),
+        decay=(decay.shape, x.shape[2:-1]),
+        write=(write.shape, (*x.shape[:2], *write.shape[-1:])),
+        **others,
+    )
+
+
+def _run(name: str, rows: dict[str, Tensor], decay: Tensor, **others: Tensor) -> None:
+    """Call the kernel with tensors named as in ``scan.c``."""
     # Kept until the call returns: a copy has no other owner.
     rows = {key: packed(tensor) for key, tensor in rows.items()}
     decay = decay.detach().float().contiguous()
+    batch, length, channels = rows["x"].shape
+    shared = decay.dim() == 1
     arguments = _Scan(
-        *rows["x"].shape,
+        batch,
+        length,
+        channels,
         rows["write"].shape[-1],
-        1,
-        False,
+        channels // max(1, len(decay)) if shared else 1,
+        shared,
         torch.get_num_threads(),
         **{key: Rows.of(tensor) for key, tensor in rows.items()},
         decay=decay.data_ptr(),
-        **{key: tensor.data_ptr() for key, tensor in outputs.items()},
+        **{key: tensor.data_ptr() for key, tensor in others.items()},
     )
     call(name, ctypes.byref(arguments))

@@ -30,9 +30,25 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
 
+/* A tensor [B, L, K] with a contiguous last dimension; strides are counted in numbers. */
+typedef struct {
+    const float *data;
+    int64_t batch_stride, time_stride;
+} rows;
+
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vec splat(float value) { return value - (vec){0}; }
+
+INLINE vec load(const float *from, int64_t count) {
+    vec values = {0};
+    memcpy(&values, from, count == LANES ? sizeof values : (size_t)count * 4);
+    return values;
+}
+
+INLINE void store(float *to, vec values, int64_t count) {
+    memcpy(to, &values, count == LANES ? sizeof values : (size_t)count * 4);
+}
 
 /* NaN in the second argument is returned. */
 INLINE vec largest(vec bound, vec value) {
@@ -88,18 +104,22 @@ INLINE vec exponential(vec x) {
     return q * (vec)scale;
 }
 
+INLINE const float *row(rows from, int64_t b, int64_t t) {
+    return from.data + b * from.batch_stride + t * from.time_stride;
+}
+
 #define ROWS 16
 
 /* The sums of the lanes of ROWS vectors, by a tree that adds pairs of vectors. */
 #define MERGE(count, first, second)                                          \
     for (int i = 0; i < (count); i++)                                        \
-        rows[i] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], first) + \
-                  __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], second);
+        part[i] = __builtin_shufflevector(part[2 * i], part[2 * i + 1], first) + \
+                  __builtin_shufflevector(part[2 * i], part[2 * i + 1], second);
 #define LIST(...) __VA_ARGS__
 
 INLINE void lane_sums(const vec *from, float *sums) {
-    vec rows[ROWS];
-    memcpy(rows, from, sizeof rows);
+    vec part[ROWS];
+    memcpy(part, from, sizeof part);
 #if LANES == 16
     MERGE(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
           LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
@@ -117,7 +137,7 @@ INLINE void lane_sums(const vec *from, float *sums) {
     MERGE(8, LIST(0, 1, 4, 5), LIST(2, 3, 6, 7))
     MERGE(4, LIST(0, 2, 4, 6), LIST(1, 3, 5, 7))
 #endif
-    memcpy(sums, rows, ROWS * sizeof(float));
+    memcpy(sums, part, ROWS * sizeof(float));
 }
 
 #endif
