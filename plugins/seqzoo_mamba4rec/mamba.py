@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.ops import causal_convolution, selective_scan, selective_scan_last
+from seqzoo.ops import causal_convolution, selective_scan, selective_scan_last, selective_scan_step
 
 
 class MambaBlock(nn.Module):
@@ -75,7 +75,7 @@ class MambaBlock(nn.Module):
         step = functional.softplus(self.dt_proj(projections[..., : self.rank]))
         write = projections[..., self.rank :]
         read = functional.linear(x_newest, self.x_proj.weight[self.rank + self.state_size :])
-        state = selective_scan_last(x, step, self._decay(), write, batch.lengths)
+        state = selective_scan_last(x, step, self._decay(), write, batch.lengths, self.backend)
         y = torch.einsum("bni,bn->bi", state, read) + self.D * x_newest
         return self.out_proj(y * functional.silu(gate))  # type: ignore[no-any-return]
 
@@ -98,9 +98,8 @@ class MambaBlock(nn.Module):
         weight, bias = self.conv1d.weight, self.conv1d.get_parameter("bias")
         x = functional.silu(torch.einsum("bki,ik->bi", inputs, weight[:, 0]) + bias)
         step, write, read = self._select(x)
-        states = states * torch.exp(step[:, None] * self._decay())
-        states = states + (step * x)[:, None] * write[..., None]
-        y = torch.einsum("bni,bn->bi", states, read) + self.D * x
+        y, states = selective_scan_step(x, step, self._decay(), write, read, states, self.backend)
+        y = y + self.D * x
         return self.out_proj(y * functional.silu(gate)), (inputs[:, 1:], states)
 
     def _decay(self) -> Tensor:

@@ -71,7 +71,7 @@ class SsdBlock(nn.Module):
         mixed, raw = torch.split(others, [inner + 2 * states, heads], dim=-1)
         x, write, read = self._convolve(mixed)
         step = self._step_size(raw, modulation)
-        state = ssd_last(x, step, self._decay(), write, batch.lengths)
+        state = ssd_last(x, step, self._decay(), write, batch.lengths, self.backend)
         y = self._read(state, batch.gather_last(read))
         return self._finish(y, batch.gather_last(x), gate)
 

@@ -76,8 +76,8 @@ def selective_scan_last(
 ) -> Tensor:
     """The state after the newest event of each sequence: [B, N, I].
 
-    Positions at and after ``lengths`` [B] are ignored. Other arguments as in ``selective_scan``; meant
-    for inference.
+    Positions at and after ``lengths`` [B] are ignored. Other arguments as in ``selective_scan``.
+    Meant for inference.
 
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
