@@ -167,20 +167,24 @@ def choose(
 
 
 def verdicts(device: torch.device) -> list[Verdict]:
-    """For every kernel and backend: whether it works on a device type and ``auto`` chooses it."""
+    """For each kernel and backend: whether it works on a device type, and whether it is chosen.
+
+    The environment variable ``SEQZOO_BACKEND`` is respected, as by ``choose``.
+    """
+    wanted = os.environ.get(VARIABLE) or "auto"
     found = []
     for op in operations():
-        taken = False
-        for backend in BACKENDS:
-            if backend.op != op:
-                continue
-            reason = probe(backend, device.type)
-            chosen = not reason and not taken
-            taken = taken or chosen
-            why = reason or ("chosen" if chosen else "works; another is preferred")
+        own = [backend for backend in BACKENDS if backend.op == op]
+        reasons = {backend.name: probe(backend, device.type) for backend in own}
+        usable = [name for name, reason in reasons.items() if not reason]
+        allowed = [wanted] if wanted in reasons else usable
+        chosen = next((name for name in allowed if name in usable), None)
+        for backend in own:
+            name, reason = backend.name, reasons[backend.name]
+            why = reason or ("chosen" if name == chosen else "works; another is preferred")
             if reason and device.type in backend.devices:
                 why = f"{reason}; {backend.remedy}"
-            found.append(Verdict(op, backend.name, not reason, chosen, why))
+            found.append(Verdict(op, name, not reason, name == chosen, why))
     return found
 
 

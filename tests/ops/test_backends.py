@@ -112,6 +112,20 @@ def test_a_backend_that_works_is_preferred_and_can_be_declined(monkeypatch):
     assert choose("selective-scan", CPU, "fast") is works
 
 
+@pytest.mark.parametrize("wanted", ["fast", "torch", "mamba-ssm", "causal-conv1d"])
+def test_verdicts_show_what_the_environment_chooses(monkeypatch, wanted):
+    """Stored metrics name the backend, so the name must be that of the kernels that ran."""
+    install("works")
+    monkeypatch.setenv(backends.VARIABLE, wanted)
+    rows = [v for v in verdicts(CPU) if v.op == "selective-scan"]
+    try:
+        expected = [choose("selective-scan", CPU)]
+    except BackendUnavailableError:
+        expected = []
+    names = {works: "fast", torch_selective_scan: "torch"}
+    assert [v.backend for v in rows if v.chosen] == [names[function] for function in expected]
+
+
 def test_a_backend_for_another_device_is_not_even_imported():
     backend = install("works", "no_such_package", ("cuda",))
     assert probe(backend, "cpu") == "runs on cuda, this is cpu"

@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import seqzoo
 from seqzoo.errors import BackendUnavailableError
+from seqzoo.evaluation.evaluate import TOLERANCE
 from seqzoo.ops import (
     backends,
     causal_convolution,
@@ -312,6 +314,19 @@ def test_half_precision_is_computed_in_float32(dtype):
     expected = selective_scan(*(tensor.float() for tensor in given), backend="native")
     found = selective_scan(*given, backend="native")
     assert torch.equal(found, expected.to(dtype))
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("name", ["mamba4rec-ml100k", "tim4rec-ml100k"])
+def test_metrics_of_checkpoints_do_not_depend_on_the_backend(name, real_data, monkeypatch):
+    found = {}
+    for backend in ("native", "torch"):
+        monkeypatch.setenv(backends.VARIABLE, backend)
+        found[backend] = seqzoo.evaluate(seqzoo.load(name), real_data("ml-100k"))
+    assert found["native"].environment["backend"] == "native+torch"
+    assert found["torch"].environment["backend"] == "torch"
+    for metric, value in found["torch"].metrics.items():
+        assert abs(found["native"].metrics[metric] - value) <= TOLERANCE, metric
 
 
 @pytest.mark.usefixtures("native")
