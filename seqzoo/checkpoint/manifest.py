@@ -245,8 +245,10 @@ def verify_file(manifest: Manifest, name: str) -> Path:
 def _require_checkpoint(folder: Path) -> None:
     if not folder.exists():
         here = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        # A path drops the `./` by which commands tell a folder from a name.
+        shown = folder if len(folder.parts) > 1 else f"./{folder}"
         raise CheckpointError(
-            f"there is no folder {folder}{nearest(folder.name, here) or ';'} `seqzoo list` shows "
+            f"there is no folder {shown}{nearest(folder.name, here) or ';'} `seqzoo list` shows "
             "the checkpoints with registered names"
         )
     if not folder.is_dir():

@@ -1,16 +1,15 @@
 """The vocabulary: item ids and their indices 1..V; index 0 is padding."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from seqzoo.errors import DataError, UnknownItemError, UsageError, nearest
 
-# Comparing a mistyped id with every id of a large vocabulary would take seconds.
-_MOST_COMPARED = 5_000
+_SPELLING = re.compile(r"[\s_-]+")
 
 
 class Vocabulary:
@@ -85,13 +84,14 @@ class Vocabulary:
 
         Raises:
             UsageError: the id is not text.
-            UnknownItemError: the vocabulary lacks it; the message names the most similar one.
+            UnknownItemError: the vocabulary lacks it; the message shows the one that is meant, if
+                it differs only in spelling.
         """
         found = self._indices.get(_as_id(item))
         if found is None:
             raise UnknownItemError(
                 f"item '{item}' is not among the {len(self)} items of the vocabulary"
-                + self._suggestion(item)
+                + self.suggestion(item)
             )
         return found
 
@@ -146,15 +146,20 @@ class Vocabulary:
             )
         return int(index) - 1
 
-    def _suggestion(self, item: str) -> str:
-        """A hint at the item that may be meant: one with this title, or an id spelt similarly."""
+    def suggestion(self, item: str) -> str:
+        """A hint at the item that an unknown id means, or an empty text.
+
+        It is the item with this title, or the one whose id differs only in case, blanks, hyphens,
+        underscores or leading zeros. An id that is merely similar belongs to another item.
+        """
         if self.labels is not None:
             wanted = item.casefold()
             for known, label in zip(self.items, self.labels, strict=True):
                 if label is not None and label.casefold() == wanted:
                     return f"; did you mean '{known}', the id of '{label}'?"
-        alike = (known for known in self.items if abs(len(known) - len(item)) <= 2)
-        return nearest(item, islice(alike, _MOST_COMPARED))
+        same = _bare(item)
+        meant = next((known for known in self.items if same and _bare(known) == same), None)
+        return "" if meant is None else f"; did you mean '{meant}'?"
 
     def to_json(self) -> dict[str, list[str] | list[str | None]]:
         """The JSON form: ``{"items": […], "labels": […]}``; without labels there is no such key."""
@@ -190,6 +195,11 @@ class Vocabulary:
                 f"the vocabulary's 'labels' is {type(labels).__name__}; expected a list"
             )
         return cls(items, labels)
+
+
+def _bare(item: str) -> str:
+    """An id without what people leave out or add when they type it."""
+    return _SPELLING.sub("", item).casefold().lstrip("0")
 
 
 def _as_id(item: object) -> str:

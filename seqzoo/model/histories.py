@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import UnknownItemError, UsageError, nearest
+from seqzoo.errors import UnknownItemError, UsageError
 from seqzoo.validation import list_of, read_times
 
 logger = logging.getLogger("seqzoo")
@@ -15,7 +15,6 @@ History = Sequence[str]
 """Item ids of one user, oldest first."""
 
 _SHOWN = 5
-_SEARCHED = 50_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def refuse_unknown(vocabulary: Vocabulary, what: str, unknown: Sequence[str]) ->
     shown = ", ".join(repr(item) for item in unknown[:_SHOWN])
     more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
     example = ", ".join(vocabulary.items[:3])
-    hint = nearest(unknown[0], vocabulary.items[:_SEARCHED]) if unknown else ""
+    hint = vocabulary.suggestion(unknown[0]) if unknown else ""
     raise UnknownItemError(
         f"{what}: item ids the model does not know: {shown or 'none given'}{more}{hint}; "
         f"its ids look like {example} (all of them are in vocabulary.json)"

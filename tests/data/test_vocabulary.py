@@ -33,11 +33,24 @@ def test_encode_sets_unknown_items_aside(films):
 
 
 @pytest.mark.parametrize(
-    ("item", "hint"), [("261", "did you mean '260'"), ("toy story (1995)", "did you mean '1'")]
+    ("item", "hint"),
+    [
+        ("toy story (1995)", "did you mean '1'"),
+        (" 260", "did you mean '260'"),
+        ("7", "did you mean '007'"),
+    ],
 )
-def test_unknown_item_shows_the_nearest(films, item, hint):
+def test_unknown_item_shows_the_one_that_is_meant(films, item, hint):
     with pytest.raises(UnknownItemError, match=hint):
         films.index(item)
+
+
+@pytest.mark.parametrize("item", ["261", "26", "2", "", "0", "--", "SKU-18", "sku17b"])
+def test_similar_ids_of_other_items_are_not_suggested(item):
+    with pytest.raises(UnknownItemError) as caught:
+        Vocabulary(["1", "260", "007", "SKU-17"]).index(item)
+    assert "did you mean" not in str(caught.value)
+    assert Vocabulary(["SKU-17"]).suggestion("sku17") == "; did you mean 'SKU-17'?"
 
 
 def test_numbers_are_not_ids(films):

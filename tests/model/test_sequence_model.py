@@ -102,7 +102,7 @@ def test_k_outside_the_catalogue_is_refused(model, k):
         ([], {}, UsageError, "history is empty"),
         ("film-3", {}, UsageError, "list of item ids"),
         (["nonsense"], {}, UnknownItemError, "'nonsense'.*film-0, film-1"),
-        (["film-33", "film-3"], {"on_unknown": "error"}, UnknownItemError, "did you mean 'film-3'"),
+        (["Film 3", "film-3"], {"on_unknown": "error"}, UnknownItemError, "did you mean 'film-3'"),
         (["film-3"], {"on_unknown": "guess"}, UsageError, "expected 'skip' or 'error'"),
         (["film-3"], {"candidates": ["nonsense"]}, UnknownItemError, "candidates.*'nonsense'"),
         (["film-3"], {"candidates": []}, UnknownItemError, "candidates"),
