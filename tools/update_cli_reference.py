@@ -5,19 +5,16 @@ current. Commands of third-party plugins that happen to be installed are left ou
 """
 
 import argparse
-import contextlib
-import io
 import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest import mock
 
-# Help is as wide as the terminal, and plugins add commands: neither belongs on the page.
-os.environ.update(COLUMNS="80", NO_COLOR="1", TERM="dumb", SEQZOO_PLUGINS="")
-
-from seqzoo.cli import main as seqzoo
 from seqzoo.plugins import catalogue
 
+# Help is as wide as the terminal, and plugins add commands: neither belongs on the page.
+SETTINGS = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "SEQZOO_PLUGINS": ""}
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 _INTRODUCTION = """\
 # Command line
@@ -32,17 +29,14 @@ metrics that differ from the stored ones), 2 for wrong usage or input, and 130 a
 
 def help_of(*words: str) -> str:
     """What ``seqzoo WORDS --help`` prints."""
-    output = io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", ["seqzoo", *words, "--help"]),
-        contextlib.redirect_stdout(output),
-        contextlib.suppress(SystemExit),
-    ):
-        seqzoo()
-    text = "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
-    if not text.startswith("Usage: "):
-        raise SystemExit(f"seqzoo {' '.join(words)} --help printed no help: {text!r}")
-    return text
+    done = subprocess.run(  # noqa: S603 our own command
+        [sys.executable, "-m", "seqzoo", *words, "--help"],
+        env={**os.environ, **SETTINGS},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
 
 
 def commands(overview: str) -> list[str]:
@@ -58,8 +52,12 @@ def commands(overview: str) -> list[str]:
 def render() -> str:
     """The whole page."""
     overview = help_of()
+    names = commands(overview)
+    with ThreadPoolExecutor() as pool:
+        texts = list(pool.map(help_of, names))
     sections = [
-        f"## seqzoo {name}\n\n```text\n{help_of(name)}\n```\n" for name in commands(overview)
+        f"## seqzoo {name}\n\n```text\n{text}\n```\n"
+        for name, text in zip(names, texts, strict=True)
     ]
     return "\n".join([_INTRODUCTION, f"```text\n{overview}\n```\n", *sections])
 
