@@ -1,6 +1,6 @@
-"""Compile the kernels: ``python -m seqzoo.ops.native.build``.
+"""Compile the kernels.
 
-The package's own build calls this too, before anything of seqzoo can be imported, so only the
+The package's own build calls this, before anything of seqzoo can be imported, so only the
 standard library is used. The library has a plain C interface: one serves every Python and torch.
 """
 
@@ -86,10 +86,3 @@ def _run(command: list[str]) -> None:
         raise BuildError(f"{command[0]} cannot be run: {error}") from error
     if done.returncode:
         raise BuildError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
-
-
-if __name__ == "__main__":
-    try:
-        build()
-    except BuildError as error:
-        sys.exit(str(error))

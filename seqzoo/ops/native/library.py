@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqzoo.ops.native.build import LIBRARY, source_fingerprint
 
-REMEDY = "install a C compiler (gcc or clang) and run `python -m seqzoo.ops.native.build`"
+REMEDY = "install a C compiler (gcc or clang) and run `python -m seqzoo.ops.native`"
 
 Shape = torch.Size | tuple[int, ...]
 
