@@ -23,6 +23,7 @@ from seqzoo import builtin
 from seqzoo.errors import PluginError, error_text, nearest
 from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
+from seqzoo.pins import unregistered_pins
 from seqzoo.registry import Catalogue, Registrar
 from seqzoo.specs import Spec
 
@@ -222,6 +223,7 @@ def load_plugins() -> Plugins:
         else:
             _load(entry, record, catalogue)
     _set_aside_incomplete(catalogue, records)
+    catalogue.take(unregistered_pins(catalogue, CORE))
     broken = [record for record in records if record.status == "broken"]
     if broken and os.environ.get("SEQZOO_STRICT_PLUGINS") == "1":
         reasons = "; ".join(f"{r.name} ({r.distribution} {r.version}): {r.reason}" for r in broken)

@@ -24,6 +24,7 @@ from seqzoo.checkpoint.manifest import (
     sized,
 )
 from seqzoo.errors import CheckpointError
+from seqzoo.pins import pin_of
 from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec, PretrainedSpec
 from seqzoo.storage.atomic import locate
@@ -81,6 +82,9 @@ class ModelInfo:
 def list_models(pattern: str = "*", *, pretrained: bool | None = None) -> list[ModelInfo]:
     """Architectures and checkpoints whose names match a pattern, architectures first.
 
+    A checkpoint is listed if it can be loaded: it is installed or on the Hub, and its architecture
+    is registered.
+
     Args:
         pattern: shell wildcards, ``mamba*`` for example.
         pretrained: only checkpoints (True), only architectures (False), or both (None).
@@ -91,12 +95,7 @@ def list_models(pattern: str = "*", *, pretrained: bool | None = None) -> list[M
     if pretrained is not True:
         found += [_of_architecture(spec) for spec in everything.architectures]
     if pretrained is not False:
-        # A checkpoint that is neither installed nor on the Hub cannot be loaded.
-        found += [
-            _of_pretrained(spec)
-            for spec in everything.pretrained
-            if spec.repo is not None or bundled_folder(spec) is not None
-        ]
+        found += filter(None, map(_of_pretrained, everything.pretrained))
     return [info for info in found if fnmatch.fnmatchcase(info.name, pattern)]
 
 
@@ -128,8 +127,10 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
         found = read_bytes(locate(manifest.folder, CARD), LARGEST[CARD])
         card = found.decode("utf-8", "replace")
     vocabulary = read_vocabulary(manifest)
+    is_name = text in everything.pretrained and not isinstance(name, Path)
+    bundled = is_name and bundled_folder(everything.pretrained.get(text)) is not None
     return {
-        **_of_manifest(text, manifest, bundled=text in everything.pretrained).to_json(),
+        **_of_manifest(text, manifest, bundled=bundled).to_json(),
         "config": manifest.config,
         "recipe": read_recipe(manifest),
         "card": card,
@@ -238,14 +239,18 @@ def _of_architecture(spec: ArchitectureSpec) -> ModelInfo:
     )
 
 
-def _of_pretrained(spec: PretrainedSpec) -> ModelInfo:
+def _of_pretrained(spec: PretrainedSpec) -> ModelInfo | None:
+    """The summary of a registered checkpoint; None if it cannot be loaded here."""
     folder = bundled_folder(spec)
     if folder is not None:
         try:
-            return _of_manifest(spec.name, read_manifest(folder), bundled=True)
+            info = _of_manifest(spec.name, read_manifest(folder), bundled=True)
+            return info if info.architecture in catalogue().architectures else None
         except CheckpointError as error:
             # One damaged folder is no reason to hide all the others; loading it says the same.
             logger.warning("%s", error)
+    elif pin_of(spec) is None:
+        return None
     return ModelInfo(spec.name, "checkpoint", "", spec.plugin)
 
 

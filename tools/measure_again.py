@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="store the measured metrics")
     options = parser.parse_args()
     differing = 0
-    for folder in sorted(path for path in CARDS.iterdir() if (path / "config.json").is_file()):
+    for folder in sorted(config.parent for config in CARDS.glob("*/config.json")):
         if not fnmatchcase(folder.name, options.pattern):
             continue
         model = SequenceModel.from_pretrained(folder)

@@ -35,10 +35,9 @@ def architectures() -> str:
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
-    """What is known of each registered checkpoint of this repository, bundled or not."""
-    for model in seqzoo.list_models(pretrained=True):
-        if (CARDS / model.name).is_dir():
-            yield model.name, seqzoo.info(CARDS / model.name)
+    """The information about each checkpoint of this repository, installed or not."""
+    for config in sorted(CARDS.glob("*/config.json")):
+        yield config.parent.name, seqzoo.info(config.parent)
 
 
 def checkpoints() -> str:

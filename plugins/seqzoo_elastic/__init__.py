@@ -46,7 +46,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="interest experts with a sparse memory, linear in the sequence length; a "
         "reconstruction of a withdrawn paper without released code",
     )
-    for data in ("ml1m", "ml100k", "beauty", "games"):
+    for data in ("ml1m", "ml100k"):
         zoo.pretrained(f"elastic-{data}", package="seqzoo")
     # Trained and evaluated with RecBole's order of events, as the published metrics are.
     zoo.pretrained("elastic-ml1m@recbole", package="seqzoo")

@@ -56,7 +56,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_mamba4rec.public_weights:from_public",
         published=PUBLISHED,
     )
-    for data in ("ml1m", "ml100k", "beauty", "games"):
+    for data in ("ml1m", "ml100k"):
         zoo.pretrained(f"mamba4rec-{data}", package="seqzoo")
     zoo.pretrained("mamba4rec-2l-ml1m", package="seqzoo")
     # Trained and evaluated with RecBole's order of events, as the published metrics are.

@@ -62,7 +62,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_rnn.public_weights:narm_from_public",
     )
     for name in ("gru4rec", "narm"):
-        for data in ("ml1m", "ml100k", "beauty", "games"):
+        for data in ("ml1m", "ml100k"):
             zoo.pretrained(f"{name}-{data}", package="seqzoo")
         # Trained and evaluated with RecBole's order of events, as the published metrics are.
         zoo.pretrained(f"{name}-ml1m@recbole", package="seqzoo")

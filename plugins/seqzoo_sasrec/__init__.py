@@ -67,7 +67,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_sasrec.public_weights:from_public",
         published=PUBLISHED,
     )
-    for data in ("ml1m", "ml100k", "beauty", "games"):
+    for data in ("ml1m", "ml100k"):
         zoo.pretrained(f"sasrec-{data}", package="seqzoo")
     # Trained and evaluated with RecBole's order of events, as the published metrics are.
     zoo.pretrained("sasrec-ml1m@recbole", package="seqzoo")

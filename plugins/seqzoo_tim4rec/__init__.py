@@ -70,7 +70,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         "tables call SSD4Rec",
         importer="seqzoo_tim4rec.public_weights:from_public",
     )
-    for name in ("tim4rec-ml1m", "tim4rec-ml100k", "tim4rec-beauty"):
+    for name in ("tim4rec-ml1m", "tim4rec-ml100k"):
         zoo.pretrained(name, package="seqzoo")
     # Trained and evaluated with RecBole's order of events, as the published metrics are.
     zoo.pretrained("tim4rec-ml1m@recbole", package="seqzoo")

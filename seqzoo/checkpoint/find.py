@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
 from seqzoo.checkpoint.manifest import CONFIG, Manifest, parse_manifest
 from seqzoo.errors import CheckpointError, IntegrityError, UnknownNameError, nearest
+from seqzoo.pins import names_architecture, pin_of
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import PretrainedSpec
 from seqzoo.storage.atomic import locate
@@ -15,6 +16,9 @@ from seqzoo.validation import name_of
 
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint
+
+MODEL_CARDS = "seqzoo-model-cards"
+"""The distribution of the checkpoints that are too large for seqzoo's own package."""
 
 
 def find(name: str | os.PathLike[str]) -> Path:
@@ -100,8 +104,9 @@ def _locate(name: str | os.PathLike[str], *, verify: bool) -> tuple[Path, Manife
                 "registers; reinstall the package that ships it"
             )
         return folder, None, False
-    if spec.repo is not None and spec.revision is not None:
-        return _pulled(HubAddress(spec.repo).at(spec.revision), spec.sha256, verify)
+    pin = pin_of(spec)
+    if pin is not None:
+        return _pulled(HubAddress(pin.repo).at(pin.revision), pin.sha256, verify)
     raise CheckpointError(
         f"checkpoint '{spec.name}' of plugin '{spec.plugin}' is not part of its package; it is the "
         f"folder model_cards/{spec.name} of the plugin's repository: clone that and give the path"
@@ -128,6 +133,12 @@ def _unknown(name: str) -> UnknownNameError:
     off = [record.name for record in plugins().records if record.status == "disabled"]
     if off:
         hint += f" These plugins are switched off: {', '.join(off)}."
+    installed = {record.distribution for record in plugins().records}
+    if names_architecture(name, everything) and MODEL_CARDS not in installed:
+        hint += (
+            f" Larger checkpoints are in the distribution {MODEL_CARDS}, which is not installed: "
+            "run `pip install ./model_cards` in a checkout of seqzoo."
+        )
     return UnknownNameError(
         f"unknown model '{name}'{nearest(name, known) or '.'}{hint} "
         f"`seqzoo list` shows all {len(known)} checkpoints"

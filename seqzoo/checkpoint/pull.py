@@ -20,6 +20,7 @@ from seqzoo.checkpoint.manifest import (
     verify_file,
 )
 from seqzoo.errors import CheckpointError
+from seqzoo.pins import pin_of
 from seqzoo.plugins import catalogue
 from seqzoo.storage.atomic import locate, write_files
 
@@ -94,6 +95,7 @@ def _address_of(name: str, folder: Path) -> HubAddress | None:
     if name.startswith(SCHEME):
         return parse_address(name).at(folder.name)
     spec = catalogue().pretrained.get(name) if name in catalogue().pretrained else None
-    if spec is not None and spec.repo is not None and folder.name == spec.revision:
-        return HubAddress(spec.repo, spec.revision)
+    pin = None if spec is None else pin_of(spec)
+    if pin is not None and folder.name == pin.revision:
+        return HubAddress(pin.repo, pin.revision)
     return None

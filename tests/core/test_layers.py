@@ -29,6 +29,7 @@ LAYERS = [
         "errors",
         "hookspecs",
         "interfaces",
+        "pins",
         "plugins",
         "public_weights",
         "registry",

@@ -61,6 +61,12 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
             f"{address}: {_endpoint()} does not answer as the Hub does "
             f"({type(error).__name__}: {redacted(error)}); check HF_ENDPOINT"
         ) from error
+    # The client wraps whatever stops the upload of a file.
+    except RuntimeError as error:
+        if isinstance(error.__cause__, Exception):
+            with hub_errors(address, action):
+                raise error.__cause__
+        raise HubError(f"{address}: {redacted(error)}; try again") from error
 
 
 def _endpoint() -> str:

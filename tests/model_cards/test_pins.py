@@ -1,0 +1,149 @@
+"""``pins.json``: its schema, and what a pin changes for names and listings."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import seqzoo
+from seqzoo.errors import CheckpointError, UnknownNameError
+from seqzoo.pins import PINS, Pin, pin_of, read_pins, render_pins
+from seqzoo.plugins import load_plugins
+from seqzoo.specs import PretrainedSpec
+
+from .conftest import NAMES
+
+PIN = Pin("org/repo", "0" * 40, "f" * 64)
+GOOD = {"repo": "org/repo", "revision": "0" * 40, "sha256": "f" * 64}
+
+
+@pytest.fixture
+def pinned(monkeypatch):
+    """``pinned(name, …)``: a seqzoo with these pins; returns its plugins."""
+
+    def pinned(*names):
+        monkeypatch.setattr("seqzoo.pins.pins", lambda: dict.fromkeys(names, PIN))
+        loaded = load_plugins()
+        monkeypatch.setattr("seqzoo.plugins._kept_plugins", lambda: loaded)
+        return loaded
+
+    return pinned
+
+
+def listed():
+    return [model.name for model in seqzoo.list_models(pretrained=True)]
+
+
+def test_the_pins_of_this_repository():
+    assert set(read_pins(PINS)) <= set(NAMES)
+    assert PINS.read_text("utf-8") == render_pins(read_pins(PINS))
+
+
+def test_pins_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / "pins.json"
+    pins = {"b-1@x": PIN, "a-1": Pin("Org/A.1", "1" * 40, "2" * 64)}
+    path.write_text(render_pins(pins))
+    assert read_pins(path) == pins
+    assert list(json.loads(path.read_text())) == ["a-1", "b-1@x"]
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("\xff", "cannot be read as JSON"),
+        ([], "is not a mapping of names to pins"),
+        ({"m": None}, "'m' is None, expected repo, revision, sha256"),
+        ({"m": {**GOOD, "branch": "main"}}, "expected repo, revision, sha256"),
+        ({"m": {"repo": "org/repo"}}, "expected repo, revision, sha256"),
+        ({"m": {**GOOD, "repo": "repo"}}, "repo of 'm' is 'repo', expected org/name"),
+        ({"m": {**GOOD, "repo": "../../x"}}, r"repo of 'm' is '\.\./\.\./x', expected org/name"),
+        ({"m": {**GOOD, "repo": ["org/repo"]}}, "expected org/name"),
+        ({"m": {**GOOD, "revision": "main"}}, "revision of 'm' is 'main', expected a commit"),
+        ({"m": {**GOOD, "revision": "0" * 41}}, "expected a commit of 40 hex digits"),
+        ({"m": {**GOOD, "sha256": None}}, "sha256 of 'm' is None, expected 64 hex digits"),
+    ],
+)
+def test_anything_else_is_refused(tmp_path, document, message):
+    path = tmp_path / "pins.json"
+    text = document if isinstance(document, str) else json.dumps(document)
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_pins(path)
+    assert str(path) in str(caught.value)
+    assert "reinstall seqzoo" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_pins(tmp_path / "pins.json")
+
+
+def test_a_pin_without_a_plugin_is_registered_by_the_core(pinned):
+    loaded = pinned("sasrec-elsewhere", "sasrec-ml1m")
+    spec = loaded.catalogue.pretrained.get("sasrec-elsewhere")
+    assert spec == PretrainedSpec("sasrec-elsewhere", "seqzoo", PIN.repo, PIN.revision, PIN.sha256)
+    assert loaded.catalogue.pretrained.get("sasrec-ml1m").plugin == "sasrec"
+    assert {"sasrec-elsewhere", "sasrec-ml1m"} <= set(listed())
+    (model,) = seqzoo.list_models("sasrec-elsewhere")
+    assert (model.kind, model.bundled, model.plugin) == ("checkpoint", False, "seqzoo")
+
+
+def test_a_pin_of_an_unknown_architecture_is_not_listed(pinned, monkeypatch):
+    assert "other-elsewhere" not in pinned("other-elsewhere").catalogue.pretrained
+    monkeypatch.setenv("SEQZOO_DISABLE_PLUGINS", "sasrec")
+    pinned("sasrec-elsewhere", "sasrec-ml1m", "gru4rec-elsewhere")
+    assert not [name for name in listed() if name.startswith("sasrec")]
+    assert "gru4rec-elsewhere" in listed()
+    with pytest.raises(UnknownNameError, match="plugins are switched off: sasrec"):
+        seqzoo.load("sasrec-elsewhere")
+
+
+def test_a_pin_never_overrides_an_installed_folder(pinned):
+    """Not even one of other weights: a checkout may be newer than what is published."""
+    pinned("sasrec-ml100k")
+    assert seqzoo.load("sasrec-ml100k").architecture == "sasrec"
+    known = seqzoo.info("sasrec-ml100k")
+    assert known["bundled"]
+    assert known["sha256"] != PIN.sha256
+
+
+def test_the_pin_of_a_plugin_comes_before_that_of_seqzoo(pinned):
+    pinned("sasrec-mine")
+    own = PretrainedSpec("sasrec-mine", "mine", "them/mine", "1" * 40, None)
+    assert pin_of(own) == Pin("them/mine", "1" * 40, None)
+    assert pin_of(PretrainedSpec("sasrec-mine", "mine", package="mine")) == PIN
+    assert pin_of(PretrainedSpec("sasrec-yours", "mine", package="mine")) is None
+
+
+def test_a_name_without_folder_and_pin_is_not_listed(pinned, monkeypatch):
+    monkeypatch.setattr("seqzoo.zoo.bundled_folder", lambda spec: None)
+    pinned("sasrec-ml1m")
+    assert listed() == ["sasrec-ml1m"]
+
+
+def test_listing_pinned_names_imports_nothing_heavy():
+    code = (
+        "import sys, seqzoo.pins\n"
+        "pin = seqzoo.pins.Pin('org/repo', '0' * 40, 'f' * 64)\n"
+        "seqzoo.pins.pins = lambda: {'sasrec-elsewhere': pin}\n"
+        "import seqzoo\n"
+        "assert 'sasrec-elsewhere' in [model.name for model in seqzoo.list_models()]\n"
+        "heavy = ('torch', 'numpy', 'polars', 'accelerate', 'omegaconf', 'huggingface_hub')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_an_unknown_name_says_which_distribution_may_have_it():
+    records = load_plugins().records
+    if any(record.distribution == "seqzoo-model-cards" for record in records):
+        pytest.skip("seqzoo-model-cards is installed here")
+    with pytest.raises(UnknownNameError, match=r"`pip install \./model_cards`"):
+        seqzoo.load("sasrec-steam")
+    with pytest.raises(UnknownNameError) as caught:
+        seqzoo.load("nobody-steam")
+    assert "model_cards" not in str(caught.value)
