@@ -51,7 +51,7 @@ def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) ->
     """Write files of a folder together; other files in it stay as they are.
 
     Args:
-        folder: created if it is missing.
+        folder: created if it is missing, also for no files at all.
         files: content by plain file name.
 
     Raises:
@@ -66,9 +66,10 @@ def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) ->
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, wait=True) as alone:
             _recover(folder, alone)
-            _refuse_occupied(folder, files)
-            _write(folder, files)
-            _roll_forward(folder)
+            if files:
+                _refuse_occupied(folder, files)
+                _write(folder, files)
+                _roll_forward(folder)
     except OSError as error:
         raise _refused(folder, error) from error
 

@@ -364,3 +364,10 @@ def test_errors_are_checkpoint_errors(tmp_path):
     with pytest.raises(CheckpointError, match="Input/output error"):
         write_files(tmp_path, {"a": refuse})
     assert not list(tmp_path.iterdir())
+
+
+def test_no_files_at_all_make_the_folder_and_leave_nothing_in_it(tmp_path):
+    write_files(tmp_path / "new", {})
+    assert list((tmp_path / "new").iterdir()) == []
+    write_files(tmp_path / "new", OLD)
+    assert read(tmp_path / "new") == OLD

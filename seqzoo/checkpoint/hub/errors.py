@@ -65,7 +65,7 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error.__cause__, Exception):
             with hub_errors(address, action):
-                raise error.__cause__
+                raise error.__cause__ from None
         raise HubError(f"{address}: {redacted(error)}; try again") from error
 
 
