@@ -11,7 +11,6 @@ from typing import Any
 
 from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, shell_word
 from seqzoo.specs import DatasetSpec, PublishedFigures
-from seqzoo.storage.messages import one_line
 
 _MOST_SETTINGS = 40
 
@@ -220,8 +219,7 @@ def _licence(facts: CardFacts) -> str:
         )
     text = heading + " ".join(lines)
     if dataset.citation:
-        # The words of the plugin that registered the data set, whose addresses may be links.
-        text += f"\n\nPlease cite: {one_line(dataset.citation)}"
+        text += f"\n\nPlease cite: {markdown_text(dataset.citation, links=True)}"
     return text
 
 
@@ -287,6 +285,8 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", ", ".join(_last_component(str(each)) for each in value)
         elif value is not None:
             yield f"{prefix}{key}", _last_component(value) if isinstance(value, str) else value
 

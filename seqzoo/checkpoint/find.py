@@ -35,7 +35,7 @@ def find(name: str | os.PathLike[str]) -> Path:
         CheckpointError: the checkpoint on the Hub is damaged or not the registered one.
         HubError: the Hub cannot be reached or does not have the checkpoint.
     """
-    return _locate(name, verify=True)[0]
+    return locate_checkpoint(name, verify=True)[0]
 
 
 def open_checkpoint(name: str | os.PathLike[str], *, keep: bool = False) -> "Checkpoint":
@@ -50,7 +50,7 @@ def open_checkpoint(name: str | os.PathLike[str], *, keep: bool = False) -> "Che
     """
     from seqzoo.checkpoint.record import read_checkpoint  # torch, which finding does without
 
-    folder, manifest, from_hub = _locate(name, verify=False)
+    folder, manifest, from_hub = locate_checkpoint(name, verify=False)
     try:
         return read_checkpoint(folder, manifest=manifest, keep=keep)
     except IntegrityError:
@@ -84,8 +84,18 @@ def bundled_folder(spec: PretrainedSpec) -> Path | None:
     return None
 
 
-def _locate(name: str | os.PathLike[str], *, verify: bool) -> tuple[Path, Manifest | None, bool]:
-    """Folder, manifest if it was read, and whether the folder is in the Hub's cache."""
+def locate_checkpoint(
+    name: str | os.PathLike[str], *, verify: bool
+) -> tuple[Path, Manifest | None, bool]:
+    """The folder of a checkpoint, its manifest if that was read, and whether the Hub has it.
+
+    Args:
+        name: as for ``find``.
+        verify: whether to check the sha256 of the files in the Hub's cache.
+
+    Returns:
+        Folder, manifest or None, and whether the folder is in the Hub's cache.
+    """
     if isinstance(name, Path):
         return name.expanduser(), None, False
     name = name_of("a model's name or folder", name)

@@ -5,15 +5,22 @@ import shlex
 
 from seqzoo.storage.messages import one_line
 
-# Characters that Markdown reads as markup. A bare address would become a link.
-_MARKUP = re.compile(r"[\\`*_\[\]#|~$!]|^[-+=]|:(?=//)|(?<=\bwww)\.")
+# Characters that Markdown reads as markup, and those that make a bare address a link.
+_MARKUP = re.compile(r"[\\`*_\[\]#|~$!]|^[-+=]")
+_ADDRESS = re.compile(r":(?=//)|(?<=\bwww)\.")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def markdown_text(value: object) -> str:
-    """A value as running text or a cell of a table, on one line."""
-    text = _visible(str(value))
-    text = _MARKUP.sub(lambda found: "\\" + found[0], text)
+def markdown_text(value: object, *, links: bool = False) -> str:
+    """A value as running text or a cell of a table, on one line.
+
+    Args:
+        value: any value, shown as ``str`` does.
+        links: whether an address may become a link, for text that a plugin registers.
+    """
+    text = _MARKUP.sub(r"\\\g<0>", _visible(str(value)))
+    if not links:
+        text = _ADDRESS.sub(r"\\\g<0>", text)
     return "".join(_ENTITIES.get(character, character) for character in text)
 
 

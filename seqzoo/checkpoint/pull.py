@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from seqzoo.checkpoint.find import find
+from seqzoo.checkpoint.find import locate_checkpoint
 from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
 from seqzoo.checkpoint.manifest import (
     CARD,
@@ -58,10 +58,11 @@ def pull_checkpoint(name: str, *, to: str | os.PathLike[str] | None = None) -> P
         CheckpointError: the checkpoint is damaged, or ``to`` holds something else.
         HubError: the Hub cannot be reached or does not have the checkpoint.
     """
-    folder = find(name)
-    manifest = read_manifest(folder)
-    for file in HASHED:
-        verify_file(manifest, file)
+    folder, manifest, from_hub = locate_checkpoint(name, verify=True)
+    manifest = read_manifest(folder) if manifest is None else manifest
+    if not from_hub:  # the files of the Hub have just been checked
+        for file in HASHED:
+            verify_file(manifest, file)
     address = _address_of(name, folder)
     if to is not None:
         is_copy = _is_copy(Path(to), manifest)

@@ -19,7 +19,7 @@ DATASET = DatasetSpec(
     "seqzoo",
     url="https://example.org/toy.zip",
     licence="research use",
-    citation="A. Author. 2020.",
+    citation="A. Author. 2020. https://doi.org/10/a_b",
     description="Toy-1K: a thousand events",
 )
 
@@ -77,7 +77,7 @@ def test_a_person_finds_what_is_needed():
         "12 users, 20 items",
         "seqzoo eval linrec-toy --data toy",
         "research use",
-        "A. Author. 2020.",
+        "A. Author. 2020. https://doi.org/10/a\\_b",
         "| `train.lr` | 1e-05 |",
         "seqzoo train recipe.yaml",
         "newest 200 events",
