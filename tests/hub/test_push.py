@@ -221,7 +221,7 @@ def test_options_that_cannot_be_met_send_nothing(hub, push):
 
 def test_the_help_says_that_proposals_pile_up(work, tmp_path):
     text = work("run(['push', '--help'])", tmp_path).expect().out
-    assert "every call opens a new pull request" in " ".join(text.replace("│", " ").split())
+    assert "Open a new pull request instead of" in " ".join(text.replace("│", " ").split())
 
 
 def test_offline_and_out_of_reach(hub, work, folder, tmp_path):
