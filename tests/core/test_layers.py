@@ -29,6 +29,7 @@ LAYERS = [
         "errors",
         "hookspecs",
         "interfaces",
+        "notebook",
         "pins",
         "plugins",
         "public_weights",
