@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import seqzoo
+from seqzoo.plugins import catalogue
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -70,14 +71,16 @@ def test_the_readme_plugin_installs_lists_and_trains(tmp_path):
 
 
 def test_the_wheel_brings_the_movielens_checkpoints():
-    cards = {path.name for path in (ROOT / "model_cards").iterdir()}
+    cards = {path.parent.name for path in (ROOT / "model_cards").glob("*/config.json")}
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     brought = dict(
         re.findall(r'^"model_cards/(.+)" = "seqzoo/model_cards/(.+)"$', text, re.MULTILINE)
     )
     assert all(source == target for source, target in brought.items())
     assert set(brought) == {name for name in cards if re.search("-ml1(m|00k)(@|$)", name)}
-    assert cards <= {model.name for model in seqzoo.list_models(pretrained=True)}
+    listed = {model.name for model in seqzoo.list_models(pretrained=True)}
+    registered = {spec.name for spec in catalogue().pretrained if spec.package == "seqzoo"}
+    assert set(brought) == registered <= listed
 
 
 EXPECTED_IN_THE_ROOT = {
