@@ -71,7 +71,7 @@ def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) ->
                 _write(folder, files)
                 _roll_forward(folder)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise refused(folder, error) from error
 
 
 def recover(folder: str | os.PathLike[str]) -> None:
@@ -297,7 +297,8 @@ _REMEDIES = {
 }
 
 
-def _refused(folder: Path, error: OSError) -> CheckpointError:
+def refused(folder: Path, error: OSError) -> CheckpointError:
+    """The error for a folder that the system refuses to write, with its remedy."""
     remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
     reason = error.strerror or type(error).__name__
     return CheckpointError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 
 from seqzoo.errors import TrainingError
-from seqzoo.storage.atomic import try_lock, write_files
+from seqzoo.storage.atomic import refused, try_lock
 from seqzoo.training.recipe import Recipe, differences
 from seqzoo.training.state import FOLDER, Progress, holds_run, read_progress, write_progress
 
@@ -84,7 +84,10 @@ class RunFolder:
             CheckpointError: the folder cannot be written.
         """
         if self._descriptor is None:
-            write_files(self.path / FOLDER, {})
+            try:
+                (self.path / FOLDER).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise refused(self.path, error) from error
             self._lock()
             if holds_run(self.path) and not self._held_run:
                 raise self._in_use()

@@ -18,7 +18,7 @@ from seqzoo.training.processes import make_accelerator, warnings_once
 from seqzoo.training.progress import Reporter
 from seqzoo.training.recipe import Recipe
 from seqzoo.training.result import TrainingResult as TrainingResult
-from seqzoo.training.result import stored_result
+from seqzoo.training.result import result_of, stored_metrics
 from seqzoo.training.run import Run
 from seqzoo.training.state import FOLDER, Progress
 from seqzoo.training.trackers import check_trackers
@@ -76,7 +76,7 @@ def train(
                 _check_same_data(folder.path, progress, data)
                 if progress.finished:
                     logger.info("%s is finished; its metrics are read back", folder.path)
-                    return stored_result(folder.path, progress, data)
+                    return result_of(folder.path, progress, data, stored_metrics(folder.path))
                 shown = (reporter or _default_reporter()) if main else Reporter()
                 return Run(recipe, folder, progress, data, accelerator, shown).go()
         finally:

@@ -1,5 +1,6 @@
 """The outcome of a run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +33,21 @@ class TrainingResult:
     examples: tuple[str, ...] = ()
 
 
-def stored_result(out: Path, progress: Progress, data: SequenceData) -> TrainingResult:
-    """The result of a run as its folder holds it."""
-    stored = read_metrics(read_manifest(out))
+def result_of(
+    out: Path, progress: Progress, data: SequenceData, metrics: Mapping[str, Mapping[str, float]]
+) -> TrainingResult:
+    """The result of a run with these metrics."""
     return TrainingResult(
         out,
         progress.best_epoch,
         progress.epoch,
-        {name: entry["metrics"] for name, entry in stored.items()},
+        {protocol: dict(own) for protocol, own in metrics.items()},
         progress.seconds,
         examples=data.vocabulary.items[:3],
     )
+
+
+def stored_metrics(out: Path) -> dict[str, dict[str, float]]:
+    """The metrics that a run's folder holds, by protocol."""
+    stored = read_metrics(read_manifest(out))
+    return {protocol: entry["metrics"] for protocol, entry in stored.items()}

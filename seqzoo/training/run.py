@@ -27,7 +27,7 @@ from seqzoo.training.objective import ModelWithLoss, NextItem
 from seqzoo.training.processes import from_main_process, own_share, seed_of_epoch
 from seqzoo.training.progress import Reporter, RunFacts
 from seqzoo.training.recipe import Recipe, TrainConfig
-from seqzoo.training.result import TrainingResult, stored_result
+from seqzoo.training.result import TrainingResult, result_of, stored_metrics
 from seqzoo.training.schedule import learning_rate, parameter_groups
 from seqzoo.training.state import Progress, read_progress, read_state, write_progress, write_state
 from seqzoo.training.trackers import Trackers
@@ -101,7 +101,7 @@ class Run:
                 self.reporter.begin(self._facts())
                 while not self._is_over():
                     self._epoch()
-            self._measure()
+            metrics = self._measure()
         except KeyboardInterrupt:
             # An epoch that was cut short does not count: what is on the disk does.
             self.progress = read_progress(self.out) or self.progress
@@ -115,10 +115,11 @@ class Run:
                 self.out,
                 self.progress.best_epoch,
             )
-            return replace(stored_result(self.out, self.progress, self.data), interrupted=True)
+            found = result_of(self.out, self.progress, self.data, stored_metrics(self.out))
+            return replace(found, interrupted=True)
         finally:
             self.trackers.finish()
-        return stored_result(self.out, self.progress, self.data)
+        return result_of(self.out, self.progress, self.data, metrics)
 
     def _facts(self) -> RunFacts:
         return RunFacts(
@@ -215,7 +216,7 @@ class Run:
         (gains,) = gains_by_user(self.model, held_out, self.protocols[:1])
         return means(gains)[self.config.metric]
 
-    def _measure(self) -> None:
+    def _measure(self) -> dict[str, dict[str, float]]:
         """Measure the best weights on the test items and finish the checkpoint."""
         # The state of the last epoch is on the disk already; the model goes back to the best one.
         if self.progress.best_epoch != self.progress.epoch:
@@ -231,3 +232,4 @@ class Run:
         self.accelerator.wait_for_everyone()
         metrics = {result.protocol: result.metrics for result in results}
         self.trackers.metrics(metrics, self.progress.best_epoch)
+        return metrics
