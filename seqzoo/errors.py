@@ -77,10 +77,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 
+def one_line(text: object, limit: int | None = None) -> str:
+    """A text in one line, at most ``limit`` characters of it."""
+    return " ".join(str(text).split())[:limit]
+
+
 def error_text(error: BaseException) -> str:
     """What an exception of foreign code says, in one line; with its type, unless it is ours."""
     try:
-        message = " ".join(str(error).split())
+        message = one_line(error)
     except Exception:  # its __str__ may be broken too
         message = ""
     if isinstance(error, SeqzooError):

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seqzoo.errors import one_line
+
 _GREY = "rgba(128, 128, 128, 0.4)"
 _CELL = f"padding: 2px 10px; border-bottom: 1px solid {_GREY}; text-align: "
 
@@ -35,7 +37,7 @@ def escape(value: object) -> str:
     """A value as one line of HTML text, without control characters."""
     if isinstance(value, Html):
         return value.text
-    return html.escape(plain(" ".join(str(value).split())))
+    return html.escape(plain(one_line(value)))
 
 
 def plain(text: str) -> str:

@@ -13,11 +13,10 @@ import yaml
 
 from seqzoo.checkpoint.card_sections import CardFacts, data_name, metric_title, section_texts
 from seqzoo.checkpoint.schemas import CardFrontMatter
-from seqzoo.errors import CheckpointError
+from seqzoo.errors import CheckpointError, one_line
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
 from seqzoo.storage.documents import check, parse_yaml
-from seqzoo.storage.messages import one_line
 
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint  # imports torch, which cards do without

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from seqzoo.storage.messages import one_line
+from seqzoo.errors import one_line
 
 # Characters that Markdown reads as markup, and those that make a bare address a link.
 _MARKUP = re.compile(r"[\\`*_\[\]#|~$!]|^[-+=]")

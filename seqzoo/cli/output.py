@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from seqzoo.cli.stdout import answers
+from seqzoo.errors import one_line
 
 
 def write(text: str) -> None:
@@ -36,7 +37,7 @@ def print_json(document: Any) -> None:
 
 def printable(text: object) -> str:
     """One line without invisible characters: ids, titles and messages may come from strangers."""
-    return visible(" ".join(str(text).split()))
+    return visible(one_line(text))
 
 
 def visible(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from seqzoo.errors import UsageError
+from seqzoo.errors import UsageError, one_line
 
 # Some versions of typer ship their parser, others use click's: the base of both, by its position.
 ParserError: Any = typer.BadParameter.__mro__[1]
@@ -76,7 +76,7 @@ def explain(error: Any, words: Sequence[str]) -> str:
     # Not every error of the parser knows the verb that it is about.
     context = error.ctx
     path = context.command_path if context else " ".join(["seqzoo", *words[:1]])
-    text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    text = one_line(error.format_message()).rstrip(".").replace("Value error, ", "")
     if hasattr(error, "possibilities"):
         known = [name for parameter in context.command.params for name in parameter.opts]
         close = difflib.get_close_matches(error.option_name, known, n=1, cutoff=0.7)

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from seqzoo.checkpoint.manifest import CONFIG
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import CheckpointError, ConfigError, DataError, UsageError
+from seqzoo.errors import CheckpointError, ConfigError, DataError, UsageError, one_line
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import distinct_state
 from seqzoo.plugins import catalogue
 from seqzoo.public_weights import PublicWeights
-from seqzoo.storage.messages import listing, one_line
+from seqzoo.storage.messages import listing
 from seqzoo.storage.tensors import not_finite
 
 _PADDING_TOKEN = "[PAD]"  # noqa: S105 RecBole's name of row 0

@@ -10,12 +10,11 @@ from torch import Tensor
 from seqzoo.checkpoint.folder import plugin_of
 from seqzoo.checkpoint.manifest import CONFIG, VOCABULARY, WEIGHTS, Manifest
 from seqzoo.checkpoint.record import Checkpoint
-from seqzoo.errors import CheckpointError, SeqzooError, UsageError, nearest
+from seqzoo.errors import CheckpointError, SeqzooError, UsageError, nearest, one_line
 from seqzoo.model.build import TooLargeError, sized_by
 from seqzoo.model.provenance import Provenance
 from seqzoo.model.weights import put_weights
 from seqzoo.plugins import PluginRecord, catalogue, plugins
-from seqzoo.storage.messages import one_line
 from seqzoo.version import __version__
 
 if TYPE_CHECKING:

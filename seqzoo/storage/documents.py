@@ -17,8 +17,8 @@ import msgspec
 import yaml
 from msgspec import inspect
 
-from seqzoo.errors import CheckpointError, nearest
-from seqzoo.storage.messages import RESTORE, malformed, one_line, shown
+from seqzoo.errors import CheckpointError, nearest, one_line
+from seqzoo.storage.messages import RESTORE, malformed, shown
 
 BEYOND = 2**63
 """Integers must be smaller than this in magnitude, so that 64 bits hold them everywhere."""

@@ -39,8 +39,3 @@ def listing(names: Sequence[str], most: int = 3) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def one_line(text: object, limit: int | None = None) -> str:
-    """A text in one line, at most ``limit`` characters of it."""
-    return " ".join(str(text).split())[:limit]

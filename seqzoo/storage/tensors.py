@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from seqzoo.errors import CheckpointError
-from seqzoo.storage.messages import listing, one_line
+from seqzoo.errors import CheckpointError, one_line
+from seqzoo.storage.messages import listing
 from seqzoo.storage.safetensors_header import check_header_length
 
 

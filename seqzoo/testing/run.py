@@ -12,7 +12,7 @@ import torch
 from seqzoo.checkpoint.find import find
 from seqzoo.config import model_config
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import SeqzooError, UnknownNameError, nearest
+from seqzoo.errors import SeqzooError, UnknownNameError, nearest, one_line
 from seqzoo.evaluation.verify import verify_folder
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
@@ -180,7 +180,7 @@ def _run(subject: str, check: str, function: Callable[[Any], object], argument: 
         return Outcome(subject, check, False, str(error), _since(started))
     # A part is foreign code and may raise anything; that is a failed check.
     except Exception as error:
-        message = f"raises {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        message = f"raises {type(error).__name__}: {one_line(error, 300)}"
         return Outcome(subject, check, False, message, _since(started))
     return Outcome(subject, check, True, "", _since(started))
 

@@ -6,7 +6,7 @@ from typing import Any
 from accelerate import Accelerator, tracking
 from accelerate.tracking import GeneralTracker
 
-from seqzoo.errors import TrainingError, UsageError, nearest
+from seqzoo.errors import TrainingError, UsageError, nearest, one_line
 from seqzoo.validation import list_of
 
 PROJECT = "seqzoo"
@@ -80,7 +80,7 @@ class Trackers:
             names = ", ".join(getattr(t, "name", str(t)) for t in self._accelerator.log_with)
             raise TrainingError(
                 f"the tracker ({names}) cannot {what}: {type(error).__name__}: "
-                f"{' '.join(str(error).split())[:200]}; the same command without it resumes the run"
+                f"{one_line(error, 200)}; the same command without it resumes the run"
             ) from error
 
 

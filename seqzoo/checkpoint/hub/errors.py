@@ -8,8 +8,7 @@ from huggingface_hub import constants, errors, get_token
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 from seqzoo.checkpoint.hub.address import HubAddress
-from seqzoo.errors import HubError
-from seqzoo.storage.messages import one_line
+from seqzoo.errors import HubError, one_line
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]+")
 _USER = re.compile(r"//[^/@]*@")
