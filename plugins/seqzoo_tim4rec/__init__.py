@@ -23,7 +23,7 @@ PUBLISHED = [
         "hit@10": 0.0854,
         "ndcg@10": 0.0446,
         "mrr@10": 0.0321,
-        "source": "the paper's authors, as Papers with Code had it",
+        "source": "the paper's authors, from Papers with Code",
     },
 ]
 
