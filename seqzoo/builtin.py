@@ -135,18 +135,18 @@ def seqzoo_register(zoo: Registrar) -> None:
 
     zoo.protocol(
         "loo-full",
-        description="leave-one-out, all items are candidates, the history's own included",
+        description="leave-one-out; all items are candidates, including those of the history",
         remove_seen=False,
     )
     zoo.protocol(
         "loo-full-unseen",
-        description="leave-one-out, all items but those of the user's whole history",
+        description="leave-one-out; all items except those of the whole history are candidates",
         remove_seen=True,
     )
     zoo.protocol(
         "loo-recbole",
-        description="leave-one-out, all items are candidates, times rounded to float32, 5-core: "
-        "what RecBole measures",
+        description="leave-one-out; all items are candidates; timestamps rounded to float32; "
+        "5-core, as in RecBole",
         remove_seen=False,
         order="float32-time-row",
         min_count=5,

@@ -91,7 +91,7 @@ DATASETS: list[CatalogueEntry] = [
         "citation": _HARPER,
         "target": None,
         "counts": None,
-        "description": "MovieLens latest-small: 100,000 film ratings; the publisher renews it",
+        "description": "MovieLens latest-small: 100,000 film ratings; the publisher updates it",
     },
     {
         "name": "amazon-beauty",
@@ -103,7 +103,7 @@ DATASETS: list[CatalogueEntry] = [
         "citation": _MCAULEY,
         "target": None,
         "counts": (22_363, 12_101, 198_502),
-        "description": "Amazon Beauty 2014: product ratings, times by the day, no titles",
+        "description": "Amazon Beauty 2014: product ratings, timestamps are dates, no titles",
     },
     {
         "name": "amazon-video-games",
@@ -115,6 +115,6 @@ DATASETS: list[CatalogueEntry] = [
         "citation": _MCAULEY,
         "target": None,
         "counts": (24_303, 10_672, 231_780),
-        "description": "Amazon Video Games 2014: product ratings, times by the day, no titles",
+        "description": "Amazon Video Games 2014: product ratings, timestamps are dates, no titles",
     },
 ]

@@ -80,7 +80,7 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
         # OmegaConf would put in what it refers to, the environment's secrets included.
         if "${" in str(value):
             raise ConfigError(
-                f"setting '{section}.{key}' is {value!r}; references are not taken, write the "
+                f"setting '{section}.{key}' is {value!r}; references are not supported; write the "
                 "value out"
             )
         try:

@@ -299,9 +299,9 @@ class Registrar:
             or not isinstance(settings, Mapping)
         ):
             raise PluginError(
-                f"plugin '{self._plugin}' registers figures published for '{name}' as "
-                f"{dict(entry)!r}; expected data, protocol and source as texts, figures such as "
-                "'hit@10' as numbers, and settings as a mapping where there are any"
+                f"plugin '{self._plugin}' registers metrics published for '{name}' as "
+                f"{dict(entry)!r}; expected data, protocol and source as text, metrics such as "
+                "'hit@10' as numbers, and settings, if any, as a mapping"
             )
         return PublishedFigures(
             str(texts["data"]),

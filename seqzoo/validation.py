@@ -82,6 +82,7 @@ def read_times(given: Any, items: int) -> list[int]:
     for before, time in itertools.pairwise(times):
         if time < before:
             raise UsageError(
-                f"timestamp {time} is before the event before it ({before}); give the oldest first"
+                f"timestamp {time} is earlier than that of the previous event "
+                f"({before}); give the oldest first"
             )
     return times

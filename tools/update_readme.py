@@ -23,7 +23,10 @@ _PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)",
 
 def architectures() -> str:
     """A table of the architectures and what their backbones claim."""
-    lines = ["| architecture | paper | causal | streaming | uses timestamps |", "|---|---|---|---|---|"]
+    lines = [
+        "| architecture | paper | causal | streaming | uses timestamps |",
+        "|---|---|---|---|---|",
+    ]
     for model in seqzoo.list_models(pretrained=False):
         claims = [
             "yes" if model.claims[claim] else "no" for claim in ("causal", "streaming", "uses_time")

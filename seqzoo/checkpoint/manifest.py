@@ -153,7 +153,7 @@ def parse_manifest_bytes(path: Path, content: bytes) -> Manifest:
         raise wrong_sha256(path, found, head.sha256)
     # Damage that does not change the values, such as 1E-05 for 1e-05, is still damage.
     if _pretty(document | {"sha256": head.sha256}) != content:
-        raise IntegrityError(f"{path} is not laid out as seqzoo writes it; {RESTORE}")
+        raise IntegrityError(f"{path} is not formatted as seqzoo writes it; {RESTORE}")
     for version in range(head.format_version, FORMAT_VERSION):
         document = _MIGRATIONS[version](document)
     check(path, document | {"sha256": head.sha256}, ConfigFile)

@@ -83,8 +83,8 @@ def load_verb(spec: CommandSpec) -> Any:
         return typer.main.get_command(target)
     except Exception as error:
         raise PluginError(
-            f"plugin '{spec.plugin}' brings the command '{spec.name}' in a form that typer does "
-            f"not take: {type(error).__name__}: {error}"
+            f"the command '{spec.name}' of plugin '{spec.plugin}' is not a valid typer command: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 

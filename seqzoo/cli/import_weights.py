@@ -65,7 +65,7 @@ def import_weights(
     show(
         f"imported: {model.num_parameters:,} parameters for {len(model.vocabulary):,} items into "
         f"{out}",
-        *([f"assumed, because the weights do not tell: {shown}"] if shown else []),
+        *([f"assumed, not inferred from the weights: {shown}"] if shown else []),
         "",
         facts(
             [

@@ -37,7 +37,7 @@ def source_of(name: str, model: SequenceModel, data: str | None) -> str:
     """
     source = model.recipe.get("data", {}).get("source") if data is None else data
     if not source:
-        raise UsageError(f"the recipe of {name} names no data; name them with --data")
+        raise UsageError(f"the recipe of {name} names no data; give them with --data")
     return str(source)
 
 

@@ -15,10 +15,10 @@ Data = Annotated[
     typer.Option(metavar="SOURCE", help="Data set, file or folder (default: the recipe's)."),
 ]
 UserCol = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="User column, if it has no common name.")
+    str | None, typer.Option(metavar="COLUMN", help="Column of the users (default: found by name).")
 ]
 ItemCol = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Item column, if it has no common name.")
+    str | None, typer.Option(metavar="COLUMN", help="Column of the items (default: found by name).")
 ]
 TimeCol = Annotated[
     str | None,

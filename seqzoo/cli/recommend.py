@@ -94,7 +94,7 @@ def recommend(
         )
         return
     if not best:
-        note("nothing is left to recommend: the history holds every candidate")
+        note("nothing to recommend: all candidates are in the history")
     has_labels = any(one.label for one in best)
     columns = [Column("", right=True), Column("item", style="cyan"), Column("score", right=True)]
     columns += [Column("title", wrap=True)] if has_labels else []

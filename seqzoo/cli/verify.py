@@ -30,7 +30,7 @@ def verify(
     if a check fails.
     """
     if data is not None and not measure:
-        raise UsageError("--data is for --eval, which measures the metrics again; give both")
+        raise UsageError("--data needs --eval, which measures the metrics again; give both")
     with hub_progress(quiet=quiet):
         folder = find(name)
     found = verify_folder(folder)

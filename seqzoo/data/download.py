@@ -103,9 +103,9 @@ def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
     wrong = difference(known, found)
     if wrong:
         _discard(part)
-        remedy = "run again; if this error stays, the publisher changed the file"
+        remedy = "run again; if the error persists, the publisher has changed the file"
         if not expected.published and record_of(destination).exists():
-            remedy = f"if the publisher renewed the file, delete {record_of(destination)}"
+            remedy = f"if the publisher has updated the file, delete {record_of(destination)}"
         raise DownloadError(f"{url} gave a file with {wrong}; it was removed; {remedy}")
     if not expected.published:
         remember(destination, found)

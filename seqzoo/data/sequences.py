@@ -42,7 +42,7 @@ class Sequences:
                 f"items; expected them to run from 0 to {count}"
             )
         if (np.diff(self.offsets) < 0).any():
-            raise DataError("sequences: the offsets fall; expected offsets that never fall")
+            raise DataError("sequences: the offsets decrease; expected offsets that never decrease")
         if count and self.items.min() < 1:
             raise DataError(
                 f"sequences: the items hold the index {self.items.min()}; expected 1 or more "
@@ -235,7 +235,7 @@ def _load_array(path: Path, mmap: bool) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
         return array
     except FileNotFoundError:
-        raise DataError(f"{path} is not there; expected the files of Sequences.save") from None
+        raise DataError(f"{path} does not exist; expected the files of Sequences.save") from None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{path} cannot be read as an array ({str(error).splitlines()[0]}); "

@@ -186,7 +186,7 @@ def _prepare(
             reason, remedy = (
                 (f"min_count {minimums[0]} and {minimums[1]}", "give --min-count for all of them")
                 if minimums[0] != minimums[1]
-                else ("other columns or options", "give --user-col, --item-col and --time-col")
+                else ("different columns or options", "give --user-col, --item-col and --time-col")
             )
             raise UsageError(
                 f"{first} and {name} would be measured on different data: their recipes have "

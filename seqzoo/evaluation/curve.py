@@ -29,7 +29,7 @@ def plot_curve(
         UsageError: there is no epoch, one lacks a number, or the file cannot be written.
     """
     if not epochs:
-        raise UsageError(f"the picture '{file}' has no epochs to show; expected one or more")
+        raise UsageError(f"the plot '{file}' has no epochs to show; expected one or more")
     for place, record in enumerate(epochs, start=1):
         missing = [key for key in ("epoch", "loss", "metric", "value") if key not in record]
         if missing:

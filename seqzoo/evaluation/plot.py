@@ -48,23 +48,23 @@ def check_plot_file(file: str | os.PathLike[str]) -> Path:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(
-            f"the picture '{path}' ends in '{suffix}'{nearest(suffix, SUFFIXES)}; expected one of: "
+            f"the plot '{path}' ends in '{suffix}'{nearest(suffix, SUFFIXES)}; expected one of: "
             f"{', '.join(SUFFIXES)}"
         )
     if path.is_dir():
-        raise UsageError(f"the picture '{path}' is a folder; expected the name of a file")
+        raise UsageError(f"the plot '{path}' is a folder; expected the name of a file")
     if not path.parent.is_dir():
         raise UsageError(
-            f"the picture '{path}' has no folder to lie in: '{path.parent}' is not there; make it "
-            "or choose another"
+            f"the plot '{path}' cannot be written: the folder '{path.parent}' does not exist; "
+            "create it or choose another"
         )
     if not os.access(path.parent, os.W_OK):
         raise UsageError(
-            f"the picture '{path}' cannot be written: no permission in '{path.parent}'; choose "
+            f"the plot '{path}' cannot be written: no permission in '{path.parent}'; choose "
             "another folder"
         )
     if find_spec("matplotlib") is None:
-        raise PlotError("pictures need matplotlib, which is not here: pip install 'seqzoo[plot]'")
+        raise PlotError("plots need matplotlib, which is not installed: pip install 'seqzoo[plot]'")
     return path
 
 
@@ -108,8 +108,7 @@ def draw(
         os.replace(temporary, path)
     except OSError as error:
         raise UsageError(
-            f"the picture '{path}' cannot be written: {error.strerror or error}; choose another "
-            "file"
+            f"the plot '{path}' cannot be written: {error.strerror or error}; choose another file"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -115,8 +115,8 @@ def warn_of_differences(
     match = data_match(stored_data, prepared, uses_time=model.backbone.uses_time)
     if match != "same":
         reason = {
-            "timestamps": "the timestamps, which the model reads, are not those of the data",
-            "other": "these are not the data",
+            "timestamps": "the model reads timestamps, and they differ from those",
+            "other": "the data differ from those",
         }[match]
         logger.warning(
             "%s%s of the stored metrics (%s): the metrics may differ",
@@ -129,7 +129,7 @@ def warn_of_differences(
     if trained != protocol.order:
         logger.warning(
             "%sthe model was trained on events in the order '%s' and %s tests in the order '%s': "
-            "it was trained on some of the events that test it",
+            "some of its test events were training events",
             about,
             trained,
             protocol.name,

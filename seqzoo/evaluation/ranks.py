@@ -81,7 +81,7 @@ def rank_targets(
             targets = batch.targets.to(scores.device)[:, None]
             wanted = scores.gather(1, targets)
             if bool(scores.isnan().any()):
-                raise DataError("the model gives scores that are not numbers; train it again")
+                raise DataError("the model gives NaN scores; train it again")
             # NaN compares false, so masked items never rank, not even against a target of -inf.
             scores[:, 0] = torch.nan
             # Seen items are masked last, so that one pass serves both settings.

@@ -113,7 +113,9 @@ def verify_metrics(
 def _agreement(result: Evaluation, source: str) -> tuple[bool, str]:
     stored: Mapping[str, Any] = result.data["stored"]
     if result.data["match"] != "same":
-        what = "has other timestamps than" if result.data["match"] == "timestamps" else "is not"
+        what = (
+            "has other timestamps than" if result.data["match"] == "timestamps" else "differs from"
+        )
         return False, f"{source} {what} the data of the stored metrics ({stored.get('name')})"
     if result.drift:
         drift = ", ".join(f"{key} {value:+.4f}" for key, value in result.drift.items())

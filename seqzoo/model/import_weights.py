@@ -58,8 +58,8 @@ def import_weights(
     if spec.importer is None:
         able = [other.name for other in catalogue().architectures if other.importer]
         raise ConfigError(
-            f"architecture '{architecture}' has no importer, its plugin '{spec.plugin}' knows no "
-            f"other implementation; those that have: {', '.join(able) or 'none'}"
+            f"architecture '{architecture}' has no importer; architectures with one: "
+            f"{', '.join(able) or 'none'}"
         )
     if not isinstance(vocabulary, Vocabulary):
         vocabulary = read_vocabulary_file(Path(vocabulary))
@@ -102,8 +102,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if begin not in _BEGINS:
             raise _not_a_state_dict(path, "neither a zip archive nor a pickle") from None
         raise CheckpointError(
-            f"{path} holds more than tensors, which is not read because it could run code; where "
-            'it was made, save the tensors alone: torch.save(checkpoint["state_dict"], FILE)'
+            f"{path} holds objects other than tensors; they are not read because they could "
+            "run code; save only the tensors where it was made: "
+            'torch.save(checkpoint["state_dict"], FILE)'
         ) from None
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise _not_a_state_dict(path, one_line(error, 120)) from error
@@ -174,11 +175,11 @@ def _fit(model: SequenceModel, weights: Mapping[str, Tensor], path: Path) -> Non
     if table in weights and weights[table].dim() == 2 and len(weights[table]) != rows:
         raise UsageError(
             f"the vocabulary has {len(model.vocabulary)} items, so the item table must have {rows} "
-            f"rows (row 0 is padding); that of {path} has {len(weights[table])}: give the "
+            f"rows (row 0 is padding), but in {path} it has {len(weights[table])}; give the "
             "vocabulary that the weights were trained with, in the order of its indices"
         )
-    problems = [f"no tensor for {name}" for name in sorted(set(state) - set(weights))]
-    problems += [f"no place for {name}" for name in sorted(set(weights) - set(state))]
+    problems = [f"missing tensor {name}" for name in sorted(set(state) - set(weights))]
+    problems += [f"unexpected tensor {name}" for name in sorted(set(weights) - set(state))]
     problems += [
         f"{name} has shape {list(weights[name].shape)}, expected {list(state[name].shape)}"
         for name in sorted(set(state) & set(weights))

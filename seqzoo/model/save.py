@@ -101,7 +101,9 @@ def _require_loadable(model: "SequenceModel", tensors: Mapping[str, Tensor], fol
         )
     expected = built.tensors
     problems = [f"lacks {name}" for name in sorted(expected.keys() - tensors.keys())]
-    problems += [f"has {name} besides" for name in sorted(tensors.keys() - expected.keys())]
+    problems += [
+        f"has the extra tensor {name}" for name in sorted(tensors.keys() - expected.keys())
+    ]
     for name in sorted(expected.keys() & tensors.keys()):
         shape, dtype = expected[name]
         if tensors[name].shape != shape:
@@ -110,7 +112,7 @@ def _require_loadable(model: "SequenceModel", tensors: Mapping[str, Tensor], fol
             problems.append(f"{name} is {tensors[name].dtype}, not {dtype}")
     if problems:
         raise CheckpointError(
-            f"{folder}: the model cannot be saved, as loading would build another one: it "
+            f"{folder}: the model cannot be saved, because loading would build a different one: it "
             f"{listing(problems)}; undo what was changed after building (model.float() for a "
             "dtype), or register an architecture of your own"
         )

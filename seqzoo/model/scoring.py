@@ -343,7 +343,7 @@ class ScoringModel(nn.Module):
     ) -> list[EncodedHistory]:
         if self.backbone.uses_time and timestamps is None:
             logger.warning(
-                "%s uses timestamps and none were given: all events are taken as simultaneous",
+                "%s uses timestamps and none were given: all events are treated as simultaneous",
                 self.architecture,
             )
         return encode_histories(self.vocabulary, histories, timestamps, on_unknown)

@@ -168,7 +168,8 @@ class Session:
         session = cls(model)
         if not (Path(folder) / _EVENTS).exists():
             raise UsageError(
-                f"{folder} holds no session: {_EVENTS} is not there; session.save(folder) writes it"
+                f"{folder} holds no session: {_EVENTS} does not exist; "
+                "session.save(folder) writes it"
             )
         try:
             path = locate(folder, _EVENTS)
@@ -200,7 +201,7 @@ class Session:
             SafetensorError,
         ) as error:
             raise UsageError(
-                f"{folder} holds no session that can be read ({error}); start a new one"
+                f"{folder} holds a session that cannot be read ({error}); start a new one"
             ) from None
         return session
 
@@ -222,8 +223,8 @@ class Session:
             )
         if timestamp is not None and self._times and timestamp < self._times[-1]:
             raise UsageError(
-                f"timestamp {timestamp} is before the event before it ({self._times[-1]}); "
-                "events come in the order of time"
+                f"timestamp {timestamp} is earlier than that of the previous event "
+                f"({self._times[-1]}); observe events in time order"
             )
 
 

@@ -58,11 +58,11 @@ def new_plugin(name: str, kind: str = "backbone", folder: Path | None = None) ->
             "'-', linrec for example"
         )
     if keyword.iskeyword(name.capitalize()):
-        raise UsageError(f"'{name}' cannot be a plugin's name: Python has a word of that name")
+        raise UsageError(f"'{name}' cannot be a plugin's name: it is a keyword of Python")
     _require_free(name)
     home = (folder or Path()) / f"seqzoo-{name}"
     if home.exists():
-        raise UsageError(f"{home} is there already; choose another name or move it away")
+        raise UsageError(f"{home} already exists; choose another name or move it away")
     values = _values(name, kind)
     module = values["module"]
     templates = files("seqzoo.scaffold") / "templates"
@@ -105,7 +105,7 @@ def _require_free(name: str) -> None:
     for registry in catalogue().registries():
         if name in registry:
             raise UsageError(
-                f"the name '{name}' is that of a {registry.kind} of plugin "
+                f"the name '{name}' is taken by a {registry.kind} of plugin "
                 f"'{registry.get(name).plugin}'; choose another"
             )
 

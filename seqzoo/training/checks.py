@@ -24,7 +24,7 @@ def prepare_data(recipe: Recipe) -> SequenceData:
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:
         logger.warning(
-            "these are not the data of the recipe: their fingerprint is %s, the recipe's %s",
+            "the data differ from those of the recipe: their fingerprint is %s, the recipe's is %s",
             data.fingerprint,
             expected,
         )

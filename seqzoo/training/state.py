@@ -90,7 +90,7 @@ def _checked(progress: Progress) -> Progress:
         and all(isinstance(record, dict) for record in progress.epochs)
         and len(progress.epochs) == progress.epoch
     ):
-        raise ValueError("a value in it is of another kind than training writes")
+        raise ValueError("a value in it has an unexpected type")
     return progress
 
 

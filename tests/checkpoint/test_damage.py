@@ -62,7 +62,7 @@ def test_flipped_byte_anywhere(folder, name, refused):
 def test_a_flip_that_leaves_the_values_alone_is_seen_in_config(folder, refused):
     path = folder / "config.json"
     path.write_text(path.read_text().replace(": {", ":  {", 1))
-    with refused("config.json", "laid out", error=IntegrityError):
+    with refused("config.json", "is not formatted", error=IntegrityError):
         read_manifest(folder)
 
 

@@ -113,7 +113,7 @@ def test_drift_is_said_and_exit_code_1(tiny, other, seqzoo):
 def test_other_data_are_a_warning_that_quiet_silences(trained, tiny, seqzoo):
     answer = seqzoo("compare", trained.folder, tiny, "--min-count", 6)
     assert answer.code == 0
-    assert f"warning: {tiny}: these are not the data of the stored metrics" in answer.err
+    assert f"warning: {tiny}: the data differ from those of the stored metrics" in answer.err
     assert seqzoo("compare", trained.folder, tiny, "--min-count", 6, "--quiet").err == ""
 
 
@@ -137,7 +137,7 @@ def test_no_data_to_be_found(refused, tiny, trained):
         (["ONE", "TWO", "--metrik", "hit@5"], "did you mean '--metric'"),
         (["ONE", "sasrec-ml1n"], "did you mean 'sasrec-ml1m'"),
         (["ONE", "TWO", "--plot", "quality.pgn"], "did you mean '.png'"),
-        (["ONE", "TWO", "--plot", "nowhere/quality.png"], "'nowhere' is not there"),
+        (["ONE", "TWO", "--plot", "nowhere/quality.png"], "'nowhere' does not exist"),
         (["ONE", "TWO", "--data", "sinthetic", "--plot", "quality.png"], "did you mean 'synthe"),
     ],
 )

@@ -101,7 +101,7 @@ def table(*rows, header="user,item,timestamp"):
         (None, [], "there is no file or folder"),
         ("", [], "is empty"),
         ("user,item,timestamp\n", [], "has a header but no rows"),
-        (table(*ROWS, header="user,item,rating"), [], "no column has a usual name for the time"),
+        (table(*ROWS, header="user,item,rating"), [], "no column is recognised as the time column"),
         (table(*ROWS), ["--user-col", "uzer"], "no column 'uzer' for the user (--user-col)"),
         (table(*ROWS, "u1,i1,soon"), [], "line 74: the timestamp 'soon' is not a time"),
         (table(*ROWS[:4], "u1,i1", *ROWS[4:]), [], "line 6: 2 fields, expected 3"),

@@ -67,7 +67,7 @@ def test_figures_of_other_data_are_a_warning(seqzoo, tiny):
     tamper(tiny, 0.01, fingerprint="sha256:" + "0" * 64)
     answer = seqzoo("eval", tiny)
     assert answer.code == 0
-    assert "warning: these are not the data of the stored metrics" in answer.err
+    assert "warning: the data differ from those of the stored metrics" in answer.err
     assert "the stored metrics were measured on other data" in answer.out
     assert seqzoo("eval", tiny, "--quiet").err == ""
 
@@ -75,7 +75,7 @@ def test_figures_of_other_data_are_a_warning(seqzoo, tiny):
 def test_other_settings_of_the_data_are_other_data(seqzoo, tiny):
     answer = seqzoo("eval", tiny, "--min-count", 6, "--json")
     assert answer.code == 0
-    assert "not the data" in answer.err
+    assert "the data differ" in answer.err
     assert json.loads(answer.out)["drift"]
 
 

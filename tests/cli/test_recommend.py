@@ -85,7 +85,7 @@ def test_times_beyond_all_time(refused, tiny):
 def test_nothing_left_to_recommend_is_said(seqzoo, tiny):
     answer = seqzoo("recommend", tiny, "--history", "i1", "--candidates", "i1")
     assert answer.code == 0
-    assert "nothing is left to recommend: the history holds every candidate" in answer.err
+    assert "nothing to recommend: all candidates are in the history" in answer.err
 
 
 def test_seen_items_stay_out_unless_asked_for(seqzoo, tiny):

@@ -126,7 +126,7 @@ def test_defaults_are_not_shared():
         ({"sizes": ["a"]}, r"'model\.sizes' is \['a'\]"),
         ({"options": 3}, r"'model\.options' is 3"),
         ({"width": 0}, r"model: setting 'width' is 0; expected 1 or more"),
-        ({"name": "${nobody}"}, "references are not taken"),
+        ({"name": "${nobody}"}, "references are not supported"),
     ],
 )
 def test_values_that_do_not_fit(values, message):
@@ -253,7 +253,7 @@ def test_nearest():
 def test_references_to_the_environment_are_refused(monkeypatch):
     monkeypatch.setenv("SECRET", "s3cret")
     for value in ("${oc.env:SECRET}", ["${oc.env:SECRET}"]):
-        with pytest.raises(ConfigError, match="references are not taken") as error:
+        with pytest.raises(ConfigError, match="references are not supported") as error:
             structure(TrainConfig, {"metric": value}, "train")
         assert "s3cret" not in str(error.value)
 

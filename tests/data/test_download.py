@@ -155,7 +155,9 @@ def test_the_first_checksum_is_recorded(server, destination):
         download(server.url, destination)
     destination.unlink()
     server.content = b"renewed"
-    with pytest.raises(DownloadError, match=r"if the publisher renewed the file, delete .*sha256"):
+    with pytest.raises(
+        DownloadError, match=r"if the publisher has updated the file, delete .*sha256"
+    ):
         download(server.url, destination)
     record.unlink()
     download(server.url, destination)

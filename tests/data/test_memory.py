@@ -70,7 +70,7 @@ def test_options_are_those_of_files():
         ([("1", "a", 10), ("2", None, 5)], "the table in memory, row 2: the item is missing"),
         ([("1", "a", "soon"), ("2", "b", "later")], "row 1: the timestamp 'soon' is not a times"),
         ({"user": [1, 2], "item": [3]}, "the table in memory cannot be read"),
-        ({"user": [1, 2], "item": [3, 4]}, "no column has a usual name for the time"),
+        ({"user": [1, 2], "item": [3, 4]}, "no column is recognised as the time column"),
         ({"user": [object(), 2], "item": [3, 4], "time": [1, 2]}, "'user' holds Object"),
         ({"wer": [1, 2], "item": [3, 4], "time": [1, 2]}, "name it: user_col=COLUMN"),
         ({"user": [1, 2], "uid": [1, 2], "item": [3, 4]}, "choose one: user_col=user"),

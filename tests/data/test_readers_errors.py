@@ -68,7 +68,7 @@ def test_damaged_files(refused, content, message):
 
 def test_columns_without_a_usual_name(refused):
     message = refused("who,item,time\n1,a,3\n2,b,4\n")
-    assert "no column has a usual name for the user (columns: who, item, time)" in message
+    assert "no column is recognised as the user column (columns: who, item, time)" in message
     assert message.endswith("name it: --user-col COLUMN")
     assert "--item-col" in refused("user,what,time\n1,a,3\n2,b,4\n")
     message = refused("user,item,when\n1,a,3\n2,b,4\n")
@@ -108,7 +108,7 @@ def test_damaged_recbole_files(refused, tmp_path):
     assert "line 3: 2 fields" in refused(head + "1\ta\t1\n2\tb\n", "a.inter")
     (tmp_path / "b.item").write_text("thing:token\ttitle:token_seq\na\tA\n")
     (tmp_path / "b.inter").write_text(head + "1\ta\t1\n2\tb\t2\n")
-    with pytest.raises(DataError, match=r"b\.item: no column has a usual name for the item"):
+    with pytest.raises(DataError, match=r"b\.item: no column is recognised as the item column"):
         read_interactions(tmp_path / "b.inter")
 
 

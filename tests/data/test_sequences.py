@@ -191,7 +191,7 @@ def test_save_and_load(tmp_path, mmap, timestamps):
 
 
 def test_load_refuses_what_is_missing_cut_or_pickled(tmp_path):
-    with pytest.raises(DataError, match=r"items\.npy is not there"):
+    with pytest.raises(DataError, match=r"items\.npy does not exist"):
         Sequences.load(tmp_path)
     Sequences(**arrays()).save(tmp_path)
     whole = (tmp_path / "items.npy").read_bytes()
@@ -212,7 +212,7 @@ def test_load_refuses_what_is_missing_cut_or_pickled(tmp_path):
         ({"items": np.ones((3, 1), np.int32)}, r"shape \(3, 1\)"),
         ({"offsets": np.array([0, 1, 2])}, "do not span the 3 items"),
         ({"offsets": np.array([1, 3])}, "do not span"),
-        ({"offsets": np.array([0, 4, 3])}, "the offsets fall"),
+        ({"offsets": np.array([0, 4, 3])}, "the offsets decrease"),
         ({"offsets": np.array([], np.int64)}, "do not span"),
         ({"timestamps": np.array([1])}, "1 timestamps for 3 items"),
         ({"timestamps": np.array([1.0, 2, 3])}, "'timestamps' is float64"),

@@ -160,7 +160,7 @@ def test_other_options_are_refused(make, plain, interactions):
     for users, model in zip((100, 50), pair.values(), strict=True):
         options = {"users": users, "items": 60, "mean_length": 15}
         model.recipe = {"data": {"source": "synthetic", "options": options, "min_count": 1}}
-    with pytest.raises(UsageError, match="other columns or options"):
+    with pytest.raises(UsageError, match="different columns or options"):
         compare(pair, "synthetic", **FEW)
 
 
@@ -236,7 +236,7 @@ def test_stored_metrics_and_drift(make, plain, interactions, caplog):
     pair["b"].metrics["loo-full"]["data"] = {"name": "others", "fingerprint": "sha256:0"}
     with caplog.at_level(logging.WARNING, "seqzoo"):
         assert compare(pair, interactions, **ALL).models[1].drift == {}
-    assert "b: these are not the data of the stored metrics (others)" in caplog.text
+    assert "b: the data differ from those of the stored metrics (others)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_a_model_without_scores_is_named(make, plain, models, interactions):
     broken = make(plain.histories(interactions), hidden_size=16)
     with torch.no_grad():
         broken.embedder.item_table.fill_(float("nan"))
-    with pytest.raises(DataError, match="broken: the model gives scores that are not numbers"):
+    with pytest.raises(DataError, match="broken: the model gives NaN scores"):
         compare({"fine": models["wide"], "broken": broken}, interactions, **ALL)
 
 
@@ -308,7 +308,7 @@ def test_names_from_strangers_do_not_break_a_picture(models, interactions, tmp_p
     [
         ("quality.pgn", r"ends in '\.pgn'; did you mean '\.png'\?; expected one of: \.pdf, \.png"),
         ("quality", "ends in ''; expected"),
-        ("nowhere/quality.png", "'.*nowhere' is not there"),
+        ("nowhere/quality.png", "'.*nowhere' does not exist"),
         ("folder.png", "is a folder"),
     ],
 )

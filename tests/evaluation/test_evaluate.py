@@ -100,7 +100,7 @@ def test_other_data_are_named(model, interactions, caplog):
     assert (found.data["unknown_interactions"], found.data["unknown_targets"]) == (2, 0)
     assert found.data["stored"]["name"] == "synthetic"
     text = caplog.text
-    assert "not the data of the stored metrics (synthetic)" in text
+    assert "the data differ from those of the stored metrics (synthetic)" in text
     assert "does not know the items of 2 interactions" in text
     assert "miss" not in text
 

@@ -191,5 +191,5 @@ def test_scores_that_are_not_numbers(interactions, make, plain, where):
             return scores
 
     model.head = Broken()
-    with pytest.raises(DataError, match="scores that are not numbers"):
+    with pytest.raises(DataError, match="NaN scores"):
         evaluate(model, interactions)

@@ -138,7 +138,7 @@ def test_wrong_use_is_refused_and_leaves_the_session_as_it_was(model, tmp_path):
     before = session.hidden.clone()
     with pytest.raises(UnknownItemError):
         session.observe("nonsense", 101)
-    with pytest.raises(UsageError, match="before the event before it"):
+    with pytest.raises(UsageError, match="earlier than that of the previous event"):
         session.observe("4", 99)
     with pytest.raises(UsageError, match="with every event of a session or with none"):
         session.observe("4")
@@ -146,7 +146,7 @@ def test_wrong_use_is_refused_and_leaves_the_session_as_it_was(model, tmp_path):
         session.recommend(k=0)
     assert torch.equal(session.hidden, before)
     assert len(session) == 1
-    with pytest.raises(UsageError, match=r"holds no session: session\.json is not there"):
+    with pytest.raises(UsageError, match=r"holds no session: session\.json does not exist"):
         Session.restore(model, tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_a_damaged_session_is_refused(model, tmp_path, file, damage):
     changed = damage(path.read_bytes())
     assert changed != path.read_bytes()
     path.write_bytes(changed)
-    with pytest.raises(UsageError, match="holds no session that can be read"):
+    with pytest.raises(UsageError, match="holds a session that cannot be read"):
         Session.restore(model, tmp_path / "session")
 
 

@@ -82,9 +82,9 @@ def test_all_kinds_work_where_they_are_used(home, tmp_path):
         ("-x", "backbone", "lower-case letters"),
         ("lin--rec", "backbone", "lower-case letters"),
         ("../rec", "backbone", "lower-case letters"),
-        ("none", "backbone", "Python has a word of that name"),
-        ("sasrec", "backbone", "is that of a backbone"),
-        ("train", "command", "is that of a command"),
+        ("none", "backbone", "it is a keyword of Python"),
+        ("sasrec", "backbone", "is taken by a backbone"),
+        ("train", "command", "is taken by a command"),
         ("linrec", "backbones", "did you mean 'backbone'"),
     ],
 )
@@ -101,5 +101,5 @@ def test_nothing_that_is_there_is_overwritten(tmp_path, capsys):
     assert "seqzoo_linrec/backbone.py" in answer["files"]
     (tmp_path / "seqzoo-linrec" / "README.md").write_text("mine")
     assert run(words) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (tmp_path / "seqzoo-linrec" / "README.md").read_text() == "mine"

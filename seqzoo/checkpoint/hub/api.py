@@ -257,7 +257,7 @@ def _answer(
 ) -> Iterator[Any]:
     """Send a request, follow redirects without reading their bodies, and raise for an error."""
     if constants.HF_HUB_OFFLINE:
-        raise OfflineModeIsEnabled(f"{redacted(url)} is not asked for while HF_HUB_OFFLINE is set")
+        raise OfflineModeIsEnabled(f"{redacted(url)} is not requested while HF_HUB_OFFLINE is set")
     client = get_session()
     request = client.build_request(
         method,

@@ -202,7 +202,7 @@ def _check_options(
     if create_pr and remote.commit is None:
         raise UsageError(
             f"there is no repository {address.repo} to propose a change to; push without "
-            "--create-pr to make it"
+            "--create-pr to create it"
         )
     if None not in (private, remote.private) and private != remote.private:
         is_now, asked = ("private", "public") if remote.private else ("public", "private")
@@ -216,7 +216,7 @@ def _check_options(
             raise UsageError(f"{address}: {branch} is a tag; give a branch, or none")
         if is_new and create_pr:
             raise UsageError(
-                f"{address}: there is no branch {branch} yet; push without --create-pr to make it"
+                f"{address}: there is no branch {branch} yet; push without --create-pr to create it"
             )
         # The Hub also resolves shortened commits and references; only pull requests are allowed.
         if is_new == branch.startswith("refs/"):

@@ -63,7 +63,7 @@ def choose_column(
             "columns: add a first line such as user,item,timestamp"
         )
     raise DataError(
-        f"{table.file.shown}: no column has a usual name for the {role} (columns: {known}); "
+        f"{table.file.shown}: no column is recognised as the {role} column (columns: {known}); "
         f"name it: {option}COLUMN{hint}"
     )
 

@@ -43,7 +43,7 @@ def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
     item = find_columns(frame.columns, ITEM_NAMES)
     if not item:
         raise DataError(
-            f"{table.file.shown}: no column has a usual name for the item "
+            f"{table.file.shown}: no column is recognised as the item column "
             f"(columns: {', '.join(frame.columns)}); expected item_id:token"
         )
     titles = [title] if title else find_columns(frame.columns, LABEL_NAMES)

@@ -261,7 +261,7 @@ def test_the_command_makes_a_checkpoint_that_works(saved, vocabulary, tmp_path, 
     assert measured.code == 0, measured.err
     assert json.loads(measured.out)["stored"] == {}
     text = seqzoo_command(*words[:-1], str(tmp_path / "other"))
-    assert "assumed, because the weights do not tell: num_heads=2, norm_eps=1e-12" in text.out
+    assert "assumed, not inferred from the weights: num_heads=2, norm_eps=1e-12" in text.out
 
 
 def refused(error, message, **given):
@@ -273,10 +273,10 @@ def test_what_does_not_fit_is_named(saved, vocabulary):
     tensors = tensors_of("sasrec")
     less = dict(tensors)
     del less["trm_encoder.layer.1.feed_forward.dense_2.bias"]
-    message = r"1 of 36 tensors do not fit: no tensor for backbone.layers.1.feed_forward.dense_2"
+    message = r"1 of 36 tensors do not fit: missing tensor backbone.layers.1.feed_forward.dense_2"
     refused(CheckpointError, message, file=saved(less), vocabulary=vocabulary)
     more = tensors | {"gate.weight": torch.ones(2)}
-    message = "no place for gate.weight"
+    message = "unexpected tensor gate.weight"
     refused(CheckpointError, message, file=saved(more), vocabulary=vocabulary)
     wrong = tensors | {"LayerNorm.bias": torch.ones(D + 1)}
     message = r"embedder.norm.bias has shape \[9\], expected \[8\]"
@@ -360,7 +360,9 @@ class _Bomb:
 def test_nothing_in_the_file_is_executed(saved, vocabulary, tmp_path):
     trap = tmp_path / "executed"
     file = saved(tensors_of("sasrec") | {"config": _Bomb(trap)})
-    refused(CheckpointError, "could run code", file=file, vocabulary=vocabulary)
+    refused(
+        CheckpointError, "not read because they could run code", file=file, vocabulary=vocabulary
+    )
     assert not trap.exists()
 
 
