@@ -1,7 +1,7 @@
 """seqzoo: a plugin-based model zoo for sequential recommendation.
 
 ``load`` a trained model by name, folder or Hub address, ``create`` a fresh one, ``train``,
-``evaluate``, ``compare``, and ``list_models``. Importing seqzoo is cheap: torch comes with the
+``evaluate``, ``compare``, and ``list_models``. Importing seqzoo is fast: torch is imported with the
 first model.
 """
 

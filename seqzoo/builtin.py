@@ -1,4 +1,4 @@
-"""Everything the core itself brings, registered through the hook that every plugin uses."""
+"""Everything that the core provides, registered through the hook that every plugin uses."""
 
 from seqzoo.builtin_datasets import DATASETS
 from seqzoo.hookspecs import hookimpl

@@ -1,4 +1,4 @@
-"""The public data sets that seqzoo knows by name: where they are and how to know them.
+"""The public data sets that seqzoo knows by name: where they are and how they are verified.
 
 Plain data, so that listing it imports nothing. The md5 sums are GroupLens's own; the sha256 sums
 were computed from archives whose md5 agreed. ``counts`` are users, items and interactions after

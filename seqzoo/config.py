@@ -1,8 +1,8 @@
 """Strict configuration: dataclass schemas checked by OmegaConf; an unknown key is an error.
 
 The settings of a model are flat: the fields of its embedder, backbone and head together. A field
-that several parts have, ``dropout`` say, is one setting that they share. One more setting,
-``head``, puts another registered head in the place of the architecture's own.
+that several parts have, for example ``dropout``, is one setting that they share. One more setting,
+``head``, replaces the architecture's own head with another registered one.
 """
 
 import copy
@@ -31,8 +31,8 @@ _WORDS = ("", "on", "off", "yes", "no")
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Turn ``["model.num_layers=2", "train.lr=5e-4"]`` into a nested dict; values are YAML.
 
-    ``off`` and its like are words here, which a setting of true or false takes as well; nothing
-    after the equals sign is an empty text.
+    ``off`` and similar words stay text, which a boolean setting also accepts; nothing after the
+    equals sign is an empty text.
 
     Raises:
         ConfigError: one is not of the form ``key=value``.
@@ -61,11 +61,11 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
     Args:
         schema: a dataclass whose defaults fill what is not given.
         values: settings by name.
-        section: what the settings are called in messages, ``model`` for ``model.dropout``.
+        section: name of the settings in messages, for example ``model`` for ``model.dropout``.
 
     Raises:
         ConfigError: a key is unknown (shows the nearest one), a value has the wrong type, or the
-            dataclass's own ``__post_init__`` refuses it.
+            dataclass's own ``__post_init__`` rejects it.
     """
     fields = {field.name: field for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
     for key in values:
@@ -77,14 +77,14 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
             )
     config: DictConfig = OmegaConf.structured(schema)
     for key, value in values.items():
-        # OmegaConf would put in what it refers to, the environment's secrets included.
+        # OmegaConf would insert the value it refers to, including secrets of the environment.
         if "${" in str(value):
             raise ConfigError(
                 f"setting '{section}.{key}' is {value!r}; references are not supported; write the "
                 "value out"
             )
         try:
-            # Not `config[key] = value`: that warns where 5 is given for 5.0.
+            # Not `config[key] = value`: that warns if 5 is given for 5.0.
             OmegaConf.update(config, key, value, merge=False)
             number = config[key]
         except OmegaConfBaseException:
@@ -138,7 +138,7 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
     ]
     for name, (kind, field) in merged.items():
         if name in architecture.defaults:
-            # Made anew for each model: a default may be a list or a dict.
+            # Created for each model, because a default may be a list or a dict.
             value = functools.partial(copy.deepcopy, architecture.defaults[name])
             columns.append((name, kind, dataclasses.field(default_factory=value)))
         elif field.default_factory is not dataclasses.MISSING:
@@ -153,7 +153,7 @@ def model_config(
 ) -> dict[str, Any]:
     """The resolved settings of a model, every field present, as plain values.
 
-    ``head`` alone is there only where it is not the architecture's own.
+    Only ``head`` is left out, if it is the architecture's own.
 
     Raises:
         UnknownNameError: no head has the name given.
@@ -171,9 +171,9 @@ def model_config(
 def choose_head(
     architecture: ArchitectureSpec, values: Mapping[str, Any], catalogue: Catalogue
 ) -> ArchitectureSpec:
-    """The architecture with the head that the settings name; as it is where they name none.
+    """The architecture with the head that the settings name, or unchanged if they name none.
 
-    What the architecture sets by default for its own head alone is left out with that head.
+    Defaults that only the architecture's own head has are removed together with that head.
 
     Raises:
         UnknownNameError: no head has the name.
@@ -192,7 +192,7 @@ def choose_head(
 
 
 def part_config(schema: type[SchemaT], resolved: Mapping[str, Any]) -> SchemaT:
-    """The settings of one part out of the resolved settings of the model."""
+    """The settings of one part, from the resolved settings of the model."""
     names = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
     return structure(schema, {name: resolved[name] for name in names}, "model")
 

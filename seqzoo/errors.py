@@ -1,8 +1,8 @@
-"""The one exception tree of seqzoo: everything a user can do wrong ends in a ``SeqzooError``.
+"""The exceptions of seqzoo: every mistake of a user raises a ``SeqzooError``.
 
-A message is one line that says what was given, what was expected, the nearest valid choice and,
-where there is one, the command that mends it. The command line prints it without a traceback and
-exits with ``exit_code``.
+A message is one line that says what was given, what was expected, the nearest valid choice and, if
+there is one, the command that fixes it. The command line prints it without a traceback and exits
+with ``exit_code``.
 """
 
 import difflib
@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 
 class SeqzooError(Exception):
-    """Base of all errors that seqzoo raises on purpose."""
+    """Base class of all errors that seqzoo raises on purpose."""
 
     exit_code = 2
 
 
 class UsageError(SeqzooError):
-    """An argument has a value that the call cannot take."""
+    """An argument has an invalid value."""
 
 
 class UnknownNameError(SeqzooError):
@@ -28,15 +28,15 @@ class ConfigError(SeqzooError):
 
 
 class DataError(SeqzooError):
-    """Interactions that cannot be read, or that leave nothing to work on."""
+    """Interactions cannot be read, or nothing is left after filtering."""
 
 
 class UnknownItemError(DataError):
-    """A history names items that the model's vocabulary does not hold."""
+    """A history has items that are not in the model's vocabulary."""
 
 
 class DownloadError(SeqzooError):
-    """A file could not be fetched whole, or what came has another checksum."""
+    """A download is incomplete or has a wrong checksum."""
 
 
 class PluginError(SeqzooError):
@@ -52,15 +52,15 @@ class IntegrityError(CheckpointError):
 
 
 class FormatVersionError(CheckpointError):
-    """A checkpoint was written in a format that this seqzoo does not read."""
+    """This version of seqzoo cannot read the format of a checkpoint."""
 
 
 class HubError(SeqzooError):
-    """The Hub cannot be reached, refuses, or does not have what was asked for."""
+    """The Hub cannot be reached, refuses, or lacks the requested model."""
 
 
 class TrainingError(SeqzooError):
-    """Training cannot start, resume or go on."""
+    """Training cannot start, resume or continue."""
 
 
 class NotFiniteError(SeqzooError):
@@ -68,7 +68,7 @@ class NotFiniteError(SeqzooError):
 
 
 class BackendUnavailableError(SeqzooError):
-    """A compute backend was asked for by name and does not work here."""
+    """A compute backend was requested by name and does not work here."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -83,7 +83,7 @@ def one_line(text: object, limit: int | None = None) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """What an exception of foreign code says, in one line; with its type, unless it is ours."""
+    """The message of any exception in one line, with its type unless it is a ``SeqzooError``."""
     try:
         message = one_line(error)
     except Exception:  # its __str__ may be broken too

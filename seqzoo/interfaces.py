@@ -109,8 +109,8 @@ class Embedder(nn.Module, ABC):
 class Backbone(nn.Module, ABC):
     """Mixes the positions of a history: ``[B, L, D] -> [B, L, D]``.
 
-    Four attributes are its capabilities; ``seqzoo.testing`` checks them. A class has those of its
-    default configuration, an instance those of its own.
+    Four attributes are its capabilities; ``seqzoo.testing`` checks them. The attributes of a class
+    apply to its default configuration, those of an instance to its own.
     """
 
     causal: bool = True

@@ -1,7 +1,7 @@
-"""What seqzoo shows in a notebook: HTML fragments, and whether the code runs in a notebook at all.
+"""The output of seqzoo in notebooks: HTML fragments, and whether the code runs in a notebook.
 
-Ids, titles and names may come from strangers, so every text is escaped. A fragment loads nothing
-and sets no colours of its own, so that it is readable on a light and on a dark page.
+Ids, titles and names may come from untrusted sources, so every text is escaped. A fragment loads
+nothing and sets no colours of its own, so that it is readable on a light and on a dark page.
 """
 
 import html
@@ -41,7 +41,7 @@ def escape(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """A text that may come from strangers, with ``?`` for every character that is not printable."""
+    """An untrusted text, with ``?`` for every character that is not printable."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

@@ -2,7 +2,7 @@
 
 pluggy validates and calls the hook. Finding and loading are our own, because pluggy's entry-point
 loader stops at the first plugin that fails, and skips a second distribution with the same
-entry-point name. A plugin that fails is set aside with its reason; the others are loaded.
+entry-point name. A plugin that fails is skipped, and the reason is recorded; the others are loaded.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class PluginRecord:
 
     Attributes:
         name: of its entry point.
-        distribution: the installed package that brings it.
+        distribution: the installed package that provides it.
         version: of the distribution.
         status: ``ok``, ``broken`` or ``disabled``.
         reason: why it is broken or disabled, in one line.
@@ -86,7 +86,7 @@ def _names_in(variable: str) -> set[str] | None:
 
 
 def _warn_of_absent(disabled: set[str], only: set[str], found: list[str]) -> None:
-    """Warn if a variable names a plugin that is not installed; most often it is misspelt."""
+    """Warn if a variable names a plugin that is not installed; usually the name is misspelt."""
     for variable, names in (("SEQZOO_DISABLE_PLUGINS", disabled), ("SEQZOO_PLUGINS", only)):
         for name in sorted(names.difference(found)):
             logger.warning(
@@ -163,10 +163,10 @@ def _set_aside(record: PluginRecord, reason: str) -> None:
 
 
 def _set_aside_incomplete(catalogue: Catalogue, records: list[PluginRecord]) -> None:
-    """Set aside plugins whose architectures use parts that no working plugin provides.
+    """Mark plugins as broken if their architectures use parts that no working plugin provides.
 
     Checked once all are loaded, because a part may come from a plugin that is loaded later, and
-    repeated, because a plugin that is set aside takes its own parts with it.
+    repeated, because a plugin that is skipped also takes its own parts away.
     """
     off = [record.name for record in records if record.status == "disabled"]
     hint = f"; switched off: {', '.join(off)}" if off else ""
@@ -188,7 +188,7 @@ def _set_aside_incomplete(catalogue: Catalogue, records: list[PluginRecord]) -> 
 
 
 def core_catalogue() -> Catalogue:
-    """What the core itself registers, without any plugin."""
+    """Everything that the core registers, without any plugin."""
     catalogue = Catalogue()
     catalogue.take(_register(builtin, CORE))
     return catalogue

@@ -1,6 +1,6 @@
-"""The registry: names to lazy specs. It knows kinds of things, never a particular one.
+"""The registry: maps names to lazy specs. It knows kinds of components, no particular one.
 
-Specs are data. A target is text ``"module:attribute"`` that is imported when the thing is used, so
+Specs are data. A target is a string ``"module:attribute"`` that is imported when it is used, so
 listing imports neither torch nor model code.
 """
 
@@ -34,7 +34,7 @@ SpecT = TypeVar("SpecT", bound=Spec)
 
 
 class Registry(Generic[SpecT]):
-    """Names of one kind to their specs. A name belongs to whoever registered it first."""
+    """Maps names of one kind to specs. A name belongs to the first plugin that registers it."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -61,7 +61,7 @@ class Registry(Generic[SpecT]):
         """The spec of a name.
 
         Raises:
-            UnknownNameError: nothing of this kind has the name; shows the nearest one.
+            UnknownNameError: nothing of this kind has the name; the message shows the nearest one.
         """
         if name in self._specs:
             return self._specs[name]
@@ -73,13 +73,13 @@ class Registry(Generic[SpecT]):
         )
 
     def add(self, spec: SpecT) -> None:
-        """Take a spec in; raises ``PluginError`` as ``check`` does."""
+        """Add a spec; raises ``PluginError`` as ``check`` does."""
         self.check(spec)
         self._specs[spec.name] = spec
 
     @contextmanager
     def lend(self, spec: SpecT) -> Iterator[None]:
-        """Take a spec in for as long as the block runs; raises as ``check`` does."""
+        """Add a spec for as long as the block runs; raises as ``check`` does."""
         self.add(spec)
         try:
             yield
@@ -91,7 +91,7 @@ class Registry(Generic[SpecT]):
         self._specs = {name: spec for name, spec in self._specs.items() if spec.plugin != plugin}
 
     def check(self, spec: SpecT) -> None:
-        """See that a spec could be taken in.
+        """Check that a spec can be added.
 
         Raises:
             PluginError: the name is malformed or taken; names both plugins.
@@ -112,7 +112,7 @@ class Registry(Generic[SpecT]):
 
 
 class Catalogue:
-    """One registry for each kind of thing a plugin can bring."""
+    """One registry for each kind of component that a plugin can provide."""
 
     def __init__(self) -> None:
         self.embedders: Registry[PartSpec] = Registry("embedder")
@@ -131,7 +131,7 @@ class Catalogue:
         return list(vars(self).values())
 
     def take(self, specs: list[tuple[str, Spec]]) -> None:
-        """Take in all specs of a plugin, or none of them.
+        """Add all specs of a plugin, or none of them.
 
         Raises:
             PluginError: a name is malformed, taken, or registered twice.
@@ -164,9 +164,9 @@ class Catalogue:
 
 
 class Registrar:
-    """What a plugin's hook gets as ``zoo``: it collects the plugin's specs before any is taken in.
+    """The ``zoo`` argument of a plugin's hook: collects the plugin's specs before any is added.
 
-    Collecting first means that a plugin that fails half way leaves nothing behind.
+    Specs are collected first so that a plugin that fails half-way registers nothing.
     """
 
     def __init__(self, plugin: str) -> None:
@@ -216,7 +216,7 @@ class Registrar:
         streaming: bool = False,
         uses_time: bool = False,
     ) -> None:
-        """Register a backbone class, the dataclass of its settings and its claims."""
+        """Register a backbone class, the dataclass of its settings and its capabilities."""
         spec = BackboneSpec(
             name,
             self._plugin,
@@ -243,7 +243,7 @@ class Registrar:
         migration: str | None = None,
         published: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Register a choice of three parts.
+        """Register a combination of three parts.
 
         Args:
             name: of the architecture.
@@ -251,21 +251,21 @@ class Registrar:
             backbone: registered name.
             head: registered name.
             defaults: settings of the model that differ from those of its parts.
-            recipe: settings of training that suit it.
-            paper: where it comes from.
-            description: the architecture in a line.
+            recipe: default training settings of the architecture.
+            paper: its source.
+            description: the architecture in one line.
             importer: lazy function from the tensors of other implementations to
                 ``seqzoo.public_weights.PublicWeights``, for ``seqzoo import``.
             migration: lazy function ``(config, weights, version) -> (config, weights)`` for
                 checkpoints that another version of the plugin has saved: settings by name, tensors
                 by name, and that version.
-            published: figures of others, which cards show beside those that were measured: each a
-                mapping with ``data`` and ``protocol`` (registered names), ``source``, figures by
-                name (``hit@10``) and, where they hold for some settings of the model alone,
+            published: metrics that others have published, which cards show beside the measured
+                ones: each a mapping with ``data`` and ``protocol`` (registered names), ``source``,
+                metrics by name (``hit@10``) and, if they apply to some settings of the model only,
                 ``settings``.
 
         Raises:
-            PluginError: a name is no text, or an entry of ``published`` is incomplete.
+            PluginError: a name is not text, or an entry of ``published`` is incomplete.
         """
         texts = {"embedder": embedder, "backbone": backbone, "head": head, "paper": paper}
         for what, text in {**texts, "description": description}.items():
@@ -330,7 +330,7 @@ class Registrar:
             package: import name of the package that ships ``model_cards/<name>``.
 
         Raises:
-            PluginError: neither place is given whole.
+            PluginError: neither source is complete.
         """
         pinned = (
             isinstance(revision, str)

@@ -32,7 +32,7 @@ def resolve(target: str, plugin: str) -> Any:
 
 @dataclass(frozen=True)
 class Spec:
-    """Anything registered: its name and the plugin that brought it."""
+    """Anything registered: its name and the plugin that registered it."""
 
     name: str
     plugin: str
@@ -56,7 +56,7 @@ class PartSpec(Spec):
 
 @dataclass(frozen=True)
 class BackboneSpec(PartSpec):
-    """A backbone with the claims of its default configuration."""
+    """A backbone with the capabilities of its default configuration."""
 
     causal: bool = True
     streaming: bool = False
@@ -65,10 +65,10 @@ class BackboneSpec(PartSpec):
 
 @dataclass(frozen=True)
 class PublishedFigures:
-    """What somebody has published for an architecture, to stand beside figures measured here.
+    """Metrics that others have published for an architecture, shown beside our own.
 
-    ``data`` and ``protocol`` are registered names: figures compare only where both are the same.
-    ``settings`` are those of the model without which the figures do not hold.
+    ``data`` and ``protocol`` are registered names: metrics are comparable only if both are the
+    same. ``settings`` are the model settings that the metrics require.
     """
 
     data: str
@@ -94,7 +94,7 @@ class ArchitectureSpec(Spec):
     published: tuple[PublishedFigures, ...] = ()
 
     def published_for(self, settings: Mapping[str, Any]) -> list[PublishedFigures]:
-        """The published figures that hold for a model with these settings."""
+        """The published metrics that apply to a model with these settings."""
         return [
             figures
             for figures in self.published
@@ -102,11 +102,11 @@ class ArchitectureSpec(Spec):
         ]
 
     def load_migration(self) -> Any:
-        """The function that brings older checkpoints up to date; None without one."""
+        """The function that migrates older checkpoints; None without one."""
         return None if self.migration is None else resolve(self.migration, self.plugin)
 
     def load_importer(self) -> Any:
-        """The function that takes the weights of other implementations; None without one."""
+        """The function that converts weights of other implementations; None without one."""
         return None if self.importer is None else resolve(self.importer, self.plugin)
 
 
@@ -126,7 +126,7 @@ class PretrainedSpec(Spec):
 
 @dataclass(frozen=True)
 class DatasetSpec(Spec):
-    """A public data set at its publisher's, or a generator of one (``target``)."""
+    """A public data set at its publisher's URL, or a generator of one (``target``)."""
 
     url: str | None = None
     size: int | None = None
@@ -152,7 +152,7 @@ class MetricSpec(Spec):
 
 @dataclass(frozen=True)
 class ProtocolSpec(Spec):
-    """How figures are measured, as data: the fields of ``seqzoo.evaluation.Protocol``."""
+    """How metrics are measured, as data: the fields of ``seqzoo.evaluation.Protocol``."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""

@@ -1,4 +1,4 @@
-"""What callers hand to a model, checked where it enters: names, lists of ids, times, numbers."""
+"""Checks of the arguments of public calls: names, lists of ids, timestamps, numbers."""
 
 import itertools
 import operator
@@ -29,7 +29,7 @@ def list_of(what: str, of: str, given: Any) -> list[Any]:
     """A list, array, series or generator as a list.
 
     Raises:
-        UsageError: it is a text, has no order (a set, a dict) or is no collection at all.
+        UsageError: it is a string, has no order (a set, a dict) or is not a collection.
     """
     if not isinstance(given, str | bytes | Mapping | Set) and isinstance(given, Iterable):
         try:
@@ -41,10 +41,10 @@ def list_of(what: str, of: str, given: Any) -> list[Any]:
 
 
 def whole_number(name: str, given: Any, low: int, high: int | None = None, why: str = "") -> int:
-    """An int, or a number of numpy that is one.
+    """An int, or a whole number of numpy as an int.
 
     Raises:
-        UsageError: it is no whole number or outside ``low`` to ``high``.
+        UsageError: it is not a whole number, or is outside ``low`` to ``high``.
     """
     try:
         if isinstance(given, bool):
@@ -63,7 +63,7 @@ def read_time(given: Any) -> int:
     """Unix seconds.
 
     Raises:
-        UsageError: it is no whole number, or too large for the difference of two to be taken.
+        UsageError: it is not a whole number, or is too large to take differences.
     """
     return whole_number(
         "a timestamp", given, -_FARTHEST_TIME, _FARTHEST_TIME, ", whole unix seconds"
@@ -74,7 +74,8 @@ def read_times(given: Any, items: int) -> list[int]:
     """The unix seconds of a history's items.
 
     Raises:
-        UsageError: there is not one for each item, one is no time, or is before the one before it.
+        UsageError: their number differs from that of the items, or one is not a timestamp or is
+            earlier than the previous one.
     """
     times = [read_time(time) for time in list_of("timestamps", "unix seconds", given)]
     if len(times) != items:

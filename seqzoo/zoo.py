@@ -103,7 +103,7 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
     """Everything known about a model: summary, config, recipe, card and source.
 
     Raises:
-        UnknownNameError: nothing has the name.
+        UnknownNameError: no model has the name.
         CheckpointError: the checkpoint is damaged.
     """
     text = name_of("a model's name or folder", name)
@@ -144,15 +144,15 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def load(name: str | os.PathLike[str], *, device: str = "cpu") -> "SequenceModel":
-    """A trained model, ready to recommend.
+    """Load a trained model, ready to recommend.
 
     Args:
         name: a registered name, a path that looks like one (``./folder``, ``runs/mine``), or an
             address on the Hub (``hf://org/name``, ``hf://org/name@revision``).
-        device: where the weights go, ``cpu`` or ``cuda`` for example.
+        device: device of the weights, for example ``cpu`` or ``cuda``.
 
     Raises:
-        UnknownNameError: nothing has the name; shows the nearest one.
+        UnknownNameError: no model has the name; the message shows the nearest one.
         CheckpointError: the checkpoint is damaged, or its plugin is missing.
     """
     from seqzoo.model.sequence_model import SequenceModel
@@ -170,13 +170,13 @@ def push(
     tag: str | None = None,
     dry_run: bool = False,
 ) -> "Pushed":
-    """Publish a model on the Hub, in one commit; nothing is committed where nothing has changed.
+    """Publish a model on the Hub, in one commit; without changes, nothing is committed.
 
     Args:
         model: a model, or the name or folder of a checkpoint.
-        repo: ``org/name``; made where it is missing.
-        private: whether a new repository is private; the Hub's own default where None.
-        revision: branch to commit to; the main one where None.
+        repo: ``org/name``; created if it does not exist.
+        private: whether a new repository is private; None for the Hub's default.
+        revision: branch to commit to; None for the main branch.
         create_pr: propose the commit as a pull request.
         tag: a name for the commit.
         dry_run: only report what would be done.
@@ -184,7 +184,7 @@ def push(
     Raises:
         CheckpointError: the checkpoint is damaged.
         HubError: the Hub cannot be reached or refuses.
-        UsageError: the repository's name, the branch or the tag cannot be taken.
+        UsageError: the repository's name, the branch or the tag is invalid.
     """
     from seqzoo.checkpoint.hub.push import push_checkpoint
     from seqzoo.model.save import checkpoint_of
@@ -195,7 +195,7 @@ def push(
         checkpoint = checkpoint_of(model, address.name)
     else:
         checkpoint = open_checkpoint(model, keep=True)
-        # What does not load here would load nowhere else.
+        # A checkpoint that does not load here would not load anywhere else.
         SequenceModel.from_checkpoint(checkpoint)
     return push_checkpoint(
         checkpoint, address, private=private, create_pr=create_pr, tag=tag, dry_run=dry_run
@@ -203,7 +203,7 @@ def push(
 
 
 def create(architecture: str, *, num_items: int, **settings: Any) -> "SequenceModel":
-    """A model with fresh weights, drawn from torch's global generator; its items are 1 to V.
+    """Create a model with random weights from torch's global generator; its items are 1 to V.
 
     Args:
         architecture: registered name.
@@ -247,7 +247,7 @@ def _of_pretrained(spec: PretrainedSpec) -> ModelInfo | None:
             info = _of_manifest(spec.name, read_manifest(folder), bundled=True)
             return info if info.architecture in catalogue().architectures else None
         except CheckpointError as error:
-            # One damaged folder is no reason to hide all the others; loading it says the same.
+            # One damaged folder must not hide all others; loading it reports the error.
             logger.warning("%s", error)
     elif pin_of(spec) is None:
         return None
@@ -259,7 +259,7 @@ def _of_manifest(name: str, manifest: Manifest, bundled: bool) -> ModelInfo:
     sources = [entry.get("data", {}) for entry in measured.values()]
     data = next((source["name"] for source in sources if "name" in source), None)
     if data is None:
-        # Reading YAML takes longer than all else here, so only where nothing was measured.
+        # Reading YAML is the slowest step here, so it is read only if there are no metrics.
         data = read_recipe(manifest).get("data", {}).get("source")
     architectures = catalogue().architectures
     known = manifest.architecture in architectures

@@ -1,1 +1,1 @@
-"""Models: built from registered parts, loaded from checkpoints, asked for recommendations."""
+"""Models: built from registered parts or loaded from checkpoints; they recommend items."""

@@ -1,8 +1,8 @@
-"""Make the three parts of a model from settings, without believing the sizes that they ask for.
+"""Build the three parts of a model from settings, without trusting the sizes in them.
 
 The settings of a checkpoint come from outside: a width of a million or a billion layers would fill
-the memory long before any tensor is compared. So building stops as soon as a part asks for far more
-values than the weights hold, before the memory is taken where the size can be known by then.
+the memory long before any tensor is compared. So building stops as soon as a part requests far more
+values than the weights have; where possible, before the memory is allocated.
 """
 
 import math
@@ -28,7 +28,7 @@ _DRAWN = torch.Tag.nondeterministic_seeded
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a model, and the resolved settings that they were made from."""
+    """The parts of a model, and the resolved settings that they were built from."""
 
     config: dict[str, Any]
     embedder: Embedder
@@ -37,11 +37,11 @@ class Parts:
 
 
 def build_parts(architecture: str, settings: Mapping[str, Any], num_items: int) -> Parts:
-    """Make the parts of an architecture with fresh weights, drawn from torch's global generator.
+    """Build the parts of an architecture with random weights from torch's global generator.
 
     Args:
         architecture: registered name.
-        settings: what differs from the architecture's defaults.
+        settings: settings that differ from the architecture's defaults.
         num_items: size V of the vocabulary.
 
     Raises:
@@ -64,12 +64,12 @@ def build_parts(architecture: str, settings: Mapping[str, Any], num_items: int) 
 
 
 class TooLargeError(BaseException):
-    """Stops building. Not an ``Exception``, so that no part can catch it as one of its own."""
+    """Stops building. Not an ``Exception``, so that no part can catch it by accident."""
 
 
 @contextmanager
 def sized_by(tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Build modules for these weights: no larger than they are, and without drawing fresh ones.
+    """Build modules for these weights: no larger than the weights, and without random values.
 
     Raises:
         TooLargeError: a module asks for far more values than the weights hold.
@@ -99,7 +99,7 @@ class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if args and isinstance(args[0], nn.Parameter) and _DRAWN in func.tags:
-            # Zeros, not what the memory holds: some initialisers draw until all values are small.
+            # Zeros, not uninitialised memory: some initialisers draw until all values are small.
             return args[0].zero_()
         if _requested(func._schema.name, args) > self._most:
             raise TooLargeError
@@ -107,7 +107,7 @@ class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _requested(operation: str, args: tuple[Any, ...]) -> float:
-    """How many values an operation makes, as far as its arguments tell before it runs."""
+    """How many values an operation creates, as far as its arguments show before it runs."""
     numbers = [value for value in args if isinstance(value, int | float)]
     if operation in ("aten::arange", "aten::range"):
         first, last, step = {1: (0, *numbers, 1), 2: (*numbers, 1)}.get(len(numbers), numbers[:3])
@@ -130,7 +130,7 @@ def _requested(operation: str, args: tuple[Any, ...]) -> float:
 def _counted(most: int) -> Iterator[None]:
     """Stop once the modules have too many parameters, or far too many values in buffers.
 
-    The hooks are those of the whole process, so modules of other threads are left alone.
+    The hooks apply to the whole process, so modules of other threads are ignored.
     """
     thread = threading.get_ident()
     found = {"parameters": 0, "buffers": 0}

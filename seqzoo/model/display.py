@@ -1,4 +1,4 @@
-"""What a model and its recommendations look like in a notebook."""
+"""How a model and its recommendations are displayed in a notebook."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ class Recommendations(list["Recommendation"]):
 
 
 def model_html(model: "SequenceModel") -> str:
-    """What a model is, what it was trained on, its size and its stored metrics, as HTML."""
+    """Architecture, training data, size and stored metrics of a model, as HTML."""
     backbone = model.backbone
     capabilities = [
         word

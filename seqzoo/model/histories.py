@@ -1,4 +1,4 @@
-"""Histories of item ids, as users give them, to the indices and timestamps that a model reads."""
+"""Convert histories of item ids to the indices and timestamps that a model reads."""
 
 import logging
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class EncodedHistory:
-    """One user's history in terms of a vocabulary.
+    """One user's history, encoded with a vocabulary.
 
     Attributes:
         items: indices of the known items, oldest first.
-        timestamps: unix seconds of each of them, where some were given.
-        unknown: ids that the vocabulary does not hold, in their order.
+        timestamps: unix seconds of each item, if given.
+        unknown: ids that are not in the vocabulary, in their order.
     """
 
     items: list[int]
@@ -74,7 +74,7 @@ def refuse_unknown(vocabulary: Vocabulary, what: str, unknown: Sequence[str]) ->
     Args:
         vocabulary: of the model.
         what: where the ids were given, for the message.
-        unknown: the ids; empty where none were given at all.
+        unknown: the ids; empty if none were given.
 
     Raises:
         UnknownItemError: always.

@@ -1,4 +1,4 @@
-"""Bring in weights of other implementations: read safely, renamed by the plugin, checked."""
+"""Import weights of other implementations: read safely, renamed by the plugin, checked."""
 
 import json
 import os
@@ -36,23 +36,24 @@ def import_weights(
     vocabulary: str | os.PathLike[str] | Vocabulary,
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[SequenceModel, tuple[str, ...]]:
-    """A model with the weights of another implementation.
+    """Build a model with the weights of another implementation.
 
     Args:
         file: a plain state dict, as safetensors or as ``.pth``, which is read without unpickling
             anything but tensors.
         architecture: registered name; its plugin knows the public names.
         vocabulary: item ids in index order: ``vocabulary.json``, a JSON list, or a text file with
-            one id on each line; ``[PAD]`` at its head stands for row 0.
+            one id on each line; a first line ``[PAD]`` stands for row 0.
         settings: settings that cannot be inferred from the weights.
 
     Returns:
         The model, and the settings that were assumed.
 
     Raises:
-        CheckpointError: the file is no state dict, or its tensors do not fit; names them.
+        CheckpointError: the file is not a state dict, or tensors do not fit; the message names
+            them.
         DataError: the vocabulary cannot be read.
-        ConfigError: the architecture has no importer, or refuses a setting.
+        ConfigError: the architecture has no importer, or rejects a setting.
     """
     spec = catalogue().architectures.get(architecture)
     if spec.importer is None:
@@ -86,7 +87,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a ``.pth`` with a plain state dict.
 
     Raises:
-        CheckpointError: the file is missing, is neither, or holds more than tensors.
+        CheckpointError: the file is missing, has another format, or contains other objects than
+            tensors.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}; give the file of a state dict")
@@ -136,7 +138,7 @@ def read_vocabulary_file(path: Path) -> Vocabulary:
     """Item ids in index order, from JSON or from one id on each line.
 
     Raises:
-        DataError: the file is missing, is not UTF-8, or its ids are no vocabulary.
+        DataError: the file is missing, is not UTF-8, or is not a valid vocabulary.
     """
     try:
         text = path.read_text("utf-8")
@@ -168,7 +170,7 @@ def _vocabulary(path: Path, items: list[str], labels: list[str | None] | None) -
 
 
 def _fit(model: SequenceModel, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Put tensors into a model, each in its own place, or say which have none."""
+    """Copy tensors into a model, or raise an error that names those that do not fit."""
     state, _ = distinct_state(model)
     rows = len(model.vocabulary) + 1
     table = next(n for n, value in model.named_parameters() if value is model.embedder.item_table)

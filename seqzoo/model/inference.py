@@ -24,7 +24,7 @@ _ENTERED: WeakKeyDictionary[nn.Module, _Entered] = WeakKeyDictionary()
 
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Compute without gradients and in evaluation mode; every module then gets its own mode back.
+    """Compute without gradients and in evaluation mode; then restore the mode of every module.
 
     The first thread that enters switches the mode and the last one that leaves restores it, module
     by module, so frozen parts of a model in training stay frozen.

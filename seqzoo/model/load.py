@@ -1,4 +1,4 @@
-"""Make the model of a checkpoint: strictly, executing nothing that is in it."""
+"""Build the model of a checkpoint, strictly and without executing anything in it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,16 +26,16 @@ ModelT = TypeVar("ModelT", bound="SequenceModel")
 def load_model(
     kind: type[ModelT], checkpoint: Checkpoint, device: str | torch.device = "cpu"
 ) -> ModelT:
-    """The model of a checkpoint, in evaluation mode; torch's random generator is left alone.
+    """Build the model of a checkpoint, in evaluation mode; torch's random state does not change.
 
     Args:
         kind: class of the model.
         checkpoint: read from its folder.
-        device: where the weights go.
+        device: device of the weights.
 
     Raises:
-        CheckpointError: the plugin of the architecture is missing or other than the one that saved
-            the checkpoint, or the files do not belong together.
+        CheckpointError: the plugin of the architecture is missing or differs from the one that
+            saved the checkpoint, or the files do not belong together.
         UsageError: there is no such device.
     """
     saved = checkpoint.manifest
@@ -73,7 +73,7 @@ def _build(kind: type[ModelT], checkpoint: Checkpoint) -> ModelT:
             f"{path} has settings for a model far larger than {WEIGHTS} holds; the files do not "
             "belong together, fetch the checkpoint again"
         ) from None
-    # A part is foreign code: whatever it raises, the checkpoint is what cannot be loaded.
+    # A part is third-party code: report any exception as a checkpoint that cannot be loaded.
     except Exception as error:
         text = str(error) if isinstance(error, SeqzooError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(
@@ -85,7 +85,7 @@ def _build(kind: type[ModelT], checkpoint: Checkpoint) -> ModelT:
 def _migrated(
     manifest: Manifest, weights: Mapping[str, Tensor]
 ) -> tuple[Manifest, dict[str, Tensor]]:
-    """Settings and weights as the installed plugin wants them, if another version saved them."""
+    """Settings and weights, migrated if another version of the plugin saved them."""
     spec = catalogue().architectures.get(manifest.architecture)
     here = plugin_of(manifest.architecture)["version"]
     saved = manifest.plugin["version"]
@@ -93,7 +93,7 @@ def _migrated(
         return manifest, dict(weights)
     try:
         config, migrated = spec.load_migration()(dict(manifest.config), dict(weights), saved)
-    # The migration is foreign code: whatever it raises, the checkpoint is what cannot be loaded.
+    # The migration is third-party code: report any exception as a checkpoint that cannot be loaded.
     except Exception as error:
         raise CheckpointError(
             f"{manifest.folder / CONFIG} was saved with {manifest.plugin['distribution']} {saved} "
@@ -104,7 +104,7 @@ def _migrated(
 
 
 def _require_architecture(manifest: Manifest) -> None:
-    """See that the plugin of the architecture is there, or say how to get it."""
+    """Check that the plugin of the architecture is installed, or say how to install it."""
     everything = plugins()
     name, plugin = manifest.architecture, manifest.plugin
     if name in everything.catalogue.architectures:
@@ -135,7 +135,7 @@ def _absence(manifest: Manifest, record: PluginRecord | None) -> str:
 def _require_table(
     manifest: Manifest, model: "SequenceModel", weights: Mapping[str, Tensor]
 ) -> None:
-    """The item table and the vocabulary must agree, else every recommendation names other items."""
+    """The item table and the vocabulary must agree; otherwise all recommended ids are wrong."""
     table = model.embedder.item_table
     name = next((name for name, value in model.named_parameters() if value is table), None)
     found = weights.get(name) if name is not None else None
@@ -149,7 +149,7 @@ def _require_table(
 
 
 def _reinstall(manifest: Manifest) -> str:
-    """The remedy where the installed plugin and the one that saved the checkpoint differ."""
+    """The remedy if the installed plugin differs from the one that saved the checkpoint."""
     plugin = manifest.plugin
     return (
         f"it was saved with {plugin['distribution']} {plugin['version']}, "

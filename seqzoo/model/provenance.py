@@ -1,4 +1,4 @@
-"""What a model was built as and loaded with, so that nothing untrue is saved beside its weights."""
+"""The origin of a model, so that no outdated recipe or metrics are saved with its weights."""
 
 import copy
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger("seqzoo")
 
 @dataclass(frozen=True)
 class AsBuilt:
-    """What loading a checkpoint of a model would build.
+    """The model that loading a checkpoint would build.
 
     Attributes:
         config: resolved settings.
@@ -45,11 +45,11 @@ class AsBuilt:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The weights of a loaded checkpoint, and what its folder says of them.
+    """The weights of a loaded checkpoint, with the recipe and metrics of its folder.
 
     Attributes:
         weights: sha256 of the model's tensors as they were loaded.
-        recipe: what trained them.
+        recipe: their training recipe.
         metrics: their stored metrics by protocol.
     """
 
@@ -63,7 +63,7 @@ class Provenance:
 
         Args:
             model: as it was loaded.
-            weights: sha256 of its tensors, where the file tells it.
+            weights: sha256 of its tensors, if the file records it.
         """
         digest = weights_digest(model) if weights is None else weights
         return cls(digest, copy.deepcopy(model.recipe), copy.deepcopy(model.metrics))
@@ -72,9 +72,9 @@ class Provenance:
 def still_true(
     model: "SequenceModel", recipe_wanted: bool = True, metrics_wanted: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recipe and the metrics of a model; empty ones if its weights changed since loading.
+    """The recipe and the metrics of a model; empty if its weights have changed since loading.
 
-    What was set on the model after loading is taken as it is.
+    A recipe or metrics that were set on the model after loading are kept.
 
     Args:
         model: as it is now.

@@ -1,4 +1,4 @@
-"""Save a model as a checkpoint, once it is certain that loading will build the same model."""
+"""Save a model as a checkpoint, after checking that loading will build the same model."""
 
 import os
 from collections.abc import Mapping
@@ -29,24 +29,24 @@ def save_model(
     card: str | None = None,
     overwrite: bool = True,
 ) -> Manifest:
-    """Write a model as a checkpoint: all of it, or after a crash nothing of it.
+    """Write a model as a checkpoint, atomically.
 
     Args:
-        folder: made where it is missing; other files in it stay as they are.
+        folder: created if it is missing; other files in it do not change.
         model: its weights, settings and vocabulary are saved.
-        recipe: what reproduces it; where None, what the model was loaded with, unless its weights
-            have changed since.
-        metrics: metrics by protocol; where None, as ``recipe``.
-        card: the model card; generated where None.
-        overwrite: whether a checkpoint that is there may be replaced.
+        recipe: the recipe that reproduces it; if None, the one that the model was loaded with,
+            unless its weights have changed since.
+        metrics: metrics by protocol; if None, as for ``recipe``.
+        card: the model card; generated if None.
+        overwrite: whether an existing checkpoint may be replaced.
 
     Returns:
         What was written.
 
     Raises:
-        CheckpointError: the folder cannot be written or holds something else, the model is not
-            what loading would build, its weights hold NaN, or the recipe or the metrics are not
-            plain values.
+        CheckpointError: the folder cannot be written or holds something else, loading would build a
+            different model, its weights hold NaN, or the recipe or the metrics are not plain
+            values.
     """
     checkpoint = checkpoint_of(model, folder, recipe=recipe, metrics=metrics)
     write_checkpoint(checkpoint, card=card, overwrite=overwrite)
@@ -77,7 +77,7 @@ def checkpoint_of(
 
 
 def _require_loadable(model: "SequenceModel", tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """See that loading would build this very model, before anything is written."""
+    """Check that loading would build the same model, before anything is written."""
     built = model.as_built
     if built is None:
         with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""``ScoringModel``: embedder, backbone, head and vocabulary as one module that recommends."""
+"""``ScoringModel``: embedder, backbone, head and vocabulary in one module that recommends."""
 
 import logging
 from collections.abc import Mapping, Sequence, Set
@@ -25,7 +25,7 @@ _WHOLE_HISTORY = 2**31 - 1
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended item: its id, the model's score and its title where the model knows one."""
+    """One recommended item: its id, the model's score and its title, if there is one."""
 
     item: str
     score: float
@@ -34,11 +34,11 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model recommends after one history.
+    """The recommendations after one history.
 
     Attributes:
         recommendations: the best items, best first.
-        unknown: ids of the history that the model does not know, which were left out.
+        unknown: ids of the history that the model does not know, which were skipped.
     """
 
     recommendations: list[Recommendation]
@@ -46,7 +46,7 @@ class Answer:
 
 
 class ScoringModel(nn.Module):
-    """A model of histories that takes and returns the user's own item ids.
+    """A sequence model that takes histories of item ids and returns item ids.
 
     Attributes:
         architecture: registered name.
@@ -90,7 +90,7 @@ class ScoringModel(nn.Module):
 
     @property
     def max_length(self) -> int:
-        """How many of the newest events of a history are read."""
+        """Maximum sequence length: longer histories are cut to their newest events."""
         length = self.config.get("max_length")
         if length is None:
             # A plugin's embedder need not have the setting; fall back to the parts' own limits.
@@ -123,13 +123,14 @@ class ScoringModel(nn.Module):
 
         Args:
             histories: item ids of each user, oldest first.
-            timestamps: unix seconds of each event, where the model uses times.
-            batch_size: how many histories are encoded at once.
-            on_unknown: ``skip`` leaves items out that the model does not know, ``error`` refuses.
+            timestamps: unix seconds of each event, for models that use timestamps.
+            batch_size: number of histories per batch.
+            on_unknown: ``skip`` ignores items that the model does not know, ``error`` raises.
 
         Raises:
-            UnknownItemError: a history holds no known item, or an unknown one under ``error``.
-            UsageError: a history is empty, or times and items differ in number.
+            UnknownItemError: a history has no known item, or has an unknown one and ``on_unknown``
+                is ``error``.
+            UsageError: a history is empty, or the numbers of timestamps and items differ.
         """
         encoded = self._encode_ids(histories, timestamps, on_unknown)
         if not encoded:
@@ -152,8 +153,8 @@ class ScoringModel(nn.Module):
     ) -> list[Recommendation]:
         """The ``k`` best items after one history of item ids, best first.
 
-        Fewer than ``k`` come back only where fewer are left to recommend. Arguments and errors are
-        those of ``recommend_many``.
+        Fewer than ``k`` items are returned only if fewer candidates are left. Arguments and errors
+        are as for ``recommend_many``.
         """
         return self.recommend_many(
             [history],
@@ -179,17 +180,17 @@ class ScoringModel(nn.Module):
 
         Args:
             histories: item ids of each user, oldest first.
-            k: how many items, 1 to the size of the catalogue.
-            exclude_seen: leave out the items of the history (all of it, not only what is read).
-            candidates: ids to choose from; the whole catalogue where None.
-            timestamps: unix seconds of each event, where the model uses timestamps.
-            batch_size: how many histories are scored at once.
-            on_unknown: ``skip`` leaves items out that the model does not know, ``error`` refuses.
+            k: number of items, 1 to the size of the catalogue.
+            exclude_seen: exclude all items of the history, including those beyond ``max_length``.
+            candidates: ids of the candidate items; None for the whole catalogue.
+            timestamps: unix seconds of each event, for models that use timestamps.
+            batch_size: number of histories per batch.
+            on_unknown: ``skip`` ignores items that the model does not know, ``error`` raises.
 
         Raises:
-            UnknownItemError: an unknown candidate, a history without a known item, or an unknown
-                item under ``on_unknown="error"``.
-            UsageError: ``k`` out of range, an empty history, or timestamps that do not match the
+            UnknownItemError: a candidate is unknown, a history has no known item, or a history has
+                an unknown item and ``on_unknown`` is ``error``.
+            UsageError: ``k`` is out of range, a history is empty, or timestamps do not match the
                 items.
             NotFiniteError: a score is NaN or infinite.
         """
@@ -215,7 +216,7 @@ class ScoringModel(nn.Module):
         batch_size: int = 256,
         on_unknown: str = "skip",
     ) -> list[Answer]:
-        """As ``recommend_many``, with the ids of each history that the model does not know."""
+        """Like ``recommend_many``, and also return the unknown ids of each history."""
         allowed = self._check_choice(k, candidates)
         encoded = self._encode_ids(histories, timestamps, on_unknown)
         answers: list[Answer | None] = [None] * len(encoded)
@@ -233,18 +234,18 @@ class ScoringModel(nn.Module):
         seen: Sequence[Sequence[int]] | None = None,
         candidates: Sequence[str] | None = None,
     ) -> list[list[Recommendation]]:
-        """The ``k`` best items for user vectors that are there already, best first.
+        """The ``k`` best items for given user vectors, best first.
 
         Args:
-            hidden: user vectors [B, D], from ``encode`` for example.
-            k: how many items, 1 to the size of the catalogue.
-            seen: item indices of each user that must not come back.
-            candidates: ids to choose from; the whole catalogue where None.
+            hidden: user vectors [B, D], for example from ``encode``.
+            k: number of items, 1 to the size of the catalogue.
+            seen: item indices of each user to exclude.
+            candidates: ids of the candidate items; None for the whole catalogue.
 
         Raises:
-            UnknownItemError: an unknown candidate.
-            UsageError: ``k`` out of range, vectors of another width or kind than the model's, or
-                item indices outside its vocabulary.
+            UnknownItemError: a candidate is unknown.
+            UsageError: ``k`` is out of range, the vectors have a wrong width or dtype, or item
+                indices are outside the vocabulary.
             NotFiniteError: a vector or a score is NaN or infinite.
         """
         vectors = self._check_vectors(hidden)
@@ -257,7 +258,7 @@ class ScoringModel(nn.Module):
         seen: Sequence[Sequence[int]] | None,
         candidates: Sequence[str] | None,
     ) -> list[list[Recommendation]]:
-        """As ``recommend_from``, for vectors and indices that are the model's own."""
+        """Like ``recommend_from``, for vectors and indices that are known to be valid."""
         return self._best(hidden, k, seen, self._check_choice(k, candidates))
 
     def _check_choice(self, k: int, candidates: Sequence[str] | None) -> Tensor | None:
@@ -272,7 +273,7 @@ class ScoringModel(nn.Module):
         return torch.from_numpy(np.unique(known).astype(np.int64)).to(self.device)
 
     def _check_vectors(self, hidden: Tensor) -> Tensor:
-        """User vectors on the model's device, if they can be scored."""
+        """Check user vectors, and move them to the model's device."""
         table = self.embedder.item_table
         width = table.shape[1]
         if not isinstance(hidden, Tensor):
@@ -288,7 +289,7 @@ class ScoringModel(nn.Module):
     def _check_seen(
         self, seen: Sequence[Sequence[int]] | None, hidden: Tensor
     ) -> list[list[int]] | None:
-        """Item indices of each user, if they are of the vocabulary."""
+        """Check that the item indices of each user are in the vocabulary."""
         if seen is None:
             return None
         rows = [
@@ -312,11 +313,11 @@ class ScoringModel(nn.Module):
         seen: Sequence[Sequence[int]] | None,
         allowed: Tensor | None,
     ) -> list[list[Recommendation]]:
-        """The ``k`` best items of each row; fewer where fewer are left."""
+        """The ``k`` best items of each row, or fewer if fewer candidates are left."""
         exclude = None if seen is None else _seen_pairs(seen, hidden.device)
         with inference(self):
             scores, items = self.head.topk(hidden, k, exclude, allowed)
-            # Excluded items have minus infinity; whatever else is not finite is a fault.
+            # Excluded items score minus infinity; any other score that is not finite is an error.
             broken = (
                 ~torch.isfinite(hidden).all(1) | scores.isnan().any(1) | scores.isposinf().any(1)
             )
@@ -351,7 +352,7 @@ class ScoringModel(nn.Module):
     def _encode_batches(
         self, encoded: list[EncodedHistory], batch_size: int
     ) -> list[tuple[Tensor, Tensor]]:
-        """Row numbers and user vectors of batches of similar length, so that little is padded."""
+        """Row numbers and user vectors of batches of similar length, to limit padding."""
         batch_size = whole_number("batch_size", batch_size, 1)
         window = self.max_length
         order = sorted(range(len(encoded)), key=lambda row: min(len(encoded[row].items), window))
@@ -371,7 +372,7 @@ class ScoringModel(nn.Module):
 
 
 def _seen_pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(row, item) of everything the histories hold."""
+    """(row, item) pairs of all items in the histories."""
     counts = torch.tensor([len(history) for history in histories])
     rows = torch.repeat_interleave(torch.arange(len(histories)), counts)
     items = torch.tensor([item for history in histories for item in history])

@@ -1,4 +1,4 @@
-"""``SequenceModel``: a model that is built, loaded, saved and published."""
+"""``SequenceModel``: a model that can be built, loaded, saved and published."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class SequenceModel(ScoringModel):
-    """A model of histories that takes and returns the user's own item ids.
+    """A sequence model that takes histories of item ids and returns item ids.
 
     Attributes:
         architecture: registered name.
         config: resolved settings, flat.
         vocabulary: the items it knows, in index order.
         embedder, backbone, head: the three parts.
-        recipe: what trained it, as in ``recipe.yaml``; empty for fresh weights.
+        recipe: its training recipe, as in ``recipe.yaml``; empty for fresh weights.
         metrics: stored metrics by protocol, as in ``metrics.json``; empty for fresh weights.
-        as_built: what loading a checkpoint of the model would build; None where ``build`` did not
-            make it.
+        as_built: the model that loading its checkpoint would build; None if ``build`` did not make
+            it.
         provenance: the weights that recipe and metrics belong to; None for fresh weights.
     """
 
@@ -57,11 +57,11 @@ class SequenceModel(ScoringModel):
     def build(
         cls, architecture: str, settings: Mapping[str, Any], vocabulary: Vocabulary
     ) -> "Self":
-        """Make a model with fresh weights, drawn from torch's global generator.
+        """Build a model with random weights from torch's global generator.
 
         Args:
             architecture: registered name.
-            settings: what differs from the architecture's defaults.
+            settings: settings that differ from the architecture's defaults.
             vocabulary: the items.
 
         Raises:
@@ -78,10 +78,10 @@ class SequenceModel(ScoringModel):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> "Self":
-        """The model of a checkpoint that has been read, in evaluation mode.
+        """Build the model of a checkpoint that has been read, in evaluation mode.
 
         Raises:
-            CheckpointError: its plugin is missing or other than the one that saved it, or its
+            CheckpointError: its plugin is missing or differs from the one that saved it, or its
                 files do not belong together.
             UsageError: there is no such device.
         """
@@ -91,7 +91,7 @@ class SequenceModel(ScoringModel):
     def from_pretrained(
         cls, name: str | PathLike[str], device: str | torch.device = "cpu"
     ) -> "Self":
-        """A trained model, ready to recommend: what ``seqzoo.load`` does."""
+        """Load a trained model, as ``seqzoo.load`` does."""
         return cls.from_checkpoint(open_checkpoint(name), device)
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
@@ -114,10 +114,10 @@ class SequenceModel(ScoringModel):
         return model_html(self)
 
     def session(self, saved: str | PathLike[str] | None = None) -> Session:
-        """A session of one user, one event at a time.
+        """Start or continue a session of one user, one event at a time.
 
         Args:
-            saved: folder of a saved session to continue; a new one where None.
+            saved: folder of a saved session to continue; None for a new session.
 
         Raises:
             UsageError: the backbone cannot stream, or the folder holds no session of this model.

@@ -1,4 +1,4 @@
-"""``Session``: one user's events as they come, with recommendations after any of them."""
+"""``Session``: streams the events of one user, with recommendations after each of them."""
 
 import json
 import os
@@ -33,12 +33,12 @@ _LARGEST = 64 << 20
 class Session:
     """The state of one user with a model.
 
-    A model without a maximum length carries one state of constant size: an event costs the same
-    whether it is the 10th or the 10,000th, and the whole history counts (``recommend`` of the model
-    reads only the newest ``max_length`` events). A model with a maximum length extends its cache up
-    to that length. Beyond it every event moves the window, which invalidates the cache: ``observe``
-    only stores the event, and the next recommendation encodes the window again, at the cost of
-    ``recommend`` of the model.
+    If no part of the model has a maximum length, the state has a constant size: the 10,000th event
+    costs the same as the 10th, and the whole history counts (the model's own ``recommend`` reads
+    only the newest ``max_length`` events). Otherwise the cache grows up to the maximum length.
+    Beyond it, every event moves the window, which invalidates the cache: ``observe`` only stores
+    the event, and the next recommendation encodes the window again, at the cost of the model's own
+    ``recommend``.
 
     Raises:
         UsageError: the model's backbone cannot stream.
@@ -81,24 +81,25 @@ class Session:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of the tensors that currently represent the user, the user's vector included.
+        """Bytes of the tensors that currently represent the user, including the user's vector.
 
-        Beyond the maximum length of a model that has one, only the ids of the events are kept until
-        the next recommendation computes the user's vector.
+        If the model has a maximum length, only the ids of events beyond it are kept until the next
+        recommendation computes the user's vector.
         """
         return sum(tensor.nbytes for tensor in self._tensors()[1].values())
 
     def observe(self, item: str, timestamp: int | None = None) -> None:
-        """Take in one event.
+        """Add one event.
 
         Args:
             item: an id of the model's vocabulary.
-            timestamp: unix seconds, where the model uses times; not before the event before.
+            timestamp: unix seconds, for models that use timestamps; not earlier than the previous
+                one.
 
         Raises:
-            UnknownItemError: the model does not know the item; the session stays as it was.
-            UsageError: the time is missing where others were given, is no whole number, or runs
-                backwards.
+            UnknownItemError: the model does not know the item; the session does not change.
+            UsageError: the timestamp is missing although other events have one, is not a whole
+                number, or is earlier than the previous one.
         """
         index = self.model.vocabulary.index(item)
         timestamp = None if timestamp is None else read_time(timestamp)
@@ -112,7 +113,7 @@ class Session:
             self._times.append(timestamp)
 
     def _step(self, index: int, timestamp: int | None) -> None:
-        """Go on from the cache by one event."""
+        """Advance the cached state by one event."""
         device = self.model.device
         elapsed = None
         if timestamp is not None:
@@ -141,7 +142,7 @@ class Session:
         return self.model.recommend_valid(hidden, k, seen, candidates)[0]
 
     def save(self, folder: str | Path) -> None:
-        """Write the session into a folder of its own, whole or not at all.
+        """Write the session atomically into a folder of its own.
 
         Raises:
             CheckpointError: the folder cannot be written.
@@ -160,7 +161,7 @@ class Session:
 
     @classmethod
     def restore(cls, model: "SequenceModel", folder: str | os.PathLike[str]) -> "Session":
-        """The session that was saved in a folder, with the model that it was saved with.
+        """Restore a session from a folder, for the model that it was saved with.
 
         Raises:
             UsageError: the folder holds no session, a damaged one, or one of another model.

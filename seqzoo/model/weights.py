@@ -1,4 +1,4 @@
-"""The weights of a model: each tied tensor once, and a strict way back into a model."""
+"""The weights of a model: read each tied tensor once, and copy them strictly into a model."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from seqzoo.storage.messages import listing
 
 
 def distinct_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state of a model with each tied tensor once, and every name's name in that.
+    """The state of a model with each tied tensor once, and the stored name of every name.
 
     The wrappers of ``torch.compile`` and ``DataParallel`` are left out of the names.
 
     Returns:
-        Tensors by name, and for each name of ``state_dict()`` the name it is kept under.
+        Tensors by name, and for each name of ``state_dict()`` the name under which it is stored.
     """
     wrappers = [
         f"{name}." if name else ""
@@ -42,15 +42,15 @@ def distinct_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]
 
 
 def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copy tensors into a model: each of them, into nothing but its own place.
+    """Copy tensors into a model, strictly.
 
     Args:
-        model: takes the values.
-        weights: what ``distinct_state`` of such a model had.
+        model: receives the values.
+        weights: as ``distinct_state`` of such a model returns them.
         source: the file, for messages.
 
     Raises:
-        CheckpointError: a tensor is missing, extra, or of another shape or kind of number.
+        CheckpointError: a tensor is missing or extra, or has another shape or dtype.
     """
     state, kept = distinct_state(model)
     remedy = (
