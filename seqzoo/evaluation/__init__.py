@@ -1,4 +1,4 @@
-"""Evaluation: protocols as data, ranks over the whole catalogue, metrics beside the stored ones.
+"""Evaluation: protocols as data, ranks over the whole catalogue, metrics and stored metrics.
 
 The names below are imported when they are first used: importing this package imports no torch.
 """

@@ -1,4 +1,4 @@
-"""``compare``: several models on the same users, and the certainty of their differences."""
+"""``compare``: several models on the same users, and the significance of their differences."""
 
 import itertools
 import logging
@@ -37,7 +37,7 @@ _SESSION_EVENTS = 200
 
 @dataclass(frozen=True)
 class _Run:
-    """A model with the name that the result calls it, and the data as it reads them."""
+    """A model, its name in the result, and the data as the model reads them."""
 
     name: str
     model: SequenceModel
@@ -63,24 +63,24 @@ def compare(
     A held-out item that a model does not know counts as a miss of that model.
 
     Args:
-        models: two or more, by the names that the result calls them.
+        models: two or more models by their names in the result.
         data: the name of a data set, a path, or interactions.
         protocol: registered name.
-        metric: what the models are compared by, a metric of the protocol at one of its cutoffs.
-        resamples: how often users are drawn for the intervals.
-        permutations: how many random sign changes the p-values are estimated from.
-        seed: of both.
-        batch_size: histories scored at once.
-        settings: fields of ``DataConfig`` that differ from the recipes', ``min_count`` for example.
+        metric: the metric to compare, at one of the protocol's cutoffs.
+        resamples: number of bootstrap samples for the intervals.
+        permutations: number of random sign changes for the p-values.
+        seed: random seed of both.
+        batch_size: number of histories per batch.
+        settings: fields of ``DataConfig`` that differ from the recipes', for example ``min_count``.
         sizes: bytes of each model's weights file by name; by default the bytes of its tensors.
-        advance: called with the number of users done, for a progress bar.
+        advance: called with the number of finished users, for a progress bar.
 
     Raises:
         UnknownNameError: the protocol, the metric or the data set does not exist.
         UsageError: there are fewer than two models, a number is too small, or the recipes of the
             models filter or read the data differently.
-        DataError: the data cannot be read, hold no item of a model, or have no user with the
-            three interactions that leave-one-out needs.
+        DataError: the data cannot be read, have no item of a model, or have no user with the three
+            interactions that leave-one-out needs.
     """
     started = time.perf_counter()
     if not isinstance(models, Mapping):
@@ -138,7 +138,7 @@ def check_metric(metric: str, protocol: Protocol) -> None:
     """Check that a protocol measures a metric.
 
     Raises:
-        UnknownNameError: it does not; the message shows the nearest one that it measures.
+        UnknownNameError: it does not; the message shows the nearest metric that it measures.
     """
     known = [f"{name}@{cutoff}" for name in protocol.metrics for cutoff in protocol.cutoffs]
     if metric not in known:
@@ -265,7 +265,7 @@ def _compared(
 
 
 def _state_bytes(run: _Run) -> int | None:
-    """The size of a session's state after the longest history, repeated where it is too short."""
+    """The size of a session's state after the longest history, repeated if it is too short."""
     model, sequences, split = run.model, run.held_out.sequences, run.held_out.split
     if not model.backbone.streaming or not len(split):
         return None
@@ -289,7 +289,7 @@ def _state_bytes(run: _Run) -> int | None:
 def _pairs(
     names: list[str], metric: str, values: Floats, resampled: Floats, permutations: int, seed: int
 ) -> list[Pair]:
-    """Every two models; ``values`` [U, models] by user, ``resampled`` [R, models] their means."""
+    """Every pair of models, from values by user [U, models] and resampled means [R, models]."""
     both = list(itertools.combinations(range(len(names)), 2))
     left, right = [a for a, _ in both], [b for _, b in both]
     differences = values[:, left] - values[:, right]

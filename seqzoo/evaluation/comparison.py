@@ -13,22 +13,22 @@ class Compared:
     Attributes:
         name: the caller's name of the model.
         architecture: registered name.
-        users: how many users were measured.
-        items: how many candidates there are.
+        users: number of users.
+        items: number of candidates.
         metrics: measured values of ``hit@10`` and so on; a held-out item that the model does not
             know counts as a miss.
-        known_targets: ``users`` whose held-out item the model knows, and the ``metrics`` of those
-            users alone.
-        interval: low and high end of each metric's 95 % interval, bootstrapped over users.
-        stored: the checkpoint's metrics under this protocol; empty where it has none.
-        drift: measured minus stored value of every metric that differs; empty where the data are
-            not those of the stored metrics.
+        known_targets: number of ``users`` whose held-out item the model knows, and the ``metrics``
+            over these users only.
+        interval: lower and upper bound of each metric's 95 % interval, bootstrapped over users.
+        stored: the checkpoint's metrics under this protocol; empty if there are none.
+        drift: measured minus stored value of every metric that differs; empty if the data differ
+            from those of the stored metrics.
         parameters: number of trainable parameters.
         bytes: size of the weights.
         state_bytes: size of one user's session state after as many events as the model reads (200
-            at most); None where the model cannot stream.
+            at most); None if the model cannot stream.
         users_per_second: users ranked per second over all candidates, in this run.
-        seconds: wall time of everything done with this model.
+        seconds: total wall time for this model.
         environment: versions, device, threads and dtype.
     """
 
@@ -55,9 +55,9 @@ class Pair:
 
     Attributes:
         a, b: their names.
-        metric: what they are compared by, ``ndcg@10`` for example.
+        metric: the metric they are compared by, for example ``ndcg@10``.
         difference: the metric of ``a`` minus that of ``b``.
-        interval: low and high end of its 95 % interval, bootstrapped over users.
+        interval: lower and upper bound of its 95 % interval, bootstrapped over users.
         p_value: of the two-sided paired randomisation test.
         p_adjusted: the same with Holm's correction for the number of pairs.
     """
@@ -77,15 +77,15 @@ class Comparison:
 
     Attributes:
         protocol: name of the protocol.
-        metric: what the pairs are compared by.
+        metric: the metric that the pairs are compared by.
         data: name and fingerprint.
-        users: how many users were measured.
+        users: number of users.
         left_out: always 0, as every user counts for every model; kept for readers of the JSON.
         models: the models, in the order in which they were given.
-        pairs: every two of them.
-        resamples: how often users were drawn for the intervals.
-        permutations: how many random sign changes the p-values are estimated from.
-        seed: of both.
+        pairs: every pair of them.
+        resamples: number of bootstrap samples for the intervals.
+        permutations: number of random sign changes for the p-values.
+        seed: random seed of both.
         seconds: wall time.
     """
 

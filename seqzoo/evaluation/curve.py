@@ -1,4 +1,4 @@
-"""``plot_curve``: how training went, epoch by epoch, as a picture for model cards."""
+"""``plot_curve``: the training curve by epoch, as an image for model cards."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ def plot_curve(
     The same epochs give the same bytes.
 
     Args:
-        epochs: ``epoch``, ``loss``, ``metric`` and ``value`` of each, as a run logs them.
+        epochs: ``epoch``, ``loss``, ``metric`` and ``value`` of each epoch, as a run logs them.
         file: ``.svg``, ``.png`` or ``.pdf``.
-        title: what stands above.
+        title: title of the plot.
 
     Raises:
         PlotError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Whether data are those that stored metrics were measured on, by their fingerprints."""
+"""Whether data are the same as those of stored metrics, by their fingerprints."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 from seqzoo.data.sequences import SequenceData
 
 DataMatch: TypeAlias = Literal["same", "timestamps", "other"]
-"""``same`` as far as the model can tell, other ``timestamps`` that it reads, or ``other`` data."""
+"""``same`` for this model, other ``timestamps`` that the model reads, or ``other`` data."""
 
 
 def data_match(stored: Mapping[str, Any], data: SequenceData, *, uses_time: bool) -> DataMatch:
@@ -15,9 +15,9 @@ def data_match(stored: Mapping[str, Any], data: SequenceData, *, uses_time: bool
     A model that reads no timestamps is compared by users, items and their order alone.
 
     Args:
-        stored: ``data`` of the stored metrics; older checkpoints have one fingerprint over
-            everything, and what has none is taken for the same data.
-        data: what is measured on now.
+        stored: ``data`` of the stored metrics; older checkpoints have a single fingerprint over
+            everything; without any fingerprint, the data count as the same.
+        data: the data to compare.
         uses_time: whether the model reads timestamps.
     """
     prints = stored.get("fingerprints")

@@ -36,19 +36,19 @@ class Evaluation:
     """Measured metrics, the stored ones, and the data they were measured on.
 
     Attributes:
-        model: what was evaluated, as the user named it.
+        model: the name of the model, as the caller gave it.
         protocol: name of the protocol.
-        users: how many users were measured.
-        items: how many candidates there are.
+        users: number of users.
+        items: number of candidates.
         metrics: measured values of ``hit@10`` and so on; a held-out item that the model does not
             know counts as a miss.
-        known_targets: ``users`` whose held-out item the model knows, and the ``metrics`` of those
-            users alone.
-        stored: the checkpoint's metrics under this protocol; empty where it has none.
+        known_targets: number of ``users`` whose held-out item the model knows, and the ``metrics``
+            over these users only.
+        stored: the checkpoint's metrics under this protocol; empty if there are none.
         drift: measured minus stored value of every metric that differs by more than ``TOLERANCE``.
         data: name and fingerprints, those of the stored metrics, whether they match (``same``,
-            other ``timestamps`` that the model reads, or ``other`` data), and how many interactions
-            and how many held-out items are unknown to the model.
+            other ``timestamps`` that the model reads, or ``other`` data), and the numbers of
+            interactions and of held-out items that the model does not know.
         seconds: wall time.
         environment: versions, device, threads and dtype.
     """
@@ -107,7 +107,7 @@ class Evaluation:
 
 
 def environment_of(model: SequenceModel) -> dict[str, Any]:
-    """What metrics may depend on besides weights and data."""
+    """Versions and settings that metrics may depend on, besides weights and data."""
     return {
         "versions": {
             "seqzoo": __version__,
@@ -126,7 +126,7 @@ def check_model(model: object) -> None:
     """Check that a model has been loaded.
 
     Raises:
-        UsageError: it is something else, a model's name for example.
+        UsageError: it is something else, for example a model's name.
     """
     if not isinstance(model, SequenceModel):
         given = repr(model) if isinstance(model, str) else type(model).__name__
@@ -158,16 +158,16 @@ def evaluate(
         model: as returned by ``seqzoo.load``.
         data: the name of a data set, a path, or interactions.
         protocol: registered name.
-        batch_size: histories scored at once.
-        name: what the result calls the model; its architecture where None.
-        settings: fields of ``DataConfig`` that differ from the recipe's, column names for example.
-        advance: called with the number of users done, for a progress bar.
+        batch_size: number of histories per batch.
+        name: name of the model in the result; None for its architecture.
+        settings: fields of ``DataConfig`` that differ from the recipe's, for example column names.
+        advance: called with the number of finished users, for a progress bar.
 
     Raises:
         UnknownNameError: the protocol or the data set is not registered.
-        UsageError: the first argument is no model, ``batch_size`` is below 1, or the settings ask
-            for another k-core than the protocol's.
-        DataError: the data cannot be read, hold no item of the model, or have no user with the
+        UsageError: the first argument is not a model, ``batch_size`` is below 1, or the settings
+            request a different k-core than the protocol's.
+        DataError: the data cannot be read, have no item of the model, or have no user with the
             three interactions that leave-one-out needs.
     """
     (result,) = evaluate_all(
@@ -230,12 +230,12 @@ def measure(
     """Measure a model on prepared data under protocols that share filter and order.
 
     Args:
-        model: what is measured.
+        model: the model.
         held_out: the data, read with its vocabulary.
-        protocols: how; one pass over the users serves all of them.
-        batch_size: histories scored at once.
-        name: what the results call the model; its architecture where None.
-        advance: called with the number of users done.
+        protocols: the protocols; one pass over the users serves all of them.
+        batch_size: number of histories per batch.
+        name: name of the model in the results; None for its architecture.
+        advance: called with the number of finished users.
     """
     started = time.perf_counter()
     gains = gains_by_user(model, held_out, protocols, batch_size=batch_size, advance=advance)
@@ -275,5 +275,5 @@ def measure(
 
 
 def known_targets(held_out: HeldOut, gains: Mapping[str, Floats]) -> dict[str, Any]:
-    """How many users have a held-out item that the model knows, and the metrics of those alone."""
+    """The number of users whose held-out item the model knows, and the metrics over them only."""
     return {"users": int(held_out.known.sum()), "metrics": means(gains, held_out.known)}

@@ -1,4 +1,4 @@
-"""What a model is measured on: the histories that it can read and the item held out from each."""
+"""The data of a measurement: histories that the model can read, and the held-out items."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ from seqzoo.errors import DataError
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The users of a split, of whom a model can rank those whose item and history it knows.
+    """The users of a split; a model can rank those whose held-out item and history it knows.
 
     Held-out items that the model does not know count as misses, and so do users in whose history
     it knows no item.
@@ -34,21 +34,21 @@ class HeldOut:
 
     @property
     def users(self) -> int:
-        """How many users the split has."""
+        """Number of users in the split."""
         return len(self.known)
 
     @property
     def unknown_interactions(self) -> int:
-        """How many interactions have items that the model does not know."""
+        """Number of interactions with items that the model does not know."""
         return len(self.data.sequences.items) - len(self.sequences.items)
 
     @property
     def unknown_targets(self) -> int:
-        """How many users have a held-out item that the model does not know."""
+        """Number of users whose held-out item the model does not know."""
         return int(self.users - self.known.sum())
 
     def first(self, count: int) -> "HeldOut":
-        """The same with only the first ``count`` of the users who can be ranked."""
+        """The same, restricted to the first ``count`` users who can be ranked."""
         split = Split(
             history_start=self.split.history_start[:count],
             history_end=self.split.history_end[:count],
@@ -62,7 +62,7 @@ def hold_out(data: SequenceData, vocabulary: Vocabulary, part: str = "test") -> 
     """Split data by leave-one-out and read them with a model's vocabulary.
 
     Args:
-        data: with all their interactions, under any vocabulary.
+        data: the data with all interactions, under any vocabulary.
         vocabulary: the model's.
         part: ``test`` or ``valid``.
 

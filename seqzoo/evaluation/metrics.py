@@ -1,6 +1,6 @@
 """Ranking metrics of one relevant item, as functions of its rank: ``gain(ranks, cutoff)``.
 
-Ranks count from 1. Metrics know nothing of ties: ``seqzoo.evaluation.ranks`` averages the gain over
+Ranks count from 1. Metrics do not handle ties: ``seqzoo.evaluation.ranks`` averages the gain over
 the ranks that a tie could take.
 """
 

@@ -1,4 +1,4 @@
-"""``plot``: a comparison as a picture, and what every picture of seqzoo is drawn and saved with."""
+"""``plot``: draw a comparison; also the drawing and saving that all plots of seqzoo share."""
 
 import io
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".pdf", ".png", ".svg")
 
 _STYLE: dict[Any, Any] = {
-    # The same picture has the same bytes, and its text can be searched and read aloud.
+    # Equal plots have equal bytes, and their text can be searched and read aloud.
     "svg.hashsalt": "seqzoo",
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
@@ -31,18 +31,18 @@ _LONGEST_LABEL = 36
 
 
 class PlotError(SeqzooError):
-    """A picture cannot be drawn, as what draws it is not installed."""
+    """A plot cannot be drawn because matplotlib is not installed."""
 
 
 def check_plot_file(file: str | os.PathLike[str]) -> Path:
-    """See that a picture can be written to a file, before there is anything to draw.
+    """Check that a plot can be written to a file, before anything is measured.
 
     Returns:
         The path.
 
     Raises:
         PlotError: matplotlib is not installed.
-        UsageError: the ending is none of ``SUFFIXES``, or the folder is not there.
+        UsageError: the ending is not in ``SUFFIXES``, or the folder does not exist.
     """
     path = Path(file)
     suffix = path.suffix.lower()
@@ -71,12 +71,12 @@ def check_plot_file(file: str | os.PathLike[str]) -> Path:
 def draw(
     file: str | os.PathLike[str], size: tuple[float, float], make: Callable[[Any], None]
 ) -> None:
-    """Make a picture and write it, whole or not at all.
+    """Draw a plot and write it atomically.
 
     Args:
-        file: where it goes; its ending says in which format.
+        file: the file to write; its ending selects the format.
         size: width and height in inches.
-        make: draws on the matplotlib figure that it is given.
+        make: draws on the given matplotlib figure.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -100,7 +100,7 @@ def draw(
         figure.savefig(picture, format=suffix, dpi=150, metadata=metadata)
     content = picture.getvalue()
     if suffix == "svg":
-        # Where the font is not there, as on most machines that show a card, any sans-serif will do.
+        # If the font is missing, as on most machines that show a card, any sans-serif font is used.
         content = content.replace(b"'DejaVu Sans';", b"'DejaVu Sans', sans-serif;")
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -115,10 +115,10 @@ def draw(
 
 
 def plot(comparison: "Comparison", file: str | os.PathLike[str]) -> None:
-    """Draw quality against speed: a point for each model, as large as it has parameters.
+    """Draw quality against speed: a point for each model, its area the number of parameters.
 
     Args:
-        comparison: what ``compare`` gave.
+        comparison: the result of ``compare``.
         file: ``.png``, ``.svg`` or ``.pdf``.
 
     Raises:
@@ -163,7 +163,7 @@ def _draw_comparison(comparison: "Comparison", figure: Any) -> None:
 
 
 def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
-    """Write each name beside its point, above or below it where it would cover another one."""
+    """Write each name beside its point, or above or below it if it would cover another name."""
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
@@ -184,7 +184,7 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
             zorder=4,
         )
-        # Many long names make no room for themselves at the expense of the axes.
+        # Many long names must not shrink the axes.
         label.set_in_layout(False)
         # Nearest to the point first; all in turn above and below it.
         for height in sorted(range(-300, 301, 3), key=lambda height: abs(height - 7)):
@@ -197,6 +197,6 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
 
 
 def _short(name: str) -> str:
-    """A name for a point: of a path its last part, of a long text its beginning."""
+    """A short name for a point: the last part of a path, or the beginning of a long text."""
     text = plain(name).rstrip("/").rpartition("/")[2] or plain(name)
     return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"

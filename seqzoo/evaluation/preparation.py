@@ -1,4 +1,4 @@
-"""What a measurement needs: the protocol with all its metrics, and data read and filtered once."""
+"""Preparation of a measurement: the protocol with all metrics, and data read and filtered once."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ def protocol_with_plugin_metrics(name: str) -> Protocol:
 
 
 class PreparedData:
-    """Data as models' recipes describe them, read and filtered once for models that agree."""
+    """Data as described by the models' recipes, read once for all models with equal settings."""
 
     def __init__(
         self, data: str | Path | Interactions, settings: Mapping[str, Any] | None = None
@@ -55,7 +55,7 @@ class PreparedData:
         """The k of the k-core filter for a model's data under a protocol.
 
         Raises:
-            UsageError: the settings ask for another k-core than the protocol fixes.
+            UsageError: the settings request a different k-core than the protocol's.
         """
         asked = self._settings.get("min_count")
         if protocol.min_count is not None and asked not in (None, protocol.min_count):
@@ -72,7 +72,7 @@ class PreparedData:
         Raises:
             UnknownNameError: the data set is not registered.
             DataError: the data cannot be read.
-            UsageError: the settings ask for another k-core than the protocol fixes.
+            UsageError: the settings request a different k-core than the protocol's.
         """
         minimum = self.minimum(model, protocol)
         source, interactions = self._interactions(self._section(model))
@@ -102,13 +102,13 @@ class PreparedData:
 def warn_of_differences(
     model: SequenceModel, prepared: SequenceData, protocol: Protocol, *, name: str = ""
 ) -> None:
-    """Log why measured metrics may differ from the stored ones, or be too good to be true.
+    """Warn if metrics may differ from the stored ones, or if test items were training items.
 
     Args:
-        model: what is measured.
-        prepared: what it is measured on.
-        protocol: how.
-        name: what the warnings call the model; they name none where it is empty.
+        model: the model.
+        prepared: the data.
+        protocol: the protocol.
+        name: name of the model in the warnings; empty for none.
     """
     about = f"{name}: " if name else ""
     stored_data = model.metrics.get(protocol.name, {}).get("data", {})
@@ -171,7 +171,7 @@ def _metrics_of_plugins(protocol: Protocol) -> list[str]:
             values = np.asarray(spec.load()(np.arange(1.0, 4.0), 2), dtype=np.float64)
             works = values.shape == (3,) and bool(np.isfinite(values).all())
             reason = "" if works else "it does not give a finite number for each rank"
-        # A metric that nobody asked for must not prevent the measurement of the others.
+        # A metric that was not requested must not prevent the measurement of the others.
         except Exception as error:
             works, reason = False, f"{type(error).__name__}: {error}"
         if works:

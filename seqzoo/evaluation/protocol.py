@@ -1,4 +1,4 @@
-"""A protocol: how figures are measured, as data."""
+"""A protocol: how metrics are measured, as data."""
 
 from dataclasses import dataclass, field
 
@@ -10,18 +10,20 @@ from seqzoo.plugins import catalogue
 
 @dataclass
 class Protocol:
-    """How figures are measured.
+    """How metrics are measured.
 
     Attributes:
         name: registered name.
-        remove_seen: whether the items of the user's whole history stop being candidates.
-        split: ``leave-one-out``: the last interaction tests, the one before it validates.
-        order: ``time-row``: by int64 time, ties in the order of the file; ``float32-time-row``: by
-            the time rounded to float32.
-        candidates: ``all`` items of the model's vocabulary; nothing is ever sampled.
-        ties: ``half``: items with the target's score take their places in every order alike.
-        min_count: k of the k-core filter, or None for the one the model was trained with.
-        window: how many of the newest events are read, or None for the model's own.
+        remove_seen: whether the items of the user's whole history are excluded from the candidates.
+        split: ``leave-one-out``: the last interaction is the test item, the one before it the
+            validation item.
+        order: ``time-row``: by int64 timestamp, ties in the order of the file;
+            ``float32-time-row``: by the timestamp rounded to float32.
+        candidates: ``all`` items of the model's vocabulary; they are never sampled.
+        ties: ``half``: metrics are averaged over the ranks that items with the target's score
+            share.
+        min_count: k of the k-core filter, or None for that of the training data.
+        window: number of newest events to read, or None for the model's maximum.
         metrics: registered names.
         cutoffs: the k of metric@k.
     """

@@ -60,16 +60,16 @@ def rank_targets(
     """Rank the target of every row of a split, once for each setting of ``remove_seen``.
 
     Args:
-        model: what scores; it is put into evaluation mode.
+        model: the model; it is put into evaluation mode.
         sequences: data encoded with the model's vocabulary.
         split: histories and targets.
-        remove_seen: for each wanted result, whether history items stop being candidates.
-        window: how many of the newest events are read; the model's own where None.
-        batch_size: histories scored at once.
+        remove_seen: for each result, whether history items are excluded from the candidates.
+        window: number of newest events to read; None for the model's maximum.
+        batch_size: number of histories per batch.
         advance: called with the number of rows done, for a progress bar.
 
     Raises:
-        DataError: the model gives a score that is not a number.
+        DataError: the model gives a NaN score.
     """
     model.eval()
     better = np.zeros((len(remove_seen), len(split)), dtype=np.int64)
@@ -108,18 +108,18 @@ def gains_by_user(
 ) -> list[dict[str, Floats]]:
     """The metrics of each user under several protocols: ``{"hit@10": (U,)}`` for each of them.
 
-    Protocols that read equally many events share one pass over the users. Users who cannot be
-    ranked have 0, a miss, in every metric.
+    Protocols that read the same number of events share one pass over the users. Users whose history
+    or held-out item the model does not know get 0 in every metric, as a miss.
 
     Args:
-        model: what is measured.
-        held_out: on what, read with the model's vocabulary.
-        protocols: how.
-        batch_size: histories scored at once.
+        model: the model.
+        held_out: the data, read with the model's vocabulary.
+        protocols: the protocols.
+        batch_size: number of histories per batch.
         advance: called with the number of users done, for a progress bar.
 
     Raises:
-        DataError: the model gives a score that is not a number.
+        DataError: the model gives a NaN score.
     """
     gains: list[dict[str, Floats]] = [{} for _ in protocols]
     for window in sorted({protocol.window or 0 for protocol in protocols}):
@@ -146,6 +146,6 @@ def gains_by_user(
 def means(
     gains: Mapping[str, Floats], users: npt.NDArray[np.bool_] | None = None
 ) -> dict[str, float]:
-    """The mean of every metric over all users, or over some of them; 0 where there are none."""
+    """The mean of every metric over all users, or over some of them; 0 if there are none."""
     chosen = gains if users is None else {key: values[users] for key, values in gains.items()}
     return {key: float(values.mean()) if len(values) else 0.0 for key, values in chosen.items()}

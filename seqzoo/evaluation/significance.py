@@ -1,4 +1,4 @@
-"""How sure a comparison is: paired bootstrap, paired randomisation test, Holm's correction.
+"""Significance of a comparison: paired bootstrap, paired randomisation test, Holm's correction.
 
 Everything is paired over users: one draw of users, or of signs, serves all models at once. Work is
 done in blocks, so that memory does not grow with the number of draws. The same seed gives the same
@@ -23,8 +23,8 @@ def bootstrap_means(values: Floats, resamples: int, seed: int) -> Floats:
 
     Args:
         values: one row for each user [M, C].
-        resamples: R, how often users are drawn.
-        seed: of the draws.
+        resamples: number R of bootstrap samples.
+        seed: random seed.
 
     Returns:
         Means [R, C].
@@ -43,7 +43,7 @@ def bootstrap_means(values: Floats, resamples: int, seed: int) -> Floats:
 
 
 def interval(means: Floats, level: float = 0.95) -> list[float]:
-    """The percentile interval of bootstrapped means [R]: its low and its high end."""
+    """The percentile interval of bootstrapped means [R]: lower and upper bound."""
     outside = (1.0 - level) / 2
     low, high = np.quantile(means, [outside, 1.0 - outside])
     return [float(low), float(high)]
@@ -52,16 +52,16 @@ def interval(means: Floats, level: float = 0.95) -> list[float]:
 def randomisation_test(differences: Floats, permutations: int, seed: int) -> list[float]:
     """Two-sided p-values of the paired randomisation test of each column's mean being zero.
 
-    Under the hypothesis that two models are alike, the sign of each user's difference is as good as
-    its opposite. ``p = (1 + count(|T*| >= |T|)) / (permutations + 1)``, where T is the sum of the
-    differences and T* the sum under random signs; that is never 0.
+    Under the null hypothesis that two models are equally good, both signs of each user's difference
+    are equally likely. ``p = (1 + count(|T*| >= |T|)) / (permutations + 1)``, where T is the sum of
+    the differences and T* the sum under random signs; that is never 0.
 
     Args:
         differences: one row for each user, one column for each pair of models [M, P].
-        permutations: how many draws of signs.
-        seed: of the signs.
+        permutations: number of random sign changes.
+        seed: random seed.
     """
-    # The sign of zero is of no matter, and under a cutoff most users are zero for both models.
+    # The sign of zero does not matter, and with a cutoff most users are zero for both models.
     kept = differences[np.any(differences != 0, axis=1)]
     users = len(kept)
     if not users:
@@ -83,7 +83,7 @@ def randomisation_test(differences: Floats, permutations: int, seed: int) -> lis
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number (Holm 1979), in the order they came in."""
+    """P-values adjusted for their number (Holm 1979), in the given order."""
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

@@ -22,7 +22,7 @@ from seqzoo.model.sequence_model import SequenceModel
 
 @dataclass(frozen=True)
 class Check:
-    """One check: what was looked at, whether it holds, and what was found."""
+    """One check: its subject, whether it passed, and what was found."""
 
     name: str
     ok: bool
@@ -31,11 +31,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Verified:
-    """What verification found.
+    """The result of a verification.
 
     Attributes:
-        checks: in the order in which they were made.
-        model: the model of the checkpoint, where it loads.
+        checks: the checks in the order in which they ran.
+        model: the model of the checkpoint, if it can be loaded.
     """
 
     checks: list[Check]
@@ -53,7 +53,7 @@ def verify_folder(folder: Path) -> Verified:
     Each file is read once.
 
     Raises:
-        CheckpointError: the folder is no checkpoint at all.
+        CheckpointError: the folder is not a checkpoint.
     """
     manifest = read_manifest(folder)
     checks = [Check(CONFIG, True, f"sha256 {manifest.sha256}")]
@@ -95,9 +95,9 @@ def verify_metrics(
 
     Args:
         model: loaded from a checkpoint.
-        source: the data; the recipe's where None.
-        name: what messages call the model.
-        advance: called with the number of users done, for a progress bar.
+        source: the data; None for the recipe's.
+        name: name of the model in messages.
+        advance: called with the number of finished users, for a progress bar.
 
     Raises:
         UsageError: neither ``source`` nor the recipe names data.

@@ -83,8 +83,8 @@ class Session:
     def state_bytes(self) -> int:
         """Bytes of the tensors that currently represent the user, including the user's vector.
 
-        If the model has a maximum length, only the ids of events beyond it are kept until the next
-        recommendation computes the user's vector.
+        Once a session is longer than the model's maximum length, only the ids of its events are
+        kept until the next recommendation computes the user's vector.
         """
         return sum(tensor.nbytes for tensor in self._tensors()[1].values())
 

@@ -1,4 +1,4 @@
-"""What is checked before the first epoch, so that no run ends without its metrics."""
+"""Checks before the first epoch, so that no run ends without its metrics."""
 
 import logging
 
@@ -15,7 +15,7 @@ _SHORTEST = 4
 
 
 def prepare_data(recipe: Recipe) -> SequenceData:
-    """Read and filter the data of a recipe; warns where they are not those it was written for.
+    """Read and filter the data of a recipe; warn if their fingerprint differs from the recipe's.
 
     Raises:
         DataError: the data cannot be read, or no history is long enough to train on.

@@ -1,4 +1,4 @@
-"""The folder of a run: which run it holds, and a lock so that only one training writes there."""
+"""The folder of a run: which run it holds, and a lock so that only one process writes there."""
 
 import os
 from pathlib import Path
@@ -41,7 +41,7 @@ class RunFolder:
         """Check that the folder is free or holds this very run; nothing is written.
 
         Args:
-            recipe: what will be trained.
+            recipe: the recipe of the run.
             overwrite: whether another run's state is ignored.
             lock: whether to lock a folder that exists; one that does not is locked by ``begin``.
 
@@ -80,7 +80,7 @@ class RunFolder:
         folder that cannot be written is found before the epoch.
 
         Raises:
-            TrainingError: another training has begun there since ``claim``.
+            TrainingError: another training run has started there since ``claim``.
             CheckpointError: the folder cannot be written.
         """
         if self._descriptor is None:
@@ -99,7 +99,7 @@ class RunFolder:
         try:
             descriptor = os.open(self.path / FOLDER / _LOCK, flags, 0o644)
         except OSError:
-            # Whoever may not write here can only read back a finished run, which needs no lock.
+            # Without write permission only a finished run can be read, which needs no lock.
             return
         if try_lock(descriptor) is False:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The global random generators, which belong to the program that calls ``train``."""
+"""The global random generators, which ``train`` restores for its caller."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``train``: a recipe and data become a folder that is a checkpoint, and a run that can resume."""
+"""``train``: train a model by a recipe into a checkpoint folder, and resume interrupted runs."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -34,31 +34,32 @@ def train(
     overwrite: bool = False,
     trackers: Sequence[str | GeneralTracker] = (),
 ) -> TrainingResult:
-    """Train a model and leave a checkpoint in a folder.
+    """Train a model and write a checkpoint folder.
 
-    A run that was stopped, by Ctrl-C or by a kill, resumes after its last whole epoch and ends with
+    A run that was stopped by Ctrl-C or killed resumes after its last complete epoch and ends with
     the same weights, bit for bit on a CPU. Ctrl-C keeps the best checkpoint so far. The caller's
-    random generators and number of threads are as before when it returns.
+    random generators and number of threads are restored at the end.
 
-    Under ``torchrun`` the processes share every batch: ``train.batch_size`` is that of all of them
-    together, and the main process alone reports and writes.
+    Under ``torchrun`` the processes share every batch: ``train.batch_size`` is the total over all
+    processes, and only the main process reports and writes.
 
     Args:
-        recipe: what to train, on what and how.
-        out: folder of the checkpoint, ``runs/ARCHITECTURE`` where None; the run keeps its state in
-            the folder ``training`` inside. One training at a time may use it.
-        reporter: is told of progress. Where None, a notebook shows a progress bar and the curve of
-            the validation metric, and a script stays silent: a library prints nothing unasked.
-            ``seqzoo.training.progress.for_terminal()`` is what the command line uses;
-            ``Reporter()`` keeps a notebook silent too.
-        overwrite: start again where the folder holds another run.
-        trackers: trackers of accelerate, or their names (``wandb``, ``tensorboard`` …), which are
-            also told of every epoch.
+        recipe: the architecture, its settings, the data and the training settings.
+        out: folder of the checkpoint; None for ``runs/ARCHITECTURE``. The run keeps its state in
+            the subfolder ``training``. Only one training run at a time may use the folder.
+        reporter: receives the progress. If None, a notebook shows a progress bar and the curve of
+            the validation metric, and a script prints nothing. The command line uses
+            ``seqzoo.training.progress.for_terminal()``; ``Reporter()`` prints nothing, also in a
+            notebook.
+        overwrite: replace a different run in the folder.
+        trackers: trackers of accelerate, or their names (``wandb``, ``tensorboard`` …), which also
+            receive every epoch.
 
     Raises:
         UsageError: a tracker is unknown or not installed.
         TrainingError: the folder is in use, or holds another run or other files.
-        ConfigError, DataError, CheckpointError: as their names say.
+        ConfigError, DataError, CheckpointError: the recipe is invalid, the data cannot be used, or
+            the checkpoint cannot be written.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.make(recipe)
     threads = torch.get_num_threads()
@@ -67,7 +68,7 @@ def train(
     with kept_generators(), folder:
         accelerator = make_accelerator(recipe.train.precision, folder.path / FOLDER, told)
         main = accelerator.is_main_process
-        # What is wrong with the folder is an error of the main process alone.
+        # Only the main process raises errors about the folder.
         with accelerator.main_process_first():
             progress = folder.claim(recipe, overwrite, lock=main)
         try:
@@ -92,7 +93,7 @@ def _default_reporter() -> Reporter:
 
 
 def _check_same_data(out: Path, progress: Progress, data: SequenceData) -> None:
-    """Check that a run resumes with the data that it began with, and note those of a new run."""
+    """Check that a run resumes on the data it started with; record the data of a new run."""
     before, now = progress.fingerprint, data.fingerprint
     if before and before != now:
         raise TrainingError(

@@ -26,7 +26,7 @@ class NotebookReporter(Reporter):
         self._handle: Any = None
 
     def __enter__(self) -> "NotebookReporter":
-        # IPython is no dependency: it is there wherever a kernel runs.
+        # IPython is not a dependency: it is installed wherever a kernel runs.
         display = importlib.import_module("IPython.display").display
         self._handle = display(Html(self._html()), display_id=True)
         return self
@@ -41,7 +41,7 @@ class NotebookReporter(Reporter):
         self._update()
 
     def begin(self, facts: RunFacts) -> None:
-        """Show what is trained on what, above the bar."""
+        """Show the facts about the run above the bar."""
         self._facts = facts.lines()
 
     def start(self, epoch: int, epochs: int, batches: int) -> None:

@@ -1,6 +1,6 @@
-"""The training objective: which positions predict what, and from which inputs.
+"""The training objective: the inputs, and the target at each position.
 
-The head's loss scores the pairs of hidden row and target that the objective gives it.
+The objective selects pairs of user vector and target, and the head computes their loss.
 """
 
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class NextItem:
-    """Predict the next item: at every position where the backbone is causal, else at the last.
+    """Predict the next item: at every position if the backbone is causal, else at the last.
 
     A backbone that is not causal sees the targets of the earlier positions, so it trains on the
     last position of a random prefix of each window.
@@ -52,7 +52,7 @@ class NextItem:
         return training_batch(sequences, windows, self.every_position)
 
     def count(self, windows: Windows) -> int:
-        """How many targets a batch has."""
+        """The number of targets in a batch."""
         if self.every_position:
             return int((windows.lengths - windows.contexts).sum())
         return len(windows)

@@ -1,4 +1,4 @@
-"""Several processes that train one model together: ``torchrun -m seqzoo train …``."""
+"""Training one model in several processes: ``torchrun -m seqzoo train …``."""
 
 import logging
 import os
@@ -25,7 +25,8 @@ def make_accelerator(
     """An accelerator; the environment says whether other processes take part.
 
     Raises:
-        TrainingError: the device lacks the precision, or the process has used another one.
+        TrainingError: the device does not support the precision, or the process has used another
+            one.
     """
     # Without being told, accelerate does not join processes that have only CPUs.
     on_cpus = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
@@ -69,12 +70,12 @@ def own_share(windows: Windows, accelerator: Accelerator) -> Windows:
 
 
 def seed_of_epoch(seed: int, epoch: int, accelerator: Accelerator) -> int:
-    """The seed of dropout and negatives in one epoch, another one in each process."""
+    """The seed of dropout and negatives in one epoch, different in each process."""
     return seed * 1_000_003 + epoch + 1 + int(accelerator.process_index) * _SEEDS
 
 
 def from_main_process(value: float, accelerator: Accelerator) -> float:
-    """The main process's value, as no process may come to a decision of its own."""
+    """The main process's value, so that all processes decide alike."""
     if accelerator.num_processes == 1:
         return value
     tensor = torch.tensor([value], dtype=torch.float64, device=accelerator.device)

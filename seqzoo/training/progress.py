@@ -1,4 +1,4 @@
-"""What a run reports while it works: nothing, or a bar on a terminal and a line for each epoch."""
+"""Progress of a run: nothing, or a bar on a terminal and a line for each epoch."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -21,18 +21,18 @@ from rich.progress import (
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a run trains, on what and with what.
+    """The facts about a run that are shown at its start.
 
     Attributes:
         architecture: registered name.
         parameters: number of trainable parameters.
         data: name of the data.
         users, items, interactions: their size after the filter.
-        epochs: how many epochs the run may take.
-        done: how many of them an earlier start of the run has finished.
-        processes: how many processes train together.
-        threads: of the CPU, in each process.
-        device: what the weights are on, ``cpu`` or ``cuda`` for example.
+        epochs: maximum number of epochs.
+        done: number of epochs finished before this start.
+        processes: number of processes that train together.
+        threads: CPU threads in each process.
+        device: device of the weights, for example ``cpu`` or ``cuda``.
     """
 
     architecture: str
@@ -120,7 +120,7 @@ class TerminalReporter(Reporter):
         self._bar.stop()
 
     def begin(self, facts: RunFacts) -> None:
-        """Print what is trained on what."""
+        """Print the facts about the run."""
         for text in facts.lines():
             self._print(text)
 
@@ -167,7 +167,7 @@ def users_progress(total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr that counts users; yields the function that advances it.
 
     Args:
-        total: how many users are expected, or None where that is unknown.
+        total: expected number of users, or None if unknown.
     """
     left = [] if total is None else [TimeRemainingColumn(compact=True), TextColumn("left")]
     bar = Progress(

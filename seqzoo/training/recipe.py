@@ -1,4 +1,4 @@
-"""A recipe: everything that training needs, as data; ``seqzoo train recipe.yaml`` runs it."""
+"""A recipe: all settings of a training run; ``seqzoo train recipe.yaml`` runs it."""
 
 import logging
 from collections.abc import Mapping
@@ -24,23 +24,24 @@ class TrainConfig:
     """How a model is trained.
 
     Attributes:
-        epochs: at most this many passes over all interactions; schedules end there.
-        batch_size: windows of full length that make up a batch; as many positions of shorter ones.
-        lr: learning rate of Adam, at its highest.
-        schedule: ``constant``, or falling to zero at the last epoch: ``linear``, ``cosine``.
-        warmup: epochs (or a share of one) in which the learning rate rises from zero.
+        epochs: maximum number of passes over all interactions; learning rate schedules end there.
+        batch_size: windows of full length in a batch; shorter windows are packed to as many
+            positions.
+        lr: peak learning rate of Adam.
+        schedule: ``constant``, or decay to zero at the last epoch: ``linear``, ``cosine``.
+        warmup: epochs (or a fraction of one) in which the learning rate rises from zero.
         weight_decay: decoupled weight decay of matrices.
-        clip_norm: largest norm of the gradient; 0 leaves it alone.
-        shift_windows: cut long histories at other places in every epoch.
+        clip_norm: maximum norm of the gradient; 0 turns clipping off.
+        shift_windows: cut long histories at different positions in every epoch.
         context: events that every window of a long history reads before its first target, so
             that windows overlap by as many; less than the model's ``max_length``.
-        patience: stop after this many epochs without a better validation figure.
-        metric: validation figure that picks the best epoch.
-        seed: of weights, order and dropout.
-        threads: of the CPU; 0 takes all that torch takes. The number is written into the recipe of
-            the checkpoint, as results are the same bit for bit only with the same number.
-        precision: ``no`` is float32; ``bf16`` and ``fp16`` run mixed.
-        protocols: what the finished checkpoint is measured under, on the test items.
+        patience: stop after this many epochs without a better validation metric.
+        metric: validation metric that selects the best epoch.
+        seed: random seed of weights, batch order and dropout.
+        threads: CPU threads; 0 for torch's default. The number is stored in the recipe of the
+            checkpoint, because results are bit-for-bit equal only with the same number.
+        precision: ``no`` is float32; ``bf16`` and ``fp16`` use mixed precision.
+        protocols: protocols under which the finished checkpoint is measured on the test items.
     """
 
     epochs: int = 100
@@ -84,13 +85,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What reproduces a checkpoint.
+    """Everything needed to reproduce a checkpoint.
 
     Attributes:
         architecture: registered name.
         model: resolved settings of the model.
-        data: which interactions.
-        train: how.
+        data: the data, and how they are filtered.
+        train: training settings.
     """
 
     architecture: str
@@ -100,7 +101,7 @@ class Recipe:
 
     @classmethod
     def make(cls, values: Mapping[str, Any]) -> "Recipe":
-        """Check and resolve plain values; what is left out comes from the architecture's defaults.
+        """Check and resolve plain values; missing ones come from the architecture's defaults.
 
         Raises:
             ConfigError: a section or a setting is unknown or has the wrong type.
@@ -145,7 +146,7 @@ class Recipe:
         }
 
     def asked_for(self) -> dict[str, Any]:
-        """Plain values without what a run finds out and adds: the data's fingerprint, threads."""
+        """Plain values without those that a run adds: the data's fingerprint, threads."""
         values = self.to_dict()
         values["data"].pop("fingerprint", None)
         values["train"].pop("threads")
@@ -153,10 +154,10 @@ class Recipe:
 
 
 def differences(stored: Mapping[str, Any], asked_for: Mapping[str, Any]) -> list[str]:
-    """Where a run's stored recipe and a recipe differ, in words; empty where they are one.
+    """The differences between a run's stored recipe and a recipe, in words; none if empty.
 
-    A setting that the stored one does not have yet is taken as left out, so that a run that an
-    older version began goes on as long as nobody asks for something new.
+    A setting that the stored recipe lacks counts as its default, so that a run started by an older
+    version can resume as long as no new setting is used.
     """
     try:
         known = Recipe.make(stored).asked_for()

@@ -16,9 +16,8 @@ class TrainingResult:
     Attributes:
         out: folder of the checkpoint.
         best_epoch: the epoch whose weights it holds.
-        epochs: how many were run.
-        metrics: values by protocol and metric, on the test items; empty where the run was
-            interrupted.
+        epochs: number of epochs run.
+        metrics: values by protocol and metric, on the test items; empty if the run was interrupted.
         seconds: time spent, over all starts of the run.
         interrupted: whether Ctrl-C ended it.
         examples: a few item ids that the model knows.

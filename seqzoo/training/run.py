@@ -36,15 +36,15 @@ logger = logging.getLogger("seqzoo")
 
 
 class Run:
-    """A run with its data, its model and the point in training that it has reached.
+    """A run with its data, its model and its progress.
 
     Args:
-        recipe: what to train, on what and how.
+        recipe: the architecture, its settings, the data and the training settings.
         folder: the run's folder, which this run has claimed.
-        progress: what the folder holds of the run.
+        progress: the progress stored in the folder.
         data: as the recipe describes them.
         accelerator: the device and the processes.
-        reporter: is told of progress.
+        reporter: receives the progress.
 
     Raises:
         TrainingError: the recipe's settings do not fit together, or the state is damaged.
@@ -91,7 +91,7 @@ class Run:
         )
 
     def go(self) -> TrainingResult:
-        """Run all epochs that are left, then measure the best one."""
+        """Run the remaining epochs, then measure the best one."""
         torch.set_num_threads(self.progress.threads)
         if self.accelerator.is_main_process:
             self.folder.begin(self.progress)
@@ -103,7 +103,7 @@ class Run:
                     self._epoch()
             metrics = self._measure()
         except KeyboardInterrupt:
-            # An epoch that was cut short does not count: what is on the disk does.
+            # An incomplete epoch does not count; only the state on disk does.
             self.progress = read_progress(self.out) or self.progress
             if not self.progress.best_epoch:
                 raise TrainingError(
@@ -198,7 +198,7 @@ class Run:
         own = own_share(windows, accelerator)
         # Gradients become the mean over processes; the weights make it the mean over targets.
         weight = self.objective.count(own) * accelerator.num_processes / count
-        # A process without a share takes part all the same, or the others would wait for it.
+        # A process without a share takes part too; otherwise the others would wait for it.
         batch = self.objective.batch(self.data.sequences, own if len(own) else windows)
         moved = TrainingBatch(
             batch.histories.to(accelerator.device), batch.targets.to(accelerator.device)

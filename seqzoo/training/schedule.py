@@ -9,9 +9,9 @@ from seqzoo.training.recipe import TrainConfig
 
 
 def learning_rate(config: TrainConfig, epoch: float) -> float:
-    """The learning rate after ``epoch`` epochs, a share of one included.
+    """The learning rate after ``epoch`` epochs, which may be a fraction.
 
-    It depends on nothing but the place in training, so resuming needs no state for it.
+    It depends only on ``epoch``, so resuming needs no state for it.
     """
     if epoch < config.warmup:
         return config.lr * (epoch + 1e-3) / (config.warmup + 1e-3)

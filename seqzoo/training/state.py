@@ -1,6 +1,7 @@
-"""The state of a run between epochs: enough to go on to the same result bit for bit.
+"""The state of a run between epochs, from which it resumes to the same result bit for bit.
 
-Nothing random is stored: order and dropout of an epoch come from the seed and the epoch's number.
+No random state is stored: batch order and dropout of an epoch depend on the seed and the epoch's
+number.
 """
 
 import json
@@ -23,18 +24,18 @@ _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        recipe: what is run, as plain values; without what a run finds out itself.
-        fingerprint: of the data that it is run on; empty before they are read.
-        epoch: how many epochs are done.
-        best_epoch: the one whose weights are the checkpoint, counted from 1; 0 before the first.
-        best_value: its validation figure.
-        threads: of the CPU, the same after resuming as before.
-        finished: whether training has ended and the checkpoint carries its figures.
+        recipe: the recipe as plain values, without those that the run adds.
+        fingerprint: fingerprint of the data; empty before they are read.
+        epoch: number of finished epochs.
+        best_epoch: the epoch whose weights are the checkpoint, counted from 1; 0 before the first.
+        best_value: its validation metric.
+        threads: CPU threads, the same after resuming.
+        finished: whether training has ended and the checkpoint has its metrics.
         seconds: time spent so far.
-        epochs: one record for each epoch: loss, validation figures, learning rate, seconds.
+        epochs: one record for each epoch: loss, validation metrics, learning rate, seconds.
     """
 
     recipe: dict[str, Any]
@@ -49,7 +50,7 @@ class Progress:
 
 
 def holds_run(out: Path) -> bool:
-    """Whether a folder holds a run, be it damaged."""
+    """Whether a folder holds a run, even a damaged one."""
     try:
         locate(out / FOLDER, _PROGRESS)
     except CheckpointError:
@@ -77,7 +78,7 @@ def read_progress(out: Path) -> Progress | None:
 
 
 def _checked(progress: Progress) -> Progress:
-    """See that each value is of its kind, as nothing later looks at them again."""
+    """Check the type of each value, because later code does not."""
     counts = (progress.epoch, progress.best_epoch, progress.threads)
     numbers = (progress.best_value, progress.seconds)
     if not (
@@ -106,7 +107,7 @@ def write_progress(out: Path, progress: Progress) -> None:
 def write_state(
     out: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write progress, weights and optimizer state, all or none of them.
+    """Write progress, weights and optimizer state atomically.
 
     Raises:
         CheckpointError: the folder cannot be written.
@@ -129,7 +130,7 @@ def _progress_bytes(progress: Progress) -> bytes:
 
 
 def read_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put the stored weights and optimizer state back.
+    """Restore the stored weights and optimizer state.
 
     Raises:
         TrainingError: the file is damaged or belongs to another model.

@@ -64,7 +64,7 @@ class Trackers:
         self._log(values, epoch)
 
     def finish(self) -> None:
-        """Let each tracker write what it still holds."""
+        """Let each tracker write its remaining data."""
         for tracker in self._accelerator.trackers:
             self._do("finish", tracker.finish)
 
@@ -75,7 +75,7 @@ class Trackers:
     def _do(self, what: str, action: Any) -> None:
         try:
             action()
-        # A tracker is foreign code, most often with a network behind it.
+        # A tracker is third-party code, which usually needs a network.
         except Exception as error:
             names = ", ".join(getattr(t, "name", str(t)) for t in self._accelerator.log_with)
             raise TrainingError(
