@@ -94,14 +94,14 @@ def run(words: Sequence[str], stdout: TextIO | None = None) -> int:
 
     Args:
         words: what follows ``seqzoo`` on the command line.
-        stdout: where the answer goes; None for ``sys.stdout``.
+        stdout: stream for the answer; None for ``sys.stdout``.
 
     Returns:
         The exit code.
     """
     command = typer.main.get_command(app)
     with reserved(stdout or sys.stdout), logs_on_stderr(), warnings.catch_warnings():
-        # Deprecations in libraries are nothing that the user of a command can act on.
+        # Users of a command cannot act on deprecation warnings of libraries.
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.simplefilter("ignore", category)
         try:
@@ -112,7 +112,7 @@ def run(words: Sequence[str], stdout: TextIO | None = None) -> int:
             return SeqzooError.exit_code
         except SeqzooError as error:
             complain(str(error))
-            # Ctrl-C may end in an error that says what is lost; it is still Ctrl-C.
+            # After Ctrl-C, an error that says what is lost still counts as Ctrl-C.
             stopped = isinstance(error.__context__, KeyboardInterrupt)
             return INTERRUPTED if stopped else error.exit_code
         except OSError as error:

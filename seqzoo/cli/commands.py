@@ -47,7 +47,7 @@ class LazyVerb(TyperCommand):
         """Import the verb and let it parse its own arguments."""
         verb = load_verb(self._spec)
         if self._spec.plugin != CORE and parent is not None:
-            # Whatever a plugin's verb prints is its answer, and its threads may do its work.
+            # All output of a plugin's verb is its answer, and its work may run in threads.
             parent.with_resource(lent())
             allow_threads()
         return verb.make_context(info_name, args, parent, **more)

@@ -91,7 +91,7 @@ def compare(
             sizes=sizes,
             advance=advance,
         )
-    # The metrics come first: a plot that cannot be written must not lose them.
+    # The metrics are shown first: a plot that cannot be written must not lose them.
     if as_json:
         print_json(result.to_json())
     else:

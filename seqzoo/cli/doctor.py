@@ -1,4 +1,4 @@
-"""``seqzoo doctor``: what is installed, what works on this machine, and why the rest does not."""
+"""``seqzoo doctor``: installed versions, working backends, and why the others do not work."""
 
 import platform
 from dataclasses import asdict

@@ -37,8 +37,8 @@ def import_weights(
 ) -> None:
     """Make a checkpoint from the weights of another implementation.
 
-    The plugin of the architecture says which ones it knows: RecBole's, or the code of the paper.
-    Nothing in the file is executed.
+    Each architecture's plugin supports certain implementations, for example RecBole's or the
+    paper's. Nothing in the file is executed.
     """
     log_from(logging.ERROR if quiet else logging.INFO)
     model, assumed = importing.import_weights(

@@ -1,4 +1,4 @@
-"""What ``eval`` and ``compare`` share: checks of their options, the data, and the progress bar."""
+"""Shared by ``eval`` and ``compare``: checks of their options, the data, and the progress bar."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ def source_of(name: str, model: SequenceModel, data: str | None) -> str:
     """The data to measure on: ``--data``, or else the data of the checkpoint's recipe.
 
     Raises:
-        UsageError: neither is there.
+        UsageError: there is neither.
     """
     source = model.recipe.get("data", {}).get("source") if data is None else data
     if not source:

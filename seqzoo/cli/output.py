@@ -21,7 +21,7 @@ def write(text: str) -> None:
         stdout.write(text)
         stdout.flush()
     except BrokenPipeError:
-        # What is still in the buffer must not raise once more at exit.
+        # The rest of the buffer must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         raise typer.Exit(141) from None
     except UnicodeEncodeError:
@@ -36,7 +36,7 @@ def print_json(document: Any) -> None:
 
 
 def printable(text: object) -> str:
-    """One line without invisible characters: ids, titles and messages may come from strangers."""
+    """One line without invisible characters: ids, titles and messages may be untrusted."""
     return visible(one_line(text))
 
 
@@ -77,14 +77,14 @@ def log_from(level: int) -> None:
 
 
 class _StderrHandler(logging.StreamHandler[Any]):
-    """Writes to the present ``sys.stderr``, which a progress bar may have replaced."""
+    """Writes to the current ``sys.stderr``, which a progress bar may have replaced."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
     def stream(self) -> Any:
-        """The present stderr."""
+        """The current stderr."""
         return sys.stderr
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""What typer's parser lacks: options with several values, and usage errors in one line."""
+"""Additions to typer's parser: options with several values, and usage errors in one line."""
 
 import difflib
 import re
@@ -51,7 +51,7 @@ def read_whole_number(text: str | int) -> int:
 
 
 def read_model_settings(settings: Sequence[str], verb: str) -> dict[str, Any]:
-    """The settings of a verb that takes ``model.KEY=VALUE`` alone, without ``model.``.
+    """The settings of a verb that takes only ``model.KEY=VALUE``, without the prefix ``model.``.
 
     Raises:
         UsageError: a setting belongs to another section.
@@ -70,10 +70,10 @@ def explain(error: Any, words: Sequence[str]) -> str:
     """A usage error in one line, with the nearest option and the command that shows them all.
 
     Args:
-        error: what typer's parser raised.
+        error: the error that typer's parser raised.
         words: the command line.
     """
-    # Not every error of the parser knows the verb that it is about.
+    # Some errors of the parser do not have the verb.
     context = error.ctx
     path = context.command_path if context else " ".join(["seqzoo", *words[:1]])
     text = one_line(error.format_message()).rstrip(".").replace("Value error, ", "")

@@ -26,8 +26,8 @@ class Column:
         title: its heading.
         right: whether it is aligned to the right, as numbers are.
         wrap: whether a cell may take several lines.
-        spare: priority for being left out of a table that is too wide, the highest first; a
-            column of 0 always stays.
+        spare: columns with the highest value are dropped first from a table that is too wide; 0
+            means never.
         style: of its cells, in rich's syntax.
     """
 

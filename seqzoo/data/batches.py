@@ -114,12 +114,12 @@ def training_windows(
 
     Args:
         split: the training histories; windows are cut from their newest end.
-        max_length: the most inputs of a window.
+        max_length: maximum number of inputs of a window.
         generator: draws the offsets.
         shift: move the cuts of every history that is longer than a window by a random number of
             events, so that they differ from epoch to epoch.
-        context: the least number of events before every target, except near the start of a
-            history; windows overlap by as many.
+        context: minimum number of events before every target, except near the start of a history;
+            windows overlap by as many.
     """
     inputs = split.history_end - split.history_start - 1
     starts, inputs = split.history_start[inputs > 0], inputs[inputs > 0]
@@ -150,8 +150,8 @@ def training_batches(
 
     Args:
         windows: the windows of all histories.
-        positions_per_batch: the most positions of a batch, padding included; a batch has at least
-            one window.
+        positions_per_batch: maximum number of positions of a batch, including padding; a batch has
+            at least one window.
         generator: shuffles windows and batches.
         every_position: whether all positions are targets; otherwise only the last position of a
             random prefix of each window is.

@@ -1,4 +1,4 @@
-"""Checksums of downloaded files: those that are published, or the one that was seen first."""
+"""Checksums of downloaded files: the published ones, or that of the first download."""
 
 import hashlib
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Sums:
 
     @property
     def published(self) -> bool:
-        """Whether there is a checksum; otherwise the one that is seen first is recorded."""
+        """Whether there is a published checksum; if not, that of the first download counts."""
         return self.md5 is not None or self.sha256 is not None
 
 
@@ -42,7 +42,7 @@ def measure(path: Path) -> Sums:
 
 
 def difference(expected: Sums, found: Sums) -> str | None:
-    """How a file differs from what is expected, in words, or None where it does not."""
+    """How a file differs from what is expected, in words, or None if it does not."""
     for kind in ("sha256", "md5", "size"):
         wanted, got = getattr(expected, kind), getattr(found, kind)
         if wanted is not None and str(wanted).lower() != str(got):
@@ -51,12 +51,12 @@ def difference(expected: Sums, found: Sums) -> str | None:
 
 
 def record_of(path: Path) -> Path:
-    """The path of the file that records the sha256 that was seen first."""
+    """The path of the file that records the sha256 of the first download."""
     return path.with_name(path.name + ".sha256")
 
 
 def remembered(path: Path) -> Sums:
-    """The recorded checksum of a file; no checksum where there is no record.
+    """The recorded checksum of a file; no checksum if there is no record.
 
     Raises:
         DownloadError: the record does not hold a sha256.

@@ -35,14 +35,14 @@ def load_interactions(
 ) -> Interactions:
     """Load a data set by its registered name, or interactions from a path or from memory.
 
-    A registered data set is taken from the folder ``SEQZOO_DATA``, else from the cache, else from
-    its publisher. Every other text is a path if it looks like one, see :func:`looks_like_path`; for
-    a folder that has the name of a data set write ``./ml-1m``.
+    A registered data set is read from the folder ``SEQZOO_DATA``, else from the cache, else it is
+    downloaded. Any other string is a path if it looks like one, see :func:`looks_like_path`; write
+    ``./ml-1m`` for a folder with the name of a data set.
 
     Args:
         source: the name, the path, or a table in memory (see
             :mod:`seqzoo.data.readers.memory`). Interactions are returned as they are.
-        specs: the registered data sets, as the registry holds them or by name.
+        specs: the registered data sets, as a registry or by name.
         user_col: the column of users, see :func:`seqzoo.data.readers.read_interactions`. Generated
             data ignore this and the other columns.
         item_col: the column of items.
@@ -100,8 +100,8 @@ def load_interactions(
 def looks_like_path(source: str) -> bool:
     """Whether the source of data is a path, given that it is not the name of a data set.
 
-    This is the one rule for sources of data: a path has a separator or a known ending, starts like
-    a path, or exists. The rule for models is stricter: there, existing is not enough.
+    This rule applies to all sources of data: a path has a separator or a known ending, starts like
+    a path, or exists. The rule for models is stricter: it is not enough that the path exists.
     """
     return (
         source in (".", "..")

@@ -28,12 +28,12 @@ def download(
     sha256: str | None = None,
     progress: bool = True,
 ) -> Path:
-    """Download a file, unless it is there already, and check it.
+    """Download a file, unless it exists already, and check it.
 
     The bytes go to ``<destination>.part``, which is kept when the connection breaks; the next call
     resumes it. Only a file with the right checksums is renamed to ``destination``. Without a given
-    checksum, the sha256 that is seen first is recorded in ``<destination>.sha256`` and checked from
-    then on.
+    checksum, the sha256 of the first download is recorded in ``<destination>.sha256`` and checked
+    from then on.
 
     Args:
         url: an ``http`` or ``https`` address.

@@ -16,7 +16,7 @@ class Fingerprints(NamedTuple):
     Attributes:
         everything: over users, items, their order and timestamps.
         sequences: over users, items and their order.
-        times: over the timestamps of the events in that order; a constant where there are none.
+        times: over the timestamps of the events in that order; a constant if there are none.
     """
 
     everything: str
@@ -38,7 +38,7 @@ def fingerprints_of(
         item_ids: the id of each item index 0..V-1.
         users: the user index of each event (N,); the events of a user are adjacent, oldest first.
         items: the item index of each event (N,).
-        times: unix seconds of each event (N,), or None where only the order is known.
+        times: unix seconds of each event (N,), or None if only the order is known.
     """
     user_order = sorted(range(len(user_ids)), key=user_ids.__getitem__)
     item_order = sorted(range(len(item_ids)), key=item_ids.__getitem__)

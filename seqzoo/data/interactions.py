@@ -18,7 +18,7 @@ FRACTION = {"fraction": pl.Float64()}
 
 @dataclass(frozen=True)
 class Interactions:
-    """Who interacted with which item and when: the data's own ids, in the order of their rows.
+    """Who interacted with which item and when, with the data's own ids, in row order.
 
     Build it with :meth:`from_frame`, which checks the table.
 
@@ -26,7 +26,7 @@ class Interactions:
         frame: columns ``user`` (String), ``item`` (String), ``order`` (Int64); and ``fraction``
             (Float64, at least 0 and less than 1) where timestamps have fractions of a second. These
             order the events within a second.
-        labels: titles by item id; empty where the data have none.
+        labels: titles by item id; empty if the data have none.
         name: the name of the data in messages and recipes.
         has_times: True where ``order`` is unix seconds, False where it is only a position.
     """
@@ -48,8 +48,8 @@ class Interactions:
         """Check a table and wrap it.
 
         Args:
-            frame: columns ``user``, ``item`` (text), ``order`` (int64) and, where there is one,
-                ``fraction`` (float64); other columns are left out.
+            frame: columns ``user``, ``item`` (text), ``order`` (int64) and optionally ``fraction``
+                (float64); other columns are dropped.
             labels: titles by item id.
             name: the name of the data in messages.
             has_times: whether ``order`` is unix seconds.
@@ -123,7 +123,7 @@ def k_core(interactions: Interactions, minimum: int = 5, *, report: bool = True)
 
     Args:
         interactions: the table; the order of its rows is kept.
-        minimum: the minimum interactions per user and item; 1 or less keeps all.
+        minimum: minimum interactions per user and item; 1 or less keeps all.
         report: log the numbers of rows, users and items before and after: as a warning where more
             than half of the items are dropped, otherwise as information.
 

@@ -19,13 +19,13 @@ class DataConfig:
     """Which interactions, and how they are filtered.
 
     Attributes:
-        source: name of a data set, a path, or ``in memory`` for a table that was given beside it.
+        source: name of a data set, a path, or ``in memory`` for a table that was passed directly.
         min_count: k of the iterative k-core filter on users and items; 1 keeps everything.
-        user_col: column of user ids; None looks for the usual names.
-        item_col: column of item ids; None looks for the usual names.
-        time_col: column of timestamps; None looks for the usual names, an empty text takes the
+        user_col: column of user ids; None finds it by common names.
+        item_col: column of item ids; None finds it by common names.
+        time_col: column of timestamps; None finds it by common names, an empty string uses the
             order of the rows.
-        label_col: column of item titles; None looks for the usual names.
+        label_col: column of item titles; None finds it by common names.
         order: ``time-row``, or ``float32-time-row`` for RecBole's order of events.
         options: settings of a generated data set.
         fingerprint: fingerprint of the prepared data; training writes it.
@@ -83,7 +83,7 @@ def prepare(
 
     Args:
         config: the recipe's data section.
-        data: what to read instead of ``config.source``: for tables in memory, whose section has
+        data: data to read instead of ``config.source``, for tables in memory; the section then has
             ``source_name(data)`` as its source.
 
     Raises:

@@ -23,7 +23,7 @@ class Sequences:
 
     Attributes:
         items: item indices 1..V (N,), int32.
-        timestamps: unix seconds (N,), int64; None where only the order is known.
+        timestamps: unix seconds (N,), int64; None if only the order is known.
         offsets: the history of user ``u`` is at the positions ``offsets[u]:offsets[u + 1]``
             (U + 1,), int64.
     """
@@ -150,10 +150,11 @@ def build_sequences(
         vocabulary: the items by index; by default the items in order of first appearance.
             Interactions with items that it lacks are dropped and counted.
         order: ``time-row``; or ``float32-time-row``, which first rounds the timestamps to float32
-            (to 128 seconds, before 2004 to 64), as RecBole does: for metrics to compare with its.
+            (to 128 seconds, before 2004 to 64), as RecBole does, for metrics that are comparable
+            with RecBole's.
 
     Raises:
-        DataError: the vocabulary holds no item of the data.
+        DataError: no item of the data is in the vocabulary.
         ConfigError: the order is unknown.
     """
     if order not in ORDERS:

@@ -30,9 +30,10 @@ def synthetic(
 ) -> Interactions:
     """Generate interactions; the same arguments give the same table.
 
-    Items belong to clusters. After an item usually comes one of its three successors (60, 30 and
-    10 %), else an item of its cluster, else any item, popular ones more often. So the last item
-    says much about the next. The items of a session are minutes apart, sessions days.
+    Items belong to clusters. The next item is usually one of three successors of the last (60, 30
+    and 10 %), else an item of its cluster, else any item, more often a popular one. So the last
+    item predicts the next one well. The items of a session are minutes apart, sessions are days
+    apart.
 
     Args:
         users: number of users; their ids are ``u1``, ``u2``, …

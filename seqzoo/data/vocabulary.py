@@ -13,11 +13,11 @@ _SPELLING = re.compile(r"[\s_-]+")
 
 
 class Vocabulary:
-    """The items of a model, each with its index and, where there is one, its label.
+    """The items of a model, each with its index and, if there is one, its label.
 
     Attributes:
         items: item ids as the data have them (V,); ``items[0]`` has index 1.
-        labels: a title or None for each item (V,), or None where no item has a title.
+        labels: a title or None for each item (V,), or None if no item has a title.
     """
 
     def __init__(self, items: Sequence[str], labels: Sequence[str | None] | None = None) -> None:
@@ -25,7 +25,7 @@ class Vocabulary:
 
         Args:
             items: V different, non-empty texts.
-            labels: V titles (None where an item has none), or None.
+            labels: V titles (None for an item without one), or None.
 
         Raises:
             DataError: there is no item, an id is not text, empty or repeated, or the labels have
@@ -84,8 +84,8 @@ class Vocabulary:
 
         Raises:
             UsageError: the id is not text.
-            UnknownItemError: the vocabulary lacks it; the message shows the one that is meant, if
-                it differs only in spelling.
+            UnknownItemError: it is not in the vocabulary; the message shows an item that differs
+                only in spelling, if there is one.
         """
         found = self._indices.get(_as_id(item))
         if found is None:
@@ -105,7 +105,8 @@ class Vocabulary:
             The indices of the known ids in their order (K,), int32, and the unknown ids.
 
         Raises:
-            UsageError: an id is not text, or ``items`` is one text instead of a list of texts.
+            UsageError: an id is not a string, or ``items`` is a string instead of a list of
+                strings.
         """
         if isinstance(items, str):
             raise UsageError(
@@ -147,7 +148,7 @@ class Vocabulary:
         return int(index) - 1
 
     def suggestion(self, item: str) -> str:
-        """A hint at the item that an unknown id means, or an empty text.
+        """A hint at the item that an unknown id probably means, or an empty string.
 
         It is the item with this title, or the one whose id differs only in case, blanks, hyphens,
         underscores or leading zeros. An id that is merely similar belongs to another item.
@@ -198,7 +199,7 @@ class Vocabulary:
 
 
 def _bare(item: str) -> str:
-    """An id without what people leave out or add when they type it."""
+    """An id without the differences that typing often introduces."""
     return _SPELLING.sub("", item).casefold().lstrip("0")
 
 

@@ -87,17 +87,21 @@ def imports_of(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 # Tables of lazy targets: data that name modules without importing them, read by whoever needs one.
-TARGETS = {"seqzoo", "seqzoo.builtin", "seqzoo.ops.backends", "seqzoo.testing"}
-_TARGET = re.compile(r"(seqzoo(?:\.[a-z_]+)+)(?::\w+)?")
+TARGETS = {"seqzoo.builtin", "seqzoo.ops.backends"}
+_TARGET = re.compile(r"(seqzoo(?:\.[a-z_]+)*):\w+")
 
 
 def named_modules(tree: ast.AST, modules: dict[str, Path]) -> Iterator[tuple[int, str]]:
-    """Modules of ours that a text names, as ``importlib`` takes them."""
+    """Modules of ours that a lazy target or a call of ``import_module`` names."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            match = _TARGET.fullmatch(node.value)
-            if match and match[1] in modules:
+            if (match := _TARGET.fullmatch(node.value)) and match[1] in modules:
                 yield node.lineno, match[1]
+        elif isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            name = getattr(node.args[0], "value", None)
+            if called in ("import_module", "__import__") and name in modules:
+                yield node.lineno, name
 
 
 def arrows_of(package: Path) -> list[Arrow]:

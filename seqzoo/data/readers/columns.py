@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from seqzoo.data.readers.text import Table
 from seqzoo.errors import DataError, UsageError, nearest
 
-# Names as data sets of the field use them, in lower case without punctuation. The second group
-# counts only where no column has a name of the first: sessions where there are no users, say.
+# Column names of public data sets, in lower case without punctuation. The second group counts only
+# if no column has a name of the first, for example sessions in data without users.
 USER_NAMES = (
     ("userid", "user", "uid", "users", "useridx", "reviewerid", "customerid", "visitorid"),
     ("sessionid", "session", "playlistid", "u"),
@@ -31,18 +31,18 @@ def choose_column(
     *,
     hint: str = "",
 ) -> str:
-    """Choose the column of a role: the given one, or the only one with a usual name.
+    """Choose the column of a role: the given one, or the only one with a common name.
 
     Args:
         table: the table of the file.
         role: ``user``, ``item``, ``time`` or ``label``.
         given: the column that the user chose, or None.
-        names: the usual names in groups, the most likely group first, in lower case without
+        names: the common names in groups, the most likely group first, in lower case without
             punctuation.
         hint: another remedy for a missing column, for the message.
 
     Raises:
-        DataError: the given column is missing, or none or several have a usual name.
+        DataError: the given column is missing, or none or several have a common name.
     """
     columns = table.frame.columns
     option = table.column_option(role)
@@ -80,7 +80,7 @@ def find_columns(columns: Sequence[str], names: Sequence[Sequence[str]]) -> list
 def choose_optional(
     table: Table, role: str, given: str | None, names: Sequence[Sequence[str]]
 ) -> str | None:
-    """As :func:`choose_column`, but None where no column or several have a usual name.
+    """Like :func:`choose_column`, but None if no column or several have a common name.
 
     Raises:
         DataError: the given column is missing.

@@ -47,7 +47,7 @@ def to_interactions(
         label_col: the same for titles.
 
     Raises:
-        DataError: a column is missing, ambiguous or of a wrong type, a value is missing or is no
+        DataError: a column is missing, ambiguous or of a wrong type, a value is missing or is not a
             timestamp, or there is only one user.
     """
     user_col = choose_column(table, "user", user_col, USER_NAMES)

@@ -116,7 +116,7 @@ def read_delimited(file: SourceFile) -> Table:
     _, first = read_first_line(file)
     if _is_amazon(first):
         return read_table(file, Layout(",", header=False, columns=RATING_COLUMNS))
-    # The separator that the header has most of; of those equally frequent, the more usual one.
+    # The most frequent separator in the header; in a tie, the more common one.
     separator = max("\t,;|", key=first.count) if not file.shown.endswith(".csv") else None
     separator = separator or max(",\t;|", key=first.count)
     return _without_types(read_table(file, Layout(separator)))

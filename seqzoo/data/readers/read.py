@@ -38,19 +38,19 @@ def read_interactions(
 ) -> Interactions:
     """Read interactions from a folder, a file, a publisher's zip archive or a table in memory.
 
-    Known are RecBole's atomic files, GroupLens's MovieLens sets, Amazon's 2014 ratings, and CSV,
-    TSV and Parquet files with named columns. Ids of text stay as they are, so ``007`` is not ``7``.
-    Timestamps become unix seconds, see :func:`seqzoo.data.readers.times.read_times`. Columns that
-    are not needed are ignored.
+    Supported are RecBole's atomic files, GroupLens's MovieLens sets, Amazon's 2014 ratings, and
+    CSV, TSV and Parquet files with named columns. Text ids are kept unchanged, so ``007`` is not
+    ``7``. Timestamps become unix seconds, see :func:`seqzoo.data.readers.times.read_times`. Columns
+    that are not needed are ignored.
 
     Args:
         source: the folder or file, or a table (see :mod:`seqzoo.data.readers.memory`).
-        user_col: the column of users; by default the one with a usual name.
-        item_col: the column of items; by default the one with a usual name.
-        time_col: the column of timestamps; by default the one with a usual name, else that of
+        user_col: the column of users; by default the one with a common name.
+        item_col: the column of items; by default the one with a common name.
+        time_col: the column of timestamps; by default the one with a common name, else that of
             positions; empty for the order of the rows.
-        label_col: the column of titles; by default the one with a usual name.
-        name: what messages and recipes call the data; by default the folder's or file's name.
+        label_col: the column of titles; by default the one with a common name.
+        name: name of the data in messages and recipes; by default the folder's or file's name.
 
     Raises:
         DataError: there is nothing at the path, its format is unknown, a column is missing or

@@ -52,7 +52,7 @@ class Table:
     in_memory: bool = False
 
     def column_option(self, role: str) -> str:
-        """The option that names the column of a role, up to its value: ``--user-col `` say."""
+        """The option for the column of a role, up to its value, for example ``--user-col ``."""
         return f"{role}_col=" if self.in_memory else f"--{role}-col "
 
     def location(self, row: int) -> str:
