@@ -6,6 +6,7 @@ Listing reads manifests only; torch is imported when a model is made.
 import fnmatch
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,16 +130,17 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
     vocabulary = read_vocabulary(manifest)
     is_name = text in everything.pretrained and not isinstance(name, Path)
     bundled = is_name and bundled_folder(everything.pretrained.get(text)) is not None
+    measured, recipe = read_metrics(manifest), read_recipe(manifest)
     return {
-        **_of_manifest(text, manifest, bundled=bundled).to_json(),
+        **_of_manifest(text, manifest, measured, recipe, bundled=bundled).to_json(),
         "config": manifest.config,
-        "recipe": read_recipe(manifest),
+        "recipe": recipe,
         "card": card,
         "source": str(manifest.folder),
         "sha256": manifest.sha256,
         "items": len(vocabulary),
         "examples": list(vocabulary.items[:3]),
-        "measured": dict(read_metrics(manifest)),
+        "measured": dict(measured),
         "created_with": manifest.created_with,
     }
 
@@ -244,7 +246,11 @@ def _of_pretrained(spec: PretrainedSpec) -> ModelInfo | None:
     folder = bundled_folder(spec)
     if folder is not None:
         try:
-            info = _of_manifest(spec.name, read_manifest(folder), bundled=True)
+            manifest = read_manifest(folder)
+            measured = read_metrics(manifest)
+            # Reading YAML takes longer than all else here, so only if nothing was measured.
+            recipe = {} if measured else read_recipe(manifest)
+            info = _of_manifest(spec.name, manifest, measured, recipe, bundled=True)
             return info if info.architecture in catalogue().architectures else None
         except CheckpointError as error:
             # One damaged folder must not hide all others; loading it reports the error.
@@ -254,13 +260,18 @@ def _of_pretrained(spec: PretrainedSpec) -> ModelInfo | None:
     return ModelInfo(spec.name, "checkpoint", "", spec.plugin)
 
 
-def _of_manifest(name: str, manifest: Manifest, bundled: bool) -> ModelInfo:
-    measured = read_metrics(manifest)
+def _of_manifest(
+    name: str,
+    manifest: Manifest,
+    measured: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    *,
+    bundled: bool,
+) -> ModelInfo:
     sources = [entry.get("data", {}) for entry in measured.values()]
     data = next((source["name"] for source in sources if "name" in source), None)
     if data is None:
-        # Reading YAML is the slowest step here, so it is read only if there are no metrics.
-        data = read_recipe(manifest).get("data", {}).get("source")
+        data = recipe.get("data", {}).get("source")
     architectures = catalogue().architectures
     known = manifest.architecture in architectures
     template = _of_architecture(architectures.get(manifest.architecture)) if known else None

@@ -14,6 +14,9 @@ from tests.hub.server import HubServer
 
 FILES = {"config.json", "model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json"}
 
+ONCE = {"check_bytes": 4, "parse_json": 3, "parse_yaml": 1, "tensors": 1}
+"""Four files are hashed; config, vocabulary and metrics are JSON, the recipe is YAML."""
+
 # Counts what a verb does, from the outside of the code that does it: files that the process opens
 # for reading, modules that are built, data that are filtered and put into sequences.
 COUNTED = """
@@ -44,9 +47,19 @@ import seqzoo.evaluation.compare, seqzoo.training.loop, seqzoo.evaluation.verify
 from seqzoo.cli.app import run
 from seqzoo.data import interactions, sequences
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.storage import documents, integrity, tensors
+import safetensors.torch
 
 count(interactions, "k_core")
 count(sequences, "build_sequences")
+count(integrity, "check_bytes")
+count(documents, "parse_json")
+count(documents, "parse_yaml")
+real_load = safetensors.torch.load
+def load(content):
+    calls["tensors"] += 1
+    return real_load(content)
+tensors.load = load
 real = SequenceModel.__init__
 def built(*args, **options):
     calls["model"] += 1
@@ -96,6 +109,7 @@ def test_train(run_folder):
     # but its own config.json, to see that the folder holds nothing of somebody else's.
     assert set(opened) <= {"config.json", "README.md"}
     assert opened.get("config.json", 0) <= 1
+    del calls["parse_json"], calls["parse_yaml"]  # what it writes is read as it will be read later
     assert calls == {"k_core": 1, "build_sequences": 1, "model": 1}
 
 
@@ -103,21 +117,21 @@ def test_recommend(run_folder):
     code, opened, calls = counted(run_folder, "recommend", run_folder, "--history", "i5", "i11")
     assert code == 0
     assert each_file_once(opened), opened
-    assert calls == {"model": 1}
+    assert calls == {**ONCE, "model": 1}
 
 
 def test_eval(run_folder):
     code, opened, calls = counted(run_folder, "eval", run_folder)
     assert code == 0
     assert each_file_once(opened), opened
-    assert calls == {"model": 1, "k_core": 1, "build_sequences": 1}
+    assert calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
 
 
 def test_verify_with_eval(run_folder):
     code, opened, calls = counted(run_folder, "verify", run_folder, "--eval")
     assert code == 0
     assert each_file_once(opened), opened
-    assert calls == {"model": 1, "k_core": 1, "build_sequences": 1}
+    assert calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
 
 
 def test_push(run_folder, tmp_path):
@@ -128,4 +142,6 @@ def test_push(run_folder, tmp_path):
         )
     assert code == 0
     assert each_file_once(opened), opened
-    assert calls == {"model": 1}
+    # The Hub's answers and the front matter of the card, before and after, are parsed besides.
+    assert (calls.pop("parse_json"), calls.pop("parse_yaml")) == (6, 3)
+    assert calls == {"check_bytes": 4, "tensors": 1, "model": 1}

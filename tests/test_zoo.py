@@ -59,7 +59,7 @@ def test_info_has_what_the_card_needs():
         ("sasrec", UnknownNameError, "is an architecture, which has no weights"),
         ("./nowhere", CheckpointError, "nowhere"),
         ("hf://name", UsageError, "expected hf://org/name"),
-        ("hf://org/name@", UsageError, "no revision"),
+        ("hf://org/name@", UsageError, "is not a revision"),
         ("hf://org/../name", UsageError, "expected hf://org/name"),
         (None, UsageError, "name or folder is a text; got the NoneType None"),
         (b"sasrec-ml1m", UsageError, "is a text; got the bytes"),

@@ -22,10 +22,12 @@ from seqzoo.checkpoint.manifest import (
     parse_vocabulary,
     read_manifest,
     read_verified,
+    sized,
     verify_file,
 )
 from seqzoo.checkpoint.recipe_file import parse_recipe
 from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import CheckpointError
 from seqzoo.storage.atomic import COMMIT, locate, settled
 from seqzoo.storage.integrity import read_bytes
 from seqzoo.storage.safetensors_header import count_parameters
@@ -107,10 +109,15 @@ _PARSERS: Mapping[str, Callable[[Path, bytes], Any]] = {
 
 
 def _verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
-    # A sparse file takes no space on the disk but its full size in memory. So a large file is first
-    # checked piece by piece: its sha256, and that the shapes in its header account for its size.
-    if name == WEIGHTS and manifest.files[name]["size"] > _LARGE:
-        count_parameters(verify_file(manifest, name), manifest.files[name]["size"])
+    size = manifest.files[name]["size"]
+    if name == WEIGHTS and size > _LARGE:
+        # A sparse file takes no space on the disk but its full size in memory, so the shapes in the
+        # header must account for a large file before it is read.
+        try:
+            count_parameters(sized(manifest, name), size)
+        except CheckpointError:
+            verify_file(manifest, name)  # a damaged file is reported as damaged
+            raise
     return read_verified(manifest, name)
 
 
