@@ -1,8 +1,8 @@
 """Train the variants of a study with several seeds and write the table of what they reach.
 
-``python benchmarks/ablation.py time --data PATH`` trains every run of the study ``time`` that
-``studies.yaml`` describes, goes on where it was stopped, and prints the table. Variants compare
-by the validation item; the figures of the test item are shown beside it.
+``python benchmarks/ablation.py time --data PATH`` trains every run of the study ``time`` in
+``studies.yaml``, resumes what was stopped, and prints the table. Compare variants by the metrics of
+the validation items; those of the test items are shown beside them.
 """
 
 import argparse
@@ -50,15 +50,15 @@ def measured(out: Path) -> dict[str, float]:
     """What one finished run reached."""
     progress = json.loads((out / "training" / "progress.json").read_text())
     metrics = json.loads((out / "metrics.json").read_text())
-    figures = {
+    reached = {
         "validation NDCG@10": progress["best_value"],
         "epochs": len(progress["epochs"]),
         "minutes": progress["seconds"] / 60,
     }
     for protocol in ("loo-full", "loo-full-unseen"):
         for name, key in (("HR@10", "hit@10"), ("NDCG@10", "ndcg@10")):
-            figures[f"{protocol} {name}"] = metrics[protocol]["metrics"][key]
-    return figures
+            reached[f"{protocol} {name}"] = metrics[protocol]["metrics"][key]
+    return reached
 
 
 def table(runs: dict[str, list[dict[str, float]]]) -> str:
@@ -76,14 +76,14 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
         f"| variant | seeds | {' | '.join(heads)} | epochs | minutes |",
         "|---|---:|" + "---:|" * (len(columns) + 2),
     ]
-    for variant, figures in runs.items():
-        if not figures:
+    for variant, finished in runs.items():
+        if not finished:
             continue
-        cells = [_spread([run[column] for run in figures]) for column in columns]
-        epochs = statistics.mean(run["epochs"] for run in figures)
-        minutes = statistics.mean(run["minutes"] for run in figures)
+        cells = [_spread([run[column] for run in finished]) for column in columns]
+        epochs = statistics.mean(run["epochs"] for run in finished)
+        minutes = statistics.mean(run["minutes"] for run in finished)
         shown = " | ".join(cells)
-        lines.append(f"| {variant} | {len(figures)} | {shown} | {epochs:.0f} | {minutes:.1f} |")
+        lines.append(f"| {variant} | {len(finished)} | {shown} | {epochs:.0f} | {minutes:.1f} |")
     return "\n".join(lines)
 
 
@@ -145,9 +145,9 @@ def main() -> None:
                 run.result()
     runs: dict[str, list[dict[str, float]]] = {}
     for variant, seed, _ in jobs:
-        figures = runs.setdefault(variant, [])
+        finished = runs.setdefault(variant, [])
         if _finished(place(variant, seed)):
-            figures.append(measured(place(variant, seed)))
+            finished.append(measured(place(variant, seed)))
     print(table(runs))
     if given.write is not None:
         write(given.write, given.study, table(runs))

@@ -1,7 +1,7 @@
-"""Write the generated parts of README.md: tables of models and figures, and real outputs.
+"""Write the generated parts of README.md: tables of models and metrics, and real outputs.
 
 ``python tools/update_readme.py`` rewrites them, ``--check`` only says whether they are current.
-Every figure comes from the checkpoints' own ``metrics.json``.
+Every metric comes from the checkpoints' own ``metrics.json``.
 """
 
 import argparse
@@ -44,15 +44,15 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def checkpoints() -> str:
-    """A table of the checkpoints with their stored figures."""
+    """A table of the checkpoints with their stored metrics."""
     lines = [
         "| checkpoint | data | parameters | protocol | users | HR@10 | NDCG@10 | MRR@10 |",
         "|---|---|---:|---|---:|---:|---:|---:|",
     ]
     for name, document in documents():
         for protocol, entry in document["measured"].items():
-            figures = entry["metrics"]
-            shown = " | ".join(f"{figures[key]:.4f}" for key in ("hit@10", "ndcg@10", "mrr@10"))
+            metrics = entry["metrics"]
+            shown = " | ".join(f"{metrics[key]:.4f}" for key in ("hit@10", "ndcg@10", "mrr@10"))
             lines.append(
                 f"| `{name}` | {entry['data']['name']} | {document['parameters']:,} "
                 f"| `{protocol}` | {entry['users']:,} | {shown} |"
@@ -61,7 +61,7 @@ def checkpoints() -> str:
 
 
 def published() -> str:
-    """Measured figures beside those that others have published under the same protocol."""
+    """Measured metrics beside those that others have published under the same protocol."""
     lines = [
         "| data, protocol | checkpoint | HR@10 / NDCG@10 | published | by |",
         "|---|---|---:|---:|---|",
@@ -69,17 +69,17 @@ def published() -> str:
     rows = []
     for name, document in documents():
         spec = catalogue().architectures.get(document["architecture"])
-        for figures in spec.published_for(document["config"]):
-            entry = document["measured"].get(figures.protocol)
-            if entry is None or entry["data"]["name"] != figures.data:
+        for other in spec.published_for(document["config"]):
+            entry = document["measured"].get(other.protocol)
+            if entry is None or entry["data"]["name"] != other.data:
                 continue
-            keys = [key for key in ("hit@10", "ndcg@10") if key in figures.metrics]
+            keys = [key for key in ("hit@10", "ndcg@10") if key in other.metrics]
             ours = [entry["metrics"][key] for key in keys]
-            theirs = [figures.metrics[key] for key in keys]
+            theirs = [other.metrics[key] for key in keys]
             lower = [f"{key} lower" for key, a, b in zip(keys, ours, theirs, strict=True) if a < b]
             rows.append(
-                f"| {figures.data}, `{figures.protocol}` | `{name}` | {_both(ours)} "
-                f"| {_both(theirs)} | {figures.source}{_remark(lower, keys)} |"
+                f"| {other.data}, `{other.protocol}` | `{name}` | {_both(ours)} "
+                f"| {_both(theirs)} | {other.source}{_remark(lower, keys)} |"
             )
     return "\n".join([*lines, *sorted(rows)])
 
@@ -108,7 +108,7 @@ def recommend() -> str:
 
 
 def render(text: str) -> str:
-    """The README with every generated part made anew."""
+    """The README with every generated part replaced."""
     makers = {
         "architectures": architectures,
         "checkpoints": checkpoints,

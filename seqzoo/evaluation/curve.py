@@ -1,4 +1,4 @@
-"""``plot_curve``: the training curve by epoch, as an image for model cards."""
+"""``plot_curve``: the course of training, epoch by epoch, as a picture for model cards."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from seqzoo.evaluation.plot import draw
 from seqzoo.notebook import plain
 
 _MARKED = 60
-"""With more epochs than this, a marker at each would be a band, and a large file."""
+"""With more epochs than this, markers would merge into a band and make the file large."""
 
 
 def plot_curve(
@@ -22,19 +22,19 @@ def plot_curve(
     Args:
         epochs: ``epoch``, ``loss``, ``metric`` and ``value`` of each epoch, as a run logs them.
         file: ``.svg``, ``.png`` or ``.pdf``.
-        title: title of the plot.
+        title: the heading.
 
     Raises:
         PlotError: matplotlib is not installed.
-        UsageError: there is no epoch, one lacks a number, or the file cannot be written.
+        UsageError: there is no epoch, one lacks a value, or the file cannot be written.
     """
     if not epochs:
-        raise UsageError(f"the plot '{file}' has no epochs to show; expected one or more")
-    for place, record in enumerate(epochs, start=1):
+        raise UsageError(f"the picture '{file}' has no epochs to show; expected one or more")
+    for number, record in enumerate(epochs, start=1):
         missing = [key for key in ("epoch", "loss", "metric", "value") if key not in record]
         if missing:
             raise UsageError(
-                f"epoch record {place} lacks {', '.join(missing)}; expected epoch, loss, metric "
+                f"epoch record {number} lacks {', '.join(missing)}; expected epoch, loss, metric "
                 "and value"
             )
     draw(file, (6.0, 3.4), lambda figure: _draw_curve(epochs, title, figure))
@@ -51,7 +51,7 @@ def _draw_curve(epochs: Sequence[Mapping[str, Any]], title: str, figure: Any) ->
 
     left = figure.add_subplot()
     right = left.twinx()
-    # The metric is what counts, so it lies above the loss.
+    # The metric matters more than the loss, so it is drawn above it.
     left.set_zorder(right.get_zorder() + 1)
     left.patch.set_visible(False)
     right.plot(numbers, [record["loss"] for record in epochs], color="C1", linewidth=1.2,

@@ -1,4 +1,4 @@
-"""``plot``: draw a comparison; also the drawing and saving that all plots of seqzoo share."""
+"""``plot``: a comparison as a picture, and the drawing and saving that all pictures share."""
 
 import io
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".pdf", ".png", ".svg")
 
 _STYLE: dict[Any, Any] = {
-    # Equal plots have equal bytes, and their text can be searched and read aloud.
+    # The same data give the same bytes, and text stays text, which can be searched and read aloud.
     "svg.hashsalt": "seqzoo",
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
@@ -31,18 +31,18 @@ _LONGEST_LABEL = 36
 
 
 class PlotError(SeqzooError):
-    """A plot cannot be drawn because matplotlib is not installed."""
+    """A picture cannot be drawn because matplotlib is not installed."""
 
 
 def check_plot_file(file: str | os.PathLike[str]) -> Path:
-    """Check that a plot can be written to a file, before anything is measured.
+    """Check that a picture can be written to a file, before anything is drawn.
 
     Returns:
         The path.
 
     Raises:
         PlotError: matplotlib is not installed.
-        UsageError: the ending is not in ``SUFFIXES``, or the folder does not exist.
+        UsageError: the suffix is none of ``SUFFIXES``, or the folder does not exist.
     """
     path = Path(file)
     suffix = path.suffix.lower()
@@ -55,7 +55,7 @@ def check_plot_file(file: str | os.PathLike[str]) -> Path:
         raise UsageError(f"the plot '{path}' is a folder; expected the name of a file")
     if not path.parent.is_dir():
         raise UsageError(
-            f"the plot '{path}' cannot be written: the folder '{path.parent}' does not exist; "
+            f"the picture '{path}' cannot be written: the folder '{path.parent}' does not exist; "
             "create it or choose another"
         )
     if not os.access(path.parent, os.W_OK):
@@ -64,19 +64,21 @@ def check_plot_file(file: str | os.PathLike[str]) -> Path:
             "another folder"
         )
     if find_spec("matplotlib") is None:
-        raise PlotError("plots need matplotlib, which is not installed: pip install 'seqzoo[plot]'")
+        raise PlotError(
+            "pictures need matplotlib, which is not installed: pip install 'seqzoo[plot]'"
+        )
     return path
 
 
 def draw(
     file: str | os.PathLike[str], size: tuple[float, float], make: Callable[[Any], None]
 ) -> None:
-    """Draw a plot and write it atomically.
+    """Draw a picture and write it atomically.
 
     Args:
-        file: the file to write; its ending selects the format.
+        file: the file to write; its suffix selects the format.
         size: width and height in inches.
-        make: draws on the given matplotlib figure.
+        make: draws on the matplotlib figure that is passed to it.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -85,22 +87,22 @@ def draw(
     path = check_plot_file(file)
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure  # without pyplot, which keeps figures and picks a screen
+    from matplotlib.figure import Figure  # pyplot would keep figures and choose a display
 
     picture = io.BytesIO()
     suffix = path.suffix.lower().removeprefix(".")
-    # Fixed dates, for the same bytes every time; a PNG has none.
+    # No dates, for the same bytes every time; a PNG has none.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # A name in letters that the font lacks is shown as boxes.
+        # Letters that the font lacks are shown as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)  # measures texts without a screen
+        FigureCanvasAgg(figure)  # measures text without a display
         make(figure)
         figure.savefig(picture, format=suffix, dpi=150, metadata=metadata)
     content = picture.getvalue()
     if suffix == "svg":
-        # If the font is missing, as on most machines that show a card, any sans-serif font is used.
+        # Most machines that show a card lack the font; any sans-serif font will do there.
         content = content.replace(b"'DejaVu Sans';", b"'DejaVu Sans', sans-serif;")
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -139,18 +141,18 @@ def _draw_comparison(comparison: "Comparison", figure: Any) -> None:
     for index, (model, speed) in enumerate(zip(models, speeds, strict=True)):
         value = model.metrics[metric]
         low, high = model.interval[metric]
-        # The mean of a skewed draw can lie outside its own percentiles.
+        # The mean of a skewed sample can lie outside its percentile interval.
         errors = [[max(0.0, value - low)], [max(0.0, high - value)]]
         colour = f"C{index % 10}"
         axes.errorbar([speed], [value], yerr=errors, color=colour, capsize=3, linewidth=1, zorder=2)
         area = max(_SMALLEST, _LARGEST * model.parameters / most)
         axes.scatter([speed], [value], s=area, color=colour, alpha=0.75, linewidth=0, zorder=3)
     axes.set_xscale("log")
-    # Room for the names, and for at least one of the ticks at 1, 2 and 5.
+    # Leave room for the names, and for at least one of the ticks at 1, 2 and 5.
     axes.set_xlim(min(speeds) / 2, max(speeds) * 2)
     axes.margins(y=0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.4g}"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"
         if value < 1000 else f"{value:,.0f}"))  # fmt: skip
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -163,7 +165,7 @@ def _draw_comparison(comparison: "Comparison", figure: Any) -> None:
 
 
 def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
-    """Write each name beside its point, or above or below it if it would cover another name."""
+    """Write each name beside its point, moved up or down where it would cover another name."""
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
@@ -184,9 +186,9 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
             zorder=4,
         )
-        # Many long names must not shrink the axes.
+        # Long names must not shrink the axes.
         label.set_in_layout(False)
-        # Nearest to the point first; all in turn above and below it.
+        # Try the positions nearest to the point first, above and below it.
         for height in sorted(range(-300, 301, 3), key=lambda height: abs(height - 7)):
             label.set_position((9 if left else -9, height))
             box = label.get_window_extent(renderer)
@@ -197,6 +199,6 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
 
 
 def _short(name: str) -> str:
-    """A short name for a point: the last part of a path, or the beginning of a long text."""
+    """A short name for a point: the last part of a path, the beginning of a long text."""
     text = plain(name).rstrip("/").rpartition("/")[2] or plain(name)
     return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"

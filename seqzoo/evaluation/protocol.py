@@ -1,4 +1,4 @@
-"""A protocol: how metrics are measured, as data."""
+"""Protocols: how metrics are measured, as data."""
 
 from dataclasses import dataclass, field
 
@@ -14,18 +14,17 @@ class Protocol:
 
     Attributes:
         name: registered name.
-        remove_seen: whether the items of the user's whole history are excluded from the candidates.
-        split: ``leave-one-out``: the last interaction is the test item, the one before it the
-            validation item.
-        order: ``time-row``: by int64 timestamp, ties in the order of the file;
+        remove_seen: whether the items of the user's whole history are removed from the candidates.
+        split: ``leave-one-out``: the last interaction is for testing, the one before it for
+            validation.
+        order: ``time-row``: by timestamp, equal ones in the order of the rows;
             ``float32-time-row``: by the timestamp rounded to float32.
-        candidates: ``all`` items of the model's vocabulary; they are never sampled.
-        ties: ``half``: metrics are averaged over the ranks that items with the target's score
-            share.
-        min_count: k of the k-core filter, or None for that of the training data.
-        window: number of newest events to read, or None for the model's maximum.
+        candidates: ``all`` items of the model's vocabulary; nothing is sampled.
+        ties: ``half``: a tie counts half, as the mean over all orders of the tied items.
+        min_count: k of the k-core filter, or None for the one the model was trained with.
+        window: maximum number of newest events to read, or None for the model's own maximum.
         metrics: registered names.
-        cutoffs: the k of metric@k.
+        cutoffs: the values of k in metric@k.
     """
 
     name: str = ""
@@ -40,11 +39,7 @@ class Protocol:
     cutoffs: list[int] = field(default_factory=lambda: [5, 10, 20, 50])
 
     def __post_init__(self) -> None:
-        supported = {
-            "split": "leave-one-out",
-            "candidates": "all",
-            "ties": "half",
-        }
+        supported = {"split": "leave-one-out", "candidates": "all", "ties": "half"}
         for key, value in supported.items():
             if getattr(self, key) != value:
                 raise ConfigError(
@@ -58,7 +53,7 @@ class Protocol:
 
 
 def get_protocol(name: str) -> Protocol:
-    """The registered protocol of a name.
+    """The registered protocol with a name.
 
     Raises:
         UnknownNameError: no protocol has the name.

@@ -1,8 +1,8 @@
-"""Significance of a comparison: paired bootstrap, paired randomisation test, Holm's correction.
+"""The certainty of a comparison: paired bootstrap, paired randomisation test, Holm's correction.
 
 Everything is paired over users: one draw of users, or of signs, serves all models at once. Work is
 done in blocks, so that memory does not grow with the number of draws. The same seed gives the same
-numbers.
+results.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _BLOCK = 2**21
-"""Numbers in the largest array of one block: 16 MiB in float64."""
+"""Number of values in the largest array of one block: 16 MiB in float64."""
 _BOOTSTRAP, _SIGNS = 0, 1
 _ROUNDING = 1e-9
 
@@ -23,7 +23,7 @@ def bootstrap_means(values: Floats, resamples: int, seed: int) -> Floats:
 
     Args:
         values: one row for each user [M, C].
-        resamples: number R of bootstrap samples.
+        resamples: number R of resamples.
         seed: random seed.
 
     Returns:
@@ -43,7 +43,7 @@ def bootstrap_means(values: Floats, resamples: int, seed: int) -> Floats:
 
 
 def interval(means: Floats, level: float = 0.95) -> list[float]:
-    """The percentile interval of bootstrapped means [R]: lower and upper bound."""
+    """The percentile interval of bootstrapped means [R]: its low and high end."""
     outside = (1.0 - level) / 2
     low, high = np.quantile(means, [outside, 1.0 - outside])
     return [float(low), float(high)]
@@ -52,22 +52,22 @@ def interval(means: Floats, level: float = 0.95) -> list[float]:
 def randomisation_test(differences: Floats, permutations: int, seed: int) -> list[float]:
     """Two-sided p-values of the paired randomisation test of each column's mean being zero.
 
-    Under the null hypothesis that two models are equally good, both signs of each user's difference
-    are equally likely. ``p = (1 + count(|T*| >= |T|)) / (permutations + 1)``, where T is the sum of
-    the differences and T* the sum under random signs; that is never 0.
+    Under the null hypothesis that two models are equal, each user's difference has either sign with
+    the same probability. ``p = (1 + count(|T*| >= |T|)) / (permutations + 1)``, where T is the sum
+    of the differences and T* their sum under random signs; that is never 0.
 
     Args:
         differences: one row for each user, one column for each pair of models [M, P].
         permutations: number of random sign changes.
         seed: random seed.
     """
-    # The sign of zero does not matter, and with a cutoff most users are zero for both models.
+    # A difference of zero has no sign, and with a cutoff most users are zero for both models.
     kept = differences[np.any(differences != 0, axis=1)]
     users = len(kept)
     if not users:
         return [1.0] * differences.shape[1]
     total = kept.sum(axis=0)
-    # Sums in another order differ by rounding, and a tie must count as one.
+    # Sums in another order differ by rounding errors, and a tie must still count.
     least = np.abs(total) - _ROUNDING * np.abs(kept).sum(axis=0)
     random = np.random.default_rng([seed, _SIGNS])
     extreme = np.zeros(differences.shape[1], dtype=np.int64)
@@ -83,10 +83,10 @@ def randomisation_test(differences: Floats, permutations: int, seed: int) -> lis
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number (Holm 1979), in the given order."""
+    """P-values with the correction of Holm (1979), in the order they were given."""
     adjusted = [0.0] * len(p_values)
     largest = 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+    for before, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - before) * p_values[index]))
         adjusted[index] = largest
     return adjusted

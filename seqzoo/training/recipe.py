@@ -1,4 +1,4 @@
-"""A recipe: all settings of a training run; ``seqzoo train recipe.yaml`` runs it."""
+"""Recipes: everything that training needs, as data; ``seqzoo train recipe.yaml`` runs one."""
 
 import logging
 from collections.abc import Mapping
@@ -10,13 +10,15 @@ from seqzoo.checkpoint.recipe_file import parse_recipe
 from seqzoo.config import model_config, structure
 from seqzoo.data.prepare import DataConfig
 from seqzoo.errors import ConfigError, SeqzooError, nearest
+from seqzoo.parts.config import check_choice, check_range
 from seqzoo.plugins import catalogue
 
 logger = logging.getLogger("seqzoo")
 
 SCHEDULES = ("constant", "linear", "cosine")
+PRECISIONS = ("no", "bf16", "fp16")
 _MOST_THREADS = 1024
-"""Far more than that end the process instead of raising."""
+"""torch ends the process, without an exception, when it cannot start its threads."""
 
 
 @dataclass
@@ -24,23 +26,23 @@ class TrainConfig:
     """How a model is trained.
 
     Attributes:
-        epochs: maximum number of passes over all interactions; learning rate schedules end there.
-        batch_size: windows of full length in a batch; shorter windows are packed to as many
-            positions.
-        lr: peak learning rate of Adam.
-        schedule: ``constant``, or decay to zero at the last epoch: ``linear``, ``cosine``.
+        epochs: maximum number of passes over all interactions; schedules end there.
+        batch_size: number of windows of ``max_length`` events in a batch, over all processes; of
+            shorter windows a batch has more, with the same number of positions.
+        lr: maximum learning rate of AdamW.
+        schedule: ``constant``, or falling to zero at the last epoch: ``linear``, ``cosine``.
         warmup: epochs (or a fraction of one) in which the learning rate rises from zero.
         weight_decay: decoupled weight decay of matrices.
-        clip_norm: maximum norm of the gradient; 0 turns clipping off.
+        clip_norm: maximum norm of the gradient; 0 does not clip.
         shift_windows: cut long histories at different positions in every epoch.
-        context: events that every window of a long history reads before its first target, so
-            that windows overlap by as many; less than the model's ``max_length``.
+        context: number of events that every window of a long history reads before its first
+            target, and by which windows overlap; less than the model's ``max_length``.
         patience: stop after this many epochs without a better validation metric.
         metric: validation metric that selects the best epoch.
-        seed: random seed of weights, batch order and dropout.
-        threads: CPU threads; 0 for torch's default. The number is stored in the recipe of the
-            checkpoint, because results are bit-for-bit equal only with the same number.
-        precision: ``no`` is float32; ``bf16`` and ``fp16`` use mixed precision.
+        seed: random seed of weights, order and dropout.
+        threads: number of CPU threads; 0 takes torch's default. The stored recipe has the number
+            used, because results are the same bit for bit only with the same number.
+        precision: ``no`` is float32; ``bf16`` and ``fp16`` are mixed precision.
         protocols: protocols under which the finished checkpoint is measured on the test items.
     """
 
@@ -62,36 +64,28 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 1 or more")
-        for name in ("warmup", "weight_decay", "clip_norm", "context", "seed", "threads"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"setting '{name}' is {getattr(self, name)}; expected 0 or more")
-        if self.threads > _MOST_THREADS:
-            raise ConfigError(f"setting 'threads' is {self.threads}; expected 0 to {_MOST_THREADS}")
-        if self.seed >= 2**32:
-            raise ConfigError(f"setting 'seed' is {self.seed}; expected less than 2**32")
+            check_range(name, getattr(self, name), 1)
+        for name in ("warmup", "weight_decay", "clip_norm", "context"):
+            check_range(name, getattr(self, name), 0)
+        check_range("threads", self.threads, 0, _MOST_THREADS, closed=True)
+        check_range("seed", self.seed, 0, 2**32)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
         if not self.protocols:
             raise ConfigError("setting 'protocols' is empty; name one, loo-full for example")
         if self.lr <= 0:
             raise ConfigError(f"setting 'lr' is {self.lr}; expected more than 0")
-        for name, choices in (("schedule", SCHEDULES), ("precision", ("no", "bf16", "fp16"))):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"setting '{name}' is '{getattr(self, name)}'; expected one of: "
-                    f"{', '.join(choices)}"
-                )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything needed to reproduce a checkpoint.
+    """Everything that reproduces a checkpoint.
 
     Attributes:
         architecture: registered name.
         model: resolved settings of the model.
-        data: the data, and how they are filtered.
-        train: training settings.
+        data: which interactions it is trained on.
+        train: how it is trained.
     """
 
     architecture: str
@@ -101,7 +95,7 @@ class Recipe:
 
     @classmethod
     def make(cls, values: Mapping[str, Any]) -> "Recipe":
-        """Check and resolve plain values; missing ones come from the architecture's defaults.
+        """Check plain values and complete them with the architecture's defaults.
 
         Raises:
             ConfigError: a section or a setting is unknown or has the wrong type.
@@ -146,7 +140,7 @@ class Recipe:
         }
 
     def asked_for(self) -> dict[str, Any]:
-        """Plain values without those that a run adds: the data's fingerprint, threads."""
+        """Plain values without those that a run adds: the data's fingerprint and the threads."""
         values = self.to_dict()
         values["data"].pop("fingerprint", None)
         values["train"].pop("threads")
@@ -154,10 +148,10 @@ class Recipe:
 
 
 def differences(stored: Mapping[str, Any], asked_for: Mapping[str, Any]) -> list[str]:
-    """The differences between a run's stored recipe and a recipe, in words; none if empty.
+    """The differences between a run's stored recipe and another one, in words.
 
-    A setting that the stored recipe lacks counts as its default, so that a run started by an older
-    version can resume as long as no new setting is used.
+    A setting that an older version did not store has its default, so that a run of that version
+    resumes unless the new setting is used.
     """
     try:
         known = Recipe.make(stored).asked_for()

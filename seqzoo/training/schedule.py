@@ -11,7 +11,7 @@ from seqzoo.training.recipe import TrainConfig
 def learning_rate(config: TrainConfig, epoch: float) -> float:
     """The learning rate after ``epoch`` epochs, which may be a fraction.
 
-    It depends only on ``epoch``, so resuming needs no state for it.
+    It depends only on the position in training, so resuming needs no state for it.
     """
     if epoch < config.warmup:
         return config.lr * (epoch + 1e-3) / (config.warmup + 1e-3)

@@ -1,4 +1,4 @@
-"""The state of a run between epochs, from which it resumes to the same result bit for bit.
+"""The state of a run between epochs: enough to resume to the same result bit for bit.
 
 No random state is stored: batch order and dropout of an epoch depend on the seed and the epoch's
 number.
@@ -27,15 +27,15 @@ class Progress:
     """The progress of a run.
 
     Attributes:
-        recipe: the recipe as plain values, without those that the run adds.
+        recipe: the recipe as plain values, without those that a run adds itself.
         fingerprint: fingerprint of the data; empty before they are read.
         epoch: number of finished epochs.
-        best_epoch: the epoch whose weights are the checkpoint, counted from 1; 0 before the first.
+        best_epoch: the epoch whose weights are the checkpoint, from 1; 0 before the first ends.
         best_value: its validation metric.
-        threads: CPU threads, the same after resuming.
+        threads: number of CPU threads, the same after resuming as before.
         finished: whether training has ended and the checkpoint has its metrics.
         seconds: time spent so far.
-        epochs: one record for each epoch: loss, validation metrics, learning rate, seconds.
+        epochs: one record for each epoch: loss, validation metric, learning rate, seconds.
     """
 
     recipe: dict[str, Any]
@@ -78,7 +78,7 @@ def read_progress(out: Path) -> Progress | None:
 
 
 def _checked(progress: Progress) -> Progress:
-    """Check the type of each value, because later code does not."""
+    """Check the type of each value, which later code relies on."""
     counts = (progress.epoch, progress.best_epoch, progress.threads)
     numbers = (progress.best_value, progress.seconds)
     if not (
@@ -91,7 +91,7 @@ def _checked(progress: Progress) -> Progress:
         and all(isinstance(record, dict) for record in progress.epochs)
         and len(progress.epochs) == progress.epoch
     ):
-        raise ValueError("a value in it has an unexpected type")
+        raise ValueError("a value in it has another type than training writes")
     return progress
 
 

@@ -14,7 +14,9 @@ def tamper(folder, by, fingerprint=None):
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["loo-full"]["metrics"]["ndcg@10"] += by
     if fingerprint:
-        metrics["loo-full"]["data"]["fingerprint"] = fingerprint
+        data = metrics["loo-full"]["data"]
+        data["fingerprint"] = fingerprint
+        data["fingerprints"] = {**data["fingerprints"], "sequences": fingerprint}
     save_model(folder, model, recipe=model.recipe, metrics=metrics)
 
 

@@ -96,9 +96,9 @@ def test_ctrl_c_keeps_the_best_epoch(tmp_path):
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )
-    first = [process.stderr.readline() for _ in range(3)]
-    assert first[0].startswith("training sasrec (")
-    assert first[2].startswith("epoch   1")
+    first = [process.stderr.readline() for _ in range(4)]
+    assert first[1].startswith("training sasrec (")
+    assert first[3].startswith("epoch   1")
     process.send_signal(signal.SIGINT)
     said, complained = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -33,6 +33,7 @@ LAYERS = [
         "hookspecs",
         "interfaces",
         "notebook",
+        "notebook",
         "pins",
         "plugins",
         "public_weights",

@@ -37,7 +37,7 @@ def test_what_comes_back(model, interactions):
     record = found.record(seed=3)
     assert record["metrics"] == found.metrics
     assert (record["seed"], record["users"], record["items"]) == (3, 100, found.items)
-    assert set(record["data"]) == {"name", "fingerprint"}
+    assert set(record["data"]) == {"name", "fingerprint", "fingerprints"}
 
 
 def test_evaluation_changes_nothing(model, interactions):

@@ -1,4 +1,4 @@
-"""What may be in the folder of a run, and what becomes of it."""
+"""The folder of a run: which contents are resumed, replaced or refused."""
 
 import json
 import os
@@ -59,8 +59,8 @@ def test_another_recipe_is_refused(run, recipe, change, words):
     assert contents(run) == before
 
 
-def test_a_run_from_before_a_setting_existed_goes_on(run, recipe, heard):
-    """It had none of it, which is what the default means; what is asked anew is another recipe."""
+def test_a_run_from_before_a_setting_existed_resumes(run, recipe, heard):
+    """It had the default; any other value is another recipe."""
     path = run / "training" / "progress.json"
     progress = json.loads(path.read_text())
     del progress["recipe"]["train"]["context"]
@@ -80,7 +80,7 @@ def test_a_run_of_what_is_not_installed_is_refused(run, recipe):
         train(recipe("sasrec"), run)
 
 
-def test_overwrite_starts_anew(finished, run, recipe, heard, same_files):
+def test_overwrite_starts_again(finished, run, recipe, heard, same_files):
     expected, _ = finished("mamba4rec")
     result = train(recipe("mamba4rec"), run, overwrite=True, reporter=heard)
     assert [epoch for epoch, _, _ in heard.started] == [1, 2, 3]
@@ -88,7 +88,7 @@ def test_overwrite_starts_anew(finished, run, recipe, heard, same_files):
     same_files(run, expected.out)
 
 
-def test_overwrite_starts_the_same_recipe_anew(finished, run, recipe, heard, same_files):
+def test_overwrite_starts_the_same_recipe_again(finished, run, recipe, heard, same_files):
     expected, _ = finished("sasrec")
     train(recipe("sasrec"), run, overwrite=True, reporter=heard)
     assert len(heard.started) == 3
@@ -132,7 +132,7 @@ def test_overwrite_takes_no_folder_that_holds_no_run(recipe, tmp_path):
 
 @pytest.mark.parametrize("finished_before", [True, False])
 @pytest.mark.parametrize("change", ["a row more", "every item renamed"])
-def test_a_run_goes_on_only_with_its_own_data(recipe, tmp_path, change, finished_before):
+def test_a_run_resumes_only_with_its_own_data(recipe, tmp_path, change, finished_before):
     file, out = tmp_path / "shop.csv", tmp_path / "run"
     rows = [f"u{user},i{(3 * user + step) % 11},{step}" for user in range(30) for step in range(6)]
     header = "user,item,timestamp"
@@ -204,10 +204,10 @@ def test_a_system_that_refuses_is_no_traceback(recipe, heard):
         {"finished": "no"},
     ],
 )
-def test_a_progress_file_with_values_of_other_kinds(run, recipe, change):
+def test_a_progress_file_with_values_of_other_types(run, recipe, change):
     path = run / "training" / "progress.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(TrainingError, match=r"progress\.json cannot be read.*another kind"):
+    with pytest.raises(TrainingError, match=r"progress\.json cannot be read.*another type"):
         train(recipe("sasrec"), run)
 
 

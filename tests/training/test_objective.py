@@ -92,7 +92,7 @@ def test_not_causal_only_the_newest_event_counts():
 
 
 @pytest.mark.parametrize("backbone", [None, "mean"])
-def test_places_without_a_target_do_not_count(backbone):
+def test_positions_without_a_target_do_not_count(backbone):
     model = make(Mean(8) if backbone else None)
     targets = torch.zeros_like(NEXT)
     targets[0, 3] = 9
