@@ -177,7 +177,7 @@ class ProgressFile(_Closed):
     threads: Count = 0
     finished: Annotated[bool, Meta(description="true or false")] = False
     seconds: Number = 0.0
-    epochs: list[Settings] = []
+    epochs: Annotated[list[Settings], Meta(description="a list of records")] = []
 
 
 class CardMetadata(Struct):

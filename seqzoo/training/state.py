@@ -14,12 +14,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
+from seqzoo.checkpoint.schemas import ProgressFile
 from seqzoo.errors import CheckpointError, TrainingError
 from seqzoo.storage.atomic import locate, write_files
+from seqzoo.storage.documents import read_json
+from seqzoo.storage.integrity import read_bytes
+from seqzoo.storage.messages import malformed
 from seqzoo.storage.tensors import tensors_bytes
 
 FOLDER = "training"
 _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
+_LARGEST = 64 << 20
+"""Bytes of the progress file."""
 
 
 @dataclass
@@ -62,36 +68,22 @@ def read_progress(out: Path) -> Progress | None:
     """The progress of the run in a folder, or None where there is no run.
 
     Raises:
-        TrainingError: the file cannot be understood.
+        TrainingError: the file is damaged, or holds something else.
     """
     try:
         path = locate(out / FOLDER, _PROGRESS)
     except CheckpointError:
         return None
+    remedy = "train into another folder or add --overwrite"
     try:
-        return _checked(Progress(**json.loads(path.read_text())))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise TrainingError(
-            f"{path} cannot be read as the progress of a run: {error}; "
-            "train into another folder or add --overwrite"
-        ) from None
-
-
-def _checked(progress: Progress) -> Progress:
-    """Check the type of each value, which later code relies on."""
-    counts = (progress.epoch, progress.best_epoch, progress.threads)
-    numbers = (progress.best_value, progress.seconds)
-    if not (
-        isinstance(progress.recipe, dict)
-        and isinstance(progress.fingerprint, str)
-        and all(isinstance(count, int) and count >= 0 for count in counts)
-        and all(isinstance(number, int | float) for number in numbers)
-        and isinstance(progress.finished, bool)
-        and isinstance(progress.epochs, list)
-        and all(isinstance(record, dict) for record in progress.epochs)
-        and len(progress.epochs) == progress.epoch
-    ):
-        raise ValueError("a value in it has another type than training writes")
+        document = read_json(path, read_bytes(path, _LARGEST), ProgressFile, remedy=remedy)
+        progress = Progress(**document)
+        if len(progress.epochs) != progress.epoch:
+            raise malformed(
+                path, "'epochs'", len(progress.epochs), f"{progress.epoch} records", remedy
+            )
+    except CheckpointError as error:
+        raise TrainingError(str(error)) from None
     return progress
 
 
