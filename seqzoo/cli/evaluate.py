@@ -71,6 +71,13 @@ def evaluate(
 def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
     columns = [Column("metric"), Column("measured", right=True)]
     rows = [[name, metric(value)] for name, value in result.metrics.items()]
+    known = result.known_targets
+    users = f"{result.users:,} users"
+    if known["users"] < result.users:
+        users += f" ({known['users']:,} with a held-out item that the model knows)"
+        columns.append(Column("known items", right=True))
+        for row, name in zip(rows, result.metrics, strict=True):
+            row.append(metric(known["metrics"].get(name)))
     if result.stored:
         columns += [Column("stored", right=True), Column("difference", right=True), Column("")]
         for row, (name, value) in zip(rows, result.metrics.items(), strict=True):
@@ -78,7 +85,7 @@ def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
             difference = "" if stored is None else f"{value - stored:+.4f}"
             drifts = name in result.drift and result.data["match"] == "same"
             row += [metric(stored), difference, "drift" if drifts else ""]
-    counts = f"{result.users:,} users, {result.items:,} items, {seconds(result.seconds)}"
+    counts = f"{users}, {result.items:,} items, {seconds(result.seconds)}"
     show(
         f"{result.model} on {result.data['name']} under {result.protocol}: {counts}",
         "",

@@ -7,8 +7,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
+from seqzoo import zoo
 from seqzoo.errors import UsageError, nearest
 from seqzoo.plugins import API_VERSION, catalogue
+from seqzoo.specs import ArchitectureSpec
 from seqzoo.version import __version__
 
 KINDS = {
@@ -21,14 +23,15 @@ KINDS = {
     "protocol": "An evaluation protocol",
     "command": "A command",
 }
-"""What a plugin may bring, and how its summary begins."""
+"""What a plugin may provide, and how its summary begins."""
 
 _TRY = {
-    "dataset": "seqzoo train gru4rec --data $name --out runs/$name",
-    "metric": "seqzoo eval mamba4rec-ml1m --data ml-1m",
-    "protocol": "seqzoo eval mamba4rec-ml1m --data ml-1m --protocol $name",
-    "command": "seqzoo $name mamba4rec-ml1m",
+    "dataset": "seqzoo train $base --data $name --out runs/$name",
+    "metric": "seqzoo eval $checkpoint --data $data",
+    "protocol": "seqzoo eval $checkpoint --data $data --protocol $name",
+    "command": "seqzoo $name $checkpoint",
 }
+"""The command that tries a plugin of some kind; those of other kinds train their own recipe."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -36,19 +39,19 @@ def new_plugin(name: str, kind: str = "backbone", folder: Path | None = None) ->
     """Write a small distribution that installs and passes its own tests unchanged.
 
     Args:
-        name: of what it brings; the distribution is called ``seqzoo-NAME``.
+        name: of the component; the distribution is called ``seqzoo-NAME``.
         kind: one of ``KINDS``.
-        folder: where the distribution's own folder is made; here where None.
+        folder: parent of the distribution's folder; None for the current folder.
 
     Returns:
         The distribution's folder.
 
     Raises:
-        UsageError: the name or the kind cannot be taken, or the folder is there already.
+        UsageError: the name or the kind is invalid, or the folder exists already.
     """
     if kind not in KINDS:
         raise UsageError(
-            f"a plugin of kind '{kind}' cannot be written{nearest(kind, KINDS)}; expected one of: "
+            f"unknown kind of plugin '{kind}'{nearest(kind, KINDS)}; expected one of: "
             f"{', '.join(KINDS)}"
         )
     name = name.removeprefix("seqzoo-")
@@ -83,25 +86,57 @@ def new_plugin(name: str, kind: str = "backbone", folder: Path | None = None) ->
 
 
 def _values(name: str, kind: str) -> dict[str, str]:
-    module = f"seqzoo_{name.replace('-', '_')}"
-    own = kind == "backbone"
+    """What the templates of a kind refer to."""
     values = {
         "name": name,
         "distribution": f"seqzoo-{name}",
-        "module": module,
+        "module": f"seqzoo_{name.replace('-', '_')}",
         "Class": "".join(word.capitalize() for word in name.split("-")),
-        "architecture": name if own else f"gru4rec-{name}",
+        "architecture": name,
         "summary": f"{KINDS[kind]} '{name}'",
         "seqzoo": __version__,
         "api": str(API_VERSION),
     }
+    if kind in ("embedder", "head", "loss", "dataset"):
+        base = _base(kind)
+        values["base"] = base.name
+        values["backbone"] = base.backbone
+        values["architecture"] = f"{base.name}-{name}"
+    if kind in ("metric", "protocol", "command"):
+        values.update(_checkpoint(kind))
     train = "seqzoo train recipe.yaml --out runs/$name"
     values["try_it"] = Template(_TRY.get(kind, train)).substitute(values)
     return values
 
 
+def _base(kind: str) -> ArchitectureSpec:
+    """An installed architecture whose parts go with a new one: plain, causal and streaming."""
+    for spec in catalogue().architectures:
+        backbone = catalogue().backbones.get(spec.backbone)
+        plain = (spec.embedder, spec.head) == ("item", "tied-softmax") and not backbone.uses_time
+        if plain and backbone.causal and backbone.streaming:
+            return spec
+    raise UsageError(
+        f"a plugin of kind '{kind}' is tried with a streaming architecture that has the embedder "
+        "'item' and the head 'tied-softmax', and none is installed; `seqzoo plugins` shows those "
+        "that are switched off"
+    )
+
+
+def _checkpoint(kind: str) -> dict[str, str]:
+    """An installed checkpoint, its data and its number of items."""
+    for model in zoo.list_models(pretrained=True):
+        if model.bundled and model.data:
+            items = zoo.info(model.name)["items"]
+            return {"checkpoint": model.name, "data": model.data, "items": str(items)}
+    raise UsageError(
+        f"a plugin of kind '{kind}' is tried with a checkpoint, and none is installed; "
+        "`seqzoo plugins` shows the plugins that are switched off"
+    )
+
+
 def _require_free(name: str) -> None:
-    """A name that is taken would make the new plugin a broken one."""
+    """A plugin that registers a taken name would be broken."""
     for registry in catalogue().registries():
         if name in registry:
             raise UsageError(

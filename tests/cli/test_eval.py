@@ -8,15 +8,13 @@ from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 
 
-def tamper(folder, by, fingerprint=None):
-    """Save the checkpoint again with other stored figures."""
+def tamper(folder, by, sequences=None):
+    """Save the checkpoint again with other stored metrics."""
     model = SequenceModel.from_pretrained(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["loo-full"]["metrics"]["ndcg@10"] += by
-    if fingerprint:
-        data = metrics["loo-full"]["data"]
-        data["fingerprint"] = fingerprint
-        data["fingerprints"] = {**data["fingerprints"], "sequences": fingerprint}
+    if sequences:
+        metrics["loo-full"]["data"]["fingerprints"]["sequences"] = sequences
     save_model(folder, model, recipe=model.recipe, metrics=metrics)
 
 
@@ -65,8 +63,8 @@ def test_what_four_digits_do_not_show_is_no_drift(seqzoo, tiny):
     assert seqzoo("eval", tiny).code == 0
 
 
-def test_figures_of_other_data_are_a_warning(seqzoo, tiny):
-    tamper(tiny, 0.01, fingerprint="sha256:" + "0" * 64)
+def test_metrics_of_other_data_are_a_warning(seqzoo, tiny):
+    tamper(tiny, 0.01, sequences="sha256:" + "0" * 64)
     answer = seqzoo("eval", tiny)
     assert answer.code == 0
     assert "warning: the data differ from those of the stored metrics" in answer.err
@@ -81,7 +79,7 @@ def test_other_settings_of_the_data_are_other_data(seqzoo, tiny):
     assert json.loads(answer.out)["drift"]
 
 
-def test_no_stored_figures(seqzoo, tiny):
+def test_no_stored_metrics(seqzoo, tiny):
     model = SequenceModel.from_pretrained(tiny)
     save_model(tiny, model, recipe=model.recipe, metrics={})
     answer = seqzoo("eval", tiny)
@@ -120,3 +118,18 @@ def test_no_data_to_be_found(refused, tiny):
     save_model(tiny, model, recipe={}, metrics={})
     assert "name them with --data" in refused("eval", tiny)
     assert "--data is empty" in refused("eval", tiny, "--data", "")
+
+
+def test_items_that_the_model_does_not_know_count_as_misses(seqzoo, tiny, tmp_path):
+    """And the metrics without them stand beside."""
+    rows = [f"u{user},i{(user + step) % 40 + 1},{step}" for user in range(20) for step in range(6)]
+    rows += [f"u{user},new-item,9" for user in range(5)]
+    (tmp_path / "newer.csv").write_text("\n".join(["user,item,timestamp", *rows]) + "\n")
+    words = ("eval", tiny, "--data", tmp_path / "newer.csv", "--min-count", 1)
+    said = json.loads(seqzoo(*words, "--json").out)
+    assert (said["users"], said["known_targets"]["users"]) == (20, 15)
+    out = seqzoo(*words).out
+    assert "20 users (15 with a held-out item that the model knows)" in out
+    assert "metric   measured  known items  stored" in out
+    (row,) = (line.split() for line in out.splitlines() if line.startswith("hit@50"))
+    assert float(row[1]) == pytest.approx(0.75 * float(row[2]), abs=1e-4)

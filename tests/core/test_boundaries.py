@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 # What the core offers to those who write plugins.
 PUBLIC = {"config", "errors", "interfaces", "ops", "parts", "plugins", "public_weights"}
 PUBLIC |= {"registry", "testing"}
+
+
+_WORD = re.compile(r"[a-z0-9]+(?:[@.-][a-z0-9]+)*")
 
 
 def imported(tree):
@@ -66,10 +70,24 @@ def test_the_core_names_no_architecture():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant):
                 assert node.value not in names, f"{path}:{node.lineno} has '{node.value}'"
+            if isinstance(node, ast.JoinedStr):
+                # A piece without blanks makes a name: f"sasrec-{data}"; a sentence is an example.
+                pieces = [str(part.value) for part in node.values if isinstance(part, ast.Constant)]
+                words = {w for piece in pieces if " " not in piece for w in _WORD.findall(piece)}
+                assert not words & names, f"{path}:{node.lineno} has {words & names}"
             for word in (getattr(node, "id", ""), getattr(node, "attr", "")):
                 assert not any(name in word.lower() for name in ("mamba4rec", "sasrec")), (
                     f"{path}:{node.lineno} has the name {word}"
                 )
+
+
+def test_the_templates_of_new_plugins_name_no_architecture():
+    names = {spec.name for spec in plugins().catalogue.architectures}
+    templates = sorted((ROOT / "seqzoo" / "scaffold" / "templates").rglob("*.txt"))
+    assert len(templates) > 20
+    for path in templates:
+        words = set(_WORD.findall(path.read_text("utf-8")))
+        assert not words & names, f"{path} has {words & names}"
 
 
 def run(code, **environment):

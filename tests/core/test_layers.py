@@ -33,7 +33,6 @@ LAYERS = [
         "hookspecs",
         "interfaces",
         "notebook",
-        "notebook",
         "pins",
         "plugins",
         "public_weights",

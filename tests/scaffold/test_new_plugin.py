@@ -41,7 +41,7 @@ def test_its_own_tests_pass_unchanged(home, written, kind):
 
 
 @pytest.mark.parametrize("kind", ["backbone", "metric"])
-def test_it_keeps_its_promises(home, kind):
+def test_its_checks_pass(home, kind):
     assert "all checks passed" in home.seqzoo("check", f"my-{kind}").stdout
 
 
@@ -62,9 +62,9 @@ def test_all_kinds_work_where_they_are_used(home, tmp_path):
     settings = ["model.loss=my-loss", "model.hidden_size=8", "train.epochs=2"]
     home.seqzoo("train", "my-backbone", "--data", "my-dataset", "--out", out, *settings)
     shown = home.seqzoo("eval", out, "--protocol", "my-protocol", "--json")
-    figures = json.loads(shown.stdout)["metrics"]
-    assert {"hit@1", "ndcg@100", "my-metric@10"} <= set(figures)
-    assert figures["hit@10"] > 0.5
+    metrics = json.loads(shown.stdout)["metrics"]
+    assert {"hit@1", "ndcg@100", "my-metric@10"} <= set(metrics)
+    assert metrics["hit@10"] > 0.5
     assert "my-command" in home.seqzoo("--help").stdout
     assert "knows 12 items" in home.seqzoo("my-command", out).stdout
     # Another machine has not got the plugin: what to install is said.
