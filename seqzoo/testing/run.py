@@ -178,7 +178,7 @@ def _run(subject: str, check: str, function: Callable[[Any], object], argument: 
         function(argument)
     except SeqzooError as error:
         return Outcome(subject, check, False, str(error), _since(started))
-    # A part is foreign code and may raise anything; that is a failed check.
+    # A part is third-party code and may raise anything; that is a failed check.
     except Exception as error:
         message = f"raises {type(error).__name__}: {one_line(error, 300)}"
         return Outcome(subject, check, False, message, _since(started))
