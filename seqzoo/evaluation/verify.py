@@ -105,7 +105,7 @@ def verify_metrics(
     """
     source = source or model.recipe.get("data", {}).get("source")
     if not source:
-        raise UsageError(f"{name} does not say what data it was trained on; name them with --data")
+        raise UsageError(f"{name} does not say what data it was trained on; give them with --data")
     results = evaluate_all(model, source, list(model.metrics), name=name, advance=advance)
     return [Check(result.protocol, *_agreement(result, source)) for result in results]
 

@@ -119,7 +119,7 @@ def test_other_data_are_a_warning_that_quiet_silences(trained, tiny, seqzoo):
 
 def test_no_data_to_be_found(refused, tiny, trained):
     save_model(tiny, SequenceModel.from_pretrained(tiny), recipe={}, metrics={})
-    assert "name them with --data" in refused("compare", tiny, trained.folder)
+    assert "give them with --data" in refused("compare", tiny, trained.folder)
 
 
 @pytest.mark.parametrize(

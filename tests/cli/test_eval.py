@@ -116,7 +116,7 @@ def test_options_of_generated_data_do_not_reach_a_file(refused, tiny, shop_csv):
 def test_no_data_to_be_found(refused, tiny):
     model = SequenceModel.from_pretrained(tiny)
     save_model(tiny, model, recipe={}, metrics={})
-    assert "name them with --data" in refused("eval", tiny)
+    assert "give them with --data" in refused("eval", tiny)
     assert "--data is empty" in refused("eval", tiny, "--data", "")
 
 
