@@ -21,6 +21,16 @@ from seqzoo.errors import ConfigError, PluginError
 from seqzoo.registry import Catalogue
 from seqzoo.specs import ArchitectureSpec
 
+__all__ = [
+    "choose_head",
+    "model_config",
+    "model_schema",
+    "parse_overrides",
+    "part_config",
+    "parts_of",
+    "structure",
+]
+
 SchemaT = TypeVar("SchemaT")
 
 

@@ -8,6 +8,27 @@ with ``exit_code``.
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "BackendUnavailableError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DownloadError",
+    "FormatVersionError",
+    "HubError",
+    "IntegrityError",
+    "NotFiniteError",
+    "PluginError",
+    "SeqzooError",
+    "TrainingError",
+    "UnknownItemError",
+    "UnknownNameError",
+    "UsageError",
+    "error_text",
+    "nearest",
+    "one_line",
+]
+
 
 class SeqzooError(Exception):
     """Base class of all errors that seqzoo raises on purpose."""

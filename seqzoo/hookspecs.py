@@ -7,6 +7,13 @@ import pluggy
 if TYPE_CHECKING:
     from seqzoo.registry import Registrar
 
+__all__ = [
+    "GROUP",
+    "HookSpecs",
+    "hookimpl",
+    "hookspec",
+]
+
 GROUP = "seqzoo"
 """Entry-point group of the plugins, and name of the hooks' project."""
 

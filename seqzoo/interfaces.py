@@ -13,6 +13,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+__all__ = [
+    "Backbone",
+    "Embedder",
+    "Head",
+    "SequenceBatch",
+    "State",
+]
+
 State: TypeAlias = Any
 """What a streaming part keeps between events: tensors in tuples, lists or dicts.
 

@@ -27,6 +27,18 @@ from seqzoo.pins import unregistered_pins
 from seqzoo.registry import Catalogue, Registrar
 from seqzoo.specs import Spec
 
+__all__ = [
+    "API_VERSION",
+    "CORE",
+    "PluginRecord",
+    "Plugins",
+    "catalogue",
+    "core_catalogue",
+    "hookimpl",
+    "load_plugins",
+    "plugins",
+]
+
 logger = logging.getLogger("seqzoo")
 
 CORE = "seqzoo"

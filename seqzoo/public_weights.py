@@ -14,6 +14,14 @@ from torch import Tensor
 
 from seqzoo.errors import CheckpointError
 
+__all__ = [
+    "Importer",
+    "PublicWeights",
+    "count_layers",
+    "renamed",
+    "shape_of",
+]
+
 _SHOWN = 8
 
 

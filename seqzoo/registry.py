@@ -23,6 +23,12 @@ from seqzoo.specs import (
     Spec,
 )
 
+__all__ = [
+    "Catalogue",
+    "Registrar",
+    "Registry",
+]
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VERSIONED = re.compile(rf"{_NAME.pattern}(@[a-zA-Z0-9][a-zA-Z0-9._-]*)?")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")

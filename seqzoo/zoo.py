@@ -37,6 +37,15 @@ if TYPE_CHECKING:
     from seqzoo.checkpoint.hub.push import Pushed
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = [
+    "ModelInfo",
+    "create",
+    "info",
+    "list_models",
+    "load",
+    "push",
+]
+
 logger = logging.getLogger("seqzoo")
 
 _MOST_ITEMS = 2**31 - 2

@@ -17,6 +17,15 @@ from seqzoo.validation import name_of
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint
 
+__all__ = [
+    "MODEL_CARDS",
+    "bundled_folder",
+    "find",
+    "locate_checkpoint",
+    "looks_like_path",
+    "open_checkpoint",
+]
+
 MODEL_CARDS = "seqzoo-model-cards"
 """The distribution of the checkpoints that are too large for seqzoo's own package."""
 

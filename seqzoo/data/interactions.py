@@ -10,6 +10,14 @@ import polars as pl
 
 from seqzoo.errors import DataError
 
+__all__ = [
+    "COLUMNS",
+    "FRACTION",
+    "Interactions",
+    "codes_by_appearance",
+    "k_core",
+]
+
 logger = logging.getLogger("seqzoo")
 
 COLUMNS = {"user": pl.String(), "item": pl.String(), "order": pl.Int64()}

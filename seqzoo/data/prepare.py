@@ -13,6 +13,12 @@ from seqzoo.data.sequences import ORDERS, SequenceData, build_sequences
 from seqzoo.errors import ConfigError, nearest
 from seqzoo.plugins import catalogue
 
+__all__ = [
+    "DataConfig",
+    "load_data",
+    "prepare",
+]
+
 
 @dataclass
 class DataConfig:

@@ -9,6 +9,10 @@ import numpy.typing as npt
 
 from seqzoo.errors import DataError, UnknownItemError, UsageError, nearest
 
+__all__ = [
+    "Vocabulary",
+]
+
 _SPELLING = re.compile(r"[\s_-]+")
 
 

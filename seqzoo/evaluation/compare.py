@@ -29,6 +29,11 @@ from seqzoo.evaluation.significance import bootstrap_means, holm, interval, rand
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import distinct_state
 
+__all__ = [
+    "check_metric",
+    "compare",
+]
+
 logger = logging.getLogger("seqzoo")
 
 _SESSION_EVENTS = 200

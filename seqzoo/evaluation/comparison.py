@@ -5,6 +5,12 @@ from typing import Any
 
 from seqzoo.notebook import block, line, number, table
 
+__all__ = [
+    "Compared",
+    "Comparison",
+    "Pair",
+]
+
 
 @dataclass(frozen=True)
 class Compared:

@@ -27,6 +27,18 @@ from seqzoo.notebook import block, line, metrics_table, number, table
 from seqzoo.ops.backends import verdicts
 from seqzoo.version import __version__
 
+__all__ = [
+    "TOLERANCE",
+    "Evaluation",
+    "check_model",
+    "drift_of",
+    "environment_of",
+    "evaluate",
+    "evaluate_all",
+    "known_targets",
+    "measure",
+]
+
 TOLERANCE = 5e-5
 """Metrics that agree to 4 digits do not drift."""
 

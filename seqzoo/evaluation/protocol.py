@@ -7,6 +7,11 @@ from seqzoo.data.sequences import ORDERS
 from seqzoo.errors import ConfigError
 from seqzoo.plugins import catalogue
 
+__all__ = [
+    "Protocol",
+    "get_protocol",
+]
+
 
 @dataclass
 class Protocol:

@@ -18,6 +18,12 @@ from seqzoo.model.inference import inference
 from seqzoo.plugins import catalogue
 from seqzoo.validation import list_of, whole_number
 
+__all__ = [
+    "Answer",
+    "Recommendation",
+    "ScoringModel",
+]
+
 logger = logging.getLogger("seqzoo")
 
 _WHOLE_HISTORY = 2**31 - 1

@@ -22,6 +22,10 @@ from seqzoo.model.session import Session
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+__all__ = [
+    "SequenceModel",
+]
+
 
 class SequenceModel(ScoringModel):
     """A sequence model that takes histories of item ids and returns item ids.

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from seqzoo.model.scoring import Recommendation
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = [
+    "Session",
+]
+
 _EVENTS, _TENSORS = "session.json", "session.safetensors"
 _LARGEST = 64 << 20
 

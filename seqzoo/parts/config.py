@@ -8,6 +8,20 @@ from typing import Any
 
 from seqzoo.errors import ConfigError, nearest
 
+__all__ = [
+    "CosineSoftmaxConfig",
+    "CrossEntropyConfig",
+    "GeneralisedBceConfig",
+    "ItemEmbedderConfig",
+    "ItemPositionEmbedderConfig",
+    "NegativesConfig",
+    "SampledSoftmaxConfig",
+    "TiedSoftmaxConfig",
+    "check_choice",
+    "check_multiple",
+    "check_range",
+]
+
 
 def check_range(
     name: str, value: float, low: float, high: float | None = None, *, closed: bool = False

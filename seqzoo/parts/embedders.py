@@ -8,6 +8,11 @@ from seqzoo.interfaces import Embedder, SequenceBatch, State
 from seqzoo.parts.config import ItemEmbedderConfig, ItemPositionEmbedderConfig
 from seqzoo.parts.layers import INITIAL_STD
 
+__all__ = [
+    "ItemEmbedder",
+    "ItemPositionEmbedder",
+]
+
 
 class ItemEmbedder(Embedder):
     """The item vector of each event, with dropout and LayerNorm in either order.

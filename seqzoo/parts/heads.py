@@ -13,6 +13,13 @@ from seqzoo.parts.config import CosineSoftmaxConfig, TiedSoftmaxConfig
 from seqzoo.parts.losses import Loss
 from seqzoo.plugins import catalogue
 
+__all__ = [
+    "CosineSoftmaxHead",
+    "TiedHead",
+    "TiedSoftmaxHead",
+    "make_loss",
+]
+
 
 def make_loss(name: str, options: dict[str, Any]) -> Loss:
     """A registered loss with its settings.

@@ -10,6 +10,13 @@ from torch import Tensor, nn
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
 
+__all__ = [
+    "INITIAL_STD",
+    "LayerStack",
+    "StackLayer",
+    "init_linear",
+]
+
 INITIAL_STD = 0.02
 """Standard deviation of initial item tables and weight matrices.
 

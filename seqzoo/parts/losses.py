@@ -19,6 +19,15 @@ from seqzoo.parts.config import (
     SampledSoftmaxConfig,
 )
 
+__all__ = [
+    "BayesianPersonalisedRanking",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "GeneralisedBinaryCrossEntropy",
+    "Loss",
+    "SampledSoftmax",
+]
+
 
 class Loss(ABC):
     """Training loss of a head whose scores are ``hidden @ table.T``."""

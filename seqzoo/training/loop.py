@@ -23,6 +23,11 @@ from seqzoo.training.run import Run
 from seqzoo.training.state import FOLDER, Progress
 from seqzoo.training.trackers import check_trackers
 
+__all__ = [
+    "TrainingResult",
+    "train",
+]
+
 logger = logging.getLogger("seqzoo")
 
 

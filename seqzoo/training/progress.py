@@ -18,6 +18,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+__all__ = [
+    "Reporter",
+    "RunFacts",
+    "TerminalReporter",
+    "for_terminal",
+    "users_progress",
+]
+
 
 @dataclass(frozen=True)
 class RunFacts:

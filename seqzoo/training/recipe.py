@@ -13,6 +13,15 @@ from seqzoo.errors import ConfigError, SeqzooError, nearest
 from seqzoo.parts.config import check_choice, check_range
 from seqzoo.plugins import catalogue
 
+__all__ = [
+    "PRECISIONS",
+    "SCHEDULES",
+    "Recipe",
+    "TrainConfig",
+    "differences",
+    "read_recipe_file",
+]
+
 logger = logging.getLogger("seqzoo")
 
 SCHEDULES = ("constant", "linear", "cosine")

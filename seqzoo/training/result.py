@@ -8,6 +8,12 @@ from seqzoo.checkpoint.manifest import read_manifest, read_metrics
 from seqzoo.data.sequences import SequenceData
 from seqzoo.training.state import Progress
 
+__all__ = [
+    "TrainingResult",
+    "result_of",
+    "stored_metrics",
+]
+
 
 @dataclass(frozen=True)
 class TrainingResult:

@@ -1,6 +1,7 @@
 """The core knows no architecture and imports no plugin; looking for plugins is cheap."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -54,6 +55,18 @@ def test_plugins_import_public_modules_and_not_each_other():
                 assert rest[0] in PUBLIC, f"{path} imports {module}"
             else:
                 assert not first.startswith("seqzoo_") or first == own, f"{path} imports {module}"
+
+
+def test_plugins_import_only_names_that_a_module_offers():
+    checked = 0
+    for path in PLUGINS:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("seqzoo."):
+                offered = importlib.import_module(node.module).__all__
+                for alias in node.names:
+                    assert alias.name in offered, f"{path}:{node.lineno} imports {alias.name}"
+                    checked += 1
+    assert checked > 30
 
 
 def test_the_core_names_no_architecture():
