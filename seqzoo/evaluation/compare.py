@@ -5,12 +5,10 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seqzoo.data.interactions import Interactions
 from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import DataError, UnknownNameError, UsageError, nearest
 from seqzoo.evaluation.comparison import Compared, Comparison, Pair
@@ -18,6 +16,7 @@ from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.evaluate import check_model, drift_of, environment_of, known_targets
 from seqzoo.evaluation.held_out import HeldOut, hold_out
 from seqzoo.evaluation.preparation import (
+    Data,
     PreparedData,
     protocol_with_plugin_metrics,
     warn_of_differences,
@@ -51,7 +50,7 @@ class _Run:
 
 def compare(
     models: Mapping[str, SequenceModel],
-    data: str | Path | Interactions,
+    data: Data,
     protocol: str = "loo-full",
     *,
     metric: str = "ndcg@10",
@@ -69,7 +68,8 @@ def compare(
 
     Args:
         models: two or more models by their names in the result.
-        data: the name of a data set, a path, or interactions.
+        data: the name of a data set, a path, interactions, or a table in memory (polars, pandas,
+            Arrow, a list of rows).
         protocol: registered name.
         metric: the metric to compare, at one of the protocol's cutoffs.
         resamples: number of bootstrap samples for the intervals.

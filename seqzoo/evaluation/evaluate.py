@@ -4,17 +4,16 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from seqzoo.data.interactions import Interactions
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.held_out import HeldOut, hold_out
 from seqzoo.evaluation.preparation import (
+    Data,
     PreparedData,
     protocol_with_plugin_metrics,
     warn_of_differences,
@@ -156,7 +155,7 @@ def drift_of(measured: Mapping[str, float], stored: Mapping[str, float]) -> dict
 
 def evaluate(
     model: SequenceModel,
-    data: str | Path | Interactions,
+    data: Data,
     protocol: str = "loo-full",
     *,
     batch_size: int = 128,
@@ -168,7 +167,8 @@ def evaluate(
 
     Args:
         model: as returned by ``seqzoo.load``.
-        data: the name of a data set, a path, or interactions.
+        data: the name of a data set, a path, interactions, or a table in memory (polars, pandas,
+            Arrow, a list of rows).
         protocol: registered name.
         batch_size: number of histories per batch.
         name: name of the model in the result; None for its architecture.
@@ -196,7 +196,7 @@ def evaluate(
 
 def evaluate_all(
     model: SequenceModel,
-    data: str | Path | Interactions,
+    data: Data,
     protocols: Sequence[str],
     *,
     batch_size: int = 128,

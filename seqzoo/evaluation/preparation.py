@@ -5,13 +5,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from seqzoo.config import structure
+from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepare import DataConfig, load_data
+from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData, build_sequences
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.data_match import data_match
@@ -21,6 +23,9 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import CORE, catalogue
 
 logger = logging.getLogger("seqzoo")
+
+Data: TypeAlias = str | Path | Interactions | InMemory
+"""What a model is measured on: a name, a path, interactions, or a table in memory."""
 
 
 def protocol_with_plugin_metrics(name: str) -> Protocol:
@@ -37,13 +42,11 @@ def protocol_with_plugin_metrics(name: str) -> Protocol:
 class PreparedData:
     """Data as described by the models' recipes, read once for all models with equal settings."""
 
-    def __init__(
-        self, data: str | Path | Interactions, settings: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, data: Data, settings: Mapping[str, Any] | None = None) -> None:
         """Remember what to read; nothing is read yet.
 
         Args:
-            data: the name of a data set, a path, or interactions.
+            data: the name of a data set, a path, interactions, or a table in memory.
             settings: fields of ``DataConfig`` that differ from those of the recipes.
         """
         self._data = data
@@ -88,14 +91,15 @@ class PreparedData:
         """The unfiltered table, and a key that other sections share only if they read the same."""
         if isinstance(self._data, Interactions):
             return "", self._data
-        source = str(self._data)
-        fields = asdict(structure(DataConfig, {**section, "source": source}, "data"))
+        fields = asdict(
+            structure(DataConfig, {**section, "source": source_name(self._data)}, "data")
+        )
         # These act on a table after it has been read.
         for later in ("min_count", "order", "fingerprint"):
             del fields[later]
         key = json.dumps(fields, sort_keys=True)
         if key not in self._read:
-            self._read[key] = load_data(source, section)
+            self._read[key] = load_data(self._data, section)
         return key, self._read[key]
 
 
@@ -183,15 +187,15 @@ def _metrics_of_plugins(protocol: Protocol) -> list[str]:
     return found
 
 
-def _section_for(data: str | Path | Interactions, trained_on: Mapping[str, Any]) -> dict[str, Any]:
+def _section_for(data: Data, trained_on: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the recipe's data section that applies to the data to measure on."""
     section = dict(trained_on)
-    if isinstance(data, Interactions) or str(data) == section.get("source"):
+    if isinstance(data, Interactions) or source_name(data) == section.get("source"):
         return section
     # Options are for generated data alone. A file keeps the recipe's columns, as it usually has
     # the same source as the training data; a registered data set has its own columns.
     section.pop("options", None)
-    if str(data) in catalogue().datasets:
+    if source_name(data) in catalogue().datasets:
         for column in ("user_col", "item_col", "time_col", "label_col"):
             section.pop(column, None)
     return section

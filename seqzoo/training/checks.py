@@ -1,8 +1,11 @@
 """Checks before the first epoch, so that no run ends without its metrics."""
 
 import logging
+from pathlib import Path
 
+from seqzoo.data.interactions import Interactions
 from seqzoo.data.prepare import prepare
+from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import DataError, TrainingError, nearest
 from seqzoo.evaluation.protocol import Protocol
@@ -14,13 +17,19 @@ _SHORTEST = 4
 """Two interactions are held out, and one of the others has to be predicted from the one before."""
 
 
-def prepare_data(recipe: Recipe) -> SequenceData:
+def prepare_data(
+    recipe: Recipe, source: str | Path | Interactions | InMemory | None = None
+) -> SequenceData:
     """Read and filter the data of a recipe; warn if their fingerprint differs from the recipe's.
+
+    Args:
+        recipe: its section ``data`` says how to read and filter.
+        source: what to read instead of its ``data.source``.
 
     Raises:
         DataError: the data cannot be read, or no history is long enough to train on.
     """
-    data = prepare(recipe.data)
+    data = prepare(recipe.data, source)
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:
         logger.warning(

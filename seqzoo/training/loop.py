@@ -2,12 +2,16 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.tracking import GeneralTracker
 
+from seqzoo.data.datasets import source_name
+from seqzoo.data.interactions import Interactions
+from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import TrainingError
 from seqzoo.notebook import in_kernel
@@ -38,6 +42,7 @@ def train(
     reporter: Reporter | None = None,
     overwrite: bool = False,
     trackers: Sequence[str | GeneralTracker] = (),
+    data: str | Path | Interactions | InMemory | None = None,
 ) -> TrainingResult:
     """Train a model and write a checkpoint folder.
 
@@ -59,6 +64,8 @@ def train(
         overwrite: replace a different run in the folder.
         trackers: trackers of accelerate, or their names (``wandb``, ``tensorboard`` …), which also
             receive every epoch.
+        data: what to train on instead of the recipe's ``data.source``: a name, a path, or a table
+            in memory (polars, pandas, Arrow, a list of rows).
 
     Raises:
         UsageError: a tracker is unknown or not installed.
@@ -66,7 +73,15 @@ def train(
         ConfigError, DataError, CheckpointError: the recipe is invalid, the data cannot be used, or
             the checkpoint cannot be written.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.make(recipe)
+    if data is None and isinstance(recipe, Mapping):
+        section = recipe.get("data")
+        source = section.get("source") if isinstance(section, Mapping) else None
+        # A table may also stand in the recipe itself.
+        data = None if isinstance(source, str) else source
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.make(recipe, data)
+    elif data is not None:
+        recipe = replace(recipe, data=replace(recipe.data, source=source_name(data)))
     threads = torch.get_num_threads()
     folder = RunFolder(Path("runs", recipe.architecture) if out is None else Path(out))
     told = check_trackers(trackers)
@@ -78,13 +93,13 @@ def train(
             progress = folder.claim(recipe, overwrite, lock=main)
         try:
             with warnings_once(accelerator):
-                data = prepare_data(recipe)
-                _check_same_data(folder.path, progress, data)
+                prepared = prepare_data(recipe, data)
+                _check_same_data(folder.path, progress, prepared)
                 if progress.finished:
                     logger.info("%s is finished; its metrics are read back", folder.path)
-                    return result_of(folder.path, progress, data, stored_metrics(folder.path))
+                    return result_of(folder.path, progress, prepared, stored_metrics(folder.path))
                 shown = (reporter or _default_reporter()) if main else Reporter()
-                return Run(recipe, folder, progress, data, accelerator, shown).go()
+                return Run(recipe, folder, progress, prepared, accelerator, shown).go()
         finally:
             torch.set_num_threads(threads)
 

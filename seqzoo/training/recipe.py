@@ -8,7 +8,10 @@ from typing import Any
 
 from seqzoo.checkpoint.recipe_file import parse_recipe
 from seqzoo.config import model_config, structure
+from seqzoo.data.datasets import source_name
+from seqzoo.data.interactions import Interactions
 from seqzoo.data.prepare import DataConfig
+from seqzoo.data.readers.memory import InMemory
 from seqzoo.errors import ConfigError, SeqzooError, nearest
 from seqzoo.parts.config import check_choice, check_range
 from seqzoo.plugins import catalogue
@@ -103,8 +106,16 @@ class Recipe:
     train: TrainConfig
 
     @classmethod
-    def make(cls, values: Mapping[str, Any]) -> "Recipe":
+    def make(
+        cls,
+        values: Mapping[str, Any],
+        source: str | Path | Interactions | InMemory | None = None,
+    ) -> "Recipe":
         """Check plain values and complete them with the architecture's defaults.
+
+        Args:
+            values: sections by name, as in ``recipe.yaml``.
+            source: what takes the place of ``data.source``.
 
         Raises:
             ConfigError: a section or a setting is unknown or has the wrong type.
@@ -126,7 +137,10 @@ class Recipe:
                 raise ConfigError(f"section '{key}' is {values[key]!r}; expected settings by name")
         everything = catalogue()
         spec = everything.architectures.get(str(values.get("architecture", "")))
-        data = structure(DataConfig, values.get("data", {}), "data")
+        section = dict(values.get("data", {}))
+        if source is not None:
+            section["source"] = source_name(source)
+        data = structure(DataConfig, section, "data")
         if not data.source:
             raise ConfigError(
                 "no data given; name a data set or a file with --data "

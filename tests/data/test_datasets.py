@@ -164,12 +164,12 @@ def test_texts_that_are_not_paths(tmp_path):
 def test_tables_in_memory_are_data(monkeypatch):
     table = [("1", "a", 10), ("2", "b", 20)]
     data = load_interactions(table, specs=[spec()])
-    assert (data.name, data.frame.rows()) == ("in memory", table)
+    assert (data.name, data.frame.rows()) == ("a table in memory", table)
     assert load_interactions(data, specs=[spec()]) is data
     with pytest.raises(UsageError, match="in memory takes no options"):
         load_interactions(table, specs=[], options={"users": 9})
     with pytest.raises(DataError, match=r"were a table in memory.*give the table again \(data=…\)"):
-        load_interactions("in memory", specs=[spec()])
+        load_interactions("a table in memory", specs=[spec()])
     with pytest.raises(UsageError, match="the data are int; expected the name of a data set, a pa"):
         load_interactions(5, specs=[])
 
@@ -177,7 +177,7 @@ def test_tables_in_memory_are_data(monkeypatch):
 def test_recipes_call_tables_in_memory_by_name(tmp_path):
     table = pl.DataFrame({"who": ["1", "2"], "item": ["a", "b"], "time": [1, 2]})
     section = DataConfig(source=source_name(table), user_col="who", min_count=1)
-    assert section.source == "in memory"
+    assert section.source == "a table in memory"
     assert prepare(section, table).users == ("1", "2")
     assert load_data(table, asdict(section)).num_users == 2
     with pytest.raises(DataError, match="give the table again"):

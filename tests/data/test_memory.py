@@ -36,7 +36,7 @@ Event = namedtuple("Event", "user item timestamp")
 def test_every_kind_of_table(table):
     data = read_interactions(table)
     assert data.frame.rows() == ROWS
-    assert (data.name, data.has_times) == ("in memory", True)
+    assert (data.name, data.has_times) == ("a table in memory", True)
 
 
 def test_ids_are_text_whatever_their_type():

@@ -10,7 +10,7 @@ from seqzoo.data.readers.sources import SourceFile
 from seqzoo.data.readers.text import Table
 from seqzoo.errors import DataError, UsageError
 
-IN_MEMORY = "in memory"
+IN_MEMORY = "a table in memory"
 """The source of data in recipes and messages where a table in memory was given."""
 
 EXPECTED_SOURCE = (
