@@ -115,7 +115,7 @@ def looks_like_path(source: str) -> bool:
 
 
 def source_name(source: str | Path | Interactions | InMemory) -> str:
-    """What a recipe stores as the source of its data: a name or a path, or ``a table in memory``."""
+    """The source of data as a recipe stores it: a name, a path, or ``a table in memory``."""
     return str(source) if isinstance(source, str | Path) else IN_MEMORY
 
 

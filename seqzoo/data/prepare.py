@@ -25,7 +25,7 @@ class DataConfig:
     """Which interactions, and how they are filtered.
 
     Attributes:
-        source: name of a data set, a path, or ``a table in memory`` for a table that was passed directly.
+        source: name of a data set, a path, or ``a table in memory`` if one was passed directly.
         min_count: k of the iterative k-core filter on users and items; 1 keeps everything.
         user_col: column of user ids; None finds it by common names.
         item_col: column of item ids; None finds it by common names.
