@@ -130,8 +130,8 @@ def seqzoo_register(zoo: Registrar) -> None:
     ):
         zoo.loss(name, f"seqzoo.parts.losses:{loss}", config=f"{_CONFIG}:{config}")
 
-    for name, function in (("hit", "hit"), ("ndcg", "ndcg"), ("mrr", "mrr")):
-        zoo.metric(name, f"seqzoo.evaluation.metrics:{function}")
+    for name in ("hit", "ndcg", "mrr"):
+        zoo.metric(name, f"seqzoo.evaluation.metrics:{name}")
 
     zoo.protocol(
         "loo-full",

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 
 class CatalogueEntry(TypedDict):
-    """The fields of one data set, as :class:`seqzoo.registry.DatasetSpec` reads them."""
+    """The fields of one data set, as ``seqzoo.specs.DatasetSpec`` reads them."""
 
     name: str
     url: str | None

@@ -9,7 +9,7 @@ from seqzoo.cli.output import write
 from seqzoo.cli.parsing import spread
 from seqzoo.cli.stdout import lent
 from seqzoo.cli.threads import allow_threads
-from seqzoo.errors import PluginError
+from seqzoo.errors import PluginError, error_text
 from seqzoo.plugins import CORE, catalogue, core_catalogue
 from seqzoo.specs import CommandSpec
 
@@ -84,7 +84,7 @@ def load_verb(spec: CommandSpec) -> Any:
     except Exception as error:
         raise PluginError(
             f"the command '{spec.name}' of plugin '{spec.plugin}' is not a valid typer command: "
-            f"{type(error).__name__}: {error}"
+            f"{error_text(error)}"
         ) from error
 
 

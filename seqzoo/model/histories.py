@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError
+from seqzoo.storage.messages import listing
 from seqzoo.validation import list_of, read_times
 
 logger = logging.getLogger("seqzoo")
@@ -79,11 +80,10 @@ def refuse_unknown(vocabulary: Vocabulary, what: str, unknown: Sequence[str]) ->
     Raises:
         UnknownItemError: always.
     """
-    shown = ", ".join(repr(item) for item in unknown[:_SHOWN])
-    more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+    shown = listing([repr(item) for item in unknown], _SHOWN)
     example = ", ".join(vocabulary.items[:3])
     hint = vocabulary.suggestion(unknown[0]) if unknown else ""
     raise UnknownItemError(
-        f"{what}: item ids the model does not know: {shown or 'none given'}{more}{hint}; "
+        f"{what}: item ids the model does not know: {shown or 'none given'}{hint}; "
         f"its ids look like {example} (all of them are in vocabulary.json)"
     )

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqzoo.errors import BackendUnavailableError, nearest, one_line
+from seqzoo.errors import BackendUnavailableError, error_text, nearest
 from seqzoo.ops import external
 from seqzoo.ops.native import convolution, scan
 from seqzoo.ops.native.library import REMEDY
@@ -317,5 +317,4 @@ def _load(backend: Backend) -> Implementation:
 
 
 def _short(error: Exception) -> str:
-    text = one_line(error) or "no message"
-    return f"{type(error).__name__}: {text[:160]}"
+    return error_text(error)[:200]

@@ -12,7 +12,7 @@ import torch
 from seqzoo.checkpoint.find import find
 from seqzoo.config import model_config
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import SeqzooError, UnknownNameError, nearest, one_line
+from seqzoo.errors import SeqzooError, UnknownNameError, error_text, nearest
 from seqzoo.evaluation.verify import verify_folder
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
@@ -178,10 +178,11 @@ def _run(subject: str, check: str, function: Callable[[Any], object], argument: 
         function(argument)
     except SeqzooError as error:
         return Outcome(subject, check, False, str(error), _since(started))
+    except KeyboardInterrupt:
+        raise
     # A part is third-party code and may raise anything; that is a failed check.
-    except Exception as error:
-        message = f"raises {type(error).__name__}: {one_line(error, 300)}"
-        return Outcome(subject, check, False, message, _since(started))
+    except BaseException as error:
+        return Outcome(subject, check, False, f"raises {error_text(error)[:300]}", _since(started))
     return Outcome(subject, check, True, "", _since(started))
 
 

@@ -64,6 +64,22 @@ def test_a_check_that_fails_is_exit_code_1(seqzoo, monkeypatch):
     assert answer.out.endswith("\n1 of 3 checks failed\n")
 
 
+@pytest.mark.parametrize("raised", ["MuteError", "SystemExit"])
+def test_a_part_may_raise_anything(seqzoo, monkeypatch, raised):
+    class MuteError(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def raises(model):
+        raise MuteError if raised == "MuteError" else SystemExit
+
+    monkeypatch.setattr(run, "CHECKS", {"shapes": raises})
+    answer = seqzoo("check", "sasrec", "--json")
+    assert answer.code == 1
+    (failed,) = (row for row in json.loads(answer.out)["checks"] if not row["ok"])
+    assert failed["message"] == f"raises {raised}"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -155,7 +155,7 @@ def test_one_folder_under_two_names(trained, refused):
     assert "are the same checkpoint" in refused("compare", trained.folder, again)
 
 
-def test_a_picture_that_cannot_be_written_does_not_cost_the_figures(
+def test_a_plot_that_cannot_be_written_does_not_lose_the_metrics(
     trained, other, seqzoo, tmp_path, monkeypatch
 ):
     def full(source, target):
@@ -168,7 +168,7 @@ def test_a_picture_that_cannot_be_written_does_not_cost_the_figures(
     assert "cannot be written: No space left on device" in answer.err
 
 
-def test_a_picture_that_cannot_be_is_said_before_anything_is_read(refused):
+def test_an_unknown_plot_format_is_an_error_before_anything_is_read(refused):
     """The checkpoints are not even there."""
     said = refused("compare", "./none", "./nothing", "--plot", "quality.gif")
     assert "expected one of: .pdf, .png, .svg" in said

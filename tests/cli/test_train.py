@@ -22,7 +22,7 @@ def test_the_json_and_the_folder_of_a_run(trained):
     assert (trained.folder / "model.safetensors").is_file()
 
 
-def test_a_run_ends_with_figures_and_what_to_do_next(shop):
+def test_a_run_ends_with_metrics_and_what_to_do_next(shop):
     out = shop.answer.out
     assert "trained: 2 epochs" in out
     assert "loo-full-unseen" in out

@@ -141,7 +141,7 @@ def test_targets_that_are_not_there(target, reason):
         resolve(target, "mine")
 
 
-FIGURES = {"data": "toy", "protocol": "loo-full", "source": "a paper", "hit@10": 0.3}
+PUBLISHED = {"data": "toy", "protocol": "loo-full", "source": "a paper", "hit@10": 0.3}
 
 
 def architecture(entry):
@@ -149,10 +149,10 @@ def architecture(entry):
     return ("architecture", ("linrec",), {**parts, "published": [entry]})
 
 
-def test_published_figures():
-    ((_, spec),) = register(architecture({**FIGURES, "settings": {"num_layers": 2}}))
-    (figures,) = spec.published_for({"num_layers": 2, "dropout": 0.1})
-    assert (figures.data, figures.source, figures.metrics) == ("toy", "a paper", {"hit@10": 0.3})
+def test_published_metrics():
+    ((_, spec),) = register(architecture({**PUBLISHED, "settings": {"num_layers": 2}}))
+    (found,) = spec.published_for({"num_layers": 2, "dropout": 0.1})
+    assert (found.data, found.source, found.metrics) == ("toy", "a paper", {"hit@10": 0.3})
     assert spec.published_for({"num_layers": 1}) == spec.published_for({}) == []
 
 
@@ -167,10 +167,10 @@ def test_published_figures():
         {"hit": 0.3},
     ],
 )
-def test_published_figures_that_say_too_little(change):
+def test_published_metrics_that_are_incomplete(change):
     with pytest.raises(PluginError, match=r"published for 'linrec' as .*; expected data"):
-        register(architecture({**FIGURES, **change}))
-    without = {key: value for key, value in FIGURES.items() if key not in change}
-    if len(without) < len(FIGURES) and "settings" not in change:
+        register(architecture({**PUBLISHED, **change}))
+    without = {key: value for key, value in PUBLISHED.items() if key not in change}
+    if len(without) < len(PUBLISHED) and "settings" not in change:
         with pytest.raises(PluginError, match="expected data, protocol and source"):
             register(architecture(without))
