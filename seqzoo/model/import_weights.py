@@ -1,6 +1,5 @@
 """Import weights of other implementations: read safely, renamed by the plugin, checked."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from seqzoo.checkpoint.manifest import CONFIG
+from seqzoo.checkpoint.schemas import VocabularyFile
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError, ConfigError, DataError, UsageError, one_line
 from seqzoo.model.save import save_model
@@ -20,6 +20,7 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import distinct_state
 from seqzoo.plugins import catalogue
 from seqzoo.public_weights import PublicWeights
+from seqzoo.storage.documents import check, parse_json
 from seqzoo.storage.messages import listing
 from seqzoo.storage.tensors import not_finite
 
@@ -151,10 +152,12 @@ def read_vocabulary_file(path: Path) -> Vocabulary:
     if path.suffix != ".json":
         return _vocabulary(path, text.splitlines(), None)
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}; write the vocabulary again") from None
-    if isinstance(document, dict) and isinstance(document.get("items"), list):
+        document = parse_json(path, text.encode(), remedy="write the vocabulary again")
+        if isinstance(document, dict):
+            check(path, document, VocabularyFile, "write the vocabulary again")
+    except CheckpointError as error:
+        raise DataError(str(error)) from None
+    if isinstance(document, dict):
         return _vocabulary(path, document["items"], document.get("labels"))
     if isinstance(document, list):
         return _vocabulary(path, document, None)
