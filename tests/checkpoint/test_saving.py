@@ -47,7 +47,7 @@ REFUSED: dict[str, tuple[Callable[[SequenceModel], object], tuple[str, ...]]] = 
     "double": (lambda model: model.double(), ("float64", "model.float()")),
     "half": (lambda model: model.half(), ("float16", "model.float()")),
     "one part in double": (lambda model: first_linear(model).double(), ("float64",)),
-    "weight_norm": (weight_norm, ("original0", "another")),
+    "weight_norm": (weight_norm, ("original0", "different")),
     "an added submodule": (
         lambda model: model.backbone.add_module("extra", nn.Linear(2, 2)),
         ("backbone.extra.weight",),
