@@ -113,13 +113,14 @@ def read_delimited(file: SourceFile) -> Table:
     Raises:
         DataError: the file is damaged.
     """
-    _, first = read_first_line(file)
+    number, first = read_first_line(file)
     if _is_amazon(first):
-        return read_table(file, Layout(",", header=False, columns=RATING_COLUMNS))
+        layout = Layout(",", header=False, columns=RATING_COLUMNS)
+        return read_table(file, layout, (number, first))
     # The most frequent separator in the header; in a tie, the more common one.
     separator = max("\t,;|", key=first.count) if not file.shown.endswith(".csv") else None
     separator = separator or max(",\t;|", key=first.count)
-    return _without_types(read_table(file, Layout(separator)))
+    return _without_types(read_table(file, Layout(separator), (number, first)))
 
 
 def read_parquet(file: SourceFile) -> Table:

@@ -85,18 +85,21 @@ def read_first_line(file: SourceFile) -> tuple[int, str]:
     raise DataError(f"{file.shown} is empty; expected one interaction per line")
 
 
-def read_table(file: SourceFile, layout: Layout) -> Table:
+def read_table(
+    file: SourceFile, layout: Layout, first_line: tuple[int, str] | None = None
+) -> Table:
     """Read all fields as text.
 
     Args:
         file: what to read.
         layout: how the text is split into fields.
+        first_line: number and text of its first line, if they are known already.
 
     Raises:
         DataError: the file is empty or not UTF-8, names a column twice, or a row has too few or
             too many fields; the message names the line.
     """
-    number, first = read_first_line(file)
+    number, first = read_first_line(file) if first_line is None else first_line
     columns = layout.columns
     if layout.header:
         columns = tuple(name.strip() for name in _split(first, layout))
