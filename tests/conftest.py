@@ -98,7 +98,8 @@ def environment(
         here = sysconfig.get_path("purelib")
         site = made.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout
         (Path(site.strip()) / "installed-here.pth").write_text(f"{here}\n")
-        made.pip("install", "--no-deps", seqzoo_wheel)
+        # The one that runs these tests is on the path too, and must not stand for it.
+        made.pip("install", "--no-deps", "--ignore-installed", seqzoo_wheel)
         return made
 
     return environment
