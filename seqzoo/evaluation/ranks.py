@@ -13,6 +13,7 @@ from seqzoo.data.splits import Split
 from seqzoo.errors import DataError
 from seqzoo.evaluation.held_out import HeldOut
 from seqzoo.evaluation.protocol import Protocol
+from seqzoo.model.inference import inference
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 
@@ -60,7 +61,7 @@ def rank_targets(
     """Rank the target of every row of a split, once for each setting of ``remove_seen``.
 
     Args:
-        model: the model; it is put into evaluation mode.
+        model: the model; every module keeps its mode.
         sequences: data encoded with the model's vocabulary.
         split: histories and targets.
         remove_seen: for each result, whether history items are excluded from the candidates.
@@ -71,12 +72,11 @@ def rank_targets(
     Raises:
         DataError: the model gives a NaN score.
     """
-    model.eval()
     better = np.zeros((len(remove_seen), len(split)), dtype=np.int64)
     tied = np.zeros_like(better)
     length = min(window or model.max_length, model.max_length)
     for rows, batch in evaluation_batches(sequences, split, length, batch_size):
-        with torch.inference_mode():
+        with inference(model):
             scores = model.head(model.last(batch.histories.to(model.device))).float()
             targets = batch.targets.to(scores.device)[:, None]
             wanted = scores.gather(1, targets)

@@ -48,6 +48,15 @@ def test_evaluation_changes_nothing(model, interactions):
         assert value.equal(before[name])
 
 
+def test_evaluation_keeps_the_mode_of_every_module(model, interactions):
+    expected = evaluate(model, interactions).metrics
+    model.train()
+    model.backbone.eval()
+    modes = [module.training for module in model.modules()]
+    assert evaluate(model, interactions).metrics == expected
+    assert [module.training for module in model.modules()] == modes
+
+
 def test_data_by_name_with_the_recipes_options(make, plain, interactions):
     """The recipe says how the generated data are made; the caller may say otherwise."""
     model = make(plain.histories(interactions))
