@@ -78,8 +78,8 @@ def load_interactions(
     if isinstance(source, Interactions):
         return source
     if spec is not None:
-        local = _local_folder(spec.name)
-        if local is not None:
+        given = os.environ.get("SEQZOO_DATA")
+        if given and (local := Path(given).expanduser() / spec.name).is_dir():
             return read_interactions(local, name=spec.name, **columns)
         return _from_publisher(spec, columns, progress)
     if not isinstance(source, str):
@@ -119,15 +119,6 @@ def source_name(source: str | Path | Interactions | InMemory) -> str:
     return str(source) if isinstance(source, str | Path) else IN_MEMORY
 
 
-def _local_folder(name: str) -> Path | None:
-    """The data set's folder inside ``SEQZOO_DATA``, if there is one."""
-    given = os.environ.get("SEQZOO_DATA")
-    if not given:
-        return None
-    folder = Path(given).expanduser() / name
-    return folder if folder.is_dir() else None
-
-
 def _from_publisher(
     spec: DatasetSpec, columns: Mapping[str, str | None], progress: bool
 ) -> Interactions:
@@ -157,7 +148,13 @@ def _from_publisher(
     try:
         interactions = read_interactions(destination, name=spec.name)
         if spec.counts is not None:
-            _check_counts(spec.counts, interactions)
+            core = k_core(interactions, 5, report=False)
+            found = (core.num_users, core.num_items, len(core))
+            if found != spec.counts:
+                raise DownloadError(
+                    "{:,} users, {:,} items and {:,} interactions after the 5-core filter, "
+                    "expected {:,}, {:,} and {:,}".format(*found, *spec.counts)
+                )
     except (DataError, DownloadError) as error:
         destination.unlink(missing_ok=True)
         record_of(destination).unlink(missing_ok=True)
@@ -168,13 +165,3 @@ def _from_publisher(
     if any(column is not None for column in columns.values()):
         return read_interactions(destination, name=spec.name, **columns)
     return interactions
-
-
-def _check_counts(expected: tuple[int, int, int], interactions: Interactions) -> None:
-    core = k_core(interactions, 5, report=False)
-    found = (core.num_users, core.num_items, len(core))
-    if found != expected:
-        raise DownloadError(
-            f"{found[0]:,} users, {found[1]:,} items and {found[2]:,} interactions after the "
-            f"5-core filter, expected {expected[0]:,}, {expected[1]:,} and {expected[2]:,}"
-        )

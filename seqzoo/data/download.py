@@ -57,40 +57,29 @@ def download(
     expected = Sums(size, md5, sha256)
     try:
         if not destination.exists():
+            # A slow import. The name is documented, but not exported for type checkers.
+            from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
             destination.parent.mkdir(parents=True, exist_ok=True)
-            with _one_at_a_time(destination):
+            # Two processes must not write into the same partial file. The lock file is kept: if it
+            # were removed, two waiting processes could lock different files.
+            with WeakFileLock(destination.with_name(f".{destination.name}.lock")):
                 if not destination.exists():  # another process may have fetched it meanwhile
                     _fetch(url, destination, expected, progress)
                     return destination
-        _check_existing(destination, expected)
+        found = measure(destination)
+        known = expected if expected.published else remembered(destination)
+        if wrong := difference(known, found):
+            raise DownloadError(f"{destination} has {wrong}; delete it and run again")
+        if not expected.published and known.sha256 is None:
+            with contextlib.suppress(PermissionError):  # a shared cache may be read-only
+                remember(destination, found)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise DownloadError(
             f"{url} could not be fetched into {destination}: {reason}; {_RUN_AGAIN}"
         ) from error
     return destination
-
-
-@contextlib.contextmanager
-def _one_at_a_time(destination: Path) -> Iterator[None]:
-    """Keep two processes from writing into the same partial file."""
-    # A slow import. The name is documented, but not exported for type checkers.
-    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
-
-    # The lock file is kept: if it were removed, two waiting processes could lock different files.
-    with WeakFileLock(destination.with_name(f".{destination.name}.lock")):
-        yield
-
-
-def _check_existing(destination: Path, expected: Sums) -> None:
-    found = measure(destination)
-    known = expected if expected.published else remembered(destination)
-    wrong = difference(known, found)
-    if wrong:
-        raise DownloadError(f"{destination} has {wrong}; delete it and run again")
-    if not expected.published and known.sha256 is None:
-        with contextlib.suppress(PermissionError):  # a shared cache may be read-only
-            remember(destination, found)
 
 
 def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
@@ -119,10 +108,9 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "seqzoo"})  # noqa: S310 - http(s)
     if have:
         request.add_header("Range", f"bytes={have}-")
-        tag = _tag_of(part)
-        if tag.exists():
+        if _tag_of(part).exists():
             # If the file has changed since, the server sends all of it instead of the rest.
-            request.add_header("If-Range", tag.read_text())
+            request.add_header("If-Range", _tag_of(part).read_text())
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - http(s)
     except urllib.error.HTTPError as error:
@@ -143,7 +131,11 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
             raise DownloadError(f"{url} answered from byte {start}, asked for {have}; {_RUN_AGAIN}")
         length = response.headers.get("Content-Length")
         total_bytes = None if length is None else start + int(length)
-        _store_tag(part, response)
+        tag = response.headers.get("ETag") or ""
+        if tag and not tag.startswith("W/"):  # HTTP forbids weak tags with ranges
+            _tag_of(part).write_text(tag)
+        else:
+            _tag_of(part).unlink(missing_ok=True)
         with (
             part.open("ab" if start else "wb") as stream,
             _progress(label, start, total_bytes, progress) as advance,
@@ -170,14 +162,6 @@ def _start_of(response: http.client.HTTPResponse) -> int:
 
 def _tag_of(part: Path) -> Path:
     return part.with_name(part.name + ".tag")
-
-
-def _store_tag(part: Path, response: http.client.HTTPResponse) -> None:
-    tag = response.headers.get("ETag") or ""
-    if tag and not tag.startswith("W/"):  # HTTP forbids weak tags with ranges
-        _tag_of(part).write_text(tag)
-    else:
-        _tag_of(part).unlink(missing_ok=True)
 
 
 def _discard(part: Path) -> None:

@@ -57,6 +57,7 @@ def synthetic(
     lengths = _SHORTEST - 1 + random.geometric(1.0 / (mean_length - _SHORTEST + 1), users)
     lengths = np.sort(lengths)[::-1]
     successors = random.integers(0, items, (items, _SUCCESSORS))
+    clusters = max(1, items // _ITEMS_PER_CLUSTER)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
 
     chosen = np.empty(offsets[-1], dtype=np.int64)
@@ -64,7 +65,7 @@ def synthetic(
     chosen[offsets[:-1]] = current
     for step in range(1, int(lengths[0])):
         active = int(np.searchsorted(-lengths, -step, side="left"))
-        current = _following(random, current[:active], successors)
+        current = _following(random, current[:active], successors, clusters)
         chosen[offsets[:active] + step] = current
 
     times = _timestamps(random, offsets)
@@ -77,7 +78,6 @@ def synthetic(
             "order": pl.Series(times),
         }
     ).with_columns(pl.format("u{}", "user").alias("user"), pl.format("i{}", "item").alias("item"))
-    clusters = _clusters(items)
     labels = {
         f"i{item + 1}": f"Item {item + 1} of group {item % clusters + 1}" for item in range(items)
     }
@@ -103,10 +103,6 @@ def synthetic_from_options(options: Mapping[str, object]) -> Interactions:
     return synthetic(**known)
 
 
-def _clusters(items: int) -> int:
-    return max(1, items // _ITEMS_PER_CLUSTER)
-
-
 def _popular(random: np.random.Generator, count: int, size: int) -> Int64s:
     """Draw ranks 0..size-1 (count,) by Zipf's law: low ranks are the popular ones."""
     shares = np.cumsum(np.arange(1, size + 1, dtype=np.float64) ** -_ZIPF_EXPONENT)
@@ -115,10 +111,11 @@ def _popular(random: np.random.Generator, count: int, size: int) -> Int64s:
     return ranks
 
 
-def _following(random: np.random.Generator, current: Int64s, successors: Int64s) -> Int64s:
+def _following(
+    random: np.random.Generator, current: Int64s, successors: Int64s, clusters: int
+) -> Int64s:
     """Draw the next item of each user: ``current`` (A,) to (A,)."""
     count, items = len(current), len(successors)
-    clusters = _clusters(items)
     which = np.searchsorted(np.cumsum(_SUCCESSOR_SHARES[:-1]), random.random(count), side="right")
     following = successors[current, which]
     # Item i is in cluster i % clusters. The last items are left out, so that all are of one size.

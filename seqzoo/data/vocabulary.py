@@ -39,16 +39,17 @@ class Vocabulary:
         self.labels: tuple[str | None, ...] | None = None if labels is None else tuple(labels)
         if not self.items:
             raise DataError("the vocabulary has no items; expected at least one")
+        seen: set[str] = set()
         for index, item in enumerate(self.items, start=1):
             if not isinstance(item, str) or not item:
                 raise DataError(
                     f"the vocabulary's item {index} is {item!r}; expected a non-empty text"
                 )
-        if len(set(self.items)) != len(self.items):
-            raise DataError(
-                f"the vocabulary has the item '{_first_repeated(self.items)}' more than once; "
-                "expected each id once"
-            )
+            if item in seen:
+                raise DataError(
+                    f"the vocabulary has the item '{item}' more than once; expected each id once"
+                )
+            seen.add(item)
         if self.labels is None:
             return
         if len(self.labels) != len(self.items):
@@ -214,12 +215,3 @@ def _as_id(item: object) -> str:
             f"'{item}'"
         )
     return item
-
-
-def _first_repeated(items: Iterable[str]) -> str:
-    seen: set[str] = set()
-    for item in items:
-        if item in seen:
-            return item
-        seen.add(item)
-    return ""

@@ -71,7 +71,7 @@ def choose_column(
 def find_columns(columns: Sequence[str], names: Sequence[Sequence[str]]) -> list[str]:
     """The columns whose name is in the first group that matches any column."""
     for group in names:
-        found = [column for column in columns if _plain(column) in group]
+        found = [name for name in columns if "".join(filter(str.isalnum, name.lower())) in group]
         if found:
             return found
     return []
@@ -118,10 +118,6 @@ def _named(table: Table, role: str, given: str) -> str:
             f"are {', '.join(columns)}{nearest(given, columns)}"
         )
     return given
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _is_number(text: str) -> bool:

@@ -115,7 +115,14 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
                 f"{table.file.shown}: the column '{column}' holds {ids.dtype}; expected the ids "
                 f"of the {role}s as text or numbers"
             )
-        ids = _float_ids(ids) if ids.dtype.is_float() else ids.cast(pl.String)
+        if ids.dtype.is_float():
+            # 1.0 is the id "1": missing values turn integer columns into floats.
+            is_whole = ids.is_finite() & (ids == ids.floor()) & (ids.abs() <= EXACT_IN_FLOAT)
+            whole = pl.select(pl.when(is_whole).then(ids)).to_series()
+            others = ids.fill_nan(None).cast(pl.String)
+            ids = pl.select(pl.coalesce(whole.cast(pl.Int64).cast(pl.String), others)).to_series()
+        else:
+            ids = ids.cast(pl.String)
     missing = ids.is_null() | (ids == "")
     if missing.any():
         row = missing.arg_max() or 0
@@ -124,13 +131,6 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
             "expected an id in every row"
         )
     return ids
-
-
-def _float_ids(ids: pl.Series) -> pl.Series:
-    """Ids as text. ``1.0`` is the id ``1``: missing values turn integer columns into floats."""
-    is_whole = ids.is_finite() & (ids == ids.floor()) & (ids.abs() <= EXACT_IN_FLOAT)
-    whole = pl.select(pl.when(is_whole).then(ids)).to_series().cast(pl.Int64).cast(pl.String)
-    return pl.select(pl.coalesce(whole, ids.fill_nan(None).cast(pl.String))).to_series()
 
 
 def _can_be_text(dtype: pl.DataType) -> bool:

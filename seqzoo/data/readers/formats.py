@@ -14,6 +14,12 @@ ATOMIC_FIELD = re.compile(r"(?P<name>.+):(?P<type>token|token_seq|float|float_se
 ATOMIC_LAYOUT = Layout("\t", quote=None)
 RATING_COLUMNS = ("user", "item", "rating", "timestamp")
 
+TAB_RATINGS = Layout("\t", quote=None, header=False, columns=RATING_COLUMNS)
+"""ML-100K's ``u.data``: user, item, rating and timestamp, separated by tabs."""
+
+# The first line of Amazon's ratings, which have no header: user, item, rating, unix time.
+_AMAZON = re.compile(r"[^,]*,[^,]*,[0-5](\.\d+)?,\d{9,10}")
+
 
 def read_atomic(file: SourceFile) -> Table:
     """Read one of RecBole's atomic files; the ``:type`` of the column names is removed.
@@ -72,23 +78,20 @@ def read_double_colon(file: SourceFile) -> Table:
     return read_table(file, Layout("::", quote=None, header=False, columns=RATING_COLUMNS))
 
 
-def double_colon_labels(source: Source) -> dict[str, str]:
-    """Titles from ``movies.dat`` (``item::title::genres``, UTF-8 or latin-1) beside the ratings."""
-    return _split_labels(source, "movies.dat", "::")
-
-
-def read_tab_ratings(file: SourceFile) -> Table:
-    """Read ML-100K's ``u.data``: user, item, rating and timestamp, separated by tabs.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    return read_table(file, Layout("\t", quote=None, header=False, columns=RATING_COLUMNS))
-
-
-def bar_labels(source: Source) -> dict[str, str]:
-    """Titles from ``u.item`` (``item|title|…``, UTF-8 or latin-1) beside the ratings."""
-    return _split_labels(source, "u.item", "|")
+def split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
+    """Titles from lines such as ``item::title::genres`` of a file beside the ratings, if there."""
+    if name not in source:
+        return {}
+    with source[name].open() as stream:
+        content = stream.read()
+    # GroupLens wrote ML-100K and ML-1M in latin-1, which decodes any byte, and later sets in UTF-8.
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    # Not str.splitlines, which also splits at characters that titles may hold, such as U+0085.
+    fields = [line.removesuffix("\r").split(separator) for line in text.split("\n")]
+    return {parts[0]: parts[1] for parts in fields if len(parts) > 1 and parts[0] and parts[1]}
 
 
 def movies_csv_labels(source: Source) -> dict[str, str]:
@@ -114,7 +117,7 @@ def read_delimited(file: SourceFile) -> Table:
         DataError: the file is damaged.
     """
     number, first = read_first_line(file)
-    if _is_amazon(first):
+    if _AMAZON.fullmatch(first):
         layout = Layout(",", header=False, columns=RATING_COLUMNS)
         return read_table(file, layout, (number, first))
     # The most frequent separator in the header; in a tie, the more common one.
@@ -141,15 +144,6 @@ def read_parquet(file: SourceFile) -> Table:
     return Table(file, frame)
 
 
-def _is_amazon(line: str) -> bool:
-    """Whether a line is ``user,item,rating,unix time`` and so not a header."""
-    fields = line.split(",")
-    if len(fields) != len(RATING_COLUMNS):
-        return False
-    rating = re.fullmatch(r"[0-5](\.\d+)?", fields[2])
-    return rating is not None and re.fullmatch(r"\d{9,10}", fields[3]) is not None
-
-
 def _without_types(table: Table) -> Table:
     """Remove RecBole's ``:type`` from the column names, if all of them have one."""
     matches = [ATOMIC_FIELD.fullmatch(column) for column in table.frame.columns]
@@ -158,21 +152,6 @@ def _without_types(table: Table) -> Table:
         return table
     frame = table.frame.rename(dict(zip(table.frame.columns, names, strict=True)))
     return Table(table.file, frame, table.layout, table.rows)
-
-
-def _split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
-    if name not in source:
-        return {}
-    with source[name].open() as stream:
-        content = stream.read()
-    # GroupLens wrote ML-100K and ML-1M in latin-1, which decodes any byte, and later sets in UTF-8.
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    # Not str.splitlines, which also splits at characters that titles may hold, such as U+0085.
-    fields = [line.removesuffix("\r").split(separator) for line in text.split("\n")]
-    return {parts[0]: parts[1] for parts in fields if len(parts) > 1 and parts[0] and parts[1]}
 
 
 def first_labels(frame: pl.DataFrame) -> dict[str, str]:

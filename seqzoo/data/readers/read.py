@@ -14,7 +14,7 @@ from seqzoo.data.readers.memory import (
     table_in_memory,
 )
 from seqzoo.data.readers.sources import Source, open_source
-from seqzoo.data.readers.text import Table
+from seqzoo.data.readers.text import Table, read_table
 from seqzoo.errors import DataError, UsageError
 
 DELIMITED = (".csv", ".tsv", ".txt")
@@ -84,9 +84,11 @@ def _read(opened: Source) -> tuple[Table, Mapping[str, str]]:
     if lower.endswith(".inter"):
         return formats.read_atomic(file), formats.atomic_labels(opened, name)
     if lower.endswith(".dat"):
-        return formats.read_double_colon(file), formats.double_colon_labels(opened)
+        titles = formats.split_labels(opened, "movies.dat", "::")
+        return formats.read_double_colon(file), titles
     if lower.endswith(".data"):
-        return formats.read_tab_ratings(file), formats.bar_labels(opened)
+        titles = formats.split_labels(opened, "u.item", "|")
+        return read_table(file, formats.TAB_RATINGS), titles
     if lower.endswith(PARQUET):
         return formats.read_parquet(file), {}
     if lower.endswith(DELIMITED):

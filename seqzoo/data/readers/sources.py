@@ -2,8 +2,9 @@
 
 import difflib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -68,7 +69,7 @@ class Source:
 
     def __getitem__(self, name: str) -> SourceFile:
         if name not in self.files and self.folder is not None:
-            return _on_disk(self.folder / name)()
+            return SourceFile(str(self.folder / name), self.folder / name)
         return self.files[name]()
 
     def ending_with(self, *endings: str) -> list[str]:
@@ -88,11 +89,15 @@ def open_source(path: str | Path) -> Source:
     except OSError as error:
         raise DataError(f"{str(path)[:80]!r} is not a valid path: {error.strerror}") from error
     if is_folder:
+        try:
+            inside = sorted(file for file in path.iterdir() if file.is_file())
+        except OSError as error:
+            raise DataError(f"{path} cannot be listed: {error.strerror}") from error
         return Source(
             name=path.resolve().name,
             shown=str(path),
             single=None,
-            files={file.name: _on_disk(file) for file in _files_of(path)},
+            files={file.name: partial(SourceFile, str(file), file) for file in inside},
         )
     if not path.exists():
         raise DataError(f"there is no file or folder {path}{_nearest_path(path)}")
@@ -102,20 +107,9 @@ def open_source(path: str | Path) -> Source:
         name=path.stem,
         shown=str(path),
         single=path.name,
-        files={path.name: _on_disk(path)},
+        files={path.name: partial(SourceFile, str(path), path)},
         folder=path.parent,
     )
-
-
-def _files_of(folder: Path) -> Iterator[Path]:
-    try:
-        return iter(sorted(file for file in folder.iterdir() if file.is_file()))
-    except OSError as error:
-        raise DataError(f"{folder} cannot be listed: {error.strerror}") from error
-
-
-def _on_disk(file: Path) -> Callable[[], SourceFile]:
-    return lambda: SourceFile(str(file), file)
 
 
 def _open_archive(path: Path) -> Source:
@@ -135,34 +129,31 @@ def _open_archive(path: Path) -> Source:
     # the fewest folders counts.
     files: dict[str, Callable[[], SourceFile]] = {}
     for member in sorted(members, key=lambda name: name.count("/")):
-        files.setdefault(member.rsplit("/", 1)[-1], _in_archive(path, member))
+        files.setdefault(member.rsplit("/", 1)[-1], partial(_read_member, path, member))
     return Source(name=path.stem, shown=str(path), single=None, files=files)
 
 
-def _in_archive(path: Path, member: str) -> Callable[[], SourceFile]:
-    def read() -> SourceFile:
-        content = BytesIO()
-        try:
-            with zipfile.ZipFile(path) as archive:
-                packed = archive.getinfo(member).compress_size
-                limit = max(_ALWAYS_UNPACKED, _HIGHEST_RATIO * packed)
-                with archive.open(member) as stream:
-                    while content.tell() <= limit and (block := stream.read(_BLOCK)):
-                        content.write(block)
-        # As above; also those of zlib, bz2 and lzma, and for encrypted members.
-        except Exception as error:
-            raise DataError(
-                f"{path}: its member {member} cannot be read ({error}); download it again"
-            ) from error
-        if content.tell() > limit:
-            raise DataError(
-                f"{path}: its member {member} of {packed:,} bytes unpacks to more than {limit:,} "
-                f"bytes, over {_HIGHEST_RATIO} times as many: it may be a zip bomb; if you trust "
-                "it, unpack it and give the folder"
-            )
-        return SourceFile(f"{path}:{member}", content.getvalue())
-
-    return read
+def _read_member(path: Path, member: str) -> SourceFile:
+    content = BytesIO()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = archive.getinfo(member).compress_size
+            limit = max(_ALWAYS_UNPACKED, _HIGHEST_RATIO * packed)
+            with archive.open(member) as stream:
+                while content.tell() <= limit and (block := stream.read(_BLOCK)):
+                    content.write(block)
+    # As above; also those of zlib, bz2 and lzma, and for encrypted members.
+    except Exception as error:
+        raise DataError(
+            f"{path}: its member {member} cannot be read ({error}); download it again"
+        ) from error
+    if content.tell() > limit:
+        raise DataError(
+            f"{path}: its member {member} of {packed:,} bytes unpacks to more than {limit:,} "
+            f"bytes, over {_HIGHEST_RATIO} times as many: it may be a zip bomb; if you trust "
+            "it, unpack it and give the folder"
+        )
+    return SourceFile(f"{path}:{member}", content.getvalue())
 
 
 def _nearest_path(path: Path) -> str:

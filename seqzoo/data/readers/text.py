@@ -102,7 +102,10 @@ def read_table(
     number, first = read_first_line(file) if first_line is None else first_line
     columns = layout.columns
     if layout.header:
-        columns = tuple(name.strip() for name in _split(first, layout))
+        names = first.split(layout.separator)
+        if layout.quote is not None:
+            names = next(csv.reader([first], delimiter=layout.separator))
+        columns = tuple(name.strip() for name in names)
         for name in columns:
             if columns.count(name) > 1:
                 raise DataError(
@@ -125,7 +128,11 @@ def read_table(
             f"{file.shown} cannot be read as a table: {str(error).splitlines()[0]}"
         ) from error
     if len(layout.separator) == 2:
-        frame = _without_between(frame)
+        # Polars splits at each ":", which leaves an empty column inside each "::". If one is not
+        # empty, the text is damaged: then all columns are kept, and their number shows it.
+        between = frame.columns[1::2]
+        if all(frame[column].null_count() == frame.height for column in between):
+            frame = frame.drop(between)
     if frame.width != len(columns):
         _raise_for_damage(file, layout, len(columns))
         raise DataError(
@@ -143,23 +150,6 @@ def read_table(
     if frame.is_empty():
         raise DataError(f"{file.shown} has a header but no rows; expected interactions")
     return Table(file, frame, layout, rows)
-
-
-def _without_between(frame: pl.DataFrame) -> pl.DataFrame:
-    """Drop the empty columns inside ``::``, which polars splits at each ``:``.
-
-    If one is not empty, the text is damaged: then all columns are kept, and their number shows it.
-    """
-    between = frame.columns[1::2]
-    if any(frame[column].null_count() < frame.height for column in between):
-        return frame
-    return frame.drop(between)
-
-
-def _split(line: str, layout: Layout) -> list[str]:
-    if layout.quote is None:
-        return line.split(layout.separator)
-    return next(csv.reader([line], delimiter=layout.separator))
 
 
 def _records(file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]]]:
