@@ -168,21 +168,16 @@ def _check_numbers(
             raise UsageError(f"{what} is {number}; expected {least} or more")
 
 
-def _data_of(
-    name: str, model: SequenceModel, data: PreparedData, protocol: Protocol
-) -> SequenceData:
-    """The data as the recipe of a model reads them; an error names the model."""
-    try:
-        return data.of(model, protocol)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
-
-
 def _prepare(
     models: Mapping[str, SequenceModel], data: PreparedData, protocol: Protocol
 ) -> list[_Run]:
     """The data of each model, which must be the same for all of them."""
-    prepared = {name: _data_of(name, model, data, protocol) for name, model in models.items()}
+    prepared: dict[str, SequenceData] = {}
+    for name, model in models.items():
+        try:
+            prepared[name] = data.of(model, protocol)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
     first = next(iter(models))
     for name, own in prepared.items():
         same = own.fingerprint == prepared[first].fingerprint

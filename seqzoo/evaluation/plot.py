@@ -175,8 +175,10 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
     by_value = sorted(comparison.models, key=lambda model: model.metrics[comparison.metric])
     for model in by_value:
         left = model.users_per_second <= middle
+        # The last part of a path, the beginning of a long text.
+        name = plain(model.name).rstrip("/").rpartition("/")[2] or plain(model.name)
         label = axes.annotate(
-            _short(model.name),
+            name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…",
             (model.users_per_second, model.metrics[comparison.metric]),
             xytext=(9 if left else -9, 7),
             textcoords="offset points",
@@ -196,9 +198,3 @@ def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
             if inside and not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)
-
-
-def _short(name: str) -> str:
-    """A short name for a point: the last part of a path, the beginning of a long text."""
-    text = plain(name).rstrip("/").rpartition("/")[2] or plain(name)
-    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"

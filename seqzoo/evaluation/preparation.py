@@ -35,7 +35,23 @@ def protocol_with_plugin_metrics(name: str) -> Protocol:
         UnknownNameError: no protocol has the name.
     """
     chosen = get_protocol(name)
-    chosen.metrics = [*chosen.metrics, *_metrics_of_plugins(chosen)]
+    named = set(chosen.metrics)
+    for spec in catalogue().metrics:
+        if spec.plugin == CORE or spec.name in named:
+            continue
+        try:
+            values = np.asarray(spec.load()(np.arange(1.0, 4.0), 2), dtype=np.float64)
+            works = values.shape == (3,) and bool(np.isfinite(values).all())
+            reason = "" if works else "it does not give a finite number for each rank"
+        # A metric that was not requested must not prevent the measurement of the others.
+        except Exception as error:
+            works, reason = False, f"{type(error).__name__}: {error}"
+        if works:
+            chosen.metrics.append(spec.name)
+        else:
+            logger.warning(
+                "metric '%s' of plugin '%s' is left out: %s", spec.name, spec.plugin, reason
+            )
     return chosen
 
 
@@ -78,29 +94,36 @@ class PreparedData:
             UsageError: the settings request a different k-core than the protocol's.
         """
         minimum = self.minimum(model, protocol)
-        source, interactions = self._interactions(self._section(model))
+        # Models share what is read only if their recipes read the same: the source says so.
+        interactions, source = self._data, ""
+        if not isinstance(interactions, Interactions):
+            section = self._section(model)
+            named = {**section, "source": source_name(interactions)}
+            fields = asdict(structure(DataConfig, named, "data"))
+            # These act on a table after it has been read.
+            for later in ("min_count", "order", "fingerprint"):
+                del fields[later]
+            source = json.dumps(fields, sort_keys=True)
+            if source not in self._read:
+                self._read[source] = load_data(interactions, section)
+            interactions = self._read[source]
         key = (source, minimum, protocol.order)
         if key not in self._sorted:
             self._sorted[key] = build_sequences(k_core(interactions, minimum), order=protocol.order)
         return self._sorted[key]
 
     def _section(self, model: SequenceModel) -> dict[str, Any]:
-        return {**_section_for(self._data, model.recipe.get("data", {})), **self._settings}
-
-    def _interactions(self, section: Mapping[str, Any]) -> tuple[str, Interactions]:
-        """The unfiltered table, and a key that other sections share only if they read the same."""
-        if isinstance(self._data, Interactions):
-            return "", self._data
-        fields = asdict(
-            structure(DataConfig, {**section, "source": source_name(self._data)}, "data")
-        )
-        # These act on a table after it has been read.
-        for later in ("min_count", "order", "fingerprint"):
-            del fields[later]
-        key = json.dumps(fields, sort_keys=True)
-        if key not in self._read:
-            self._read[key] = load_data(self._data, section)
-        return key, self._read[key]
+        """What applies to these data of the recipe's data section, and the settings given here."""
+        section = dict(model.recipe.get("data", {}))
+        source = source_name(self._data)
+        if not isinstance(self._data, Interactions) and source != section.get("source"):
+            # Options are for generated data alone. A file keeps the recipe's columns, as it usually
+            # has the same source as the training data; a registered data set has its own columns.
+            section.pop("options", None)
+            if source in catalogue().datasets:
+                for column in ("user_col", "item_col", "time_col", "label_col"):
+                    section.pop(column, None)
+        return {**section, **self._settings}
 
 
 def warn_of_differences(
@@ -163,39 +186,3 @@ def warn_of_unknown_items(held_out: HeldOut, *, name: str = "") -> None:
             held_out.unknown_targets,
             held_out.users,
         )
-
-
-def _metrics_of_plugins(protocol: Protocol) -> list[str]:
-    """Working metrics of plugins that the protocol does not name."""
-    found = []
-    for spec in catalogue().metrics:
-        if spec.plugin == CORE or spec.name in protocol.metrics:
-            continue
-        try:
-            values = np.asarray(spec.load()(np.arange(1.0, 4.0), 2), dtype=np.float64)
-            works = values.shape == (3,) and bool(np.isfinite(values).all())
-            reason = "" if works else "it does not give a finite number for each rank"
-        # A metric that was not requested must not prevent the measurement of the others.
-        except Exception as error:
-            works, reason = False, f"{type(error).__name__}: {error}"
-        if works:
-            found.append(spec.name)
-        else:
-            logger.warning(
-                "metric '%s' of plugin '%s' is left out: %s", spec.name, spec.plugin, reason
-            )
-    return found
-
-
-def _section_for(data: Data, trained_on: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the recipe's data section that applies to the data to measure on."""
-    section = dict(trained_on)
-    if isinstance(data, Interactions) or source_name(data) == section.get("source"):
-        return section
-    # Options are for generated data alone. A file keeps the recipe's columns, as it usually has
-    # the same source as the training data; a registered data set has its own columns.
-    section.pop("options", None)
-    if source_name(data) in catalogue().datasets:
-        for column in ("user_col", "item_col", "time_col", "label_col"):
-            section.pop(column, None)
-    return section

@@ -1,6 +1,6 @@
 """Verify a checkpoint: every file, the weights against the model, and the metrics on request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from seqzoo.checkpoint.manifest import (
 )
 from seqzoo.checkpoint.record import Checkpoint, read_file
 from seqzoo.errors import CheckpointError, UsageError
-from seqzoo.evaluation.evaluate import Evaluation, evaluate_all
+from seqzoo.evaluation.evaluate import evaluate_all
 from seqzoo.model.sequence_model import SequenceModel
 
 
@@ -81,7 +81,17 @@ def verify_folder(folder: Path) -> Verified:
             f"{len(model.vocabulary):,} items match {WEIGHTS} exactly"
         )
         checks.append(Check("model", True, detail))
-    return Verified([*checks, _metrics(checkpoint), _recipe(checkpoint)], model)
+    if checkpoint.metrics:
+        detail = f"stored under {', '.join(sorted(checkpoint.metrics))}"
+    else:
+        detail = "none are stored; `seqzoo train` stores them"
+    checks.append(Check("metrics", bool(checkpoint.metrics), detail))
+    source = checkpoint.recipe.get("data", {}).get("source")
+    detail = "it does not say what data the model was trained on"
+    if source:
+        detail = f"trained on {source}, {len(checkpoint.vocabulary):,} items"
+    checks.append(Check("recipe", bool(source), detail))
+    return Verified(checks, model)
 
 
 def verify_metrics(
@@ -107,30 +117,19 @@ def verify_metrics(
     if not source:
         raise UsageError(f"{name} does not say what data it was trained on; give them with --data")
     results = evaluate_all(model, source, list(model.metrics), name=name, advance=advance)
-    return [Check(result.protocol, *_agreement(result, source)) for result in results]
-
-
-def _agreement(result: Evaluation, source: str) -> tuple[bool, str]:
-    stored: Mapping[str, Any] = result.data["stored"]
-    if result.data["match"] != "same":
-        what = (
-            "has other timestamps than" if result.data["match"] == "timestamps" else "differs from"
-        )
-        return False, f"{source} {what} the data of the stored metrics ({stored.get('name')})"
-    if result.drift:
-        drift = ", ".join(f"{key} {value:+.4f}" for key, value in result.drift.items())
-        return False, f"drift: {drift}"
-    return True, f"all {len(result.metrics)} metrics agree to 4 digits"
-
-
-def _metrics(checkpoint: Checkpoint) -> Check:
-    if not checkpoint.metrics:
-        return Check("metrics", False, "none are stored; `seqzoo train` stores them")
-    return Check("metrics", True, f"stored under {', '.join(sorted(checkpoint.metrics))}")
-
-
-def _recipe(checkpoint: Checkpoint) -> Check:
-    source = checkpoint.recipe.get("data", {}).get("source")
-    if not source:
-        return Check("recipe", False, "it does not say what data the model was trained on")
-    return Check("recipe", True, f"trained on {source}, {len(checkpoint.vocabulary):,} items")
+    differs = {"timestamps": "has other timestamps than", "other": "differs from"}
+    checks = []
+    for result in results:
+        ok = False
+        if result.data["match"] != "same":
+            detail = (
+                f"{source} {differs[result.data['match']]} the data of the stored metrics "
+                f"({result.data['stored'].get('name')})"
+            )
+        elif result.drift:
+            drift = ", ".join(f"{key} {value:+.4f}" for key, value in result.drift.items())
+            detail = f"drift: {drift}"
+        else:
+            ok, detail = True, f"all {len(result.metrics)} metrics agree to 4 digits"
+        checks.append(Check(result.protocol, ok, detail))
+    return checks
