@@ -66,10 +66,20 @@ def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) ->
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, wait=True) as alone:
             _recover(folder, alone)
-            if files:
-                _refuse_occupied(folder, files)
-                _write(folder, files)
-                _roll_forward(folder)
+            if not files:
+                return
+            # Paths that cannot be replaced are refused now, not in the middle of the moves.
+            for name in files:
+                path = folder / name
+                if os.path.lexists(path) and path.is_dir() and not path.is_symlink():
+                    raise IsADirectoryError(errno.EISDIR, f"{name} is a folder", str(path))
+            if os.path.lexists(folder / COMMIT):
+                raise CheckpointError(
+                    f"{folder / COMMIT} is in the way and holds files that seqzoo did not write; "
+                    "move them elsewhere and remove it"
+                )
+            _write(folder, files)
+            _roll_forward(folder)
     except OSError as error:
         raise refused(folder, error) from error
 
@@ -135,18 +145,14 @@ def settled(folder: str | os.PathLike[str], read: Callable[[], ReadT]) -> ReadT:
 def _fingerprint(folder: Path) -> list[object]:
     """A value that differs after any write that could have disturbed a reader."""
     commit = folder / COMMIT
-    moving: list[str] | None = None
+    found: list[object] = []
     with suppress(OSError):
-        moving = sorted(os.listdir(commit)) if _is_real_folder(commit) else None
-    return [moving, *map(_status, (folder, commit, *sorted(folder.glob("*.json"))))]
-
-
-def _status(path: Path) -> tuple[str, int, int, int] | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return path.name, status.st_ino, status.st_mtime_ns, status.st_size
+        found += sorted(os.listdir(commit)) if _is_real_folder(commit) else []
+    for path in (folder, commit, *sorted(folder.glob("*.json"))):
+        with suppress(OSError):
+            status = path.lstat()
+            found.append((path.name, status.st_ino, status.st_mtime_ns, status.st_size))
+    return found
 
 
 def _write(folder: Path, files: Mapping[str, Content]) -> None:
@@ -212,19 +218,6 @@ def _committed(commit: Path) -> list[str]:
         return []
 
 
-def _refuse_occupied(folder: Path, files: Mapping[str, Content]) -> None:
-    """Refuse paths that cannot be replaced before the commit, not in the middle of the moves."""
-    for name in files:
-        path = folder / name
-        if os.path.lexists(path) and path.is_dir() and not path.is_symlink():
-            raise IsADirectoryError(errno.EISDIR, f"{name} is a folder", str(path))
-    if os.path.lexists(folder / COMMIT):
-        raise CheckpointError(
-            f"{folder / COMMIT} is in the way and holds files that seqzoo did not write; move them "
-            "elsewhere and remove it"
-        )
-
-
 @contextmanager
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the folder's lock, which ends with the process; yields whether it was obtained."""
@@ -233,21 +226,17 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield _lock(descriptor, folder, LOCK_SECONDS if wait else 0.0)
+        until = time.monotonic() + LOCK_SECONDS
+        while (locked := try_lock(descriptor)) is False and wait:
+            if time.monotonic() > until:
+                raise CheckpointError(
+                    f"{folder}: another process has been writing here for {LOCK_SECONDS:.0f} s; "
+                    "wait for it or choose another folder"
+                )
+            time.sleep(0.02)
+        yield bool(locked)
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path, patience: float) -> bool:
-    until = time.monotonic() + patience
-    while (locked := try_lock(descriptor)) is False and patience:
-        if time.monotonic() > until:
-            raise CheckpointError(
-                f"{folder}: another process has been writing here for {patience:.0f} s; wait "
-                "for it or choose another folder"
-            )
-        time.sleep(0.02)
-    return bool(locked)
 
 
 def try_lock(descriptor: int) -> bool | None:

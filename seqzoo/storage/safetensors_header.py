@@ -37,9 +37,14 @@ def count_parameters(path: Path, size: int) -> int:
     Raises:
         CheckpointError: the header is not that of a safetensors file.
     """
-    length = int.from_bytes(_read(path, 0, 8), "little")
-    check_header_length(path, length, size)
-    header = parse_json(path, _read(path, 8, length), most=_MOST_CONTAINERS)
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            check_header_length(path, length, size)
+            content = stream.read(length)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    header = parse_json(path, content, most=_MOST_CONTAINERS)
     if isinstance(header, dict):
         check(path, header.pop("__metadata__", {}), dict[str, str])
     tensors = check(path, header, dict[str, _Tensor])
@@ -78,13 +83,3 @@ def _numbers(path: Path, name: str, shape: list[int]) -> int:
         if count >= BEYOND:
             raise malformed(path, f"the shape of tensor {shown(name)}", shape, "fewer numbers")
     return count
-
-
-def _read(path: Path, start: int, length: int) -> bytes:
-    """``length`` bytes of a file from ``start``, fewer if it ends before."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(start)
-            return stream.read(length)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
