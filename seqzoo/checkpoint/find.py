@@ -59,11 +59,11 @@ def open_checkpoint(name: str | os.PathLike[str], *, keep: bool = False) -> "Che
     """
     from seqzoo.checkpoint.record import read_checkpoint  # torch, which finding does without
 
-    folder, manifest, from_hub = locate_checkpoint(name, verify=False)
+    folder, manifest, address = locate_checkpoint(name, verify=False)
     try:
         return read_checkpoint(folder, manifest=manifest, keep=keep)
     except IntegrityError:
-        if not from_hub:
+        if address is None:
             raise
         # A file in the Hub's cache is damaged: it is fetched again, once.
         return read_checkpoint(find(name), keep=keep)
@@ -95,23 +95,23 @@ def bundled_folder(spec: PretrainedSpec) -> Path | None:
 
 def locate_checkpoint(
     name: str | os.PathLike[str], *, verify: bool
-) -> tuple[Path, Manifest | None, bool]:
-    """The folder of a checkpoint, its manifest if that was read, and whether the Hub has it.
+) -> tuple[Path, Manifest | None, HubAddress | None]:
+    """The folder of a checkpoint, its manifest if that was read, and where the Hub has it.
 
     Args:
         name: as for ``find``.
         verify: whether to check the sha256 of the files in the Hub's cache.
 
     Returns:
-        Folder, manifest or None, and whether the folder is in the Hub's cache.
+        Folder, manifest or None, and repository and commit if the folder is in the Hub's cache.
     """
     if isinstance(name, Path):
-        return name.expanduser(), None, False
+        return name.expanduser(), None, None
     name = name_of("a model's name or folder", name)
     if name.startswith(SCHEME):
         return _pulled(parse_address(name), None, verify)
     if looks_like_path(name):
-        return Path(name).expanduser(), None, False
+        return Path(name).expanduser(), None, None
     if name not in catalogue().pretrained:
         raise _unknown(name)
     spec = catalogue().pretrained.get(name)
@@ -122,7 +122,7 @@ def locate_checkpoint(
                 f"{folder} is not the checkpoint '{spec.name}' that plugin '{spec.plugin}' "
                 "registers; reinstall the package that ships it"
             )
-        return folder, None, False
+        return folder, None, None
     pin = pin_of(spec)
     if pin is not None:
         return _pulled(HubAddress(pin.repo).at(pin.revision), pin.sha256, verify)
@@ -132,11 +132,13 @@ def locate_checkpoint(
     )
 
 
-def _pulled(address: HubAddress, sha256: str | None, verify: bool) -> tuple[Path, Manifest, bool]:
+def _pulled(
+    address: HubAddress, sha256: str | None, verify: bool
+) -> tuple[Path, Manifest, HubAddress]:
     from seqzoo.checkpoint.hub.cache import pull_into_cache  # the Hub's client, which is slow
 
     cached = pull_into_cache(address, sha256=sha256, verify=verify)
-    return cached.folder, cached.manifest, True
+    return cached.folder, cached.manifest, cached.address
 
 
 def _unknown(name: str) -> UnknownNameError:

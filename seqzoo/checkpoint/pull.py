@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from seqzoo.checkpoint.find import locate_checkpoint
-from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
+from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
@@ -20,8 +20,6 @@ from seqzoo.checkpoint.manifest import (
     verify_file,
 )
 from seqzoo.errors import CheckpointError
-from seqzoo.pins import pin_of
-from seqzoo.plugins import catalogue
 from seqzoo.storage.atomic import locate, write_files
 
 
@@ -58,12 +56,11 @@ def pull_checkpoint(name: str, *, to: str | os.PathLike[str] | None = None) -> P
         CheckpointError: the checkpoint is damaged, or ``to`` holds something else.
         HubError: the Hub cannot be reached or does not have the checkpoint.
     """
-    folder, manifest, from_hub = locate_checkpoint(name, verify=True)
+    folder, manifest, address = locate_checkpoint(name, verify=True)
     manifest = read_manifest(folder) if manifest is None else manifest
-    if not from_hub:  # the files of the Hub have just been checked
+    if address is None:  # the files of the Hub have just been checked
         for file in HASHED:
             verify_file(manifest, file)
-    address = _address_of(name, folder)
     if to is not None:
         is_copy = _is_copy(Path(to), manifest)
         extras = [file for file in (CARD, CURVE) if (folder / file).is_file()]
@@ -89,14 +86,3 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
                 "choose another folder"
             )
     return False
-
-
-def _address_of(name: str, folder: Path) -> HubAddress | None:
-    """The repository and commit of a folder in the Hub's cache."""
-    if name.startswith(SCHEME):
-        return parse_address(name).at(folder.name)
-    spec = catalogue().pretrained.get(name) if name in catalogue().pretrained else None
-    pin = None if spec is None else pin_of(spec)
-    if pin is not None and folder.name == pin.revision:
-        return HubAddress(pin.repo, pin.revision)
-    return None
