@@ -120,7 +120,20 @@ def download(address: HubAddress, entry: HubEntry) -> Path:
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         _fetch(hf_hub_url(address.repo, entry.path, revision=commit), entry, partial)
-        return _store(partial, repo / "blobs" / blob, repo / "snapshots" / commit / entry.path)
+        # The cache keeps a file under its id, and the snapshot of a commit links to it.
+        pointer = repo / "snapshots" / commit / entry.path
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        link = pointer.with_name(f".{pointer.name}.{secrets.token_hex(4)}")
+        try:
+            if constants.HF_HUB_DISABLE_SYMLINKS:
+                raise OSError
+            link.symlink_to(os.path.relpath(repo / "blobs" / blob, pointer.parent))
+        except OSError:  # without links the file itself is in the snapshot
+            os.replace(partial, pointer)
+        else:
+            os.replace(partial, repo / "blobs" / blob)
+            os.replace(link, pointer)
+        return pointer
     finally:
         partial.unlink(missing_ok=True)
 
@@ -228,22 +241,6 @@ def _wait(asked: str | None, attempt: int) -> float:
         return min(max(float(asked or attempt), 0.0), _LONGEST_WAIT)
     except ValueError:
         return float(attempt)
-
-
-def _store(partial: Path, blob: Path, pointer: Path) -> Path:
-    """Move a file into the cache under its id and link to it from the snapshot."""
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    link = pointer.with_name(f".{pointer.name}.{secrets.token_hex(4)}")
-    try:
-        if constants.HF_HUB_DISABLE_SYMLINKS:
-            raise OSError
-        link.symlink_to(os.path.relpath(blob, pointer.parent))
-    except OSError:  # without links the file itself is in the snapshot
-        os.replace(partial, pointer)
-    else:
-        os.replace(partial, blob)
-        os.replace(link, pointer)
-    return pointer
 
 
 @contextmanager
