@@ -39,15 +39,21 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class PartSpec(Spec):
-    """An embedder, a backbone, a head or a loss: a lazy class and its lazy config schema."""
+class TargetSpec(Spec):
+    """Code that is imported when it is used."""
 
     target: str
-    config: str
 
     def load(self) -> Any:
-        """The class that the target names."""
+        """The class or the function that the target names."""
         return resolve(self.target, self.plugin)
+
+
+@dataclass(frozen=True)
+class PartSpec(TargetSpec):
+    """An embedder, a backbone, a head or a loss: a lazy class and its lazy config schema."""
+
+    config: str
 
     def load_config(self) -> Any:
         """The dataclass that describes the part's settings."""
@@ -140,14 +146,8 @@ class DatasetSpec(Spec):
 
 
 @dataclass(frozen=True)
-class MetricSpec(Spec):
+class MetricSpec(TargetSpec):
     """A ranking metric: a lazy function ``(ranks [U], cutoff) -> values [U]``."""
-
-    target: str
-
-    def load(self) -> Any:
-        """The function that the target names."""
-        return resolve(self.target, self.plugin)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class ProtocolSpec(Spec):
 
 
 @dataclass(frozen=True)
-class CommandSpec(Spec):
+class CommandSpec(TargetSpec):
     """A verb of the command line: a lazy function for typer, or a lazy ``typer.Typer``.
 
     Attributes:
@@ -169,11 +169,6 @@ class CommandSpec(Spec):
         several_values: whether repeatable options take several values at once.
     """
 
-    target: str
     help: str = ""
     epilog: str = ""
     several_values: bool = False
-
-    def load(self) -> Any:
-        """The function that the target names."""
-        return resolve(self.target, self.plugin)
