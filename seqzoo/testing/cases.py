@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.testing import conformance
+from seqzoo.testing.conformance import CHECKS
 from seqzoo.testing.run import small_model
 
 
 class ArchitectureCases:
-    """Every check of an architecture as a separate test.
+    """Every check of an architecture as a separate test: ``test_lengths`` and so on.
 
     Inherit it in a test module and name the architecture; pytest collects the tests::
 
@@ -25,49 +25,14 @@ class ArchitectureCases:
     architecture: ClassVar[str]
     settings: ClassVar[Mapping[str, Any]] = {}
 
-    def _check(self, check: Callable[[SequenceModel], None]) -> None:
+
+def _test_of(check: Callable[[SequenceModel], None]) -> Callable[[ArchitectureCases], None]:
+    def test(self: ArchitectureCases) -> None:
         check(small_model(self.architecture, **self.settings))
 
-    def test_lengths(self) -> None:
-        """Histories of one event, batches of one history, and the shapes of the results."""
-        self._check(conformance.check_lengths)
+    test.__doc__ = check.__doc__
+    return test
 
-    def test_settings(self) -> None:
-        """Parts that share a setting agree on its default; the recipe is valid."""
-        self._check(conformance.check_settings)
 
-    def test_claims(self) -> None:
-        """The registered capabilities are those of the class, and results agree with them."""
-        self._check(conformance.check_claims)
-
-    def test_causality(self) -> None:
-        """Later events and timestamps do not change earlier results."""
-        self._check(conformance.check_causality)
-
-    def test_padding_invariance(self) -> None:
-        """Results do not depend on the amount of padding."""
-        self._check(conformance.check_padding_invariance)
-
-    def test_batch_invariance(self) -> None:
-        """A history gets the same vector alone and in a batch."""
-        self._check(conformance.check_batch_invariance)
-
-    def test_last(self) -> None:
-        """``last`` equals ``forward`` at the newest event."""
-        self._check(conformance.check_last)
-
-    def test_streaming(self) -> None:
-        """Event by event gives the same as the whole sequence."""
-        self._check(conformance.check_streaming)
-
-    def test_gradients(self) -> None:
-        """Every parameter gets a gradient."""
-        self._check(conformance.check_gradients)
-
-    def test_determinism(self) -> None:
-        """A fixed seed gives the same model, and two passes the same result."""
-        self._check(conformance.check_determinism)
-
-    def test_round_trip(self) -> None:
-        """A model that is saved and loaded scores the same."""
-        self._check(conformance.check_round_trip)
+for _name, _check in CHECKS.items():
+    setattr(ArchitectureCases, f"test_{_name.replace(' ', '_')}", _test_of(_check))

@@ -126,14 +126,12 @@ def _architecture(name: str, settings: dict[str, Any]) -> list[Outcome]:
 def _checkpoint(name: str) -> list[Outcome]:
     started = time.perf_counter()
     try:
-        checks = verify_folder(find(name)).checks
+        found = verify_folder(find(name)).checks
+        checks = [(check.name, check.ok, check.detail) for check in found]
     except SeqzooError as error:
-        return [Outcome(f"checkpoint {name}", "whole", False, str(error), _since(started))]
-    seconds = _since(started) / len(checks)
-    return [
-        Outcome(f"checkpoint {name}", check.name, check.ok, check.detail, seconds)
-        for check in checks
-    ]
+        checks = [("whole", False, str(error))]
+    seconds = (time.perf_counter() - started) / len(checks)
+    return [Outcome(f"checkpoint {name}", *check, seconds) for check in checks]
 
 
 @contextmanager
@@ -174,17 +172,15 @@ def _one_thread() -> Iterator[None]:
 
 def _run(subject: str, check: str, function: Callable[[Any], object], argument: Any) -> Outcome:
     started = time.perf_counter()
+    ok, message = False, ""
     try:
         function(argument)
+        ok = True
     except SeqzooError as error:
-        return Outcome(subject, check, False, str(error), _since(started))
+        message = str(error)
     except KeyboardInterrupt:
         raise
     # A part is third-party code and may raise anything; that is a failed check.
     except BaseException as error:
-        return Outcome(subject, check, False, f"raises {error_text(error)[:300]}", _since(started))
-    return Outcome(subject, check, True, "", _since(started))
-
-
-def _since(started: float) -> float:
-    return time.perf_counter() - started
+        message = f"raises {error_text(error)[:300]}"
+    return Outcome(subject, check, ok, message, time.perf_counter() - started)
