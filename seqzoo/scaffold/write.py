@@ -62,7 +62,13 @@ def new_plugin(name: str, kind: str = "backbone", folder: Path | None = None) ->
         )
     if keyword.iskeyword(name.capitalize()):
         raise UsageError(f"'{name}' cannot be a plugin's name: it is a keyword of Python")
-    _require_free(name)
+    # A plugin that registers a taken name would be broken.
+    for registry in catalogue().registries():
+        if name in registry:
+            raise UsageError(
+                f"the name '{name}' is taken by a {registry.kind} of plugin "
+                f"'{registry.get(name).plugin}'; choose another"
+            )
     home = (folder or Path()) / f"seqzoo-{name}"
     if home.exists():
         raise UsageError(f"{home} already exists; choose another name or move it away")
@@ -133,16 +139,6 @@ def _checkpoint(kind: str) -> dict[str, str]:
         f"a plugin of kind '{kind}' is tried with a checkpoint, and none is installed; "
         "`seqzoo plugins` shows the plugins that are switched off"
     )
-
-
-def _require_free(name: str) -> None:
-    """A plugin that registers a taken name would be broken."""
-    for registry in catalogue().registries():
-        if name in registry:
-            raise UsageError(
-                f"the name '{name}' is taken by a {registry.kind} of plugin "
-                f"'{registry.get(name).plugin}'; choose another"
-            )
 
 
 def _filled(template: Traversable, values: dict[str, str]) -> str:
