@@ -35,11 +35,6 @@ class Ranks:
     tied: npt.NDArray[np.int64]
     candidates: int
 
-    @property
-    def mean_rank(self) -> Floats:
-        """Rank from 1; a tie counts half [M]."""
-        return self.better + (self.tied + 1) / 2
-
     def mean_gain(self, gain: Gain, cutoff: int) -> Floats:
         """The metric of each target [M], averaged over the ranks that its tie could take."""
         ranks = np.arange(1, self.candidates + 1, dtype=np.float64)

@@ -26,10 +26,6 @@ def some_ranks(better, tied, candidates):
     return Ranks(np.array(better), np.array(tied), candidates)
 
 
-def test_mean_rank_counts_ties_half():
-    assert some_ranks([0, 0, 3, 0], [1, 3, 2, 10], 10).mean_rank.tolist() == [1, 2, 4.5, 5.5]
-
-
 @pytest.mark.parametrize("gain", [hit, ndcg, mrr])
 @pytest.mark.parametrize("cutoff", [1, 3, 5, 50])
 def test_a_tie_is_the_mean_over_all_orders(gain, cutoff):
