@@ -17,9 +17,10 @@ _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOT
 def on_page_content(content: str, **_: Any) -> str:
     """Replace every marked equation of a rendered page."""
     content = _INLINE.sub(lambda found: convert(html.unescape(found[1])), content)
-    return _BLOCK.sub(_block, content)
-
-
-def _block(found: re.Match[str]) -> str:
-    """A displayed equation in a box of its own that scrolls where the screen is narrow."""
-    return f'<div class="equation">{convert(html.unescape(found[1]), display="block")}</div>'
+    # Displayed equations get a box of their own, which scrolls where the screen is narrow.
+    return _BLOCK.sub(
+        lambda found: (
+            f'<div class="equation">{convert(html.unescape(found[1]), display="block")}</div>'
+        ),
+        content,
+    )

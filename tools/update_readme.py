@@ -77,25 +77,18 @@ def published() -> str:
             ours = [entry["metrics"][key] for key in keys]
             theirs = [other.metrics[key] for key in keys]
             lower = [f"{key} lower" for key, a, b in zip(keys, ours, theirs, strict=True) if a < b]
+            remark = f"; **ours: {', '.join(lower)}**" if lower else ""
+            if lower and len(lower) == len(keys):
+                remark = "; **ours is lower**"
             rows.append(
                 f"| {other.data}, `{other.protocol}` | `{name}` | {_both(ours)} "
-                f"| {_both(theirs)} | {other.source}{_remark(lower, keys)} |"
+                f"| {_both(theirs)} | {other.source}{remark} |"
             )
     return "\n".join([*lines, *sorted(rows)])
 
 
 def _both(values: list[float]) -> str:
     return " / ".join(f"{value:.4f}" for value in values)
-
-
-def _remark(lower: list[str], keys: list[str]) -> str:
-    return (
-        ""
-        if not lower
-        else "; **ours is lower**"
-        if len(lower) == len(keys)
-        else (f"; **ours: {', '.join(lower)}**")
-    )
 
 
 def recommend() -> str:

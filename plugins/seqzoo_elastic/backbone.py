@@ -25,6 +25,7 @@ Shapes in brackets: B histories, L positions, T positions of a chunk, D width, H
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -195,8 +196,10 @@ class Elastic(Backbone):
     def _caller(self, hidden: Tensor) -> Callable[..., Any]:
         """How functions are called on chunks of [B, L, D]: with or without recomputation."""
         experts = hidden.numel() * len(self.experts)
-        small = experts <= _KEPT_EXPERTS or not torch.is_grad_enabled()
-        return _called if small else _recomputed
+        if experts <= _KEPT_EXPERTS or not torch.is_grad_enabled():
+            return lambda function, *arguments: function(*arguments)
+        # Keeps only the arguments: the backward pass computes the rest again.
+        return partial(checkpoint, use_reentrant=False)
 
     def _advance_below_top(
         self, hidden: Tensor, state: State, newest: Tensor, offset: Tensor
@@ -245,12 +248,3 @@ class Elastic(Backbone):
 def _each(function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, experts: Tensor) -> Tensor:
     """Call a layer's function for positions [B, T, D] that have their own experts [B, T, K, D]."""
     return function(hidden[:, :, None], experts)[:, :, 0]
-
-
-def _called(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
-
-
-def _recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call, but keep only the arguments: the backward pass computes the rest again."""
-    return checkpoint(function, *arguments, use_reentrant=False)

@@ -112,11 +112,9 @@ class Ssd4Rec(Backbone):
         return top.last(hidden, batch, newest)
 
     def initial_state(self, batch_size: int) -> State:
-        """The state of each layer's block, and of the time branch if there is one."""
-        return {
-            "layers": [layer.ssd.initial_state(batch_size) for layer in self._layers()],
-            "times": self._initial_times(batch_size),
-        }
+        """The state of each layer's block; ``times`` is that of a time branch."""
+        layers = [layer.ssd.initial_state(batch_size) for layer in self._layers()]
+        return {"layers": layers, "times": None}
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
         """One more event of each user: [B, D] -> [B, D]."""
@@ -132,9 +130,6 @@ class Ssd4Rec(Backbone):
     def _modulations(self, batch: SequenceBatch) -> Sequence[Tensor | None]:
         """The factors of each layer's step sizes: [B, L, H], or None."""
         return [None] * len(self.ssd_layers)
-
-    def _initial_times(self, batch_size: int) -> State:
-        return None
 
     def _modulations_step(
         self, batch_size: int, elapsed: Tensor | None, state: State
@@ -179,7 +174,8 @@ class TiM4Rec(Ssd4Rec):
         """
         if not self.streaming:
             raise NotImplementedError("TiM4Rec cannot stream with time_mode='reference'")
-        return super().initial_state(batch_size)
+        times = [block.initial_times(batch_size) for block in self._causal_blocks()]
+        return super().initial_state(batch_size) | {"times": times}
 
     def _modulations(self, batch: SequenceBatch) -> Sequence[Tensor | None]:
         if self.config.time_mode == "off":
@@ -209,9 +205,6 @@ class TiM4Rec(Ssd4Rec):
                 modulation, times = layer.ssd.modulate(times)
                 modulations.append(modulation[:, :length])
         return modulations
-
-    def _initial_times(self, batch_size: int) -> State:
-        return [block.initial_times(batch_size) for block in self._causal_blocks()]
 
     def _modulations_step(
         self, batch_size: int, elapsed: Tensor | None, state: State

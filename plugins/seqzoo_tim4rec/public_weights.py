@@ -31,7 +31,18 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
     layers = count_layers(tensors, _LAYER)
     unused = re.compile(rf"ssd_layers\.{layers - 1}\.ssd\.(time_gate_residual|time_layer_norm)\..+")
     kept = {name: tensor for name, tensor in tensors.items() if not unused.fullmatch(name)}
-    settings = _block_settings(tensors, layers)
+    _, width = shape_of(tensors, "item_embedding.weight", 2, _SOURCE)
+    (heads,) = shape_of(tensors, "ssd_layers.0.ssd.dt_bias", 1, _SOURCE)
+    (inner,) = shape_of(tensors, "ssd_layers.0.ssd.norm.weight", 1, _SOURCE)
+    channels, _, taps = shape_of(tensors, "ssd_layers.0.ssd.conv1d.weight", 3, _SOURCE)
+    settings: dict[str, Any] = {
+        "hidden_size": width,
+        "num_layers": layers,
+        "expand": inner // width,
+        "head_size": inner // heads,
+        "state_size": (channels - inner) // 2,
+        "conv_size": taps,
+    }
     assumed = ["norm_eps", "activation"]
     if "layer_norm_time.weight" in tensors:
         (length,) = shape_of(tensors, "layer_norm_time.weight", 1, _SOURCE)
@@ -43,19 +54,3 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
         settings["time_mode"] = "off"
         assumed.append("max_length")
     return PublicWeights(settings, renamed(kept, _RULES), tuple(assumed))
-
-
-def _block_settings(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Any]:
-    """Settings of the SSD blocks: ``in_proj`` has 2 I + 2 N + H rows."""
-    _, width = shape_of(tensors, "item_embedding.weight", 2, _SOURCE)
-    (heads,) = shape_of(tensors, "ssd_layers.0.ssd.dt_bias", 1, _SOURCE)
-    (inner,) = shape_of(tensors, "ssd_layers.0.ssd.norm.weight", 1, _SOURCE)
-    channels, _, taps = shape_of(tensors, "ssd_layers.0.ssd.conv1d.weight", 3, _SOURCE)
-    return {
-        "hidden_size": width,
-        "num_layers": layers,
-        "expand": inner // width,
-        "head_size": inner // heads,
-        "state_size": (channels - inner) // 2,
-        "conv_size": taps,
-    }
