@@ -4,10 +4,10 @@ import itertools
 import operator
 import os
 import reprlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from seqzoo.errors import UsageError
+from seqzoo.errors import UsageError, nearest
 
 _FARTHEST_TIME = 2**62
 """Within it the difference of any two times fits 64 bits."""
@@ -38,6 +38,18 @@ def list_of(what: str, of: str, given: Any) -> list[Any]:
             pass
     kind = "text" if isinstance(given, str) else type(given).__name__
     raise UsageError(f"{what} is a list of {of}; got the {kind} {reprlib.repr(given)}")
+
+
+def one_of(name: str, given: Any, choices: Sequence[str]) -> None:
+    """Check that an argument is one of the words that it may be.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if not isinstance(given, str) or given not in choices:
+        near = nearest(given, choices) if isinstance(given, str) else ""
+        expected = " or ".join(f"'{choice}'" for choice in choices)
+        raise UsageError(f"{name} is {reprlib.repr(given)}{near or ';'} expected {expected}")
 
 
 def whole_number(name: str, given: Any, low: int, high: int | None = None, why: str = "") -> int:

@@ -176,10 +176,10 @@ def parse_vocabulary(path: Path, content: bytes) -> "Vocabulary":
     """
     from seqzoo.data.vocabulary import Vocabulary  # numpy, which listing does without
 
-    # The object itself, its items and their labels.
-    document = read_json(path, content, VocabularyFile, most=3)
+    # The object itself, its items, their labels and their counts.
+    document = read_json(path, content, VocabularyFile, most=4)
     try:
-        return Vocabulary(document["items"], document.get("labels"))
+        return Vocabulary(document["items"], document.get("labels"), document.get("counts"))
     except DataError as error:
         raise CheckpointError(f"{path}: {error}; {RESTORE}") from error
 

@@ -95,6 +95,9 @@ class VocabularyFile(_Closed):
         list[Annotated[str | None, Meta(description="a text or null")]] | None,
         Meta(description="a list of texts or nulls"),
     ] = None
+    counts: Annotated[
+        list[Count] | None, Meta(description="a list of whole numbers, 0 or more")
+    ] = None
 
 
 class RecipeData(Struct):

@@ -14,8 +14,10 @@ from seqzoo.cli.parsing import read_whole_number
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
 from seqzoo.plugins import catalogue
+from seqzoo.storage.messages import listing
 
 _DEFAULT_K = 10
+_SHOWN = 20
 
 
 class OnUnknown(str, Enum):
@@ -23,6 +25,14 @@ class OnUnknown(str, Enum):
 
     SKIP = "skip"
     ERROR = "error"
+
+
+class OnCold(str, Enum):
+    """What a user without a known item gets."""
+
+    ERROR = "error"
+    EMPTY = "empty"
+    POPULAR = "popular"
 
 
 def recommend(
@@ -47,11 +57,22 @@ def recommend(
         typer.Option("--exclude-seen/--include-seen", help="Exclude items already in the history."),
     ] = True,
     on_unknown: Annotated[
-        OnUnknown, typer.Option(help="Skip history items that the model does not know, or fail.")
+        OnUnknown, typer.Option(help="Skip items that the model does not know, or fail.")
     ] = OnUnknown.SKIP,
+    on_cold: Annotated[
+        OnCold,
+        typer.Option(
+            help="If the model knows no item of the history: fail, recommend nothing, or recommend "
+            "the most popular items."
+        ),
+    ] = OnCold.ERROR,
     candidates: Annotated[
         list[str] | None,
         typer.Option(metavar="ID...", help="Restrict to these items (default: all)."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID...", help="Never recommend these items."),
     ] = None,
     timestamps: Annotated[
         list[int] | None,
@@ -66,40 +87,58 @@ def recommend(
     """Recommend the next items after a history."""
     history = list(history or [])
     name = name or _model_among(history)
-    if not history:
-        raise UsageError("the history is empty; give item ids, oldest first: --history ID [ID ...]")
+    if not history and on_cold is OnCold.ERROR:
+        raise UsageError(
+            "the history is empty; give item ids, oldest first: --history ID [ID ...], or the most "
+            "popular items answer: --on-cold popular"
+        )
     model = zoo.load(name)
-    (answer,) = model.answer_many(
-        [history],
+    best = model.recommend(
+        history,
         min(_DEFAULT_K, len(model.vocabulary)) if k is None else k,
         exclude_seen=exclude_seen,
         candidates=candidates,
-        timestamps=None if timestamps is None else [timestamps],
+        exclude=exclude,
+        timestamps=timestamps,
         on_unknown=on_unknown.value,
+        on_cold=on_cold.value,
     )
-    best, unknown = answer.recommendations, answer.unknown
-    if unknown:
-        shown = ", ".join(f"'{item}'" for item in unknown)
-        note(f"skipped, because the model does not know them: {shown}")
+    for what, unknown in (
+        ("", best.unknown),
+        (" candidates", model.vocabulary.encode(candidates or [])[1]),
+        (" exclusions", model.vocabulary.encode(exclude or [])[1]),
+    ):
+        if unknown:
+            shown = listing([f"'{item}'" for item in unknown], _SHOWN)
+            note(f"skipped{what}, because the model does not know them: {shown}")
     if as_json:
         print_json(
             {
                 "model": name,
                 "history": history,
-                "unknown": unknown,
+                "unknown": best.unknown,
+                "cold": best.cold,
                 "recommendations": [
                     {"item": one.item, "score": one.score, "label": one.label} for one in best
                 ],
             }
         )
         return
-    if not best:
-        note("nothing to recommend: all candidates are in the history")
-    has_labels = any(one.label for one in best)
-    columns = [Column("", right=True), Column("item", style="cyan"), Column("score", right=True)]
-    columns += [Column("title", wrap=True)] if has_labels else []
+    if best.cold:
+        answer = "the most popular items" if on_cold is OnCold.POPULAR else "nothing"
+        note(f"the model knows no item of the history, so it recommends {answer}")
+    elif not best:
+        note("nothing to recommend: all candidates are in the history or excluded")
+    score = "interactions" if best.cold else "score"
+    columns = [Column("", right=True), Column("item", style="cyan"), Column(score, right=True)]
+    columns += [Column("title", wrap=True)] if any(one.label for one in best) else []
     rows = [
-        [str(rank), one.item, metric(one.score), one.label or ""][: len(columns)]
+        [
+            str(rank),
+            one.item,
+            f"{one.score:,.0f}" if best.cold else metric(one.score),
+            one.label or "",
+        ][: len(columns)]
         for rank, one in enumerate(best, start=1)
     ]
     show(table(columns, rows))

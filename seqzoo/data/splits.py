@@ -72,3 +72,17 @@ def leave_one_out(sequences: Sequences, part: str) -> Split:
         target=targets,
         users=np.flatnonzero(long_enough).astype(np.int64),
     )
+
+
+def train_counts(sequences: Sequences, items: int) -> npt.NDArray[np.int64]:
+    """The number of interactions of each item in the ``train`` part (V,).
+
+    Args:
+        sequences: the histories of all users.
+        items: size V of the vocabulary.
+    """
+    counts = np.bincount(sequences.items, minlength=items + 1)
+    for part in ("valid", "test"):
+        targets = sequences.items[leave_one_out(sequences, part).target]
+        counts -= np.bincount(targets, minlength=items + 1)
+    return counts[1:]

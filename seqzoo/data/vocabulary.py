@@ -1,5 +1,6 @@
 """The vocabulary: item ids and their indices 1..V; index 0 is padding."""
 
+import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -17,26 +18,34 @@ _SPELLING = re.compile(r"[\s_-]+")
 
 
 class Vocabulary:
-    """The items of a model, each with its index and, if there is one, its label.
+    """The items of a model, each with its index and, if known, its label and its popularity.
 
     Attributes:
         items: item ids as the data have them (V,); ``items[0]`` has index 1.
         labels: a title or None for each item (V,), or None if no item has a title.
+        counts: the number of training interactions of each item (V,), or None if not known.
     """
 
-    def __init__(self, items: Sequence[str], labels: Sequence[str | None] | None = None) -> None:
-        """Check the ids and labels and store them.
+    def __init__(
+        self,
+        items: Sequence[str],
+        labels: Sequence[str | None] | None = None,
+        counts: Sequence[int] | None = None,
+    ) -> None:
+        """Check the ids, labels and counts and store them.
 
         Args:
             items: V different, non-empty texts.
             labels: V titles (None for an item without one), or None.
+            counts: V numbers of interactions, or None.
 
         Raises:
-            DataError: there is no item, an id is not text, empty or repeated, or the labels have
-                another length or type.
+            DataError: there is no item, an id is not text, empty or repeated, or the labels or the
+                counts have another length or type.
         """
         self.items: tuple[str, ...] = tuple(items)
         self.labels: tuple[str | None, ...] | None = None if labels is None else tuple(labels)
+        self.counts = None if counts is None else _checked_counts(counts, len(self.items))
         if not self.items:
             raise DataError("the vocabulary has no items; expected at least one")
         seen: set[str] = set()
@@ -72,7 +81,7 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        return self.items == other.items and self.labels == other.labels
+        return (self.items, self.labels, self.counts) == (other.items, other.labels, other.counts)
 
     def __hash__(self) -> int:
         return hash(self.items)
@@ -83,6 +92,27 @@ class Vocabulary:
     @cached_property
     def _indices(self) -> dict[str, int]:
         return {item: index for index, item in enumerate(self.items, start=1)}
+
+    @cached_property
+    def most_popular(self) -> npt.NDArray[np.int64]:
+        """The indices of all items (V,), those with the most interactions first.
+
+        Items with equal counts are in index order.
+
+        Raises:
+            UsageError: the counts are not known.
+        """
+        if self.counts is None:
+            raise UsageError(
+                "the model has no item counts, which say what is popular: its checkpoint was made "
+                "without them; train it again with `seqzoo train`, or set them with "
+                "model.vocabulary = model.vocabulary.with_counts(counts)"
+            )
+        return np.argsort(-np.asarray(self.counts), kind="stable") + 1
+
+    def with_counts(self, counts: Sequence[int]) -> "Vocabulary":
+        """The same items with these numbers of interactions (V,); raises as the constructor."""
+        return Vocabulary(self.items, self.labels, counts)
 
     def index(self, item: str) -> int:
         """The index 1..V of an item id.
@@ -167,11 +197,16 @@ class Vocabulary:
         meant = next((known for known in self.items if same and _bare(known) == same), None)
         return "" if meant is None else f"; did you mean '{meant}'?"
 
-    def to_json(self) -> dict[str, list[str] | list[str | None]]:
-        """The JSON form: ``{"items": […], "labels": […]}``; without labels there is no such key."""
-        document: dict[str, list[str] | list[str | None]] = {"items": list(self.items)}
+    def to_json(self) -> dict[str, list[str] | list[str | None] | list[int]]:
+        """The JSON form: ``{"items": […], "labels": […], "counts": […]}``.
+
+        Without labels or counts there is no such key.
+        """
+        document: dict[str, list[str] | list[str | None] | list[int]] = {"items": list(self.items)}
         if self.labels is not None:
             document["labels"] = list(self.labels)
+        if self.counts is not None:
+            document["counts"] = list(self.counts)
         return document
 
     @classmethod
@@ -181,15 +216,16 @@ class Vocabulary:
         Raises:
             DataError: the document has another form, or ids are missing, empty or repeated.
         """
+        known = ("items", "labels", "counts")
         if not isinstance(document, Mapping):
             raise DataError(
                 f"the vocabulary is a {type(document).__name__}; expected an object with 'items'"
             )
-        unknown = [str(key) for key in document if key not in ("items", "labels")]
+        unknown = [str(key) for key in document if key not in known]
         if unknown:
             raise DataError(
-                f"the vocabulary has an unknown key '{unknown[0]}'; expected 'items' and, where "
-                f"there are labels, 'labels'{nearest(unknown[0], ('items', 'labels'))}"
+                f"the vocabulary has an unknown key '{unknown[0]}'{nearest(unknown[0], known)}; "
+                "expected 'items' and optionally 'labels' and 'counts'"
             )
         items, labels = document.get("items"), document.get("labels")
         if not isinstance(items, list):
@@ -200,7 +236,20 @@ class Vocabulary:
             raise DataError(
                 f"the vocabulary's 'labels' is {type(labels).__name__}; expected a list"
             )
-        return cls(items, labels)
+        return cls(items, labels, document.get("counts"))
+
+
+def _checked_counts(counts: Sequence[int], items: int) -> tuple[int, ...]:
+    try:
+        checked = tuple(operator.index(count) for count in counts)
+    except TypeError as error:
+        raise DataError(f"the vocabulary's counts: {error}; expected whole numbers") from None
+    if len(checked) != items or min(checked, default=0) < 0:
+        raise DataError(
+            f"the vocabulary has {items} items and {len(checked)} counts, the smallest "
+            f"{min(checked, default=0)}; expected one count of 0 or more for each item"
+        )
+    return checked
 
 
 def _bare(item: str) -> str:

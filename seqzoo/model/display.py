@@ -1,5 +1,6 @@
 """How a model and its recommendations are displayed in a notebook."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqzoo.notebook import block, facts, line, metrics_table, number, table
@@ -12,7 +13,23 @@ _SHOWN = ("hit@10", "ndcg@10", "mrr@10")
 
 
 class Recommendations(list["Recommendation"]):
-    """Recommended items, best first: a list that a notebook shows as a table."""
+    """Recommended items, best first: a list that a notebook shows as a table.
+
+    Attributes:
+        unknown: ids of the history that the model does not know, which were skipped.
+        cold: whether the model knows no item of the history, so that ``on_cold`` chose the answer.
+    """
+
+    def __init__(
+        self,
+        items: Iterable["Recommendation"] = (),
+        *,
+        unknown: Sequence[str] = (),
+        cold: bool = False,
+    ) -> None:
+        super().__init__(items)
+        self.unknown = list(unknown)
+        self.cold = cold
 
     def _repr_html_(self) -> str:
         labels = any(each.label is not None for each in self)

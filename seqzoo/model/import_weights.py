@@ -150,7 +150,7 @@ def read_vocabulary_file(path: Path) -> Vocabulary:
             "on each line, or a vocabulary.json"
         ) from None
     if path.suffix != ".json":
-        return _vocabulary(path, text.splitlines(), None)
+        return _vocabulary(path, {"items": text.splitlines()})
     try:
         document = parse_json(path, text.encode(), remedy="write the vocabulary again")
         if isinstance(document, dict):
@@ -158,16 +158,18 @@ def read_vocabulary_file(path: Path) -> Vocabulary:
     except CheckpointError as error:
         raise DataError(str(error)) from None
     if isinstance(document, dict):
-        return _vocabulary(path, document["items"], document.get("labels"))
+        return _vocabulary(path, document)
     if isinstance(document, list):
-        return _vocabulary(path, document, None)
+        return _vocabulary(path, {"items": document})
     raise DataError(f'{path}: expected a list of item ids or {{"items": […], "labels": […]}}')
 
 
-def _vocabulary(path: Path, items: list[str], labels: list[str | None] | None) -> Vocabulary:
-    head = 1 if items and items[0] == _PADDING_TOKEN else 0
+def _vocabulary(path: Path, document: Mapping[str, Any]) -> Vocabulary:
+    first = 1 if document["items"][:1] == [_PADDING_TOKEN] else 0
     try:
-        return Vocabulary(items[head:], None if labels is None else labels[head:])
+        return Vocabulary.from_json(
+            {key: values and values[first:] for key, values in document.items()}
+        )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from seqzoo.checkpoint.folder import render_checkpoint, write_checkpoint
 from seqzoo.checkpoint.manifest import Manifest
 from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.errors import CheckpointError
-from seqzoo.model.provenance import AsBuilt, still_true
+from seqzoo.model.provenance import still_true
 from seqzoo.model.weights import distinct_state
 from seqzoo.storage.messages import listing
 
@@ -79,10 +78,6 @@ def checkpoint_of(
 def _require_loadable(model: "SequenceModel", tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Check that loading would build the same model, before anything is written."""
     built = model.as_built
-    if built is None:
-        with torch.random.fork_rng(devices=[]):
-            twin = type(model).build(model.architecture, model.config, model.vocabulary)
-        built = AsBuilt.of(twin)
     if model.config != built.config:
         changed = sorted(
             key

@@ -1,9 +1,8 @@
 """``ScoringModel``: embedder, backbone, head and vocabulary in one module that recommends."""
 
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +10,16 @@ from torch import Tensor, nn
 
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import NotFiniteError, UsageError
-from seqzoo.interfaces import Backbone, Embedder, Head, SequenceBatch
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.build import Parts
+from seqzoo.model.choice import Choice, Exclusions, read_choice
 from seqzoo.model.display import Recommendations
-from seqzoo.model.histories import EncodedHistory, History, encode_histories, refuse_unknown
+from seqzoo.model.histories import ON_COLD, EncodedHistory, History, encode_histories
 from seqzoo.model.inference import inference
 from seqzoo.plugins import catalogue
-from seqzoo.validation import list_of, whole_number
+from seqzoo.validation import list_of, one_of, whole_number
 
 __all__ = [
-    "Answer",
     "Recommendation",
     "ScoringModel",
 ]
@@ -27,28 +27,16 @@ __all__ = [
 logger = logging.getLogger("seqzoo")
 
 _WHOLE_HISTORY = 2**31 - 1
+_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended item: its id, the model's score and its title, if there is one."""
+    """One recommended item: its id, its score and its title, if there is one."""
 
     item: str
     score: float
     label: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The recommendations after one history.
-
-    Attributes:
-        recommendations: the best items, best first.
-        unknown: ids of the history that the model does not know, which were skipped.
-    """
-
-    recommendations: list[Recommendation]
-    unknown: list[str]
 
 
 class ScoringModel(nn.Module):
@@ -61,26 +49,14 @@ class ScoringModel(nn.Module):
         embedder, backbone, head: the three parts.
     """
 
-    embedder: Embedder
-    backbone: Backbone
-    head: Head
-
-    def __init__(
-        self,
-        architecture: str,
-        config: Mapping[str, Any],
-        vocabulary: Vocabulary,
-        embedder: Embedder,
-        backbone: Backbone,
-        head: Head,
-    ) -> None:
+    def __init__(self, architecture: str, parts: Parts, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.architecture = architecture
-        self.config = dict(config)
+        self.config = dict(parts.config)
         self.vocabulary = vocabulary
-        self.embedder = embedder
-        self.backbone = backbone
-        self.head = head
+        self.embedder = parts.embedder
+        self.backbone = parts.backbone
+        self.head = parts.head
 
     @property
     def parts(self) -> dict[str, str]:
@@ -138,7 +114,8 @@ class ScoringModel(nn.Module):
                 is ``error``.
             UsageError: a history is empty, or the numbers of timestamps and items differ.
         """
-        encoded = self._encode_ids(histories, timestamps, on_unknown)
+        self._warn_of_timestamps(timestamps)
+        encoded = encode_histories(self.vocabulary, histories, timestamps, on_unknown)
         if not encoded:
             return self.embedder.item_table.new_zeros(0, self.embedder.item_table.shape[1]).detach()
         vectors = [
@@ -154,9 +131,11 @@ class ScoringModel(nn.Module):
         *,
         exclude_seen: bool = True,
         candidates: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
         timestamps: Sequence[int] | None = None,
         on_unknown: str = "skip",
-    ) -> list[Recommendation]:
+        on_cold: str = "error",
+    ) -> Recommendations:
         """The ``k`` best items after one history of item ids, best first.
 
         Fewer than ``k`` items are returned only if fewer candidates are left. Arguments and errors
@@ -167,8 +146,10 @@ class ScoringModel(nn.Module):
             k,
             exclude_seen=exclude_seen,
             candidates=candidates,
+            exclude=exclude,
             timestamps=None if timestamps is None else [timestamps],
             on_unknown=on_unknown,
+            on_cold=on_cold,
         )[0]
 
     def recommend_many(
@@ -178,10 +159,12 @@ class ScoringModel(nn.Module):
         *,
         exclude_seen: bool = True,
         candidates: Sequence[str] | None = None,
+        exclude: Exclusions | None = None,
         timestamps: Sequence[Sequence[int]] | None = None,
         batch_size: int = 256,
         on_unknown: str = "skip",
-    ) -> list[list[Recommendation]]:
+        on_cold: str = "error",
+    ) -> list[Recommendations]:
         """The ``k`` best items after each history, best first.
 
         Args:
@@ -189,48 +172,45 @@ class ScoringModel(nn.Module):
             k: number of items, 1 to the size of the catalogue.
             exclude_seen: exclude all items of the history, including those beyond ``max_length``.
             candidates: ids of the candidate items; None for the whole catalogue.
+            exclude: ids of items that are never recommended, or a list of ids for each user.
             timestamps: unix seconds of each event, for models that use timestamps.
             batch_size: number of histories per batch.
-            on_unknown: ``skip`` ignores items that the model does not know, ``error`` raises.
+            on_unknown: ``skip`` ignores ids of histories, candidates and exclusions that the model
+                does not know, ``error`` raises.
+            on_cold: the answer for a user whose history has no known item: ``error`` raises,
+                ``empty`` is an empty list, ``popular`` is the items with the most interactions in
+                training, with their number as the score.
 
         Raises:
-            UnknownItemError: a candidate is unknown, a history has no known item, or a history has
-                an unknown item and ``on_unknown`` is ``error``.
-            UsageError: ``k`` is out of range, a history is empty, or timestamps do not match the
-                items.
+            UnknownItemError: no candidate is known, a history has no known item and ``on_cold`` is
+                ``error``, or an id is unknown and ``on_unknown`` is ``error``.
+            UsageError: ``k`` is out of range, a history is empty and ``on_cold`` is ``error``, the
+                model has no item counts and ``on_cold`` is ``popular``, or timestamps do not match
+                the items.
             NotFiniteError: a score is NaN or infinite.
         """
-        answers = self.answer_many(
-            histories,
-            k,
-            exclude_seen=exclude_seen,
-            candidates=candidates,
-            timestamps=timestamps,
-            batch_size=batch_size,
-            on_unknown=on_unknown,
-        )
-        return [answer.recommendations for answer in answers]
-
-    def answer_many(
-        self,
-        histories: Sequence[History],
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        candidates: Sequence[str] | None = None,
-        timestamps: Sequence[Sequence[int]] | None = None,
-        batch_size: int = 256,
-        on_unknown: str = "skip",
-    ) -> list[Answer]:
-        """Like ``recommend_many``, and also return the unknown ids of each history."""
-        allowed = self._check_choice(k, candidates)
-        encoded = self._encode_ids(histories, timestamps, on_unknown)
-        answers: list[Answer | None] = [None] * len(encoded)
-        for rows, hidden in self._encode_batches(encoded, batch_size):
-            seen = [encoded[row].items for row in rows] if exclude_seen else None
-            for row, found in zip(rows.tolist(), self._best(hidden, k, seen, allowed), strict=True):
-                answers[row] = Answer(found, encoded[row].unknown)
-        return [answer for answer in answers if answer is not None]
+        one_of("on_cold", on_cold, ON_COLD)
+        ranking = self.vocabulary.most_popular if on_cold == "popular" else None
+        self._warn_of_timestamps(timestamps)
+        users = encode_histories(self.vocabulary, histories, timestamps, on_unknown, on_cold)
+        choice = read_choice(self.vocabulary, len(users), k, candidates, exclude, on_unknown)
+        answers = [Recommendations(unknown=user.unknown, cold=not user.items) for user in users]
+        for rows, hidden in self._encode_batches(users, batch_size):
+            seen = [users[row].items for row in rows] if exclude_seen else None
+            found = self._best(hidden, choice, choice.pairs(rows.tolist(), seen))
+            for row, items in zip(rows, found, strict=True):
+                answers[row].extend(items)
+        if ranking is not None:
+            counts = self.vocabulary.counts or ()
+            if choice.allowed is not None:
+                ranking = ranking[np.isin(ranking, choice.allowed)]
+            for row, answer in enumerate(answers):
+                if answer.cold:
+                    left_out = choice.excluded[row] if choice.excluded else ()
+                    popular = ranking[: k + len(left_out)]
+                    popular = popular[~np.isin(popular, left_out)][:k].tolist()
+                    answer.extend(self._items(popular, [float(counts[i - 1]) for i in popular]))
+        return answers
 
     def recommend_from(
         self,
@@ -239,7 +219,9 @@ class ScoringModel(nn.Module):
         *,
         seen: Sequence[Sequence[int]] | None = None,
         candidates: Sequence[str] | None = None,
-    ) -> list[list[Recommendation]]:
+        exclude: Exclusions | None = None,
+        on_unknown: str = "skip",
+    ) -> list[Recommendations]:
         """The ``k`` best items for given user vectors, best first.
 
         Args:
@@ -247,15 +229,19 @@ class ScoringModel(nn.Module):
             k: number of items, 1 to the size of the catalogue.
             seen: item indices of each user to exclude.
             candidates: ids of the candidate items; None for the whole catalogue.
+            exclude: ids of items that are never recommended, or a list of ids for each user.
+            on_unknown: ``skip`` ignores ids that the model does not know, ``error`` raises.
 
         Raises:
-            UnknownItemError: a candidate is unknown.
+            UnknownItemError: no candidate is known, or an id is unknown and ``on_unknown`` is
+                ``error``.
             UsageError: ``k`` is out of range, the vectors have a wrong width or dtype, or item
                 indices are outside the vocabulary.
             NotFiniteError: a vector or a score is NaN or infinite.
         """
         vectors = self._check_vectors(hidden)
-        return self.recommend_valid(vectors, k, self._check_seen(seen, vectors), candidates)
+        indices = self._check_seen(seen, vectors)
+        return self.recommend_valid(vectors, k, indices, candidates, exclude, on_unknown)
 
     def recommend_valid(
         self,
@@ -263,20 +249,54 @@ class ScoringModel(nn.Module):
         k: int,
         seen: Sequence[Sequence[int]] | None,
         candidates: Sequence[str] | None,
-    ) -> list[list[Recommendation]]:
-        """Like ``recommend_from``, for vectors and indices that are known to be valid."""
-        return self._best(hidden, k, seen, self._check_choice(k, candidates))
+        exclude: Exclusions | None,
+        on_unknown: str,
+    ) -> list[Recommendations]:
+        """Like ``recommend_from``, for vectors and item indices that are known to be valid."""
+        choice = read_choice(self.vocabulary, len(hidden), k, candidates, exclude, on_unknown)
+        return self._best(hidden, choice, choice.pairs(range(len(hidden)), seen))
 
-    def _check_choice(self, k: int, candidates: Sequence[str] | None) -> Tensor | None:
-        """Check ``k``, and turn candidates into their indices."""
-        whole_number("k", k, 1, len(self.vocabulary), ", the number of items of the model")
-        if candidates is None:
-            return None
-        ids = list(candidates) if isinstance(candidates, Set) else candidates
-        known, unknown = self.vocabulary.encode(list_of("candidates", "item ids", ids))
-        if unknown or not len(known):
-            refuse_unknown(self.vocabulary, "candidates", unknown)
-        return torch.from_numpy(np.unique(known).astype(np.int64)).to(self.device)
+    def similar(
+        self,
+        item: str,
+        k: int = 10,
+        *,
+        candidates: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        on_unknown: str = "skip",
+    ) -> Recommendations:
+        """The ``k`` items most similar to an item, most similar first.
+
+        The score is the cosine of the two items' vectors in the embedder's ``item_table``, -1 to 1.
+
+        Args:
+            item: an id of the model's vocabulary; it is not part of the answer.
+            k: number of items, 1 to the size of the catalogue.
+            candidates: ids of the candidate items; None for the whole catalogue.
+            exclude: ids of items that are left out.
+            on_unknown: ``skip`` ignores candidates and exclusions that the model does not know,
+                ``error`` raises.
+
+        Raises:
+            UnknownItemError: the item is unknown, no candidate is known, or an id is unknown and
+                ``on_unknown`` is ``error``.
+            UsageError: ``k`` is out of range.
+            NotFiniteError: a vector is NaN or too large.
+        """
+        index = self.vocabulary.index(item)
+        choice = read_choice(self.vocabulary, 1, k, candidates, exclude, on_unknown)
+        with inference(self):
+            table = self.embedder.item_table
+            lengths = torch.linalg.vector_norm(table, dim=-1)
+            cosines = table @ table[index] / (lengths * lengths[index]).clamp_min(_SMALLEST)
+            if not torch.isfinite(cosines[1:]).all():
+                raise self._not_finite("cosines that are not finite numbers")
+            cosines[index] = -torch.inf
+            allowed = np.arange(1, len(cosines)) if choice.allowed is None else choice.allowed
+            scores, order = cosines[torch.from_numpy(allowed).to(table.device)].topk(
+                min(k, len(allowed))
+            )
+        return Recommendations(self._items(allowed[order.cpu()].tolist(), scores.tolist()))
 
     def _check_vectors(self, hidden: Tensor) -> Tensor:
         """Check user vectors, and move them to the model's device."""
@@ -304,56 +324,51 @@ class ScoringModel(nn.Module):
         if len(rows) != len(hidden):
             raise UsageError(f"{len(rows)} lists of seen items for {len(hidden)} user vectors")
         items = len(self.vocabulary)
-        return [
-            [
-                whole_number("a seen item", item, 1, items)
-                for item in list_of("seen", "indices", row)
-            ]
-            for row in rows
-        ]
+        return [[whole_number("a seen item", item, 1, items) for item in row] for row in rows]
 
     def _best(
-        self,
-        hidden: Tensor,
-        k: int,
-        seen: Sequence[Sequence[int]] | None,
-        allowed: Tensor | None,
-    ) -> list[list[Recommendation]]:
-        """The ``k`` best items of each row, or fewer if fewer candidates are left."""
-        exclude = None if seen is None else _seen_pairs(seen, hidden.device)
+        self, hidden: Tensor, choice: Choice, exclude: tuple[Tensor, Tensor] | None
+    ) -> list[Recommendations]:
+        """The best items of each row, or fewer if fewer candidates are left."""
+        if choice.allowed is not None and not len(choice.allowed):
+            return [Recommendations() for _ in hidden]
+        device = hidden.device
+        pairs = None if exclude is None else (exclude[0].to(device), exclude[1].to(device))
+        allowed = None if choice.allowed is None else torch.from_numpy(choice.allowed).to(device)
         with inference(self):
-            scores, items = self.head.topk(hidden, k, exclude, allowed)
+            scores, items = self.head.topk(hidden, choice.k, pairs, allowed)
             # Excluded items score minus infinity; any other score that is not finite is an error.
             broken = (
                 ~torch.isfinite(hidden).all(1) | scores.isnan().any(1) | scores.isposinf().any(1)
             )
         if broken.any():
-            raise NotFiniteError(
-                f"the {self.architecture} model computes scores that are not finite numbers for "
-                f"{int(broken.sum())} of {len(broken)} histories: its weights are damaged or "
-                "overflow; load another checkpoint, or train again with a lower learning rate"
-            )
+            found = f"scores that are not finite numbers for {int(broken.sum())} of {len(broken)}"
+            raise self._not_finite(f"{found} histories")
         return [
-            Recommendations(
-                Recommendation(self.vocabulary.item(item), score, self.vocabulary.label(item))
-                for score, item in zip(row_scores, row_items, strict=True)
-                if score > -float("inf")
-            )
-            for row_scores, row_items in zip(scores.tolist(), items.tolist(), strict=True)
+            Recommendations(self._items(row_items, row_scores))
+            for row_items, row_scores in zip(items.tolist(), scores.tolist(), strict=True)
         ]
 
-    def _encode_ids(
-        self,
-        histories: Sequence[History],
-        timestamps: Sequence[Sequence[int]] | None,
-        on_unknown: str,
-    ) -> list[EncodedHistory]:
+    def _items(self, indices: Sequence[int], scores: Sequence[float]) -> list[Recommendation]:
+        """The items with their ids and labels; a score of minus infinity marks an excluded one."""
+        return [
+            Recommendation(self.vocabulary.item(index), score, self.vocabulary.label(index))
+            for index, score in zip(indices, scores, strict=True)
+            if score > -float("inf")
+        ]
+
+    def _not_finite(self, found: str) -> NotFiniteError:
+        return NotFiniteError(
+            f"the {self.architecture} model computes {found}: its weights are damaged or "
+            "overflow; load another checkpoint, or train again with a lower learning rate"
+        )
+
+    def _warn_of_timestamps(self, timestamps: Sequence[Sequence[int]] | None) -> None:
         if self.backbone.uses_time and timestamps is None:
             logger.warning(
                 "%s uses timestamps and none were given: all events are treated as simultaneous",
                 self.architecture,
             )
-        return encode_histories(self.vocabulary, histories, timestamps, on_unknown)
 
     def _encode_batches(
         self, encoded: list[EncodedHistory], batch_size: int
@@ -361,7 +376,8 @@ class ScoringModel(nn.Module):
         """Row numbers and user vectors of batches of similar length, to limit padding."""
         batch_size = whole_number("batch_size", batch_size, 1)
         window = self.max_length
-        order = sorted(range(len(encoded)), key=lambda row: min(len(encoded[row].items), window))
+        known = [row for row, user in enumerate(encoded) if user.items]
+        order = sorted(known, key=lambda row: min(len(encoded[row].items), window))
         results = []
         with inference(self):
             for start in range(0, len(order), batch_size):
@@ -375,11 +391,3 @@ class ScoringModel(nn.Module):
                 )
                 results.append((torch.tensor(rows), self.last(batch.to(self.device))))
         return results
-
-
-def _seen_pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(row, item) pairs of all items in the histories."""
-    counts = torch.tensor([len(history) for history in histories])
-    rows = torch.repeat_interleave(torch.arange(len(histories)), counts)
-    items = torch.tensor([item for history in histories for item in history])
-    return rows.to(device), items.to(device)

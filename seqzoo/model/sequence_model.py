@@ -10,7 +10,6 @@ from seqzoo.checkpoint.find import open_checkpoint
 from seqzoo.checkpoint.hub.address import repository_address
 from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.interfaces import Backbone, Embedder, Head
 from seqzoo.model.build import build_parts
 from seqzoo.model.display import model_html
 from seqzoo.model.load import load_model
@@ -30,6 +29,8 @@ __all__ = [
 class SequenceModel(ScoringModel):
     """A sequence model that takes histories of item ids and returns item ids.
 
+    ``build`` makes one with random weights, ``from_pretrained`` loads one.
+
     Attributes:
         architecture: registered name.
         config: resolved settings, flat.
@@ -37,25 +38,14 @@ class SequenceModel(ScoringModel):
         embedder, backbone, head: the three parts.
         recipe: its training recipe, as in ``recipe.yaml``; empty for fresh weights.
         metrics: stored metrics by protocol, as in ``metrics.json``; empty for fresh weights.
-        as_built: the model that loading its checkpoint would build; None if ``build`` did not make
-            it.
+        as_built: the model that loading its checkpoint would build.
         provenance: the weights that recipe and metrics belong to; None for fresh weights.
     """
 
-    def __init__(
-        self,
-        architecture: str,
-        config: Mapping[str, Any],
-        vocabulary: Vocabulary,
-        embedder: Embedder,
-        backbone: Backbone,
-        head: Head,
-    ) -> None:
-        super().__init__(architecture, config, vocabulary, embedder, backbone, head)
-        self.recipe: dict[str, Any] = {}
-        self.metrics: dict[str, Any] = {}
-        self.as_built: AsBuilt | None = None
-        self.provenance: Provenance | None = None
+    recipe: dict[str, Any]
+    metrics: dict[str, Any]
+    as_built: AsBuilt
+    provenance: Provenance | None
 
     @classmethod
     def build(
@@ -73,10 +63,8 @@ class SequenceModel(ScoringModel):
             ConfigError: a setting is unknown or has the wrong type.
             PluginError: a part cannot be imported.
         """
-        parts = build_parts(architecture, settings, len(vocabulary))
-        model = cls(
-            architecture, parts.config, vocabulary, parts.embedder, parts.backbone, parts.head
-        )
+        model = cls(architecture, build_parts(architecture, settings, len(vocabulary)), vocabulary)
+        model.recipe, model.metrics, model.provenance = {}, {}, None
         model.as_built = AsBuilt.of(model)
         return model
 

@@ -14,16 +14,17 @@ from torch import Tensor
 from seqzoo.checkpoint.schemas import SessionFile
 from seqzoo.errors import CheckpointError, SeqzooError, UsageError
 from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
 from seqzoo.model.provenance import weights_digest
 from seqzoo.storage.atomic import locate, write_files
 from seqzoo.storage.documents import read_json
 from seqzoo.storage.integrity import read_bytes, sha256_of_bytes, sha256_of_document
 from seqzoo.storage.tensors import tensors_bytes
-from seqzoo.validation import read_time
+from seqzoo.validation import one_of, read_time
 
 if TYPE_CHECKING:
-    from seqzoo.model.scoring import Recommendation
+    from seqzoo.model.display import Recommendations
     from seqzoo.model.sequence_model import SequenceModel
 
 __all__ = [
@@ -74,7 +75,10 @@ class Session:
             UsageError: nothing has been observed yet.
         """
         if not self._items:
-            raise UsageError("nothing has been observed yet; call observe(item) first")
+            raise UsageError(
+                "nothing has been observed yet; call observe(item) first, or recommend with "
+                "on_cold='popular'"
+            )
         if self._hidden is None:
             newest = slice(-(self._bound or 0), None)
             times = [self._times[newest]] if self._times else None
@@ -133,17 +137,39 @@ class Session:
             self._embedder_state = embedder_state
 
     def recommend(
-        self, k: int = 10, *, exclude_seen: bool = True, candidates: Sequence[str] | None = None
-    ) -> "list[Recommendation]":
+        self,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        on_unknown: str = "skip",
+        on_cold: str = "error",
+    ) -> "Recommendations":
         """The ``k`` best items after the events so far, best first.
 
+        Arguments are as for the model's ``recommend_many``; ``on_cold`` chooses the answer before
+        the first event.
+
         Raises:
-            UsageError: nothing has been observed yet, or ``k`` is out of range.
-            UnknownItemError: a candidate is unknown.
+            UsageError: nothing has been observed yet and ``on_cold`` is ``error``, or ``k`` is out
+                of range.
+            UnknownItemError: no candidate is known, or an id is unknown and ``on_unknown`` is
+                ``error``.
         """
-        hidden = self.hidden[None]
+        one_of("on_cold", on_cold, ON_COLD)
+        if not self._items and on_cold != "error":
+            return self.model.recommend(
+                [],
+                k,
+                candidates=candidates,
+                exclude=exclude,
+                on_unknown=on_unknown,
+                on_cold=on_cold,
+            )
         seen = [self._items] if exclude_seen else None
-        return self.model.recommend_valid(hidden, k, seen, candidates)[0]
+        hidden = self.hidden[None]
+        return self.model.recommend_valid(hidden, k, seen, candidates, exclude, on_unknown)[0]
 
     def save(self, folder: str | Path) -> None:
         """Write the session atomically into a folder of its own.

@@ -12,7 +12,7 @@ from seqzoo.checkpoint.manifest import WEIGHTS, read_manifest
 from seqzoo.checkpoint.record import read_file
 from seqzoo.data.batches import TrainingBatch, Windows
 from seqzoo.data.sequences import SequenceData
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import leave_one_out, train_counts
 from seqzoo.errors import TrainingError
 from seqzoo.evaluation.evaluate import measure
 from seqzoo.evaluation.held_out import hold_out
@@ -74,7 +74,9 @@ class Run:
         check_protocols(recipe, self.protocols)
         self.split = leave_one_out(data.sequences, "train")
         torch.manual_seed(self.config.seed)
-        self.model = SequenceModel.build(recipe.architecture, recipe.model, data.vocabulary)
+        counts = train_counts(data.sequences, len(data.vocabulary))
+        vocabulary = data.vocabulary.with_counts(counts.tolist())
+        self.model = SequenceModel.build(recipe.architecture, recipe.model, vocabulary)
         if self.config.context >= self.model.max_length:
             raise TrainingError(
                 f"train.context is {self.config.context}; expected less than the "

@@ -273,7 +273,7 @@ def test_a_vocabulary_of_lists_is_refused_before_it_is_parsed(folder, refused, m
     replace(folder, "vocabulary.json", b'{"items": [' + b"[]," * 1000 + b"[]]}")
     manifest = read_manifest(folder)
     monkeypatch.setattr("json.loads", lambda *_, **__: pytest.fail("parsed"))
-    with refused("vocabulary.json", "more lists and objects than the 3"):
+    with refused("vocabulary.json", "more lists and objects than the 4"):
         read_vocabulary(manifest)
 
 
@@ -289,6 +289,15 @@ VOCABULARIES = {
     "a label that is a number": (
         b'{"items": ["a", "b"], "labels": [null, 3]}',
         "'labels[1]' is 3, expected a text or null",
+    ),
+    "few counts": (b'{"items": ["a", "b"], "counts": [1]}', "2 items and 1 counts"),
+    "a negative count": (
+        b'{"items": ["a"], "counts": [-1]}',
+        "'counts[0]' is -1, expected a whole number, 0 or more",
+    ),
+    "a count that is text": (
+        b'{"items": ["a"], "counts": ["1"]}',
+        "'counts[0]' is '1', expected a whole number, 0 or more",
     ),
     "another key": (b'{"items": ["a"], "titles": []}', "the unknown key 'titles'"),
     "NUL": (b'{"items": ["a\\u0000"]}', "'items[0]' is 'a\\x00', expected text in Unicode"),

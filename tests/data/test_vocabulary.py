@@ -89,6 +89,10 @@ def test_json_round_trip(films):
         ({"items": ["a"], "labels": [3]}, "label 1 is 3; expected a text or null"),
         ({"items": ["a"], "labels": {"a": "A"}}, "'labels' is dict; expected a list"),
         ({"items": ["a"], "label": ["A"]}, "unknown key 'label'.*did you mean 'labels'"),
+        ({"items": ["a"], "counts": [1, 2]}, "1 items and 2 counts"),
+        ({"items": ["a"], "counts": [-1]}, "the smallest -1; expected one count of 0 or more"),
+        ({"items": ["a"], "counts": ["3"]}, "counts: .*expected whole numbers"),
+        ({"items": ["a"], "counts": 3}, "counts: .*expected whole numbers"),
     ],
 )
 def test_from_json_refuses(document, message):
