@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seqzoo.checkpoint.manifest import (
     CONFIG,
     HASHED,
@@ -15,9 +17,14 @@ from seqzoo.checkpoint.manifest import (
     read_manifest,
 )
 from seqzoo.checkpoint.record import Checkpoint, read_file
-from seqzoo.errors import CheckpointError, UsageError
+from seqzoo.errors import CheckpointError, UsageError, error_text
 from seqzoo.evaluation.evaluate import evaluate_all
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.inference import inference
 from seqzoo.model.sequence_model import SequenceModel
+
+_WINDOWS, _WINDOW, _BATCH = 256, 100, 16
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,9 @@ class Verified:
 
 
 def verify_folder(folder: Path) -> Verified:
-    """Check ``config.json``, every recorded file, the weights against the model, and the metrics.
+    """Check ``config.json``, every recorded file, the weights, the scores, metrics and recipe.
 
-    Each file is read once.
+    Each file is read once. The scores are those after at most 256 histories of at most 100 events.
 
     Raises:
         CheckpointError: the folder is not a checkpoint.
@@ -80,7 +87,7 @@ def verify_folder(folder: Path) -> Verified:
             f"{model.architecture}: {model.num_parameters:,} parameters and "
             f"{len(model.vocabulary):,} items match {WEIGHTS} exactly"
         )
-        checks.append(Check("model", True, detail))
+        checks += [Check("model", True, detail), _scores(model)]
     if checkpoint.metrics:
         detail = f"stored under {', '.join(sorted(checkpoint.metrics))}"
     else:
@@ -133,3 +140,35 @@ def verify_metrics(
             ok, detail = True, f"all {len(result.metrics)} metrics agree to 4 digits"
         checks.append(Check(result.protocol, ok, detail))
     return checks
+
+
+def _scores(model: SequenceModel) -> Check:
+    """Whether all scores are finite, after histories that hold as many items as is quick.
+
+    Weights can be finite and still overflow in the forward pass.
+    """
+    items, length = len(model.vocabulary), min(model.max_length, _WINDOW)
+    read = np.unique(np.linspace(1, items, min(items, _WINDOWS * length), dtype=np.int64))
+    histories = [read[start : start + length].tolist() for start in range(0, len(read), length)]
+    broken = 0
+    try:
+        with inference(model):
+            for start in range(0, len(histories), _BATCH):
+                rows = histories[start : start + _BATCH]
+                times = [[day * _DAY for day in range(len(row))] for row in rows]
+                batch = SequenceBatch.from_histories(rows, times).to(model.device)
+                scores = model.head(model.last(batch))[:, 1:]
+                broken += int((~scores.isfinite()).any(1).sum())
+    # The parts are third-party code: whatever they raise, the checkpoint cannot be used.
+    except Exception as error:
+        return Check("scores", False, f"the forward pass fails: {error_text(error)}")
+    if broken:
+        return Check(
+            "scores",
+            False,
+            f"not finite numbers after {broken} of {len(histories)} histories: the weights are "
+            "damaged or overflow; use another checkpoint, or train again with a lower train.lr",
+        )
+    return Check(
+        "scores", True, f"finite after {len(histories)} histories with {len(read):,} items"
+    )
