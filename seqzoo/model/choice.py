@@ -52,7 +52,7 @@ class Choice:
         groups: list[Sequence[Sequence[int] | Indices]] = [] if seen is None else [seen]
         if self.excluded is not None:
             groups.append([self.excluded[user] for user in users])
-        if not groups:
+        if not groups or not users:
             return None
         each = [np.asarray(items, dtype=np.int64) for group in groups for items in group]
         rows = np.tile(np.arange(len(users)), len(groups))
@@ -104,12 +104,13 @@ def read_choice(
         return Choice(k, allowed, None)
     given = list_of("exclude", "ids", list(exclude) if isinstance(exclude, Set) else exclude)
     if not all(isinstance(ids, str) for ids in given):
-        if len(given) != users:
+        excluded = [known("exclude", ids) for ids in given]
+        if len(excluded) != users:
             raise UsageError(
-                f"exclude has {len(given)} lists for {users} users; give one list of item ids for "
-                "each user, or item ids to leave out for everyone"
+                f"exclude has {len(excluded)} lists for {users} users; give one list of item ids "
+                "for each user, or item ids to leave out for everyone"
             )
-        return Choice(k, allowed, [known("exclude", ids) for ids in given])
+        return Choice(k, allowed, excluded)
     if allowed is None and given:
         allowed = np.arange(1, len(vocabulary) + 1)
     if allowed is not None:

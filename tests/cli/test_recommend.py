@@ -85,7 +85,7 @@ def test_times_beyond_all_time(refused, tiny):
 def test_nothing_left_to_recommend_is_said(seqzoo, tiny):
     answer = seqzoo("recommend", tiny, "--history", "i1", "--candidates", "i1")
     assert answer.code == 0
-    assert "nothing to recommend: all candidates are in the history" in answer.err
+    assert "nothing to recommend: all candidates are in the history or excluded" in answer.err
 
 
 def test_seen_items_stay_out_unless_asked_for(seqzoo, tiny):
@@ -100,6 +100,66 @@ def test_candidates(seqzoo, tiny):
     answer = seqzoo("recommend", tiny, "--candidates", "i5", "i7", "--history", "i1", "--json")
     items = {entry["item"] for entry in json.loads(answer.out)["recommendations"]}
     assert items == {"i5", "i7"}
+
+
+def test_excluded_items(seqzoo, tiny):
+    words = ("recommend", tiny, "--history", "i1", "-k", "4", "--json")
+    best = [one["item"] for one in json.loads(seqzoo(*words).out)["recommendations"]]
+    answer = seqzoo(*words, "--exclude", best[0], "gone", best[2])
+    assert answer.code == 0
+    assert answer.err == "skipped exclusions, because the model does not know them: 'gone'\n"
+    left = [one["item"] for one in json.loads(answer.out)["recommendations"]]
+    assert left[:2] == [best[1], best[3]]
+    assert not {best[0], best[2]} & set(left)
+
+
+def test_unknown_candidates_are_skipped_or_refused(seqzoo, refused, tiny):
+    words = ("recommend", tiny, "--history", "i1", "--candidates", "i5", "new", "i7")
+    answer = seqzoo(*words, "--json")
+    assert answer.err == "skipped candidates, because the model does not know them: 'new'\n"
+    assert {one["item"] for one in json.loads(answer.out)["recommendations"]} == {"i5", "i7"}
+    assert "candidates: item ids the model does not know: 'new'" in refused(
+        *words, "--on-unknown", "error"
+    )
+
+
+@pytest.mark.parametrize("history", [(), ("--history", "gone", "lost")])
+def test_a_user_without_a_known_item(seqzoo, refused, shop, history):
+    words = ("recommend", shop.folder, *history, "-k", "3")
+    assert "--on-cold popular" in refused(*words).replace("(--on-cold)", "--on-cold")
+    answer = seqzoo(*words, "--on-cold", "popular", "--json")
+    assert answer.code == 0
+    said = json.loads(answer.out)
+    assert (said["cold"], said["history"]) == (True, list(history[1:]))
+    assert said["unknown"] == said["history"]
+    counts = json.loads((shop.folder / "vocabulary.json").read_text())["counts"]
+    assert [one["score"] for one in said["recommendations"]] == sorted(counts, reverse=True)[:3]
+    empty = json.loads(seqzoo(*words, "--on-cold", "empty", "--json").out)
+    assert (empty["cold"], empty["recommendations"]) == (True, [])
+
+
+def test_the_table_for_a_user_without_a_known_item(seqzoo, shop):
+    answer = seqzoo("recommend", shop.folder, "--on-cold", "popular", "-k", "2")
+    assert answer.err == (
+        "the model knows no item of the history, so it recommends the most popular items\n"
+    )
+    head, first, _ = answer.out.splitlines()
+    assert head.split() == ["item", "interactions", "title"]
+    assert first.split()[2].isdigit()
+    answer = seqzoo("recommend", shop.folder, "--on-cold", "empty")
+    assert "so it recommends nothing" in answer.err
+
+
+def test_a_checkpoint_without_item_counts(refused, seqzoo):
+    said = refused("recommend", "gru4rec-ml100k", "--on-cold", "popular")
+    assert "the model has no item counts" in said
+    assert "`seqzoo train`" in said
+    answer = seqzoo("recommend", "gru4rec-ml100k", "--on-cold", "empty", "--json")
+    assert json.loads(answer.out)["recommendations"] == []
+
+
+def test_a_choice_for_cold_users_that_does_not_exist(refused, tiny):
+    assert "'guess' is not one of" in refused("recommend", tiny, "--on-cold", "guess")
 
 
 def test_unknown_items_are_skipped_and_named(seqzoo, tiny):

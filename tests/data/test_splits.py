@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seqzoo.data.sequences import Sequences
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import leave_one_out, train_counts
 from seqzoo.errors import UsageError
 
 
@@ -46,6 +46,14 @@ def test_no_target_is_trained_on(sequences):
     }
     for part in ("valid", "test"):
         assert not trained & set(leave_one_out(sequences, part).target.tolist())
+
+
+def test_counts_leave_out_what_is_held_out(sequences):
+    # Items 3 and 4 of the first user and 8 and 9 of the fourth are targets; 11 is not in the data.
+    assert train_counts(sequences, 11).tolist() == [1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0]
+    items = np.array([1, 1, 1, 2, 2, 1], dtype=np.int32)
+    repeated = Sequences(items, None, np.array([0, 4, 6]))
+    assert train_counts(repeated, 2).tolist() == [3, 1]
 
 
 def test_unknown_part(sequences):

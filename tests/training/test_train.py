@@ -1,9 +1,11 @@
 import json
 import logging
+from collections import Counter
 
 import pytest
 import torch
 
+from seqzoo.data.prepare import DataConfig, prepare
 from seqzoo.errors import DataError, TrainingError
 from seqzoo.evaluation.evaluate import evaluate
 from seqzoo.model.sequence_model import SequenceModel
@@ -28,6 +30,20 @@ def test_the_model_learns(finished, architecture):
     assert result.best_epoch == values.index(max(values)) + 1
     assert heard.best == [value > max([-1.0, *values[:i]]) for i, value in enumerate(values)]
     assert not result.interrupted
+
+
+def test_the_popular_items_of_the_training_part_travel_in_the_checkpoint(finished):
+    result, _ = finished("sasrec", epochs=6)
+    model = SequenceModel.from_pretrained(result.out)
+    data = prepare(DataConfig(**model.recipe["data"]))
+    trained = Counter()
+    for user in range(len(data.users)):
+        trained.update(data.vocabulary.item(index) for index in data.sequences[user][:-2])
+    assert dict(zip(model.vocabulary.items, model.vocabulary.counts, strict=True)) == {
+        item: trained[item] for item in model.vocabulary.items
+    }
+    found = model.recommend([], k=5, on_cold="popular")
+    assert [each.score for each in found] == [count for _, count in trained.most_common(5)]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
