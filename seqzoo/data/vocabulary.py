@@ -147,14 +147,14 @@ class Vocabulary:
             raise UsageError(
                 f"the history is the text '{items}'; expected a list of item ids: ['{items}']"
             )
-        known: list[int] = []
-        unknown: list[str] = []
-        for item in items:
-            index = self._indices.get(_as_id(item))
-            if index is None:
-                unknown.append(item)
-            else:
-                known.append(index)
+        given = list(items)
+        try:
+            found = list(map(self._indices.get, given))
+        except TypeError:  # one of them cannot be hashed, so it is no text
+            found = [None] * len(given)
+        # Every known id is text.
+        unknown = [_as_id(item) for item, index in zip(given, found, strict=True) if index is None]
+        known = [index for index in found if index is not None]
         return np.asarray(known, dtype=np.int32), unknown
 
     def item(self, index: int) -> str:

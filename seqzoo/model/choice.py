@@ -97,22 +97,23 @@ def read_choice(
             if on_unknown == "error":
                 refuse_unknown(vocabulary, what, unknown)
             logger.info("%s the model does not know: %s", what, listing(unknown, _SHOWN))
-        return np.unique(indices).astype(np.int64)
+        return indices.astype(np.int64)
 
-    allowed = None if candidates is None else known("candidates", candidates)
-    if exclude is None:
-        return Choice(k, allowed, None)
-    given = list_of("exclude", "ids", list(exclude) if isinstance(exclude, Set) else exclude)
-    if not all(isinstance(ids, str) for ids in given):
-        excluded = [known("exclude", ids) for ids in given]
+    given = None
+    if exclude is not None:
+        given = list_of("exclude", "ids", list(exclude) if isinstance(exclude, Set) else exclude)
+    excluded = None
+    if given is not None and not all(isinstance(ids, str) for ids in given):
+        excluded, given = [known("exclude", ids) for ids in given], None
         if len(excluded) != users:
             raise UsageError(
                 f"exclude has {len(excluded)} lists for {users} users; give one list of item ids "
                 "for each user, or item ids to leave out for everyone"
             )
-        return Choice(k, allowed, excluded)
-    if allowed is None and given:
-        allowed = np.arange(1, len(vocabulary) + 1)
-    if allowed is not None:
-        allowed = np.setdiff1d(allowed, known("exclude", given), assume_unique=True)
-    return Choice(k, allowed, None)
+    if candidates is None and not given:
+        return Choice(k, None, excluded)
+    allowed = np.zeros(len(vocabulary) + 1, dtype=bool)
+    allowed[slice(1, None) if candidates is None else known("candidates", candidates)] = True
+    if given:
+        allowed[known("exclude", given)] = False
+    return Choice(k, np.flatnonzero(allowed), excluded)
