@@ -28,6 +28,12 @@ _VERBS = (
         "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5",
     ),
     (
+        "similar",
+        "similar:similar",
+        "Show the items most similar to an item.",
+        "Example:  seqzoo similar mamba4rec-ml1m 260 -k 5",
+    ),
+    (
         "eval",
         "evaluate:evaluate",
         "Measure a checkpoint and compare with its stored metrics.",

@@ -1,7 +1,8 @@
 """``seqzoo recommend``: the best items after a history."""
 
+from dataclasses import asdict
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +17,10 @@ from seqzoo.errors import UsageError
 from seqzoo.plugins import catalogue
 from seqzoo.storage.messages import listing
 
-_DEFAULT_K = 10
+if TYPE_CHECKING:
+    from seqzoo.model.display import Recommendations
+
+DEFAULT_K = 10
 _SHOWN = 20
 
 
@@ -49,7 +53,7 @@ def recommend(
             "-k",
             metavar="N",
             parser=read_whole_number,
-            help=f"Number of items (default: {_DEFAULT_K}).",
+            help=f"Number of items (default: {DEFAULT_K}).",
         ),
     ] = None,
     exclude_seen: Annotated[
@@ -95,7 +99,7 @@ def recommend(
     model = zoo.load(name)
     best = model.recommend(
         history,
-        min(_DEFAULT_K, len(model.vocabulary)) if k is None else k,
+        min(DEFAULT_K, len(model.vocabulary)) if k is None else k,
         exclude_seen=exclude_seen,
         candidates=candidates,
         exclude=exclude,
@@ -118,9 +122,7 @@ def recommend(
                 "history": history,
                 "unknown": best.unknown,
                 "cold": best.cold,
-                "recommendations": [
-                    {"item": one.item, "score": one.score, "label": one.label} for one in best
-                ],
+                "recommendations": [asdict(one) for one in best],
             }
         )
         return
@@ -129,18 +131,17 @@ def recommend(
         note(f"the model knows no item of the history, so it recommends {answer}")
     elif not best:
         note("nothing to recommend: all candidates are in the history or excluded")
-    score = "interactions" if best.cold else "score"
+    show_items(best, "interactions" if best.cold else "score")
+
+
+def show_items(items: "Recommendations", score: str) -> None:
+    """Show items as a table, best first, with the meaning of their scores at the top."""
     columns = [Column("", right=True), Column("item", style="cyan"), Column(score, right=True)]
-    columns += [Column("title", wrap=True)] if any(one.label for one in best) else []
-    rows = [
-        [
-            str(rank),
-            one.item,
-            f"{one.score:,.0f}" if best.cold else metric(one.score),
-            one.label or "",
-        ][: len(columns)]
-        for rank, one in enumerate(best, start=1)
-    ]
+    columns += [Column("title", wrap=True)] if any(one.label for one in items) else []
+    rows = []
+    for rank, one in enumerate(items, start=1):
+        number = f"{one.score:,.0f}" if score == "interactions" else metric(one.score)
+        rows.append([str(rank), one.item, number, one.label or ""][: len(columns)])
     show(table(columns, rows))
 
 

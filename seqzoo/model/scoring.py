@@ -287,16 +287,17 @@ class ScoringModel(nn.Module):
         choice = read_choice(self.vocabulary, 1, k, candidates, exclude, on_unknown)
         with inference(self):
             table = self.embedder.item_table
-            lengths = torch.linalg.vector_norm(table, dim=-1)
-            cosines = table @ table[index] / (lengths * lengths[index]).clamp_min(_SMALLEST)
-            if not torch.isfinite(cosines[1:]).all():
+            lengths = torch.linalg.vector_norm(table, dim=-1).clamp_min(_SMALLEST)
+            cosines = table @ table[index] / lengths / lengths[index]
+            if not (cosines[1:].isfinite() & lengths[1:].isfinite()).all():
                 raise self._not_finite("cosines that are not finite numbers")
-            cosines[index] = -torch.inf
-            allowed = np.arange(1, len(cosines)) if choice.allowed is None else choice.allowed
-            scores, order = cosines[torch.from_numpy(allowed).to(table.device)].topk(
-                min(k, len(allowed))
-            )
-        return Recommendations(self._items(allowed[order.cpu()].tolist(), scores.tolist()))
+            cosines[[0, index, *(choice.excluded[0] if choice.excluded else ())]] = -torch.inf
+            allowed = torch.arange(len(cosines))
+            if choice.allowed is not None:
+                allowed = torch.from_numpy(choice.allowed)
+            allowed = allowed.to(table.device)
+            scores, order = cosines[allowed].topk(min(k, len(allowed)))
+        return Recommendations(self._items(allowed[order].tolist(), scores.tolist()))
 
     def _check_vectors(self, hidden: Tensor) -> Tensor:
         """Check user vectors, and move them to the model's device."""
