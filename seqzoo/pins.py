@@ -5,22 +5,44 @@
 
 import functools
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
-from seqzoo.errors import CheckpointError
+from msgspec import Meta, Struct
+
 from seqzoo.registry import Catalogue
-from seqzoo.specs import PretrainedSpec, Spec
+from seqzoo.specs import PretrainedSpec
+from seqzoo.storage.documents import read_json
+from seqzoo.storage.integrity import read_bytes
 
 PINS = Path(__file__).with_name("pins.json")
 
-_FIELDS = {
-    "repo": ("org/name", re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")),
-    "revision": ("a commit of 40 hex digits", re.compile("[0-9a-f]{40}")),
-    "sha256": ("64 hex digits", re.compile("[0-9a-f]{64}")),
-}
+_LARGEST = 4 << 20
+"""Bytes of a file of pins."""
+
+
+class _Entry(Struct, forbid_unknown_fields=True):
+    """A pin in a file."""
+
+    repo: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z",
+            description="org/name",
+        ),
+    ]
+    revision: Annotated[
+        str, Meta(pattern=r"\A[0-9a-f]{40}\Z", description="a commit of 40 hex digits")
+    ]
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
+
+
+_PinsFile: TypeAlias = Annotated[
+    dict[str, Annotated[_Entry, Meta(description="an object with repo, revision and sha256")]],
+    Meta(description="a mapping of names to pins"),
+]
 
 
 @dataclass(frozen=True)
@@ -44,24 +66,8 @@ def read_pins(path: Path) -> dict[str, Pin]:
     Raises:
         CheckpointError: it cannot be read, or holds anything else.
     """
-    remedy = "restore it, or reinstall seqzoo"
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path} is not a mapping of names to pins; {remedy}")
-    for name, entry in document.items():
-        if not isinstance(entry, dict) or entry.keys() != _FIELDS.keys():
-            raise CheckpointError(
-                f"{path}: '{name}' is {entry!r}, expected {', '.join(_FIELDS)}; {remedy}"
-            )
-        for field, (expected, pattern) in _FIELDS.items():
-            if not isinstance(entry[field], str) or not pattern.fullmatch(entry[field]):
-                raise CheckpointError(
-                    f"{path}: {field} of '{name}' is {entry[field]!r}, expected {expected}; "
-                    f"{remedy}"
-                )
+    content = read_bytes(path, _LARGEST)
+    document = read_json(path, content, _PinsFile, remedy="restore the file, or reinstall seqzoo")
     return {name: Pin(**entry) for name, entry in document.items()}
 
 
@@ -84,13 +90,13 @@ def pin_of(spec: PretrainedSpec) -> Pin | None:
     return pins().get(spec.name)
 
 
-def unregistered_pins(catalogue: Catalogue, plugin: str) -> list[tuple[str, Spec]]:
+def unregistered_pins(catalogue: Catalogue, plugin: str) -> list[PretrainedSpec]:
     """Specs of pinned checkpoints that no plugin registers, to be registered by ``plugin``.
 
     Without the architecture, which begins the name, a checkpoint cannot be loaded.
     """
     return [
-        ("checkpoint", PretrainedSpec(name, plugin, pin.repo, pin.revision, pin.sha256))
+        PretrainedSpec(name, plugin, pin.repo, pin.revision, pin.sha256)
         for name, pin in pins().items()
         if name not in catalogue.pretrained and names_architecture(name, catalogue)
     ]

@@ -23,9 +23,8 @@ from seqzoo import builtin
 from seqzoo.errors import PluginError, error_text, nearest
 from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
-from seqzoo.pins import unregistered_pins
 from seqzoo.registry import Catalogue, Registrar
-from seqzoo.specs import Spec
+from seqzoo.specs import PretrainedSpec, Spec
 
 __all__ = [
     "API_VERSION",
@@ -235,12 +234,18 @@ def load_plugins() -> Plugins:
         else:
             _load(entry, record, catalogue)
     _set_aside_incomplete(catalogue, records)
-    catalogue.take(unregistered_pins(catalogue, CORE))
+    catalogue.pretrained.announce(lambda: _pinned(catalogue))
     broken = [record for record in records if record.status == "broken"]
     if broken and os.environ.get("SEQZOO_STRICT_PLUGINS") == "1":
         reasons = "; ".join(f"{r.name} ({r.distribution} {r.version}): {r.reason}" for r in broken)
         raise PluginError(f"SEQZOO_STRICT_PLUGINS=1 and broken plugins: {reasons}")
     return Plugins(catalogue, records)
+
+
+def _pinned(catalogue: Catalogue) -> list[PretrainedSpec]:
+    from seqzoo.pins import unregistered_pins  # reads a document, which `--help` does without
+
+    return unregistered_pins(catalogue, CORE)
 
 
 def plugins() -> Plugins:

@@ -16,7 +16,8 @@ from seqzoo.checkpoint.schemas import CardFrontMatter
 from seqzoo.errors import CheckpointError, one_line
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
-from seqzoo.storage.documents import check, parse_yaml
+from seqzoo.storage.documents import check
+from seqzoo.storage.plain_yaml import parse_yaml
 
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint  # imports torch, which cards do without

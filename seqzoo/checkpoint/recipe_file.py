@@ -8,8 +8,8 @@ import yaml
 
 from seqzoo.checkpoint.schemas import RecipeFile
 from seqzoo.errors import CheckpointError
-from seqzoo.storage.documents import check, parse_yaml, plain
-from seqzoo.storage.messages import malformed
+from seqzoo.storage.documents import check, plain
+from seqzoo.storage.plain_yaml import parse_yaml
 
 LARGEST_RECIPE = 1 << 16
 """Bytes of a recipe file: YAML can spell numbers that take a minute to read in a megabyte."""
@@ -52,8 +52,6 @@ def parse_recipe(path: Path, content: bytes) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has {len(content)} bytes, expected at most {LARGEST_RECIPE}; {remedy}"
         )
-    recipe = parse_yaml(path, content, remedy=remedy)
-    if not isinstance(recipe, dict):
-        raise malformed(path, "the document", recipe, "settings by name", remedy)
+    recipe: dict[str, Any] = parse_yaml(path, content, remedy=remedy)
     check(path, recipe, RecipeFile, remedy)
     return recipe

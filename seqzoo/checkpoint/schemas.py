@@ -1,7 +1,8 @@
 """Schemas of all documents from outside, which ``storage.documents`` checks.
 
 They cover the files of a checkpoint, of a session and of a training run, the metadata of a card,
-and the Hub's answers. Error messages quote a description as the expected value. Unknown keys are
+and the Hub's answers; those of ``pins.json`` and of the header of safetensors stand beside their
+readers. Error messages quote a description as the expected value. Unknown keys are
 refused in documents that only seqzoo writes, and ignored in others.
 """
 
@@ -100,20 +101,43 @@ class VocabularyFile(_Closed):
     ] = None
 
 
+class _Recipe(Struct):
+    """The sections of a recipe; registered config classes check the settings in them."""
+
+    architecture: Annotated[str, Meta(description="the name of an architecture")] = ""
+    model: Settings = {}
+    train: Settings = {}
+    seqzoo: Any = None
+
+
+class RecipeSections(_Recipe, forbid_unknown_fields=True):
+    """A recipe that is to be run; its data may be a table in memory."""
+
+    data: Settings = {}
+
+
+GivenRecipe: TypeAlias = Annotated[
+    RecipeSections, Meta(description="sections by name: architecture, data, model and train")
+]
+"""A recipe, as the command line and ``seqzoo.train`` take it."""
+
+
 class RecipeData(Struct):
     """The data of a recipe."""
 
     source: Annotated[str | None, Meta(description="a text")] = None
 
 
-class RecipeFile(Struct):
-    """``recipe.yaml``, as far as it does not depend on the architecture."""
+class StoredRecipe(_Recipe):
+    """The recipe of a checkpoint, in which programs may store more than seqzoo reads."""
 
     data: Annotated[RecipeData, Meta(description="settings by name")] = field(
         default_factory=RecipeData
     )
-    model: Settings = {}
-    train: Settings = {}
+
+
+RecipeFile: TypeAlias = Annotated[StoredRecipe, Meta(description="settings by name")]
+"""``recipe.yaml``."""
 
 
 class MeasuredData(Struct):

@@ -1,4 +1,4 @@
-"""JSON and YAML from outside: read within limits, then checked against a declared schema.
+"""Documents from outside: read within limits, then checked against a declared schema.
 
 A sha256 proves that a file is unchanged, not that its author is harmless. So every document must
 keep the limits of this module (no repeated keys, at most 64 levels, finite numbers of at most 63
@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
-import yaml
 from msgspec import inspect
 
 from seqzoo.errors import CheckpointError, nearest, one_line
@@ -29,19 +28,6 @@ _DEEPEST = 64
 _CHUNK = 1 << 16
 _AT = re.compile(r"(.*) - at (`key` in )?`\$([^`]*)`", re.DOTALL)
 _FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
-_REFUSED = {
-    yaml.TagToken: "a tag",
-    yaml.AnchorToken: "an anchor",
-    yaml.AliasToken: "an alias",
-    yaml.DirectiveToken: "a directive",
-}
-_OPENING = (
-    yaml.BlockMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.FlowSequenceStartToken,
-)
-_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 SchemaT = TypeVar("SchemaT")
 Key = str | int
@@ -93,45 +79,6 @@ def parse_json(
         ) from error
 
 
-def parse_yaml(
-    where: object, content: bytes, *, deepest: int = 32, dates: bool = True, remedy: str = RESTORE
-) -> Any:
-    """Parse plain YAML: without tags, anchors, aliases, directives or repeated keys.
-
-    A few aliases can expand to gigabytes and a tag can create any object; settings need neither.
-
-    Args:
-        where: the file or the source, for messages.
-        content: its bytes.
-        deepest: how deep lists and mappings may nest.
-        dates: read dates as such; otherwise as text.
-        remedy: the end of the message.
-
-    Raises:
-        CheckpointError: it is not such YAML.
-    """
-    try:
-        text = content.decode("utf-8")
-        depth = 0
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            refused = _REFUSED.get(type(token))
-            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-            if depth > deepest:
-                refused = f"more than {deepest} levels"
-            if refused is not None:
-                line = token.start_mark.line + 1
-                raise CheckpointError(
-                    f"{where} line {line} has {refused}, expected plain YAML; write the values out"
-                )
-        return yaml.load(text, Loader=_Loader if dates else _LoaderOfText)  # noqa: S506
-    # PyYAML lets ValueError and OverflowError through for dates, numbers and characters that do
-    # not exist.
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise CheckpointError(
-            f"{where} is not plain YAML ({one_line(error, 120)}); {remedy}"
-        ) from error
-
-
 def plain(what: str, value: object) -> Any:
     """A document of plain values as JSON would give it back: tuples are lists, keys are texts.
 
@@ -163,41 +110,33 @@ def check(where: object, document: object, schema: type[SchemaT], remedy: str = 
         CheckpointError: a value is beyond the limits or does not match the schema.
     """
     _check_limits(where, document, (), remedy)
+    return match(where, document, schema, remedy)
+
+
+def match(where: object, document: object, schema: type[SchemaT], remedy: str = RESTORE) -> SchemaT:
+    """``check`` without the limits, for values of this process that are not read from a file.
+
+    Values that the schema declares as ``Any`` may be of any type.
+
+    Raises:
+        CheckpointError: a value does not match the schema.
+    """
     try:
         return msgspec.convert(document, schema)
     except msgspec.ValidationError as error:
         _refuse(where, document, schema, str(error), remedy)
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses mappings that repeat a key."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if repeated := _first_repeated(names):
-            raise ValueError(f"the key {shown(repeated[0])} occurs more than once")
-        return super().construct_mapping(node, deep)
-
-
-class _LoaderOfText(_Loader):
-    """Reads dates as text."""
-
-
-_LoaderOfText.yaml_implicit_resolvers = {
-    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        (repeated,) = _first_repeated(key for key, _ in pairs)
+        (repeated,) = first_repeated(key for key, _ in pairs)
         raise ValueError(f"the key {shown(repeated)} occurs more than once")
     return document
 
 
-def _first_repeated(names: Iterable[str]) -> list[str]:
+def first_repeated(names: Iterable[str]) -> list[str]:
+    """The first name that occurs a second time, in a list; an empty list if there is none."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -332,7 +271,7 @@ def _description(kind: Any) -> str | None:
     return (getattr(kind, "extra_json_schema", None) or {}).get("description")
 
 
-def _culprit(document: Any, keys: list[Key], schema: type, message: str) -> str:
+def _culprit(document: Any, keys: list[Key], schema: type, message: str) -> Any:
     """The key that a message is about, found by bisecting the mapping at ``keys``."""
     items = list(_at(document, keys).items())
     while len(items) > 1:
@@ -343,7 +282,7 @@ def _culprit(document: Any, keys: list[Key], schema: type, message: str) -> str:
         except msgspec.ValidationError as error:
             fails = str(error) == message
         items = half if fails else items[len(items) // 2 :]
-    return str(items[0][0])
+    return items[0][0]
 
 
 def _at(document: Any, keys: Iterable[Key]) -> Any:
@@ -356,6 +295,6 @@ def _with(document: Any, keys: list[Key], value: object) -> Any:
     """A document with another value at ``keys``."""
     if not keys:
         return value
-    copied = document.copy()
+    copied: Any = list(document) if isinstance(document, list | tuple) else dict(document)
     copied[keys[0]] = _with(document[keys[0]], keys[1:], value)
     return copied

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from seqzoo.checkpoint.recipe_file import parse_recipe
+from seqzoo.checkpoint.schemas import GivenRecipe
 from seqzoo.config import model_config, structure
 from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.prepare import DataConfig
 from seqzoo.data.readers.memory import InMemory
-from seqzoo.errors import ConfigError, SeqzooError, nearest
+from seqzoo.errors import CheckpointError, ConfigError, SeqzooError
 from seqzoo.parts.config import check_choice, check_range
 from seqzoo.plugins import catalogue
+from seqzoo.storage.documents import match
 
 __all__ = [
     "PRECISIONS",
@@ -29,6 +31,10 @@ logger = logging.getLogger("seqzoo")
 
 SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("no", "bf16", "fp16")
+_REMEDY = (
+    "a setting belongs to 'model', 'data' or 'train', for example train.lr=5e-4; "
+    "`seqzoo train FILE` reads a recipe from a file"
+)
 _MOST_THREADS = 1024
 """torch ends the process, without an exception, when it cannot start its threads."""
 
@@ -121,23 +127,13 @@ class Recipe:
             ConfigError: a section or a setting is unknown or has the wrong type.
             UnknownNameError: no architecture has the name.
         """
-        if not isinstance(values, Mapping):
-            raise ConfigError(
-                f"a recipe is a mapping, {{'architecture': 'sasrec', 'data': {{…}}}} for example; "
-                f"got {values!r}; a recipe's file: seqzoo train FILE"
-            )
-        sections = ("architecture", "model", "data", "train", "seqzoo")
-        for key in values:
-            if key not in sections:
-                raise ConfigError(
-                    f"unknown section '{key}'{nearest(str(key), sections) or '.'} A setting "
-                    "belongs to 'model', 'data' or 'train', for example train.lr=5e-4"
-                )
-            if key in ("model", "data", "train") and not isinstance(values[key], Mapping):
-                raise ConfigError(f"section '{key}' is {values[key]!r}; expected settings by name")
+        try:
+            sections = match("the recipe", values, GivenRecipe, _REMEDY)
+        except CheckpointError as error:
+            raise ConfigError(str(error)) from None
         everything = catalogue()
-        spec = everything.architectures.get(str(values.get("architecture", "")))
-        section = dict(values.get("data", {}))
+        spec = everything.architectures.get(sections.architecture)
+        section = dict(sections.data)
         if source is not None:
             section["source"] = source_name(source)
         data = structure(DataConfig, section, "data")
@@ -148,9 +144,9 @@ class Recipe:
             )
         return cls(
             spec.name,
-            model_config(spec, values.get("model", {}), everything),
+            model_config(spec, sections.model, everything),
             data,
-            structure(TrainConfig, {**spec.recipe, **values.get("train", {})}, "train"),
+            structure(TrainConfig, {**spec.recipe, **sections.train}, "train"),
         )
 
     def to_dict(self) -> dict[str, Any]:

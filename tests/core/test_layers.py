@@ -21,7 +21,6 @@ LAYERS = [
     ["evaluation"],
     ["model"],
     ["checkpoint"],
-    ["storage"],
     ["data"],
     ["parts"],
     ["ops"],
@@ -29,7 +28,6 @@ LAYERS = [
         "builtin",
         "builtin_datasets",
         "config",
-        "errors",
         "hookspecs",
         "interfaces",
         "notebook",
@@ -41,6 +39,9 @@ LAYERS = [
         "validation",
         "version",
     ],
+    # Below everything that reads a file, the pins that complete the registry included.
+    ["storage"],
+    ["errors"],
 ]
 """From the top down; what stands in one list may import each other, without loops."""
 

@@ -1,4 +1,6 @@
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,6 +44,33 @@ def test_looking_up():
     assert "mrr" not in registry
     with pytest.raises(UnknownNameError, match=r"did you mean 'ndcg'\?.*Known: hit, ndcg"):
         registry.get("ndgc")
+
+
+def test_announced_specs_are_added_when_the_registry_is_used():
+    registry, asked = Registry("metric"), []
+
+    def announced():
+        asked.append(registry.names())
+        time.sleep(0.05)
+        return [MetricSpec("late", "core", "json:loads")]
+
+    registry.add(MetricSpec("hit", "core", "json:loads"))
+    registry.announce(announced)
+    assert not asked
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: registry.names(), range(8)))
+    assert found == [["hit", "late"]] * 8
+    assert asked == [["hit"]]
+
+
+def test_announced_specs_that_fail_are_asked_for_again():
+    registry = Registry("metric")
+    registry.announce(
+        lambda: [MetricSpec("hit", "core", "json:loads"), MetricSpec("?", "core", "")]
+    )
+    for _ in range(2):
+        with pytest.raises(PluginError, match="registers the metric name '\\?'"):
+            registry.get("hit")
 
 
 @pytest.mark.parametrize("name", ["", "Hit", "hit@10", "-hit", ".hit", "hit rate", "hit\n", "hït"])

@@ -7,7 +7,8 @@ import pytest
 from msgspec import Meta, Struct
 
 from seqzoo.errors import CheckpointError
-from seqzoo.storage.documents import check, parse_json, parse_yaml, read_json
+from seqzoo.storage.documents import check, parse_json, read_json
+from seqzoo.storage.plain_yaml import parse_yaml
 
 Size = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
 

@@ -47,11 +47,13 @@ BAD_TRAIN = [
 ]
 
 BAD_SECTIONS = [
-    ({"trian": {}}, "unknown section 'trian'; did you mean 'train'"),
-    ({"lr": 3}, r"unknown section 'lr'.*for example train\.lr=5e-4"),
-    ({"train": 3}, "section 'train' is 3; expected settings by name"),
-    ({"model": [1]}, r"section 'model' is \[1\]"),
-    ({"data": "ml-1m"}, "section 'data' is 'ml-1m'"),
+    ({"trian": {}}, "the recipe: .* unknown key 'trian'; did you mean 'train'"),
+    ({"lr": 3}, r"unknown key 'lr'.*for example train\.lr=5e-4"),
+    ({"train": 3}, "the recipe: 'train' is 3, expected settings by name; a setting"),
+    ({"model": [1]}, r"'model' is \[1\], expected settings by name"),
+    ({"data": "ml-1m"}, "'data' is 'ml-1m', expected settings by name"),
+    ({"architecture": 5}, "'architecture' is 5, expected the name of an architecture"),
+    ({"train": {3: 4}}, "a key in 'train' is 3, expected a name"),
     ({"data": {}}, r"no data given; .*--data \(data sets: .*synthetic"),
     ({"data": {"source": "synthetic", "min_cont": 3}}, r"did you mean 'data\.min_count'"),
     ({"data": {"source": "synthetic", "min_count": 0}}, "data: setting 'min_count' is 0"),
@@ -103,7 +105,9 @@ def test_unknown_options_of_a_loss(recipe, tmp_path):
 
 @pytest.mark.parametrize("what", ["sasrec", None, 5])
 def test_what_is_no_recipe(what, tmp_path):
-    with pytest.raises(ConfigError, match=r"a recipe is a mapping.*seqzoo train FILE"):
+    with pytest.raises(
+        ConfigError, match=r"is .*, expected sections by name: architecture, .*seqzoo train FILE"
+    ):
         train(what, tmp_path / "run")
 
 
