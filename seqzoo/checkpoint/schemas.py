@@ -8,7 +8,7 @@ refused in documents that only seqzoo writes, and ignored in others.
 
 from typing import Annotated, Any, TypeAlias
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from seqzoo.checkpoint.hub.address import COMMIT
 
@@ -182,13 +182,61 @@ MetricsFile: TypeAlias = Annotated[
 """``metrics.json``."""
 
 
+class SessionState(_Closed, rename={"mapping": "dict", "sequence": "tuple", "elements": "list"}):
+    """A value in the state of a session: an object with exactly one key, the kind of the value."""
+
+    tensor: Annotated[str, Meta(description="the name of a tensor")] | UnsetType = UNSET
+    mapping: Annotated[dict[str, "AnyState"], Meta(description="an object")] | UnsetType = UNSET
+    sequence: Annotated[list["AnyState"], Meta(description="a list")] | UnsetType = UNSET
+    elements: Annotated[list["AnyState"], Meta(description="a list")] | UnsetType = UNSET
+    value: (
+        Annotated[
+            bool | int | float | str | None, Meta(description="a number, a text, a boolean or null")
+        ]
+        | UnsetType
+    ) = UNSET
+
+    def __post_init__(self) -> None:
+        if sum(getattr(self, name) is not UNSET for name in self.__struct_fields__) != 1:
+            raise ValueError("exactly one key")
+
+
+AnyState: TypeAlias = Annotated[
+    SessionState,
+    Meta(description="an object with one key: 'tensor', 'dict', 'tuple', 'list' or 'value'"),
+]
+
+
+class SessionStates(_Closed):
+    """The state of the parts of a model, and the user's vector."""
+
+    mapping: "StatesByPart" = field(name="dict")
+
+
+class StatesByPart(_Closed):
+    """The states by the names of the parts."""
+
+    embedder: AnyState
+    backbone: AnyState
+    hidden: AnyState
+
+
+class SessionModel(_Closed):
+    """The model that a session was saved with."""
+
+    name: Text
+    config: Sha256
+    vocabulary: Sha256
+    weights: Sha256
+
+
 class SessionFile(_Closed):
     """``session.json``: the events of a user, and the state of a model after them."""
 
-    model: dict[str, Text]
+    model: SessionModel
     items: list[Text]
     timestamps: list[Annotated[int, Meta(description="unix seconds as a whole number")]]
-    state: Annotated[dict[str, Any], Meta(description="an object of states")]
+    state: Annotated[SessionStates, Meta(description="an object of states")]
     tensors: Sha256
     sha256: Sha256
 

@@ -1,27 +1,31 @@
 """``Session``: streams the events of one user, with recommendations after each of them."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from seqzoo.checkpoint.schemas import SessionFile
-from seqzoo.errors import CheckpointError, SeqzooError, UsageError
+from seqzoo.checkpoint.schemas import SessionFile, SessionModel
+from seqzoo.errors import CheckpointError, UnknownItemError, UsageError, error_text
 from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
 from seqzoo.model.provenance import weights_digest
-from seqzoo.storage.atomic import locate, write_files
-from seqzoo.storage.documents import read_json
-from seqzoo.storage.integrity import read_bytes, sha256_of_bytes, sha256_of_document
-from seqzoo.storage.tensors import tensors_bytes
-from seqzoo.validation import one_of, read_time
+from seqzoo.model.session_file import (
+    EVENTS,
+    RESTORE,
+    flatten,
+    missing_file,
+    read_session,
+    unflatten,
+    write_session,
+)
+from seqzoo.storage.integrity import sha256_of_document
+from seqzoo.storage.messages import malformed
+from seqzoo.validation import one_of, read_time, read_times
 
 if TYPE_CHECKING:
     from seqzoo.model.display import Recommendations
@@ -30,9 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Session",
 ]
-
-_EVENTS, _TENSORS = "session.json", "session.safetensors"
-_LARGEST = 64 << 20
 
 
 class Session:
@@ -94,7 +95,9 @@ class Session:
         Once a session is longer than the model's maximum length, only the ids of its events are
         kept until the next recommendation computes the user's vector.
         """
-        return sum(tensor.nbytes for tensor in self._tensors()[1].values())
+        tensors: dict[str, Tensor] = {}
+        flatten(self._states(), tensors)
+        return sum(tensor.nbytes for tensor in tensors.values())
 
     def observe(self, item: str, timestamp: int | None = None) -> None:
         """Add one event.
@@ -115,13 +118,13 @@ class Session:
         if self._bound is not None and len(self._items) >= self._bound:
             self._embedder_state = self._backbone_state = self._hidden = None
         else:
-            self._step(index, timestamp)
+            self._hidden, self._embedder_state, self._backbone_state = self._step(index, timestamp)
         self._items.append(index)
         if timestamp is not None:
             self._times.append(timestamp)
 
-    def _step(self, index: int, timestamp: int | None) -> None:
-        """Advance the cached state by one event."""
+    def _step(self, index: int, timestamp: int | None) -> tuple[Tensor, State, State]:
+        """The user's vector and the states of embedder and backbone after one more event."""
         device = self.model.device
         elapsed = None
         if timestamp is not None:
@@ -131,10 +134,10 @@ class Session:
             vectors, embedder_state = self.model.embedder.step(
                 torch.tensor([index], device=device), self._embedder_state
             )
-            self._hidden, self._backbone_state = self.model.backbone.step(
+            hidden, backbone_state = self.model.backbone.step(
                 vectors, self._backbone_state, elapsed
             )
-            self._embedder_state = embedder_state
+        return hidden, embedder_state, backbone_state
 
     def recommend(
         self,
@@ -175,19 +178,15 @@ class Session:
         """Write the session atomically into a folder of its own.
 
         Raises:
-            CheckpointError: the folder cannot be written.
+            CheckpointError: the folder cannot be written, or the state could not be restored.
         """
-        state, tensors = self._tensors()
-        content = tensors_bytes(tensors)
-        document = {
-            "model": _identity(self.model),
-            "items": [self.model.vocabulary.item(index) for index in self._items],
-            "timestamps": self._times,
-            "state": state,
-            "tensors": sha256_of_bytes(content),
-        }
-        document["sha256"] = sha256_of_document(document)
-        write_files(folder, {_EVENTS: json.dumps(document).encode(), _TENSORS: content})
+        write_session(
+            folder,
+            model=_identity(self.model),
+            items=[self.model.vocabulary.item(index) for index in self._items],
+            timestamps=self._times,
+            states=self._states(),
+        )
 
     @classmethod
     def restore(cls, model: "SequenceModel", folder: str | os.PathLike[str]) -> "Session":
@@ -197,54 +196,62 @@ class Session:
             UsageError: the folder holds no session, a damaged one, or one of another model.
         """
         session = cls(model)
-        if not (Path(folder) / _EVENTS).exists():
+        if (missing := missing_file(Path(folder))) is not None:
             raise UsageError(
-                f"{folder} holds no session: {_EVENTS} does not exist; "
+                f"{folder} holds no session: {missing} does not exist; "
                 "session.save(folder) writes it"
             )
         try:
-            path = locate(folder, _EVENTS)
-            document = read_json(path, read_bytes(path, _LARGEST), SessionFile)
-            content = locate(folder, _TENSORS).read_bytes()
-            whole = document.pop("sha256") == sha256_of_document(document)
-            if not whole or document["tensors"] != sha256_of_bytes(content):
-                raise ValueError("its checksum differs, so the files are damaged")
-            tensors = load_tensors(content)
-            if document["model"] != _identity(model):
+            document, tensors = read_session(folder)
+            if document.model != SessionModel(**_identity(model)):
                 raise UsageError(
-                    f"{folder} holds a session of another model ('{document['model']['name']}' "
+                    f"{folder} holds a session of another model ('{document.model.name}' "
                     "with other settings or items); load the model that it was saved with"
                 )
-            session._items = [model.vocabulary.index(item) for item in document["items"]]
-            session._times = [int(time) for time in document["timestamps"]]
-            state = _unflatten(document["state"], tensors, model.device)
-            session._embedder_state = state["embedder"]
-            session._backbone_state = state["backbone"]
-            session._hidden = state["hidden"]
-        except (
-            CheckpointError,
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            SafetensorError,
-        ) as error:
+            session._set_events(document)
+            session._set_states(unflatten(document, tensors, model.device))
+        except CheckpointError as error:
             raise UsageError(
-                f"{folder} holds a session that cannot be read ({error}); start a new one"
+                f"{folder} holds a session that cannot be read: {error}, or start a new session"
             ) from None
         return session
 
-    def _tensors(self) -> tuple[Any, dict[str, Tensor]]:
-        """The state as plain JSON that names tensors, and the tensors."""
-        tensors: dict[str, Tensor] = {}
-        state = {
+    def _states(self) -> dict[str, State]:
+        return {
             "embedder": self._embedder_state,
             "backbone": self._backbone_state,
             "hidden": self._hidden,
         }
-        return _flatten(state, tensors), tensors
+
+    def _set_events(self, document: SessionFile) -> None:
+        try:
+            self._items = [self.model.vocabulary.index(item) for item in document.items]
+            if document.timestamps:
+                self._times = read_times(document.timestamps, len(self._items))
+        except (UnknownItemError, UsageError) as error:
+            raise CheckpointError(f"{EVENTS}: {error}; {RESTORE}") from None
+
+    def _set_states(self, states: dict[str, State]) -> None:
+        """Take restored states, and step once from them to see that the model accepts them."""
+        hidden = states["hidden"]
+        shape = (1, self.model.embedder.item_table.shape[1])
+        if hidden is not None and not (
+            isinstance(hidden, Tensor) and hidden.is_floating_point() and hidden.shape == shape
+        ):
+            found = list(hidden.shape) if isinstance(hidden, Tensor) else hidden
+            raise malformed(EVENTS, "'hidden'", found, f"floats of shape {list(shape)}", RESTORE)
+        self._hidden = hidden
+        self._embedder_state, self._backbone_state = states["embedder"], states["backbone"]
+        if not self._items or (self._bound is not None and len(self._items) >= self._bound):
+            return
+        try:
+            self._step(self._items[-1], self._times[-1] if self._times else None)
+        # The parts of a model are third-party code, which may raise anything.
+        except Exception as error:
+            raise CheckpointError(
+                f"{EVENTS} holds a state that the model does not accept ({error_text(error)}); "
+                f"{RESTORE}"
+            ) from error
 
     def _check_time(self, timestamp: int | None) -> None:
         if self._items and (timestamp is None) == bool(self._times):
@@ -266,35 +273,3 @@ def _identity(model: "SequenceModel") -> dict[str, str]:
         "vocabulary": sha256_of_document(model.vocabulary.to_json()),
         "weights": weights_digest(model),
     }
-
-
-def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Plain JSON in which each tensor is replaced by its name."""
-    if isinstance(value, Tensor):
-        name = f"state.{len(tensors)}"
-        tensors[name] = value
-        return {"tensor": name}
-    if isinstance(value, dict):
-        return {"dict": {key: _flatten(item, tensors) for key, item in value.items()}}
-    if isinstance(value, tuple):
-        return {"tuple": [_flatten(item, tensors) for item in value]}
-    if isinstance(value, list):
-        return {"list": [_flatten(item, tensors) for item in value]}
-    if value is None or isinstance(value, int | float | str):
-        return {"value": value}
-    raise SeqzooError(
-        f"a session's state holds {type(value).__name__}, which cannot be saved; "
-        "use tensors, numbers, lists, tuples and dicts"
-    )
-
-
-def _unflatten(value: Any, tensors: dict[str, Tensor], device: torch.device) -> Any:
-    ((kind, content),) = value.items()
-    if kind == "tensor":
-        return tensors[content].to(device)
-    if kind == "dict":
-        return {key: _unflatten(item, tensors, device) for key, item in content.items()}
-    if kind in ("tuple", "list"):
-        items = [_unflatten(item, tensors, device) for item in content]
-        return tuple(items) if kind == "tuple" else items
-    return content
