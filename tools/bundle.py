@@ -4,13 +4,13 @@
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from seqzoo.checkpoint.manifest import CURVE
 from seqzoo.evaluation.curve import plot_curve
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.training.state import read_progress
 
 CARDS = Path(__file__).parent.parent / "model_cards"
 
@@ -22,9 +22,11 @@ def main() -> None:
     parser.add_argument("name", help="registered name of the checkpoint")
     options = parser.parse_args()
     model = SequenceModel.from_pretrained(options.run)
-    progress = json.loads((options.run / "training" / "progress.json").read_text())
+    progress = read_progress(options.run)
+    if progress is None:
+        parser.error(f"{options.run} holds no training state; give the folder of a run")
     (CARDS / options.name).mkdir(parents=True, exist_ok=True)
-    plot_curve(progress["epochs"], CARDS / options.name / CURVE, options.name)
+    plot_curve(progress.epochs, CARDS / options.name / CURVE, options.name)
     save_model(CARDS / options.name, model)
 
 

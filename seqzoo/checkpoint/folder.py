@@ -16,6 +16,7 @@ from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
     CURVE,
+    HASHED,
     LARGEST,
     METRICS,
     RECIPE,
@@ -31,8 +32,8 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.storage.atomic import write_files
-from seqzoo.storage.documents import check, plain
-from seqzoo.storage.integrity import sha256_of_bytes
+from seqzoo.storage.documents import check, parse_json, plain
+from seqzoo.storage.integrity import read_bytes, sha256_of_bytes
 from seqzoo.storage.tensors import tensors_bytes
 from seqzoo.version import __version__
 
@@ -147,10 +148,13 @@ def _refuse_foreign(folder: Path, overwrite: bool) -> None:
             f"{folder} holds a checkpoint already; choose another folder or pass overwrite=True"
         )
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return  # most likely a damaged checkpoint, which saving again repairs
-    if not isinstance(document, dict) or "format_version" not in document:
+        document = parse_json(path, read_bytes(path, LARGEST[CONFIG]))
+        ours = isinstance(document, dict) and "format_version" in document
+    except CheckpointError:
+        # A damaged checkpoint has its other files beside it, and saving again repairs it.
+        beside = all((folder / name).is_file() for name in HASHED)
+        ours = beside and path.stat().st_size <= LARGEST[CONFIG]
+    if not ours:
         raise CheckpointError(
             f"{path} is not a checkpoint of seqzoo and would be overwritten; choose another folder"
         )

@@ -9,6 +9,7 @@ from torch import nn
 
 from seqzoo.checkpoint.manifest import (
     HASHED,
+    LARGEST,
     read_manifest,
     read_metrics,
     read_recipe,
@@ -105,8 +106,34 @@ def test_somebody_elses_config_is_not_overwritten(tmp_path, model, refused):
         save_model(tmp_path, model, recipe={}, metrics={})
 
 
-def test_a_damaged_checkpoint_can_be_saved_over(folder, model):
-    (folder / "config.json").write_text("{")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"model_type": "bert", "scale": Infinity}',
+        b'{"model_type": "bert" // a comment\n}',
+        b'{"model_type": "bert", "names": ["' + b"x" * LARGEST["config.json"] + b'"]}',
+        b"[" * 1_000_000,
+        b"[]",
+    ],
+    ids=["infinity", "comment", "large", "deep", "list"],
+)
+def test_no_config_of_another_program_is_overwritten(tmp_path, model, refused, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with refused("config.json", "not a checkpoint of seqzoo", "choose another folder"):
+        save_model(tmp_path, model, recipe={}, metrics={})
+    assert (tmp_path / "config.json").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_large_config_is_not_overwritten_in_a_checkpoint_either(folder, model, refused):
+    (folder / "config.json").write_bytes(b" " * (LARGEST["config.json"] + 1))
+    with refused("config.json", "not a checkpoint of seqzoo"):
+        save_model(folder, model, recipe={}, metrics={})
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\0" * 900, b'{"format_version": 1, "a": NaN}'])
+def test_a_damaged_checkpoint_can_be_saved_over(folder, model, content):
+    (folder / "config.json").write_bytes(content)
     save_model(folder, model, recipe={}, metrics={})
     SequenceModel.from_pretrained(folder)
 
