@@ -2,13 +2,13 @@
 
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from seqzoo.errors import DataError, UnknownItemError, UsageError, nearest
+from seqzoo.errors import DataError, UnknownItemError, UsageError
 
 __all__ = [
     "Vocabulary",
@@ -208,35 +208,6 @@ class Vocabulary:
         if self.counts is not None:
             document["counts"] = list(self.counts)
         return document
-
-    @classmethod
-    def from_json(cls, document: object) -> "Vocabulary":
-        """Read what :meth:`to_json` returns.
-
-        Raises:
-            DataError: the document has another form, or ids are missing, empty or repeated.
-        """
-        known = ("items", "labels", "counts")
-        if not isinstance(document, Mapping):
-            raise DataError(
-                f"the vocabulary is a {type(document).__name__}; expected an object with 'items'"
-            )
-        unknown = [str(key) for key in document if key not in known]
-        if unknown:
-            raise DataError(
-                f"the vocabulary has an unknown key '{unknown[0]}'{nearest(unknown[0], known)}; "
-                "expected 'items' and optionally 'labels' and 'counts'"
-            )
-        items, labels = document.get("items"), document.get("labels")
-        if not isinstance(items, list):
-            raise DataError(
-                f"the vocabulary's 'items' is {type(items).__name__}; expected a list of texts"
-            )
-        if labels is not None and not isinstance(labels, list):
-            raise DataError(
-                f"the vocabulary's 'labels' is {type(labels).__name__}; expected a list"
-            )
-        return cls(items, labels, document.get("counts"))
 
 
 def _checked_counts(counts: Sequence[int], items: int) -> tuple[int, ...]:

@@ -150,26 +150,26 @@ def read_vocabulary_file(path: Path) -> Vocabulary:
             "on each line, or a vocabulary.json"
         ) from None
     if path.suffix != ".json":
-        return _vocabulary(path, {"items": text.splitlines()})
+        return _vocabulary(path, text.splitlines())
+    remedy = 'give a list of item ids or {"items": […], "labels": […]}'
     try:
-        document = parse_json(path, text.encode(), remedy="write the vocabulary again")
-        if isinstance(document, dict):
-            check(path, document, VocabularyFile, "write the vocabulary again")
+        document = parse_json(path, text.encode(), remedy=remedy)
+        given = {"items": document} if isinstance(document, list) else document
+        vocabulary = check(path, given, VocabularyFile, remedy)
     except CheckpointError as error:
         raise DataError(str(error)) from None
-    if isinstance(document, dict):
-        return _vocabulary(path, document)
-    if isinstance(document, list):
-        return _vocabulary(path, {"items": document})
-    raise DataError(f'{path}: expected a list of item ids or {{"items": […], "labels": […]}}')
+    return _vocabulary(path, vocabulary.items, vocabulary.labels, vocabulary.counts)
 
 
-def _vocabulary(path: Path, document: Mapping[str, Any]) -> Vocabulary:
-    first = 1 if document["items"][:1] == [_PADDING_TOKEN] else 0
+def _vocabulary(
+    path: Path,
+    items: list[str],
+    labels: list[str | None] | None = None,
+    counts: list[int] | None = None,
+) -> Vocabulary:
+    first = 1 if items[:1] == [_PADDING_TOKEN] else 0
     try:
-        return Vocabulary.from_json(
-            {key: values and values[first:] for key, values in document.items()}
-        )
+        return Vocabulary(items[first:], labels and labels[first:], counts and counts[first:])
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
