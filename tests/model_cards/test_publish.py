@@ -273,5 +273,5 @@ def test_damaged_pins_are_refused_before_anything_is_sent(hub, publisher):
     publish.pins.write_text("<<<<<<< ours\n{}\n")
     done = publish()
     assert done.returncode == 2
-    assert "pins.json cannot be read as JSON" in done.stderr
+    assert "pins.json is not the JSON that seqzoo writes" in done.stderr
     assert hub.log == []
