@@ -1,31 +1,47 @@
-"""In one call of a verb each file is read once, a model is built once, data are prepared once."""
+"""In one call of a verb each file is read, hashed and written once, a model is built once, data are
+prepared once."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.hub.client import client_environment
 from tests.hub.server import HubServer
 
-FILES = {"config.json", "model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json"}
+RECORDED = {"model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json"}
+FILES = {"config.json", *RECORDED}
 
 ONCE = {"check_bytes": 4, "parse_json": 3, "parse_yaml": 1, "tensors": 1}
 """Four files are hashed; config, vocabulary and metrics are JSON, the recipe is YAML."""
 
 # Counts what a verb does, from the outside of the code that does it: files that the process opens
-# for reading, modules that are built, data that are filtered and put into sequences.
+# for reading or writes into the folder, every sha256 that is computed, models that are built, data
+# that are filtered and put into sequences.
 COUNTED = """
-import json, os, sys
+import hashlib, json, os, sys
 from collections import Counter
 from pathlib import Path
 
 folder, words = os.path.realpath(sys.argv[1]), sys.argv[2:]
-opened, calls = Counter(), Counter()
+opened, written, hashed, calls = Counter(), Counter(), Counter(), Counter()
+
+class Sha256:
+    def __init__(self, *data, **options):
+        self.real = real_sha256(*data, **options)
+    def __getattr__(self, name):
+        if name in ("digest", "hexdigest"):
+            hashed[self.real.hexdigest()] += 1
+        return getattr(self.real, name)
+
+# Before anything is imported: the Hub's client keeps a reference of its own.
+real_sha256, hashlib.sha256 = hashlib.sha256, Sha256
 
 def audit(event, args):
     if event == "open" and isinstance(args[0], str):
@@ -33,6 +49,9 @@ def audit(event, args):
         reads = "r" in (args[1] or "") or not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
         if place == folder and reads and not os.path.isdir(args[0]):
             opened[name] += 1
+        above, incoming = os.path.split(place)
+        if above == folder and incoming.startswith(".incoming-") and "w" in (args[1] or ""):
+            written[name] += 1
 
 def count(module, name):
     real = getattr(module, name)
@@ -68,11 +87,21 @@ SequenceModel.__init__ = built
 
 sys.addaudithook(audit)
 code = run(words)
-print(json.dumps([code, opened, calls]), file=sys.stderr)
+print(json.dumps([code, opened, written, hashed, calls]), file=sys.stderr)
 """
 
 
-def counted(folder: Path, *words: object, **variables: str) -> tuple[int, Counter, Counter]:
+class Counts(NamedTuple):
+    """What one call of a verb did: files by name, hashes by their value, calls by function."""
+
+    code: int
+    opened: Counter
+    written: Counter
+    hashed: Counter
+    calls: Counter
+
+
+def counted(folder: Path, *words: object, **variables: str) -> Counts:
     done = subprocess.run(
         [sys.executable, "-c", COUNTED, str(folder), *map(str, words)],
         capture_output=True,
@@ -80,12 +109,21 @@ def counted(folder: Path, *words: object, **variables: str) -> tuple[int, Counte
         env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
     )
     assert done.returncode == 0, done.stderr
-    code, opened, calls = json.loads(done.stderr.splitlines()[-1])
-    return code, Counter(opened), Counter(calls)
+    code, *counters = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0, done.stderr
+    return Counts(code, *map(Counter, counters))
 
 
-def each_file_once(opened: Counter) -> bool:
-    return {name: opened[name] for name in FILES} == dict.fromkeys(FILES, 1)
+def each_file_once(folder: Path, counts: Counts) -> bool:
+    """Whether each file was read once, and each file that config.json records hashed once."""
+    return {name: counts.opened[name] for name in FILES} == dict.fromkeys(
+        FILES, 1
+    ) and recorded_files_hashed(folder, counts) == dict.fromkeys(RECORDED, 1)
+
+
+def recorded_files_hashed(folder: Path, counts: Counts) -> dict[str, int]:
+    files = json.loads((folder / "config.json").read_text())["files"]
+    return {name: counts.hashed[entry["sha256"]] for name, entry in files.items()}
 
 
 @pytest.fixture(scope="module")
@@ -97,51 +135,53 @@ def run_folder(tmp_path_factory) -> Path:
         *("data.options.users=80", "data.options.items=40", "data.options.mean_length=10"),
         *("model.hidden_size=16", "model.max_length=20", "train.epochs=1"),
     ]
-    code, opened, calls = counted(out, *words)
-    assert code == 0
-    (out.parent / "counted.json").write_text(json.dumps([opened, calls]))
+    (out.parent / "counted.json").write_text(json.dumps(counted(out, *words)))
     return out
 
 
 def test_train(run_folder):
-    opened, calls = json.loads((run_folder.parent / "counted.json").read_text())
-    # It writes the checkpoint of the best epoch and again with its metrics, and reads back nothing
-    # but its own config.json, to see that the folder holds nothing of somebody else's.
-    assert set(opened) <= {"config.json", "README.md"}
-    assert opened.get("config.json", 0) <= 1
+    code, *counters = json.loads((run_folder.parent / "counted.json").read_text())
+    counts = Counts(code, *map(Counter, counters))
+    # It writes the checkpoint of the best epoch, then adds the metrics, and reads back nothing but
+    # its own config.json, to see that the folder holds nothing of somebody else's.
+    assert set(counts.opened) <= {"config.json", "README.md"}
+    assert counts.opened["config.json"] <= 1
+    twice = {"metrics.json", "config.json", "README.md", ".files"}
+    assert counts.written == {name: 2 if name in twice else 1 for name in {*FILES, *twice}}
+    assert recorded_files_hashed(run_folder, counts) == dict.fromkeys(RECORDED, 1)
+    calls = counts.calls
     del calls["parse_json"], calls["parse_yaml"]  # what it writes is read as it will be read later
     assert calls == {"k_core": 1, "build_sequences": 1, "model": 1}
 
 
 def test_recommend(run_folder):
-    code, opened, calls = counted(run_folder, "recommend", run_folder, "--history", "i5", "i11")
-    assert code == 0
-    assert each_file_once(opened), opened
-    assert calls == {**ONCE, "model": 1}
+    counts = counted(run_folder, "recommend", run_folder, "--history", "i5", "i11")
+    assert each_file_once(run_folder, counts), counts
+    assert counts.calls == {**ONCE, "model": 1}
 
 
 def test_eval(run_folder):
-    code, opened, calls = counted(run_folder, "eval", run_folder)
-    assert code == 0
-    assert each_file_once(opened), opened
-    assert calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
+    counts = counted(run_folder, "eval", run_folder)
+    assert each_file_once(run_folder, counts), counts
+    assert counts.calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
 
 
 def test_verify_with_eval(run_folder):
-    code, opened, calls = counted(run_folder, "verify", run_folder, "--eval")
-    assert code == 0
-    assert each_file_once(opened), opened
-    assert calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
+    counts = counted(run_folder, "verify", run_folder, "--eval")
+    assert each_file_once(run_folder, counts), counts
+    assert counts.calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
 
 
 def test_push(run_folder, tmp_path):
     with HubServer() as hub:
         variables = client_environment(hub.url, tmp_path / "home")
-        code, opened, calls = counted(
-            run_folder, "push", run_folder, "org/shop", "--json", **variables
-        )
-    assert code == 0
-    assert each_file_once(opened), opened
+        words = ("push", run_folder, "org/shop", "--json")
+        first, again = (counted(run_folder, *words, **variables) for _ in range(2))
+    assert each_file_once(run_folder, first), first
+    assert each_file_once(run_folder, again), again
+    # The Hub's client hashes config.json, whose sha256 no other file records.
+    assert first.hashed[hashlib.sha256((run_folder / "config.json").read_bytes()).hexdigest()] == 1
     # The Hub's answers and the front matter of the card, before and after, are parsed besides.
+    calls = first.calls
     assert (calls.pop("parse_json"), calls.pop("parse_yaml")) == (6, 3)
     assert calls == {"check_bytes": 4, "tensors": 1, "model": 1}

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ def render_checkpoint(
     tensors: Mapping[str, Tensor],
     recipe: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    kept: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Checkpoint:
     """A checkpoint with the bytes of its files, not written yet.
 
@@ -62,37 +63,39 @@ def render_checkpoint(
         tensors: weights by name, each tied tensor once.
         recipe: everything needed to reproduce it, as ``seqzoo train`` takes it.
         metrics: metrics by protocol: ``{"metrics": {...}, "data": {...}, "users", ...}``.
+        kept: entries of ``Manifest.files`` for files that are in the folder already and do not
+            change; they are not rendered again unless one is missing or has another size.
 
     Raises:
         CheckpointError: the weights hold NaN, or the settings, the recipe or the metrics are not
             plain values.
     """
-    folder = Path(folder)
-    entries, items = plain("the metrics", dict(metrics)), vocabulary.to_json()
-    # Whatever reading would refuse must not be written: the checkpoint could not be loaded.
-    check(folder / METRICS, entries, MetricsFile, "change the metrics")
-    check(folder / VOCABULARY, items, VocabularyFile, "change the ids or the titles of the items")
-    contents = {
-        WEIGHTS: tensors_bytes(tensors),
-        VOCABULARY: (json.dumps(items, ensure_ascii=False) + "\n").encode(),
-        RECIPE: render_recipe(recipe),
-        METRICS: (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode(),
+    folder, entries = Path(folder), plain("the metrics", dict(metrics))
+    render: dict[str, Callable[[], bytes]] = {
+        WEIGHTS: lambda: tensors_bytes(tensors),
+        VOCABULARY: lambda: _render_vocabulary(folder / VOCABULARY, vocabulary),
+        RECIPE: lambda: render_recipe(recipe),
+        METRICS: lambda: _render_metrics(folder / METRICS, entries),
     }
-    for name, content in contents.items():
+    contents, files = {}, {}
+    for name in HASHED:
+        entry = (kept or {}).get(name)
+        if entry is not None and _has_size(folder / name, entry["size"]):
+            files[name] = dict(entry)
+            continue
+        content = contents[name] = render[name]()
         if len(content) > LARGEST.get(name, len(content)):
             raise CheckpointError(
                 f"{folder / name} would have {len(content)} bytes, expected at most "
                 f"{LARGEST[name]}: it could not be loaded; shorten the titles or leave out items"
             )
+        files[name] = {"sha256": sha256_of_bytes(content), "size": len(content)}
     contents[CONFIG] = render_manifest(
         architecture=architecture,
         parts=parts,
         plugin=plugin_of(architecture),
         config=config,
-        files={
-            name: {"sha256": sha256_of_bytes(content), "size": len(content)}
-            for name, content in contents.items()
-        },
+        files=files,
         created_with={
             "seqzoo": __version__,
             "torch": str(torch.__version__),
@@ -136,6 +139,22 @@ def plugin_of(architecture: str) -> dict[str, str]:
         if record.name == name:
             return {"name": name, "distribution": record.distribution, "version": record.version}
     return {"name": name, "distribution": "seqzoo", "version": __version__}
+
+
+# Whatever reading would refuse must not be written: the checkpoint could not be loaded.
+def _render_vocabulary(path: Path, vocabulary: Vocabulary) -> bytes:
+    items = vocabulary.to_json()
+    check(path, items, VocabularyFile, "change the ids or the titles of the items")
+    return (json.dumps(items, ensure_ascii=False) + "\n").encode()
+
+
+def _render_metrics(path: Path, entries: Mapping[str, Any]) -> bytes:
+    check(path, entries, MetricsFile, "change the metrics")
+    return (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _refuse_foreign(folder: Path, overwrite: bool) -> None:

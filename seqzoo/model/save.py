@@ -27,6 +27,7 @@ def save_model(
     metrics: Mapping[str, Any] | None = None,
     card: str | None = None,
     overwrite: bool = True,
+    kept: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Manifest:
     """Write a model as a checkpoint, atomically.
 
@@ -38,6 +39,8 @@ def save_model(
         metrics: metrics by protocol; if None, as for ``recipe``.
         card: the model card; generated if None.
         overwrite: whether an existing checkpoint may be replaced.
+        kept: entries of ``Manifest.files`` for files that an earlier save has written to the folder
+            and that do not change; they are neither hashed nor written again.
 
     Returns:
         What was written.
@@ -47,7 +50,7 @@ def save_model(
             different model, its weights hold NaN, or the recipe or the metrics are not plain
             values.
     """
-    checkpoint = checkpoint_of(model, folder, recipe=recipe, metrics=metrics)
+    checkpoint = checkpoint_of(model, folder, recipe=recipe, metrics=metrics, kept=kept)
     write_checkpoint(checkpoint, card=card, overwrite=overwrite)
     return checkpoint.manifest
 
@@ -58,11 +61,12 @@ def checkpoint_of(
     *,
     recipe: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
+    kept: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Checkpoint:
     """A model as a checkpoint in memory; arguments and errors as for ``save_model``."""
     tensors = distinct_state(model)[0]
     _require_loadable(model, tensors, Path(folder))
-    kept_recipe, kept_metrics = still_true(model, recipe is None, metrics is None)
+    own_recipe, own_metrics = still_true(model, recipe is None, metrics is None)
     return render_checkpoint(
         folder,
         architecture=model.architecture,
@@ -70,8 +74,9 @@ def checkpoint_of(
         config=model.config,
         vocabulary=model.vocabulary,
         tensors=tensors,
-        recipe=kept_recipe if recipe is None else recipe,
-        metrics=kept_metrics if metrics is None else metrics,
+        recipe=own_recipe if recipe is None else recipe,
+        metrics=own_metrics if metrics is None else metrics,
+        kept=kept,
     )
 
 

@@ -2,13 +2,15 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
-from seqzoo.checkpoint.manifest import WEIGHTS, read_manifest
+from seqzoo.checkpoint.manifest import METRICS, RECIPE, VOCABULARY, WEIGHTS, read_manifest
 from seqzoo.checkpoint.record import read_file
 from seqzoo.data.batches import TrainingBatch, Windows
 from seqzoo.data.sequences import SequenceData
@@ -62,6 +64,8 @@ class Run:
         self.folder, self.out, self.progress, self.data = folder, folder.path, progress, data
         self.accelerator, self.reporter = accelerator, reporter
         self.trackers = Trackers(accelerator)
+        self._written: dict[str, Any] = {}
+        """Entries of ``Manifest.files`` for the files of the checkpoint that this run wrote."""
         progress.threads = progress.threads or recipe.train.threads or torch.get_num_threads()
         # The stored recipe also has the fingerprint and the threads, which are known only now.
         self.recipe = replace(
@@ -164,7 +168,7 @@ class Run:
             self.progress.best_epoch, self.progress.best_value = number + 1, value
         if self.accelerator.is_main_process:
             if best:
-                save_model(self.out, self.model, recipe=self.recipe.to_dict(), metrics={})
+                self._save({}, unchanged=(VOCABULARY, RECIPE, METRICS))
             # After the checkpoint: a kill in between repeats this epoch, to the same weights.
             write_state(self.out, self.progress, self.model, self.optimizer)
         self.accelerator.wait_for_everyone()
@@ -222,16 +226,24 @@ class Run:
         """Measure the best weights on the test items and finish the checkpoint."""
         # The state of the last epoch is on the disk already; the model goes back to the best one.
         if self.progress.best_epoch != self.progress.epoch:
-            best = read_file(read_manifest(self.out), WEIGHTS)
-            put_weights(self.model, best, str(self.out / WEIGHTS))
+            manifest = read_manifest(self.out)
+            put_weights(self.model, read_file(manifest, WEIGHTS), str(self.out / WEIGHTS))
+            self._written[WEIGHTS] = manifest.files[WEIGHTS]
         held_out = hold_out(self.data, self.model.vocabulary)
         results = measure(self.model.eval(), held_out, self.protocols)
         records = {result.protocol: result.record(self.config.seed) for result in results}
         self.progress.finished = True
         if self.accelerator.is_main_process:
-            save_model(self.out, self.model, recipe=self.recipe.to_dict(), metrics=records)
+            self._save(records, unchanged=(WEIGHTS, VOCABULARY, RECIPE))
             write_progress(self.out, self.progress)
         self.accelerator.wait_for_everyone()
         metrics = {result.protocol: result.metrics for result in results}
         self.trackers.metrics(metrics, self.progress.best_epoch)
         return metrics
+
+    def _save(self, metrics: Mapping[str, Any], *, unchanged: tuple[str, ...]) -> None:
+        """Save the checkpoint; unchanged files that this run has written stay as they are."""
+        kept = {name: self._written[name] for name in unchanged if name in self._written}
+        recipe = self.recipe.to_dict()
+        manifest = save_model(self.out, self.model, recipe=recipe, metrics=metrics, kept=kept)
+        self._written = manifest.files

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.lfs import UploadInfo
 
 from seqzoo.checkpoint.card import card_of
 from seqzoo.checkpoint.card_merge import card_parts, decode_card, merge_cards
@@ -141,7 +142,7 @@ def push_checkpoint(
         if changed:
             info = api.create_commit(
                 address.repo,
-                [CommitOperationAdd(name, files[name]) for name in changed],
+                [_addition(checkpoint, name, files[name]) for name in changed],
                 commit_message=f"Publish with seqzoo {__version__}",
                 revision=address.revision,
                 # Nothing is committed if the branch has moved since the comparison.
@@ -232,10 +233,28 @@ def _check_curve(checkpoint: Checkpoint) -> None:
         )
 
 
-def _is_there(remote: _Remote, name: str, content: bytes) -> bool:
+def _is_there(checkpoint: Checkpoint, remote: _Remote, name: str, content: bytes) -> bool:
     """Whether the repository has exactly this file."""
-    entry = remote.files.get(name)
-    return entry is not None and hub.has_id([content], len(content), entry)
+    entry, known = remote.files.get(name), checkpoint.manifest.files.get(name)
+    if entry is None or entry.size != len(content):
+        return False
+    if entry.lfs is not None and known is not None:
+        return bool(entry.lfs.oid == known["sha256"])
+    return hub.has_id([content], len(content), entry)
+
+
+def _addition(checkpoint: Checkpoint, name: str, content: bytes) -> CommitOperationAdd:
+    """The upload of a file. The client does not hash a file whose sha256 is in ``config.json``."""
+    known = checkpoint.manifest.files.get(name)
+    if known is None:
+        return CommitOperationAdd(name, content)
+    # The client hashes what it is created with, so the content follows afterwards.
+    addition = CommitOperationAdd(name, b"")
+    addition.path_or_fileobj = content
+    addition.upload_info = UploadInfo(
+        sha256=bytes.fromhex(known["sha256"]), size=len(content), sample=content[:512]
+    )
+    return addition
 
 
 def _check_tag(
@@ -284,7 +303,8 @@ def _changed_files(
     if there is not None and card_parts(card, ours) == card_parts(there, theirs):
         card = there
     after = {**files, CARD: card.encode()}
-    return after, tuple(name for name in after if not _is_there(remote, name, after[name]))
+    changed = (name for name in after if not _is_there(checkpoint, remote, name, after[name]))
+    return after, tuple(changed)
 
 
 def _warn_of_paths(checkpoint: Checkpoint) -> None:
