@@ -1,108 +1,115 @@
 """Everything that the core provides, registered through the hook that every plugin uses."""
 
+from typing import Any
+
 from seqzoo.builtin_datasets import DATASETS
 from seqzoo.hookspecs import hookimpl
-from seqzoo.registry import Registrar
+from seqzoo.registrar import Registrar
 
 _CONFIG = "seqzoo.parts.config"
 
-# Name, target in seqzoo.cli, help line and end of the verb's own help, in the order of `--help`.
-# The help line is the first line of the function's docstring.
-_VERBS = (
-    (
-        "list",
-        "list_models:list_models",
-        "List architectures and trained checkpoints.",
-        "Example:  seqzoo list '*ml1m*' --pretrained",
-    ),
-    (
-        "info",
-        "info:info",
-        "Show a model summary.",
-        "Example:  seqzoo info mamba4rec-ml1m",
-    ),
-    (
-        "recommend",
-        "recommend:recommend",
-        "Recommend the next items after a history.",
-        "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5",
-    ),
-    (
-        "similar",
-        "similar:similar",
-        "Show the items most similar to an item.",
-        "Example:  seqzoo similar mamba4rec-ml1m 260 -k 5",
-    ),
-    (
-        "eval",
-        "evaluate:evaluate",
-        "Measure a checkpoint and compare with its stored metrics.",
-        "Example:  seqzoo eval mamba4rec-ml1m --data ml-1m --protocol loo-full-unseen",
-    ),
-    (
-        "compare",
-        "compare:compare",
-        "Measure several checkpoints on the same users.",
-        "Example:  seqzoo compare mamba4rec-ml1m sasrec-ml1m --plot quality.png",
-    ),
-    (
-        "train",
-        "train:train",
-        "Train a model; the folder of the run is a checkpoint.",
-        "\b\nExamples:\n"
-        "seqzoo train mamba4rec --data shop.csv --out runs/shop model.num_layers=2\n"
-        "seqzoo train runs/shop/recipe.yaml --out runs/again train.lr=5e-4",
-    ),
-    (
-        "import",
-        "import_weights:import_weights",
-        "Make a checkpoint from the weights of another implementation.",
-        "\b\nExample:\n"
-        "seqzoo import SASRec.pth --architecture sasrec --vocabulary items.txt --out a\n"
-        "The vocabulary has the item ids in index order, one on each line.",
-    ),
-    (
-        "push",
-        "push:push",
-        "Publish a checkpoint on the Hub.",
-        "Example:  seqzoo push runs/shop my-org/mamba4rec-shop --tag v1",
-    ),
-    (
-        "pull",
-        "pull:pull",
-        "Download a checkpoint from the Hub and check every file.",
-        "Example:  seqzoo pull hf://my-org/mamba4rec-shop@v1 --to models/shop",
-    ),
-    (
-        "verify",
-        "verify:verify",
-        "Check the files, the weights and the metrics of a checkpoint.",
-        "Example:  seqzoo verify mamba4rec-ml1m --eval --data ml-1m",
-    ),
-    (
-        "plugins",
-        "plugins:plugins",
-        "List plugins, what they provide, and why any are broken.",
-        "Example:  seqzoo plugins --traceback linrec",
-    ),
-    (
-        "new-plugin",
-        "new_plugin:new_plugin",
-        "Write a new plugin that installs and passes its own tests.",
-        "Example:  seqzoo new-plugin linrec && pip install ./seqzoo-linrec",
-    ),
-    (
-        "check",
-        "check:check",
-        "Run the conformance checks on anything registered.",
-        "Example:  seqzoo check linrec model.hidden_size=32",
-    ),
-    (
-        "doctor",
-        "doctor:doctor",
-        "Show versions, devices and the compute backends that work.",
-        "Example:  seqzoo doctor --json",
-    ),
+# The arguments of `Registrar.command`, in the order of `seqzoo --help`. The help line is the first
+# line of the function's docstring.
+_VERBS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "list",
+        "target": "seqzoo.cli.list_models:list_models",
+        "help": "List architectures and trained checkpoints.",
+        "epilog": "Example:  seqzoo list '*ml1m*' --pretrained",
+    },
+    {
+        "name": "info",
+        "target": "seqzoo.cli.info:info",
+        "help": "Show a model summary.",
+        "epilog": "Example:  seqzoo info mamba4rec-ml1m",
+    },
+    {
+        "name": "recommend",
+        "target": "seqzoo.cli.recommend:recommend",
+        "help": "Recommend the next items after a history.",
+        "epilog": "Example:  seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5",
+        "several_values": True,
+    },
+    {
+        "name": "similar",
+        "target": "seqzoo.cli.similar:similar",
+        "help": "Show the items most similar to an item.",
+        "epilog": "Example:  seqzoo similar mamba4rec-ml1m 260 -k 5",
+    },
+    {
+        "name": "eval",
+        "target": "seqzoo.cli.evaluate:evaluate",
+        "help": "Measure a checkpoint and compare with its stored metrics.",
+        "epilog": "Example:  seqzoo eval mamba4rec-ml1m --data ml-1m --protocol loo-full-unseen",
+    },
+    {
+        "name": "compare",
+        "target": "seqzoo.cli.compare:compare",
+        "help": "Measure several checkpoints on the same users.",
+        "epilog": "Example:  seqzoo compare mamba4rec-ml1m sasrec-ml1m --plot quality.png",
+    },
+    {
+        "name": "train",
+        "target": "seqzoo.cli.train:train",
+        "help": "Train a model; the folder of the run is a checkpoint.",
+        "epilog": (
+            "\b\nExamples:\n"
+            "seqzoo train mamba4rec --data shop.csv --out runs/shop model.num_layers=2\n"
+            "seqzoo train runs/shop/recipe.yaml --out runs/again train.lr=5e-4"
+        ),
+    },
+    {
+        "name": "import",
+        "target": "seqzoo.cli.import_weights:import_weights",
+        "help": "Make a checkpoint from the weights of another implementation.",
+        "epilog": (
+            "\b\nExample:\n"
+            "seqzoo import SASRec.pth --architecture sasrec --vocabulary items.txt --out a\n"
+            "The vocabulary has the item ids in index order, one on each line."
+        ),
+    },
+    {
+        "name": "push",
+        "target": "seqzoo.cli.push:push",
+        "help": "Publish a checkpoint on the Hub.",
+        "epilog": "Example:  seqzoo push runs/shop my-org/mamba4rec-shop --tag v1",
+    },
+    {
+        "name": "pull",
+        "target": "seqzoo.cli.pull:pull",
+        "help": "Download a checkpoint from the Hub and check every file.",
+        "epilog": "Example:  seqzoo pull hf://my-org/mamba4rec-shop@v1 --to models/shop",
+    },
+    {
+        "name": "verify",
+        "target": "seqzoo.cli.verify:verify",
+        "help": "Check the files, the weights and the metrics of a checkpoint.",
+        "epilog": "Example:  seqzoo verify mamba4rec-ml1m --eval --data ml-1m",
+    },
+    {
+        "name": "plugins",
+        "target": "seqzoo.cli.plugins:plugins",
+        "help": "List plugins, what they provide, and why any are broken.",
+        "epilog": "Example:  seqzoo plugins --traceback linrec",
+    },
+    {
+        "name": "new-plugin",
+        "target": "seqzoo.cli.new_plugin:new_plugin",
+        "help": "Write a new plugin that installs and passes its own tests.",
+        "epilog": "Example:  seqzoo new-plugin linrec && pip install ./seqzoo-linrec",
+    },
+    {
+        "name": "check",
+        "target": "seqzoo.cli.check:check",
+        "help": "Run the conformance checks on anything registered.",
+        "epilog": "Example:  seqzoo check linrec model.hidden_size=32",
+    },
+    {
+        "name": "doctor",
+        "target": "seqzoo.cli.doctor:doctor",
+        "help": "Show versions, devices and the compute backends that work.",
+        "epilog": "Example:  seqzoo doctor --json",
+    },
 )
 
 
@@ -158,14 +165,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         min_count=5,
     )
 
-    for verb, target, line, epilog in _VERBS:
-        zoo.command(
-            verb,
-            f"seqzoo.cli.{target}",
-            help=line,
-            epilog=epilog,
-            several_values=verb == "recommend",
-        )
+    for verb in _VERBS:
+        zoo.command(**verb)
 
     for fields in DATASETS:
         zoo.dataset(**fields)

@@ -35,14 +35,14 @@ SchemaT = TypeVar("SchemaT")
 
 
 _WORDS = ("", "on", "off", "yes", "no")
-"""What YAML 1.1 takes for true, false or nothing, and what people mean as text."""
+"""What YAML 1.1 takes for true, false or nothing, and what people mean as a string."""
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Turn ``["model.num_layers=2", "train.lr=5e-4"]`` into a nested dict; values are YAML.
 
     ``off`` and similar words stay text, which a boolean setting also accepts; nothing after the
-    equals sign is an empty text.
+    equals sign is an empty string.
 
     Raises:
         ConfigError: one is not of the form ``key=value``.

@@ -99,7 +99,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def one_line(text: object, limit: int | None = None) -> str:
-    """A text in one line, at most ``limit`` characters of it."""
+    """A value as one line, at most ``limit`` characters of it."""
     return " ".join(str(text).split())[:limit]
 
 

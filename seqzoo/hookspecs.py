@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from seqzoo.registry import Registrar
+    from seqzoo.registrar import Registrar
 
 __all__ = [
     "GROUP",

@@ -41,7 +41,7 @@ def escape(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """An untrusted text, with ``?`` for every character that is not printable."""
+    """An untrusted string, with ``?`` for every character that is not printable."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

@@ -23,7 +23,8 @@ from seqzoo import builtin
 from seqzoo.errors import PluginError, error_text, nearest
 from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
-from seqzoo.registry import Catalogue, Registrar
+from seqzoo.registrar import Registrar
+from seqzoo.registry import Catalogue
 from seqzoo.specs import PretrainedSpec, Spec
 
 __all__ = [

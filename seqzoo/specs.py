@@ -1,4 +1,4 @@
-"""What can be registered, as data. A target is text ``"module:attribute"``, imported when used."""
+"""What can be registered, as data. A target is ``"module:attribute"``, imported when it is used."""
 
 import contextlib
 import importlib

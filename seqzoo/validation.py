@@ -14,15 +14,21 @@ _FARTHEST_TIME = 2**62
 
 
 def name_of(what: str, given: Any) -> str:
-    """A name or a path as text.
+    """A name or a path as a string.
 
     Raises:
         UsageError: it is neither.
     """
-    text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
-    if not isinstance(text, str):
-        raise UsageError(f"{what} is a text; got the {type(given).__name__} {reprlib.repr(given)}")
-    return text
+    name = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(name, str):
+        kind = type(given).__name__
+        raise UsageError(f"{what} is a string; got the {kind} {reprlib.repr(given)}")
+    return name
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a name is written as a path: it has a separator or begins with a tilde."""
+    return "/" in name or os.sep in name or name in (".", "..") or name.startswith("~")
 
 
 def list_of(what: str, of: str, given: Any) -> list[Any]:
@@ -36,7 +42,7 @@ def list_of(what: str, of: str, given: Any) -> list[Any]:
             return list(given)
         except TypeError:  # an array without dimensions calls itself iterable
             pass
-    kind = "text" if isinstance(given, str) else type(given).__name__
+    kind = "string" if isinstance(given, str) else type(given).__name__
     raise UsageError(f"{what} is a list of {of}; got the {kind} {reprlib.repr(given)}")
 
 

@@ -61,8 +61,8 @@ def test_info_has_what_the_card_needs():
         ("hf://name", UsageError, "expected hf://org/name"),
         ("hf://org/name@", UsageError, "is not a revision"),
         ("hf://org/../name", UsageError, "expected hf://org/name"),
-        (None, UsageError, "name or folder is a text; got the NoneType None"),
-        (b"sasrec-ml1m", UsageError, "is a text; got the bytes"),
+        (None, UsageError, "name or folder is a string; got the NoneType None"),
+        (b"sasrec-ml1m", UsageError, "is a string; got the bytes"),
     ],
 )
 def test_names_that_cannot_be_loaded_say_why(name, error, message):
@@ -88,7 +88,7 @@ def test_a_path_is_a_folder_whatever_it_is_called(tmp_path, monkeypatch):
 
 
 def test_a_pattern_that_is_no_text_is_refused():
-    with pytest.raises(UsageError, match="a pattern of names is a text; got the int 5"):
+    with pytest.raises(UsageError, match="a pattern of names is a string; got the int 5"):
         seqzoo.list_models(5)
 
 

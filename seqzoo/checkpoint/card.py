@@ -184,7 +184,7 @@ def split_card(text: str, where: str = "README.md") -> tuple[dict[str, Any], str
 
 
 def tags_of(front: Mapping[str, Any]) -> list[str]:
-    """The tags in a card's front matter, which may hold one tag as a text."""
+    """The tags in a card's front matter, which may hold one tag as a string."""
     tags = front.get("tags") or []
     return [tags] if isinstance(tags, str) else list(tags)
 

@@ -12,7 +12,7 @@ from seqzoo.pins import names_architecture, pin_of
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import PretrainedSpec
 from seqzoo.storage.atomic import locate
-from seqzoo.validation import name_of
+from seqzoo.validation import looks_like_path, name_of
 
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint
@@ -22,7 +22,6 @@ __all__ = [
     "bundled_folder",
     "find",
     "locate_checkpoint",
-    "looks_like_path",
     "open_checkpoint",
 ]
 
@@ -67,11 +66,6 @@ def open_checkpoint(name: str | os.PathLike[str], *, keep: bool = False) -> "Che
             raise
         # A file in the Hub's cache is damaged: it is fetched again, once.
         return read_checkpoint(find(name), keep=keep)
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether a text is a path, not a name: it has a separator or begins with a tilde."""
-    return "/" in name or os.sep in name or name in (".", "..") or name.startswith("~")
 
 
 def bundled_folder(spec: PretrainedSpec) -> Path | None:

@@ -16,7 +16,7 @@ from seqzoo.checkpoint.hub.address import COMMIT
 Name: TypeAlias = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._+!-]{0,99}\Z", description="a name")
 ]
-Text: TypeAlias = Annotated[str, Meta(description="a text")]
+Text: TypeAlias = Annotated[str, Meta(description="a string")]
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
 Count: TypeAlias = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
 Number: TypeAlias = Annotated[float, Meta(description="a number")]
@@ -89,12 +89,12 @@ class VocabularyFile(_Closed):
     """``vocabulary.json``."""
 
     items: Annotated[
-        list[Annotated[str, Meta(min_length=1, description="a non-empty text")]],
+        list[Annotated[str, Meta(min_length=1, description="a non-empty string")]],
         Meta(min_length=1, description="a list of item ids, at least one"),
     ]
     labels: Annotated[
-        list[Annotated[str | None, Meta(description="a text or null")]] | None,
-        Meta(description="a list of texts or nulls"),
+        list[Annotated[str | None, Meta(description="a string or null")]] | None,
+        Meta(description="a list of strings or nulls"),
     ] = None
     counts: Annotated[
         list[Count] | None, Meta(description="a list of whole numbers, 0 or more")
@@ -125,7 +125,7 @@ GivenRecipe: TypeAlias = Annotated[
 class RecipeData(Struct):
     """The data of a recipe."""
 
-    source: Annotated[str | None, Meta(description="a text")] = None
+    source: Annotated[str | None, Meta(description="a string")] = None
 
 
 class StoredRecipe(_Recipe):
@@ -145,7 +145,7 @@ class MeasuredData(Struct):
 
     name: Text = ""
     fingerprint: Text = ""
-    fingerprints: Annotated[dict[str, Text], Meta(description="an object of texts")] = {}
+    fingerprints: Annotated[dict[str, Text], Meta(description="an object of strings")] = {}
 
 
 class ProtocolEntry(Struct):
@@ -170,7 +170,7 @@ class ProtocolEntry(Struct):
     data: Annotated[MeasuredData, Meta(description="an object with the name of the data")] = field(
         default_factory=MeasuredData
     )
-    versions: Annotated[dict[str, Text], Meta(description="an object of texts")] = {}
+    versions: Annotated[dict[str, Text], Meta(description="an object of strings")] = {}
 
 
 MetricsFile: TypeAlias = Annotated[
@@ -258,11 +258,11 @@ class ProgressFile(_Closed):
 class CardMetadata(Struct):
     """The front matter of a model card, as far as seqzoo reads it; people may write more."""
 
-    tags: Annotated[list[Text] | Text | None, Meta(description="a list of texts")] = None
+    tags: Annotated[list[Text] | Text | None, Meta(description="a list of strings")] = None
     license: Annotated[
         str | list[str] | None, Meta(description="the name of a licence, for example 'apache-2.0'")
     ] = None
-    license_name: Annotated[str | None, Meta(description="a text")] = None
+    license_name: Annotated[str | None, Meta(description="a string")] = None
 
 
 CardFrontMatter: TypeAlias = Annotated[CardMetadata, Meta(description="keys and values")]

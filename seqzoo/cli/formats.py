@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqzoo.checkpoint.find import looks_like_path
+from seqzoo.validation import looks_like_path
 
 
 def metric(value: float | None) -> str:

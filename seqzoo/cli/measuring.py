@@ -17,7 +17,7 @@ def check_options(protocol: str, batch_size: int, data: str | None, *, quiet: bo
     """Check the options before any weights are read, and apply ``--quiet``.
 
     Raises:
-        UsageError: the batch size is below 1, or the data are an empty text.
+        UsageError: the batch size is below 1, or the data are an empty string.
         UnknownNameError: no protocol has the name.
     """
     if batch_size < 1:

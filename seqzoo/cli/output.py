@@ -29,7 +29,7 @@ def write(text: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Write one JSON document to stdout; invisible characters of its texts are escaped."""
+    """Write one JSON document to stdout; invisible characters in its strings are escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     write("".join(shown) + "\n")

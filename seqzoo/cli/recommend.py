@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqzoo import zoo
-from seqzoo.checkpoint.find import looks_like_path
 from seqzoo.cli.formats import metric
 from seqzoo.cli.options import Json
 from seqzoo.cli.output import note, print_json
@@ -16,6 +15,7 @@ from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
 from seqzoo.plugins import catalogue
 from seqzoo.storage.messages import listing
+from seqzoo.validation import looks_like_path
 
 if TYPE_CHECKING:
     from seqzoo.model.display import Recommendations

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal, and texts beside them."""
+"""Tables that fit the terminal, and lines of text beside them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -91,7 +91,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def show(*renderables: Any) -> None:
-    """Write texts and tables to stdout: in colour in a terminal, without padding elsewhere."""
+    """Write lines and tables to stdout: in colour in a terminal, without padding elsewhere."""
     console = _console()
     with console.capture() as capture:
         for renderable in renderables:

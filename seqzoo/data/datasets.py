@@ -14,6 +14,7 @@ from seqzoo.data.readers.memory import IN_MEMORY, InMemory
 from seqzoo.data.readers.read import SUFFIXES
 from seqzoo.errors import DataError, DownloadError, UnknownNameError, UsageError, nearest
 from seqzoo.specs import DatasetSpec, resolve
+from seqzoo.validation import looks_like_path
 
 
 def cache_folder() -> Path:
@@ -36,8 +37,8 @@ def load_interactions(
     """Load a data set by its registered name, or interactions from a path or from memory.
 
     A registered data set is read from the folder ``SEQZOO_DATA``, else from the cache, else it is
-    downloaded. Any other string is a path if it looks like one, see :func:`looks_like_path`; write
-    ``./ml-1m`` for a folder with the name of a data set.
+    downloaded. Any other string is a path if it has a separator or the ending of a table, or if
+    it exists; write ``./ml-1m`` for a folder with the name of a data set.
 
     Args:
         source: the name, the path, or a table in memory (see
@@ -89,28 +90,13 @@ def load_interactions(
             "these data were a table in memory, which a recipe cannot name; give the table again "
             "(data=…) or a file (--data FILE)"
         )
-    if looks_like_path(source):
+    # Unlike a model, data may also be named by a file or folder without a separator: `shop.csv`.
+    is_file = source.lower().endswith(SUFFIXES) or os.path.exists(source)
+    if is_file or looks_like_path(source):
         return read_interactions(source, **columns)
     raise UnknownNameError(
         f"the data set '{source}' is unknown (known: {', '.join(sorted(known))}), and there is no "
         f"such file or folder{nearest(source, known)}; choose a name or give a path"
-    )
-
-
-def looks_like_path(source: str) -> bool:
-    """Whether the source of data is a path, given that it is not the name of a data set.
-
-    This rule applies to all sources of data: a path has a separator or a known ending, starts like
-    a path, or exists. The rule for models is stricter: it is not enough that the path exists.
-    """
-    return (
-        source in (".", "..")
-        or source.startswith("~")
-        or "/" in source
-        or os.sep in source
-        or source.lower().endswith(SUFFIXES)
-        # Path.exists fails for texts that are too long.
-        or os.path.exists(source)
     )
 
 

@@ -35,7 +35,7 @@ class Vocabulary:
         """Check the ids, labels and counts and store them.
 
         Args:
-            items: V different, non-empty texts.
+            items: V different, non-empty strings.
             labels: V titles (None for an item without one), or None.
             counts: V numbers of interactions, or None.
 
@@ -52,7 +52,7 @@ class Vocabulary:
         for index, item in enumerate(self.items, start=1):
             if not isinstance(item, str) or not item:
                 raise DataError(
-                    f"the vocabulary's item {index} is {item!r}; expected a non-empty text"
+                    f"the vocabulary's item {index} is {item!r}; expected a non-empty string"
                 )
             if item in seen:
                 raise DataError(
@@ -69,7 +69,7 @@ class Vocabulary:
         for index, label in enumerate(self.labels, start=1):
             if label is not None and not isinstance(label, str):
                 raise DataError(
-                    f"the vocabulary's label {index} is {label!r}; expected a text or null"
+                    f"the vocabulary's label {index} is {label!r}; expected a string or null"
                 )
 
     def __len__(self) -> int:
@@ -145,7 +145,7 @@ class Vocabulary:
         """
         if isinstance(items, str):
             raise UsageError(
-                f"the history is the text '{items}'; expected a list of item ids: ['{items}']"
+                f"the history is the string '{items}'; expected a list of item ids: ['{items}']"
             )
         given = list(items)
         try:
@@ -231,7 +231,7 @@ def _bare(item: str) -> str:
 def _as_id(item: object) -> str:
     if not isinstance(item, str):
         raise UsageError(
-            f"item {item!r} is {type(item).__name__}; item ids are text as the data have them: "
+            f"item {item!r} is {type(item).__name__}; item ids are strings, as in the data: "
             f"'{item}'"
         )
     return item

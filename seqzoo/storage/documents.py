@@ -24,6 +24,7 @@ BEYOND = 2**63
 MOST_CONTAINERS = 100_000
 """Lists and objects of a JSON document, unless its reader names another number."""
 
+_STRING = "a string in Unicode without NUL"
 _DEEPEST = 64
 _CHUNK = 1 << 16
 _AT = re.compile(r"(.*) - at (`key` in )?`\$([^`]*)`", re.DOTALL)
@@ -80,7 +81,7 @@ def parse_json(
 
 
 def plain(what: str, value: object) -> Any:
-    """A document of plain values as JSON would give it back: tuples are lists, keys are texts.
+    """A document of plain values as JSON would give it back: tuples are lists, keys are strings.
 
     Raises:
         CheckpointError: it holds a value that JSON has no form for; names ``what``.
@@ -89,8 +90,8 @@ def plain(what: str, value: object) -> Any:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{what} cannot be saved: {one_line(error, 120)}; use texts, finite numbers, lists and "
-            "dicts"
+            f"{what} cannot be saved: {one_line(error, 120)}; use strings, finite numbers, lists "
+            "and dicts"
         ) from error
 
 
@@ -150,7 +151,7 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _containers(content: bytes) -> int:
-    """Number of lists and objects that JSON opens: the brackets outside of texts."""
+    """Number of lists and objects that JSON opens: the brackets outside of strings."""
     bare = content.replace(rb"\\", b"").replace(rb"\"", b"")
     found, in_text = 0, False
     for start in range(0, len(bare), _CHUNK):
@@ -164,7 +165,7 @@ def _containers(content: bytes) -> int:
 def _check_limits(where: object, value: object, keys: tuple[Key, ...], remedy: str) -> None:
     expected = None
     if isinstance(value, str):
-        expected = None if _is_text(value) else "text in Unicode without NUL"
+        expected = None if _is_text(value) else _STRING
     elif value is None or isinstance(value, bool):
         pass
     elif isinstance(value, int):
@@ -176,7 +177,7 @@ def _check_limits(where: object, value: object, keys: tuple[Key, ...], remedy: s
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str) or not _is_text(key):
-                raise malformed(where, f"a key in {_named(keys)}", key, "text", remedy)
+                raise malformed(where, f"a key in {_named(keys)}", key, _STRING, remedy)
             _check_limits(where, inner, (*keys, key), remedy)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
@@ -185,14 +186,14 @@ def _check_limits(where: object, value: object, keys: tuple[Key, ...], remedy: s
                 _check_limits(where, inner, (*keys, index), remedy)
     else:
         kind = type(value).__name__
-        expected = f"text, a number, a list or a mapping and no {kind} (text may stand in quotes)"
+        expected = f"a string, a number, a list or a mapping and no {kind} (a string may be quoted)"
         value = str(value)
     if expected is not None:
         raise malformed(where, _named(keys), value, expected, remedy)
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text can be written: JSON and YAML can escape surrogates, UTF-8 files cannot."""
+    """Whether a string can be written: JSON and YAML can escape surrogates, UTF-8 files cannot."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

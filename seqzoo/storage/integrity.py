@@ -28,7 +28,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def canonical_text(document: object) -> str:
-    """JSON with sorted keys and no spaces: equal documents have equal texts.
+    """JSON with sorted keys and no spaces: equal documents have the same text.
 
     Raises:
         ValueError: the document holds NaN or an infinity, or nests too deeply.

@@ -244,7 +244,7 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
         (b"%YAML 1.1\n---\na: 1", "a directive"),
         (b"a: " + b"[" * 5_000, "levels"),
         (b"- 1", "expected settings"),
-        (b"1: 2", "a key in the document is 1, expected text"),
+        (b"1: 2", "a key in the document is 1, expected a string"),
         (b"", "expected settings"),
         (b"a: [", "not plain YAML"),
         (b"a: 2024-13-45", "not plain YAML"),

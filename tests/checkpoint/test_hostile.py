@@ -81,7 +81,7 @@ METRICS_FILES = {
     "a name that is no text": (_entry(data={"name": ["toy"]}), "'loo-full.data.name' is ['toy']"),
     "a fingerprint that is no text": (
         _entry(data={"fingerprint": 3}),
-        "'loo-full.data.fingerprint' is 3, expected a text",
+        "'loo-full.data.fingerprint' is 3, expected a string",
     ),
     "users below zero": (
         _entry(users=-1),
@@ -93,7 +93,7 @@ METRICS_FILES = {
     "many items": (_entry(items=2**63), "63 bits"),
     "versions as text": (
         _entry(versions="2"),
-        "'loo-full.versions' is '2', expected an object of texts",
+        "'loo-full.versions' is '2', expected an object of strings",
     ),
     "versions as numbers": (_entry(versions={"torch": 2}), "'loo-full.versions.torch' is 2"),
     "a seed that is infinite": (_entry().replace(b'"seed": 1', b'"seed": 1e999'), "finite"),
@@ -280,15 +280,15 @@ def test_a_vocabulary_of_lists_is_refused_before_it_is_parsed(folder, refused, m
 VOCABULARIES = {
     "items twice": (b'{"items": ["a"], "items": ["b"]}', "'items' occurs more than once"),
     "an item twice": (b'{"items": ["a", "b", "a"]}', "'a' more than once"),
-    "a number": (b'{"items": ["a", 2]}', "'items[1]' is 2, expected a non-empty text"),
-    "an empty id": (b'{"items": [""]}', "'items[0]' is '', expected a non-empty text"),
+    "a number": (b'{"items": ["a", 2]}', "'items[1]' is 2, expected a non-empty string"),
+    "an empty id": (b'{"items": [""]}', "'items[0]' is '', expected a non-empty string"),
     "no item": (b'{"items": []}', "'items' is [], expected a list of item ids, at least one"),
     "no list": (b'{"items": "abc"}', "'items' is 'abc', expected a list of item ids"),
     "no items": (b'{"labels": []}', "the document lacks 'items'"),
     "few labels": (b'{"items": ["a", "b"], "labels": ["A"]}', "2 items but 1 labels"),
     "a label that is a number": (
         b'{"items": ["a", "b"], "labels": [null, 3]}',
-        "'labels[1]' is 3, expected a text or null",
+        "'labels[1]' is 3, expected a string or null",
     ),
     "few counts": (b'{"items": ["a", "b"], "counts": [1]}', "2 items and 1 counts"),
     "a negative count": (
@@ -300,7 +300,7 @@ VOCABULARIES = {
         "'counts[0]' is '1', expected a whole number, 0 or more",
     ),
     "another key": (b'{"items": ["a"], "titles": []}', "the unknown key 'titles'"),
-    "NUL": (b'{"items": ["a\\u0000"]}', "'items[0]' is 'a\\x00', expected text in Unicode"),
+    "NUL": (b'{"items": ["a\\u0000"]}', "'items[0]' is 'a\\x00', expected a string in Unicode"),
 }
 
 

@@ -124,7 +124,7 @@ def tiny(trained: Trained, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shop_csv(tmp_path_factory) -> Path:
-    """A shop's own file: other column names, ids that are texts, more columns, rows in no order."""
+    """A shop's own file: other column names, alphanumeric ids, more columns, rows in no order."""
     chance = random.Random(0)
     skus = [f"SKU-{number:03}" for number in range(30)]
     rows = []

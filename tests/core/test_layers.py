@@ -34,6 +34,7 @@ LAYERS = [
         "pins",
         "plugins",
         "public_weights",
+        "registrar",
         "registry",
         "specs",
         "validation",

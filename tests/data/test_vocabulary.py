@@ -54,7 +54,7 @@ def test_similar_ids_of_other_items_are_not_suggested(item):
 
 
 def test_numbers_are_not_ids(films):
-    with pytest.raises(UsageError, match=r"item 1 is int; item ids are text.*'1'"):
+    with pytest.raises(UsageError, match=r"item 1 is int; item ids are strings.*'1'"):
         films.encode([1])
     with pytest.raises(UsageError, match="expected a list of item ids"):
         films.encode("260")
@@ -79,11 +79,11 @@ def test_json_round_trip(films):
     ("items", "labels", "message"),
     [
         ([], None, "has no items"),
-        (["a", 1], None, "item 2 is 1; expected a non-empty text"),
+        (["a", 1], None, "item 2 is 1; expected a non-empty string"),
         (["a", ""], None, "item 2 is ''"),
         (["a", "b", "a"], None, "'a' more than once"),
         (["a"], [], "1 items but 0 labels"),
-        (["a"], [3], "label 1 is 3; expected a text or null"),
+        (["a"], [3], "label 1 is 3; expected a string or null"),
     ],
 )
 def test_ids_and_labels_that_are_refused(items, labels, message):

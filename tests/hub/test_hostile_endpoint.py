@@ -135,7 +135,7 @@ def entries(hub: HubServer, **changes: object) -> bytes:
         ({"size": 2**70}, "expected a whole number of at most 63 bits"),
         ({"oid": "../../PWNED"}, "'[0].oid' is '../../PWNED', expected 40 hex digits"),
         ({"lfs": {"oid": "/etc/passwd", "size": 3}}, "'[0].lfs.oid' is '/etc/passwd'"),
-        ({"path": ["config.json"]}, "'[0].path' is ['config.json'], expected a text"),
+        ({"path": ["config.json"]}, "'[0].path' is ['config.json'], expected a string"),
         ({"path": "../config.json"}, "has no config.json"),
         ({"type": "directory"}, "has no config.json"),
     ],

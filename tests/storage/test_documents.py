@@ -76,9 +76,9 @@ def document(entry: object = None, **more: object) -> dict[str, Any]:
             document(settings={"a": [1, [float("nan")]]}),
             "'settings.a[1][0]' is nan, expected a finite",
         ),
-        (document(settings={"a": {1: 2}}), "a key in 'settings.a' is 1, expected text"),
-        (document(settings={"a\0": 1}), "a key in 'settings' is 'a\\x00', expected text"),
-        (document(settings={"a": {1, 2}}), "no set (text may stand in quotes)"),
+        (document(settings={"a": {1: 2}}), "a key in 'settings.a' is 1, expected a string"),
+        (document(settings={"a\0": 1}), "a key in 'settings' is 'a\\x00', expected a string"),
+        (document(settings={"a": {1, 2}}), "no set (a string may be quoted)"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(given, expected):

@@ -54,7 +54,7 @@ def parse_address(text: str) -> HubAddress:
     Both parts become paths in the cache, so only plain names are accepted.
 
     Raises:
-        UsageError: the text is not of that form.
+        UsageError: the string is not of that form.
     """
     repo, at, revision = text.removeprefix(SCHEME).partition("@")
     if not text.startswith(SCHEME) or not _is_plain(_REPO, repo):

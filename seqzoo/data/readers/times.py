@@ -126,7 +126,7 @@ def _from_dates(values: pl.Series) -> Timestamps:
 
 
 def _from_date(text: str) -> tuple[int | None, float]:
-    """The whole unix seconds of an ISO date, None for other texts, and the fraction."""
+    """The whole unix seconds of an ISO date, None for other strings, and the fraction."""
     fraction = 0.0
     match = _ISO_FRACTION.fullmatch(text)
     if match is not None:
