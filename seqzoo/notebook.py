@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqzoo.errors import one_line
+from seqzoo.metric_names import metric_title
 
 _GREY = "rgba(128, 128, 128, 0.4)"
 _CELL = f"padding: 2px 10px; border-bottom: 1px solid {_GREY}; text-align: "
@@ -85,7 +86,7 @@ def metrics_table(metrics: dict[str, dict[str, float]]) -> Html:
         [name, *(f"{row[key]:.4f}" if key in row else "" for key in columns)]
         for name, row in metrics.items()
     ]
-    return table(["", *columns], rows)
+    return table(["", *map(metric_title, columns)], rows)
 
 
 def number(value: Any) -> str:

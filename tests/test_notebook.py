@@ -79,8 +79,8 @@ def test_a_model_shows_what_it_is_and_what_is_stored(model):
     record = {"metrics": {"hit@5": 0.1, "hit@10": 0.25, "ndcg@10": 0.125}, "users": 6040}
     model.metrics = {"loo-full": {**record, "data": {"name": EVIL}}}
     texts = read(model._repr_html_()).texts
-    assert {"hit@10", "0.2500", "0.1250"} <= set(texts)
-    assert "hit@5" not in texts
+    assert {"HR@10", "0.2500", "0.1250"} <= set(texts)
+    assert "HR@5" not in texts
     assert any("6,040 users" in text for text in texts)
     assert '<img src=x onerror="alert(1)"> ```?&' in texts
 
@@ -123,7 +123,7 @@ def test_an_evaluation_and_a_comparison(model):
     pair["plain"].metrics = {"loo-full": found.record(seed=0)}
     again = evaluate(pair["plain"], data, name=EVIL, settings={"min_count": 1})
     texts = read(again._repr_html_()).texts
-    assert {"hit@10", "measured", "stored", f"{found.metrics['hit@10']:.4f}", "+0.0000"} <= {*texts}
+    assert {"HR@10", "measured", "stored", f"{found.metrics['hit@10']:.4f}", "+0.0000"} <= {*texts}
     compared = compare(pair, data, settings={"min_count": 1}, resamples=50, permutations=50)
     texts = read(compared._repr_html_()).texts
     assert {"plain", '<img src=x onerror="alert(1)"> ```?&'} <= set(texts)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seqzoo.checkpoint.card_sections import CardFacts, data_name, metric_title, section_texts
+from seqzoo.checkpoint.card_sections import CardFacts, data_name, section_texts
 from seqzoo.checkpoint.schemas import CardFrontMatter
 from seqzoo.errors import CheckpointError, one_line
+from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
 from seqzoo.storage.documents import check

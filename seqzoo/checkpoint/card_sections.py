@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, shell_word
+from seqzoo.metric_names import metric_title
 from seqzoo.specs import DatasetSpec, PublishedFigures
 
 _MOST_SETTINGS = 40
@@ -160,13 +161,6 @@ def _table(values: Mapping[str, float]) -> str:
         texts = (f"{markdown_text(metric_title(key))} {value:.4g}" for key, value in others.items())
         lines += ["", ", ".join(texts)]
     return "\n".join(lines)
-
-
-def metric_title(name: str) -> str:
-    """The name of a metric as papers write it: ``HR@10`` for ``hit@10``."""
-    metric, at, cutoff = name.partition("@")
-    titles = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR"}
-    return titles.get(metric, metric) + at + cutoff
 
 
 def _published(facts: CardFacts, protocol: str) -> str:

@@ -30,6 +30,7 @@ from seqzoo.errors import UsageError
 from seqzoo.evaluation import compare as comparing
 from seqzoo.evaluation import plot as plotting
 from seqzoo.evaluation.comparison import Compared, Comparison, Pair
+from seqzoo.metric_names import metric_title
 from seqzoo.model.sequence_model import SequenceModel
 
 
@@ -142,8 +143,8 @@ def _show(result: Comparison) -> None:
     # In a narrow terminal, columns that other verbs show as well are left out first.
     columns = [
         Column("model"),
-        *([Column("hit@10", right=True, spare=2)] if show_hit else []),
-        Column(metric, right=True),
+        *([Column(metric_title("hit@10"), right=True, spare=2)] if show_hit else []),
+        Column(metric_title(metric), right=True),
         Column("95 %", right=True),
         Column("to best", right=True),
         Column("p", right=True),

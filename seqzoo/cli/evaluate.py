@@ -24,6 +24,7 @@ from seqzoo.cli.options import (
 from seqzoo.cli.output import print_json
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.evaluation import evaluate as evaluation
+from seqzoo.metric_names import metric_title
 
 
 def evaluate(
@@ -70,7 +71,7 @@ def evaluate(
 
 def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
     columns = [Column("metric"), Column("measured", right=True)]
-    rows = [[name, metric(value)] for name, value in result.metrics.items()]
+    rows = [[metric_title(name), metric(value)] for name, value in result.metrics.items()]
     known = result.known_targets
     users = f"{result.users:,} users"
     if known["users"] < result.users:

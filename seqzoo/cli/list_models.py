@@ -11,6 +11,7 @@ from seqzoo.cli.options import Json
 from seqzoo.cli.output import note, print_json
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
+from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
 
 _PROTOCOL = "loo-full"
@@ -63,8 +64,8 @@ def list_models(
         Column("size", right=True, spare=2),
         Column("data"),
         Column("protocol"),
-        Column("hit@10", right=True),
-        Column("ndcg@10", right=True),
+        Column(metric_title("hit@10"), right=True),
+        Column(metric_title("ndcg@10"), right=True),
     ]
     show(
         table(columns, [_row(model) for model in models]),

@@ -13,6 +13,7 @@ from rich.text import Text
 from seqzoo.cli.formats import metric
 from seqzoo.cli.output import printable, write
 from seqzoo.cli.stdout import answers
+from seqzoo.metric_names import metric_title
 
 _UNLIMITED = 10_000
 _GAP = 2
@@ -84,7 +85,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
     shown = ""
     for (protocol, name), row in cells.items():
         texts = [metric(row.get(cutoff)) for cutoff in cutoffs]
-        rows.append(["" if protocol == shown else protocol, name, *texts])
+        rows.append(["" if protocol == shown else protocol, metric_title(name), *texts])
         shown = protocol
     titles = [Column(f"@{cutoff}" if cutoff else "", right=True) for cutoff in cutoffs]
     return table([Column("protocol"), Column("metric"), *titles], rows)

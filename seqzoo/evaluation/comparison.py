@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seqzoo.metric_names import metric_title
 from seqzoo.notebook import block, line, number, table
 
 __all__ = [
@@ -113,6 +114,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         ranked = sorted(self.models, key=lambda model: -model.metrics[self.metric])
+        title = metric_title(self.metric)
         models = []
         for model in ranked:
             low, high = model.interval[self.metric]
@@ -135,8 +137,8 @@ class Comparison:
             for pair in self.pairs
         ]
         return block(
-            f"{self.metric} on {self.data['name']} under {self.protocol}",
+            f"{title} on {self.data['name']} under {self.protocol}",
             line(f"{number(self.users)} users"),
-            table(["model", self.metric, "95 % interval", "parameters", "users/s"], models),
-            table(["difference", self.metric, "95 % interval", "p (Holm)"], pairs),
+            table(["model", title, "95 % interval", "parameters", "users/s"], models),
+            table(["difference", title, "95 % interval", "p (Holm)"], pairs),
         ).text

@@ -6,6 +6,7 @@ from typing import Any
 
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.plot import draw
+from seqzoo.metric_names import metric_title
 from seqzoo.notebook import plain
 
 _MARKED = 60
@@ -45,7 +46,7 @@ def _draw_curve(epochs: Sequence[Mapping[str, Any]], title: str, figure: Any) ->
 
     numbers = [record["epoch"] for record in epochs]
     values = [record["value"] for record in epochs]
-    metric = plain(str(epochs[0]["metric"]))
+    metric = plain(metric_title(str(epochs[0]["metric"])))
     best = max(range(len(values)), key=values.__getitem__)
     marker = "o" if len(epochs) <= _MARKED else ""
 

@@ -21,6 +21,7 @@ from seqzoo.evaluation.preparation import (
 )
 from seqzoo.evaluation.protocol import Protocol
 from seqzoo.evaluation.ranks import Floats, gains_by_user, means
+from seqzoo.metric_names import metric_title
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.notebook import block, line, metrics_table, number, table
 from seqzoo.ops.backends import verdicts
@@ -83,7 +84,7 @@ class Evaluation:
     def _repr_html_(self) -> str:
         rows = [
             [
-                key,
+                metric_title(key),
                 f"{value:.4f}",
                 f"{self.stored[key]:.4f}" if key in self.stored else "",
                 f"{value - self.stored[key]:+.4f}" if key in self.stored else "",

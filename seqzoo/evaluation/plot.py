@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqzoo.errors import SeqzooError, UsageError, nearest
+from seqzoo.metric_names import metric_title
 from seqzoo.notebook import plain
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _draw_comparison(comparison: "Comparison", figure: Any) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, alpha=0.25)
     axes.set_xlabel("users per second (this machine, this run); area: number of parameters")
-    axes.set_ylabel(f"{plain(metric)} with its 95 % interval", parse_math=False)
+    axes.set_ylabel(f"{plain(metric_title(metric))} with its 95 % interval", parse_math=False)
     title = f"{comparison.data['name']} under {comparison.protocol}, {comparison.users:,} users"
     axes.set_title(plain(title), parse_math=False)
     _label_points(comparison, figure, axes)

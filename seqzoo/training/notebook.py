@@ -6,6 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
+from seqzoo.metric_names import metric_title
 from seqzoo.notebook import Html, block, escape, line
 from seqzoo.training.progress import Reporter, RunFacts
 
@@ -106,7 +107,7 @@ def curve(records: list[dict[str, Any]]) -> Html:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     x, y = points[best]
     latest, record = records[-1], records[best]
-    metric = escape(latest["metric"])
+    metric = escape(metric_title(latest["metric"]))
     caption = (
         f"validation {metric}: {values[-1]:.4f} after epoch {latest['epoch']}, "
         f"best {high:.4f} after epoch {record['epoch']}"

@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from seqzoo.metric_names import metric_title
+
 __all__ = [
     "Reporter",
     "RunFacts",
@@ -157,8 +159,8 @@ class TerminalReporter(Reporter):
         seconds = record["seconds"]
         spent = f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
         self._print(
-            f"epoch {record['epoch']:>3}  loss {record['loss']:.4f}  valid {record['metric']} "
-            f"{record['value']:.4f}  {spent:>5}{mark}"
+            f"epoch {record['epoch']:>3}  loss {record['loss']:.4f}  "
+            f"valid {metric_title(record['metric'])} {record['value']:.4f}  {spent:>5}{mark}"
         )
 
     def _print(self, text: str) -> None:

@@ -29,7 +29,7 @@ def test_the_real_command_prints_a_table_and_draws(trained, other, process, tmp_
     assert (answer.code, answer.err) == (0, "")
     head, first, second, _, *rest = answer.out.splitlines()
     assert head.split() == [
-        "model", "hit@10", "ndcg@10", "95", "%", "to", "best", "p", "users/s", "parameters",
+        "model", "HR@10", "NDCG@10", "95", "%", "to", "best", "p", "users/s", "parameters",
         "weights", "state",
     ]  # fmt: skip
     # The best stands first, whatever order they were given in.
@@ -60,7 +60,7 @@ def test_it_fits_80_columns(trained, other, seqzoo, tmp_path, monkeypatch):
     answer = seqzoo("compare", "./a", "./b-quite-a-long-name-1m")
     lines = answer.out.splitlines()
     assert max(map(len, lines)) <= 80
-    for title in ("ndcg@10", "95 %", "to best", " p ", "users/s"):
+    for title in ("NDCG@10", "95 %", "to best", " p ", "users/s"):
         assert title in lines[0]
     assert "parameters" not in lines[0]
     assert lines[1].startswith("./a ")
@@ -164,7 +164,7 @@ def test_a_plot_that_cannot_be_written_does_not_lose_the_metrics(
     monkeypatch.setattr("seqzoo.evaluation.plot.os.replace", full)
     answer = seqzoo("compare", trained.folder, other, "--plot", tmp_path / "quality.png")
     assert answer.code == 2
-    assert "ndcg@10" in answer.out
+    assert "NDCG@10" in answer.out
     assert "cannot be written: No space left on device" in answer.err
 
 

@@ -39,7 +39,7 @@ def test_the_real_command_shows_measured_beside_stored(trained, process):
     answer = process("eval", trained.folder, "--protocol", "loo-full-unseen")
     assert (answer.code, answer.err) == (0, "")
     assert "metric   measured  stored  difference" in answer.out
-    (row,) = (line.split() for line in answer.out.splitlines() if line.startswith("ndcg@10"))
+    (row,) = (line.split() for line in answer.out.splitlines() if line.startswith("NDCG@10"))
     assert row[1] == row[2]
     assert row[3] in ("+0.0000", "-0.0000")
     assert "no drift" in answer.out
@@ -50,7 +50,7 @@ def test_drift_is_exit_code_1(seqzoo, tiny):
     tamper(tiny, 0.01)
     answer = seqzoo("eval", tiny)
     assert (answer.code, answer.err) == (1, "")
-    (row,) = (line.split() for line in answer.out.splitlines() if line.startswith("ndcg@10"))
+    (row,) = (line.split() for line in answer.out.splitlines() if line.startswith("NDCG@10"))
     assert row[-2:] == ["-0.0100", "drift"]
     assert "drift: 1 of 12 metrics differ" in answer.out
     said = seqzoo("eval", tiny, "--json")
@@ -131,5 +131,5 @@ def test_items_that_the_model_does_not_know_count_as_misses(seqzoo, tiny, tmp_pa
     out = seqzoo(*words).out
     assert "20 users (15 with a held-out item that the model knows)" in out
     assert "metric   measured  known items  stored" in out
-    (row,) = (line.split() for line in out.splitlines() if line.startswith("hit@50"))
+    (row,) = (line.split() for line in out.splitlines() if line.startswith("HR@50"))
     assert float(row[1]) == pytest.approx(0.75 * float(row[2]), abs=1e-4)

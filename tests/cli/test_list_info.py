@@ -82,7 +82,7 @@ def test_an_architecture_in_short(seqzoo):
 
 def test_a_checkpoint_in_short(seqzoo, tiny):
     out = seqzoo("info", tiny).out
-    for words in ("40 items, 120 users, 5-core", "loo-full-unseen", "ndcg", "@10", "causal"):
+    for words in ("40 items, 120 users, 5-core", "loo-full-unseen", "NDCG", "@10", "causal"):
         assert words in out
     assert f"seqzoo eval {tiny}" in out
 

@@ -30,6 +30,7 @@ LAYERS = [
         "config",
         "hookspecs",
         "interfaces",
+        "metric_names",
         "notebook",
         "pins",
         "plugins",

@@ -353,7 +353,7 @@ def test_a_curve_is_a_small_picture_with_texts(tmp_path, count):
     assert len(content) < 40_000
     text = content.decode()
     best = min(7, count)
-    for word in ("mine on synthetic", "validation ndcg@10", "loss (dashed)", f"(best: {best}, "):
+    for word in ("mine on synthetic", "validation NDCG@10", "loss (dashed)", f"(best: {best}, "):
         assert word in text
     assert "dc:date" not in text
     plot_curve(epochs(count), file, "mine on synthetic")

@@ -187,7 +187,7 @@ def test_lines_of_a_terminal_reporter(recipe, tmp_path):
     assert re.fullmatch(r"up to 2 epochs; 1 process on cpu, \d+ threads?", how)
     assert len(lines) == 2
     assert lines[0].startswith("epoch   1  loss 3.")
-    assert "valid ndcg@10 0." in lines[0]
+    assert "valid NDCG@10 0." in lines[0]
     assert lines[0].endswith("best so far")
 
 
