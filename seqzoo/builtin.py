@@ -71,13 +71,13 @@ _VERBS: tuple[dict[str, Any], ...] = (
     {
         "name": "push",
         "target": "seqzoo.cli.push:push",
-        "help": "Publish a checkpoint on the Hub.",
+        "help": "Publish a checkpoint on the Hugging Face Hub.",
         "epilog": "Example:  seqzoo push runs/shop my-org/mamba4rec-shop --tag v1",
     },
     {
         "name": "pull",
         "target": "seqzoo.cli.pull:pull",
-        "help": "Download a checkpoint from the Hub and check every file.",
+        "help": "Download a checkpoint from the Hugging Face Hub and check it.",
         "epilog": "Example:  seqzoo pull hf://my-org/mamba4rec-shop@v1 --to models/shop",
     },
     {

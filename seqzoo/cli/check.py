@@ -21,7 +21,7 @@ def check(
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL.KEY=VALUE", help="Settings of the model to check."),
+        typer.Argument(metavar="[MODEL.KEY=VALUE]...", help="Settings of the model to check."),
     ] = None,
     quick: Annotated[
         bool,

@@ -15,7 +15,33 @@ from seqzoo.specs import CommandSpec
 
 
 class Verb(TyperCommand):
-    """The command of a verb that is a function."""
+    """The command of a verb that is a function.
+
+    Its help shows the metavar of an argument as it is, in the usage line, and without brackets and
+    dots in the list of arguments; typer would add the Python type: ``NAME <list[str]>``.
+    """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the usage line after the command's name."""
+        pieces = []
+        for parameter in self.get_params(ctx):
+            own = parameter.metavar if parameter.param_type_name == "argument" else None
+            pieces += [own] if own else parameter.get_usage_pieces(ctx)
+        return ["[OPTIONS]", *pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and the options with their help."""
+        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            kind = parameter.param_type_name
+            if record is not None:
+                own = parameter.metavar if kind == "argument" else None
+                rows[kind].append((own.strip("[].") if own else record[0], record[1]))
+        for title, records in zip(("Arguments", "Options"), rows.values(), strict=True):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def get_help_option(self, ctx: Any) -> Any:
         """``--help``, written like every other answer."""

@@ -9,20 +9,8 @@ import typer
 
 from seqzoo.checkpoint.find import open_checkpoint
 from seqzoo.checkpoint.manifest import WEIGHTS
-from seqzoo.cli import formats, measuring
-from seqzoo.cli.options import (
-    BatchSize,
-    Data,
-    Device,
-    ItemCol,
-    Json,
-    MinCount,
-    Protocol,
-    Quiet,
-    TimeCol,
-    UserCol,
-    given,
-)
+from seqzoo.cli import formats
+from seqzoo.cli.measuring import Options, with_options
 from seqzoo.cli.output import print_json
 from seqzoo.cli.parsing import read_whole_number
 from seqzoo.cli.tables import Column, show, table
@@ -34,72 +22,62 @@ from seqzoo.metric_names import metric_title
 from seqzoo.model.sequence_model import SequenceModel
 
 
+@with_options
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME", help="Two checkpoints or more, or ./folders of them."),
+        typer.Argument(metavar="NAME...", help="Two checkpoints or more, or ./folders of them."),
     ],
-    data: Data = None,
-    protocol: Protocol = "loo-full",
+    options: Options,
     metric: Annotated[
-        str, typer.Option(metavar="NAME@K", help="Metric to compare by.")
+        str, typer.Option(metavar="NAME@K", help="Metric to compare by, such as hit@10.")
     ] = "ndcg@10",
     plot: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Draw quality against speed: .png, .svg or .pdf."),
     ] = None,
-    user_col: UserCol = None,
-    item_col: ItemCol = None,
-    time_col: TimeCol = None,
-    min_count: MinCount = None,
-    batch_size: BatchSize = 128,
-    device: Device = "cpu",
     seed: Annotated[
         int,
         typer.Option(
             metavar="N", parser=read_whole_number, help="Random seed for intervals and p-values."
         ),
     ] = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Measure several checkpoints on the same users.
 
-    Without --data, the data are those of the first checkpoint's recipe. Intervals are 95 %,
-    bootstrapped over users. P-values come from the paired randomisation test against the best
-    model, adjusted for the number of pairs (Holm). Speed is that of this machine in this run. The
-    exit code is 1 if the metrics of a model differ from its stored ones (drift).
+    Without --data, the data are those of the first checkpoint's recipe. The 95% intervals are
+    bootstrapped over users. The p-values compare each model with the best one: a paired
+    randomisation test, adjusted for the number of pairs (Holm). Speed is measured on this machine.
+    The exit code is 1 if the metrics of a model differ from its stored ones (drift).
     """
     _check_names(names)
     if seed < 0:
         raise UsageError(f"--seed is {seed}; expected 0 or more")
     if plot is not None:
         plotting.check_plot_file(plot)
-    measuring.check_options(protocol, batch_size, data, quiet=quiet)
-    models, sizes = _load(names, device)
-    source = measuring.source_of(names[0], models[names[0]], data)
-    with measuring.progress(list(models.values()), protocol, source, quiet=quiet) as advance:
+    options.check()
+    models, sizes = _load(names, options.device)
+    source = options.source_of(names[0], models[names[0]])
+    with options.progress(list(models.values()), source) as advance:
         result = comparing.compare(
             models,
             source,
-            protocol,
+            options.protocol,
             metric=metric,
             seed=seed,
-            batch_size=batch_size,
-            settings=given(
-                user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count
-            ),
+            batch_size=options.batch_size,
+            settings=options.settings,
             sizes=sizes,
             advance=advance,
         )
     # The metrics are shown first: a plot that cannot be written must not lose them.
-    if as_json:
+    if options.as_json:
         print_json(result.to_json())
     else:
         _show(result)
     if plot is not None:
         plotting.plot(result, plot)
-        if not as_json:
+        if not options.as_json:
             show(f"plot: {plot}")
     if any(model.drift for model in result.models):
         raise typer.Exit(1)

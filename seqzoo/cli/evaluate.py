@@ -1,67 +1,40 @@
 """``seqzoo eval``: measured metrics beside the stored ones."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 
 from seqzoo import zoo
-from seqzoo.cli import measuring
 from seqzoo.cli.formats import metric, seconds
-from seqzoo.cli.options import (
-    BatchSize,
-    Data,
-    Device,
-    ItemCol,
-    Json,
-    MinCount,
-    Protocol,
-    Quiet,
-    TimeCol,
-    UserCol,
-    given,
-)
+from seqzoo.cli.measuring import Options, with_options
+from seqzoo.cli.options import Checkpoint
 from seqzoo.cli.output import print_json
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.evaluation import evaluate as evaluation
 from seqzoo.metric_names import metric_title
 
 
-def evaluate(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Checkpoint, or ./folder of one.")],
-    data: Data = None,
-    protocol: Protocol = "loo-full",
-    user_col: UserCol = None,
-    item_col: ItemCol = None,
-    time_col: TimeCol = None,
-    min_count: MinCount = None,
-    batch_size: BatchSize = 128,
-    device: Device = "cpu",
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+@with_options
+def evaluate(name: Checkpoint, options: Options) -> None:
     """Measure a checkpoint and compare with its stored metrics.
 
-    The exit code is 1 if a metric differs from the stored one within the first 4 digits (drift).
-    On other data than the stored metrics were measured on, differences are expected: there is a
-    warning, and the exit code is 0.
+    The exit code is 1 if a metric differs from the stored one in the first 4 decimals (drift). If
+    the data are not those of the stored metrics, there is only a warning, and the exit code is 0.
     """
-    measuring.check_options(protocol, batch_size, data, quiet=quiet)
-    model = zoo.load(name, device=device)
-    source = measuring.source_of(name, model, data)
-    with measuring.progress([model], protocol, source, quiet=quiet) as advance:
+    options.check()
+    model = zoo.load(name, device=options.device)
+    source = options.source_of(name, model)
+    with options.progress([model], source) as advance:
         result = evaluation.evaluate(
             model,
             source,
-            protocol,
-            batch_size=batch_size,
+            options.protocol,
+            batch_size=options.batch_size,
             name=name,
-            settings=given(
-                user_col=user_col, item_col=item_col, time_col=time_col, min_count=min_count
-            ),
+            settings=options.settings,
             advance=advance,
         )
-    if as_json:
+    if options.as_json:
         print_json(result.to_json())
     else:
         _show(result, list(model.metrics))

@@ -29,7 +29,8 @@ def import_weights(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MODEL.KEY=VALUE", help="Settings that cannot be inferred from the weights."
+            metavar="[MODEL.KEY=VALUE]...",
+            help="Settings that cannot be inferred from the weights.",
         ),
     ] = None,
     as_json: Json = False,

@@ -15,7 +15,10 @@ from seqzoo.plugins import catalogue, plugins
 
 def info(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Architecture, checkpoint, or ./folder of one.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="Architecture, checkpoint, ./folder of one, or hf://org/name."
+        ),
     ],
     as_json: Json = False,
 ) -> None:

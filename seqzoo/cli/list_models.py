@@ -22,7 +22,7 @@ _CAPABILITIES = {"causal": "causal", "streaming": "streaming", "uses_time": "tim
 
 def list_models(
     pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="Names to show, with shell wildcards.")
+        str, typer.Argument(metavar="[PATTERN]", help="Names to show, with shell wildcards.")
     ] = "*",
     pretrained: Annotated[
         bool | None,
@@ -31,7 +31,8 @@ def list_models(
         ),
     ] = None,
     hub: Annotated[
-        bool, typer.Option("--hub", help="Show the models on the Hub that have seqzoo's tag.")
+        bool,
+        typer.Option("--hub", help="List the models on the Hugging Face Hub with the tag seqzoo."),
     ] = False,
     org: Annotated[
         str | None, typer.Option(metavar="ORG", help="With --hub: only of this organisation.")

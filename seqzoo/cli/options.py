@@ -6,6 +6,9 @@ import typer
 
 from seqzoo.cli.parsing import read_whole_number
 
+Checkpoint = Annotated[
+    str, typer.Argument(metavar="NAME", help="Checkpoint, ./folder of one, or hf://org/name.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bar and no notes, only errors.")
@@ -33,7 +36,7 @@ MinCount = Annotated[
         help="Minimum interactions per user and item (k-core).",
     ),
 ]
-Protocol = Annotated[str, typer.Option(metavar="NAME", help="Evaluation protocol.")]
+Protocol = Annotated[str, typer.Option(metavar="NAME", help="Protocol, such as loo-full-unseen.")]
 BatchSize = Annotated[
     int, typer.Option(metavar="N", parser=read_whole_number, help="Users scored at once.")
 ]

@@ -24,7 +24,7 @@ def pull(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Download a checkpoint from the Hub and check every file.
+    """Download a checkpoint from the Hugging Face Hub and check it.
 
     Every file must have its recorded sha256. A tag or branch is resolved to a commit, which is
     shown; use the commit to get the same files again.

@@ -14,7 +14,7 @@ from seqzoo.cli.tables import facts, show
 
 def push(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="Folder, or name of a checkpoint.")
+        str, typer.Argument(metavar="CHECKPOINT", help="Checkpoint, or ./folder of one.")
     ],
     repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Repository on the Hub.")],
     private: Annotated[
@@ -38,7 +38,7 @@ def push(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Publish a checkpoint on the Hub.
+    """Publish a checkpoint on the Hugging Face Hub.
 
     Its files, card and metrics go into one commit, after every file has been checked. If nothing
     has changed, nothing is committed.

@@ -10,6 +10,7 @@ import typer
 
 from seqzoo.cli.formats import as_model, eval_command, recommend_command, seconds
 from seqzoo.cli.options import (
+    Data,
     ItemCol,
     Json,
     LabelCol,
@@ -32,15 +33,19 @@ from seqzoo.training.recipe import Recipe, read_recipe_file
 
 def train(
     what: Annotated[
-        str, typer.Argument(metavar="ARCHITECTURE|RECIPE", help="A name, or a recipe.yaml.")
+        str,
+        typer.Argument(
+            metavar="ARCHITECTURE|RECIPE", help="Name of an architecture, or path of a recipe.yaml."
+        ),
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SECTION.KEY=VALUE", help="Settings of model, data or train."),
+        typer.Argument(
+            metavar="[SECTION.KEY=VALUE]...",
+            help="Settings of model, data or train; `seqzoo info ARCHITECTURE` shows them.",
+        ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Name of a data set, file or folder.")
-    ] = None,
+    data: Data = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the run (default: runs/ARCHITECTURE)."),
@@ -51,11 +56,11 @@ def train(
     label_col: LabelCol = None,
     min_count: MinCount = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another run in DIR.")
+        bool, typer.Option("--overwrite", help="Replace a different run in the folder.")
     ] = False,
     tracker: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Report each epoch to wandb, tensorboard, mlflow …"),
+        typer.Option(metavar="NAME", help="Report to wandb, tensorboard, mlflow …; repeatable."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

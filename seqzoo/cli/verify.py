@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from seqzoo.checkpoint.find import find
-from seqzoo.cli.options import Data, Json, Quiet
+from seqzoo.cli.options import Checkpoint, Data, Json, Quiet
 from seqzoo.cli.output import print_json
 from seqzoo.cli.progress import hub_progress, users_bar
 from seqzoo.cli.tables import Column, show, table
@@ -14,9 +14,7 @@ from seqzoo.evaluation.verify import verify_folder, verify_metrics
 
 
 def verify(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME|DIR", help="Checkpoint, folder, or hf://org/name.")
-    ],
+    name: Checkpoint,
     measure: Annotated[
         bool, typer.Option("--eval", help="Measure the stored metrics again; needs the data.")
     ] = False,

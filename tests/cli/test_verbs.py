@@ -38,6 +38,32 @@ def test_the_help_of_a_verb_begins_with_its_registered_line(seqzoo, spec):
     assert f"seqzoo {spec.name}" in answer.out.partition("Example")[2]
     assert max(map(len, answer.out.splitlines())) <= 80
     assert seqzoo(spec.name, "-h").out == answer.out
+    # No types of Python, and braces around nothing: typer shows `{NAME}` and `NAME <list[str]>`.
+    arguments = answer.out.partition("Arguments:")[2].partition("Options:")[0]
+    assert not set("{}") & set(usage)
+    assert not set("<>") & set(arguments)
+
+
+def test_the_usage_shows_what_may_be_left_out_or_repeated(seqzoo):
+    usages = {
+        name: seqzoo(name, "--help").out.splitlines()[0] for name in ("compare", "train", "list")
+    }
+    assert usages == {
+        "compare": "Usage: seqzoo compare [OPTIONS] NAME...",
+        "train": "Usage: seqzoo train [OPTIONS] ARCHITECTURE|RECIPE [SECTION.KEY=VALUE]...",
+        "list": "Usage: seqzoo list [OPTIONS] [PATTERN]",
+    }
+    assert "\n  SECTION.KEY=VALUE  " in seqzoo("train", "--help").out
+
+
+def test_eval_and_compare_share_their_options(seqzoo):
+    def options(verb):
+        lines = seqzoo(verb, "--help").out.partition("Options:\n")[2].splitlines()
+        return {line.split()[0]: line for line in lines if line.startswith("  -")}
+
+    ours, theirs = options("eval"), options("compare")
+    assert ours.items() <= theirs.items()
+    assert theirs.keys() - ours.keys() == {"--metric", "--plot", "--seed"}
 
 
 @pytest.fixture
