@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.notebook import Html, escape, in_kernel, table
 from seqzoo.training.notebook import NotebookReporter, curve
 from seqzoo.training.progress import RunFacts
+from seqzoo.training.result import TrainingResult
 
 EVIL = '<img src=x onerror="alert(1)">\n```\u202e&'
 OPTIONS = {"users": 30, "items": 20, "mean_length": 10}
@@ -110,6 +112,39 @@ def test_recommendations_are_a_list_and_a_table(model):
     assert all(isinstance(each, seqzoo.Recommendations) for each in model.recommend_many([["i2"]]))
 
 
+def test_the_recommendations_of_several_users_are_a_list_of_lists_and_a_table(model):
+    found = model.recommend_many([["i2"], ["i3", "i4"]] * 15, k=18)
+    assert isinstance(found, list)
+    assert found == [list(each) for each in found]
+    assert [one.item for one in found[0]] == [one.item for one in model.recommend(["i2"], k=18)]
+    assert json.dumps([[one.item for one in each] for each in found])
+    reader = read(found._repr_html_())
+    assert "recommendations for 30 users, the first 20" in reader.texts
+    assert reader.tags.count("tr") == 21
+    assert reader.texts[1:12] == ["user", *map(str, range(1, 11))]
+    assert read(model.recommend_many([])._repr_html_()).tags.count("tr") == 1
+    # A user for whom fewer items are left has a shorter list, not a shorter row.
+    uneven = read(type(found)([found[0], found[1][:1]])._repr_html_())
+    assert uneven.tags.count("td") == 22
+
+
+def test_the_result_of_a_training():
+    metrics = {"loo-full": {"hit@5": 0.1, "hit@10": 0.25, "ndcg@10": 0.125}, "mine": {"map@3": 0.5}}
+    result = TrainingResult(Path("runs/shop"), 7, 9, metrics, 81.26)
+    assert repr(result) == (
+        "TrainingResult('runs/shop', best epoch 7 of 9; 81.3 s; "
+        "loo-full: HR@10 0.2500, NDCG@10 0.1250; mine: map@3 0.5000)"
+    )
+    texts = read(result._repr_html_()).texts
+    assert {"trained: shop", "runs/shop", "loo-full", "HR@10", "0.2500", "0.5000"} <= {*texts}
+    assert "HR@5" not in texts
+    stopped = TrainingResult(Path(EVIL), 1, 1, {}, 1.0, interrupted=True)
+    assert repr(stopped).endswith("best epoch 1 of 1; 1.0 s; interrupted)")
+    texts = read(stopped._repr_html_()).texts
+    assert any(text.startswith("stopped: ") for text in texts)
+    assert "metrics on the test items" not in texts
+
+
 def test_an_evaluation_and_a_comparison(model):
     from seqzoo.data.synthetic import synthetic
 
@@ -195,14 +230,14 @@ def test_a_run_in_a_real_kernel(tmp_path, monkeypatch):
     cells = [
         KERNEL,
         f"result = seqzoo.train(recipe, {str(tmp_path / 'run')!r})",
-        "result.metrics['loo-full']['hit@10']",
+        "result",
         f"model = seqzoo.load({str(tmp_path / 'run')!r}); model",
         "model.recommend(model.vocabulary.items[:3], k=5)",
         f"seqzoo.train(recipe, {str(tmp_path / 'again')!r}, reporter=Reporter());",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    _, training, _, shown, recommended, silent = notebook.cells
+    _, training, result, shown, recommended, silent = notebook.cells
     # Without ipywidgets tqdm, which libraries bring, warns once where it is imported.
     (display,) = (each for each in training.outputs if "IProgress" not in each.get("text", ""))
     html = display["data"]["text/html"]
@@ -211,6 +246,7 @@ def test_a_run_in_a_real_kernel(tmp_path, monkeypatch):
     assert "finished" in texts
     assert "epoch 3/3" in " ".join(texts)
     assert len(re.search(r'points="([^"]+)"', html)[1].split()) == 3
+    assert "trained: run" in read(result.outputs[0]["data"]["text/html"]).texts
     read(shown.outputs[0]["data"]["text/html"])
     assert read(recommended.outputs[0]["data"]["text/html"]).tags.count("tr") == 6
     assert not silent.outputs

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
 _SHOWN = ("hit@10", "ndcg@10", "mrr@10")
+_MOST_USERS, _MOST_RANKS = 20, 10
+"""Rows and columns of the table for several users."""
 
 
 class Recommendations(list["Recommendation"]):
@@ -39,6 +41,23 @@ class Recommendations(list["Recommendation"]):
             for rank, each in enumerate(self, start=1)
         ]
         return table(columns, rows, text=len(columns) - 1).text
+
+
+class RecommendationLists(list[list["Recommendation"]]):
+    """The recommendations of several users: a list of lists that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        shown = [best[:_MOST_RANKS] for best in self[:_MOST_USERS]]
+        ranks = max(map(len, shown), default=0)
+        rows = [
+            [number(user), *(each.label or each.item for each in best), *[""] * (ranks - len(best))]
+            for user, best in enumerate(shown)
+        ]
+        title = f"recommendations for {number(len(self))} users"
+        if len(shown) < len(self):
+            title += f", the first {len(shown)}"
+        columns = ["user", *map(str, range(1, 1 + ranks))]
+        return block(title, table(columns, rows, text=len(columns))).text
 
 
 def model_html(model: "SequenceModel") -> str:

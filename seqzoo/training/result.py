@@ -6,6 +6,8 @@ from pathlib import Path
 
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics
 from seqzoo.data.sequences import SequenceData
+from seqzoo.metric_names import metric_title
+from seqzoo.notebook import block, facts, line, metrics_table
 from seqzoo.training.state import Progress
 
 __all__ = [
@@ -15,7 +17,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingResult:
     """The outcome of a run.
 
@@ -36,6 +38,37 @@ class TrainingResult:
     seconds: float
     interrupted: bool = False
     examples: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Folder, epochs, time and the metrics at 10, on one line."""
+        shown = [
+            f"{protocol}: "
+            + ", ".join(f"{metric_title(key)} {value:.4f}" for key, value in values.items())
+            for protocol, values in self._headline().items()
+        ]
+        state = ["interrupted"] if self.interrupted else []
+        words = [f"best epoch {self.best_epoch} of {self.epochs}", f"{self.seconds:.1f} s"]
+        return f"TrainingResult('{self.out}', {'; '.join([*words, *state, *shown])})"
+
+    def _repr_html_(self) -> str:
+        state = "stopped" if self.interrupted else "trained"
+        epochs = f"{self.epochs}; the checkpoint holds the best, epoch {self.best_epoch}"
+        rows = [
+            ("checkpoint", self.out),
+            ("epochs", epochs),
+            ("time", f"{self.seconds:.1f} s"),
+        ]
+        metrics = [line("metrics on the test items"), metrics_table(self._headline())]
+        return block(
+            f"{state}: {self.out.name}", facts(rows), *(metrics if self.metrics else [])
+        ).text
+
+    def _headline(self) -> dict[str, dict[str, float]]:
+        """The metrics at cutoff 10 by protocol, or all of a protocol that has no such cutoff."""
+        return {
+            protocol: {key: value for key, value in values.items() if key.endswith("@10")} or values
+            for protocol, values in self.metrics.items()
+        }
 
 
 def result_of(
