@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import seqzoo
+from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
 
 README = Path(__file__).parent.parent / "README.md"
@@ -76,7 +77,11 @@ def published() -> str:
             keys = [key for key in ("hit@10", "ndcg@10") if key in other.metrics]
             ours = [entry["metrics"][key] for key in keys]
             theirs = [other.metrics[key] for key in keys]
-            lower = [f"{key} lower" for key, a, b in zip(keys, ours, theirs, strict=True) if a < b]
+            lower = [
+                f"{metric_title(key)} lower"
+                for key, a, b in zip(keys, ours, theirs, strict=True)
+                if a < b
+            ]
             remark = f"; **ours: {', '.join(lower)}**" if lower else ""
             if lower and len(lower) == len(keys):
                 remark = "; **ours is lower**"

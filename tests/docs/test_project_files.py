@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import seqzoo
+from tools.lowest_versions import PYTHONS
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/seqzoo/seqzoo"
@@ -26,8 +27,24 @@ def test_the_addresses_of_the_project_are_one():
     known = metadata("seqzoo")
     urls = dict(text.split(", ", 1) for text in known.get_all("Project-URL"))
     assert {"Homepage", "Documentation", "Issues", "Changelog"} <= set(urls)
+    site = urls.pop("Documentation")
     assert all(address.startswith(ADDRESS) for address in urls.values())
+    # The address of the repository on GitHub Pages.
+    assert site == re.sub(r"https://github.com/(\w+)/(\w+)", r"https://\1.github.io/\2/", ADDRESS)
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert re.findall(r"^(?:site|repo)_url: (.*)$", settings, re.MULTILINE) == [site, ADDRESS]
     assert known["Author"] == "the seqzoo developers"
+
+
+def test_the_classifiers_name_the_pythons_that_are_checked():
+    known = metadata("seqzoo")
+    named = [
+        classifier.removeprefix("Programming Language :: Python :: ")
+        for classifier in known.get_all("Classifier")
+        if re.search(r"Python :: 3\.\d+$", classifier)
+    ]
+    assert tuple(named) == PYTHONS
+    assert known["Requires-Python"] == f">={named[0]}"
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)

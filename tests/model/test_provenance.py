@@ -24,7 +24,7 @@ def changed(folder):
     return model
 
 
-def test_the_same_weights_keep_their_recipe_and_figures(folder, tmp_path, caplog):
+def test_the_same_weights_keep_their_recipe_and_metrics(folder, tmp_path, caplog):
     model = SequenceModel.from_pretrained(folder)
     model.recommend(["item-1"], k=3)
     copy.deepcopy(model).train().save_pretrained(tmp_path / "again")
@@ -50,10 +50,10 @@ def test_one_step_of_an_optimizer_is_a_change(folder, tmp_path):
 
 
 def test_what_is_set_anew_is_taken(changed, tmp_path, caplog):
-    figures = copy.deepcopy(METRICS)
-    figures["loo-full"]["metrics"]["hit@10"] = 0.5
-    changed.metrics = figures
+    metrics = copy.deepcopy(METRICS)
+    metrics["loo-full"]["metrics"]["hit@10"] = 0.5
+    changed.metrics = metrics
     with caplog.at_level(logging.WARNING, "seqzoo"):
         changed.save_pretrained(tmp_path / "mine")
-    assert stored(tmp_path / "mine") == ({}, figures)
+    assert stored(tmp_path / "mine") == ({}, metrics)
     assert "the old recipe is not saved with them" in caplog.text
