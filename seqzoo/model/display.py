@@ -43,7 +43,7 @@ class Recommendations(list["Recommendation"]):
         return table(columns, rows, text=len(columns) - 1).text
 
 
-class RecommendationLists(list[list["Recommendation"]]):
+class RecommendationLists(list[Recommendations]):
     """The recommendations of several users: a list of lists that a notebook shows as a table."""
 
     def _repr_html_(self) -> str:

@@ -10,17 +10,11 @@ from torch import Tensor, nn
 
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import NotFiniteError, UsageError
-<<<<<<< HEAD
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.build import Parts
 from seqzoo.model.choice import Choice, Exclusions, read_choice
-from seqzoo.model.display import Recommendations
-from seqzoo.model.histories import ON_COLD, EncodedHistory, History, encode_histories
-=======
-from seqzoo.interfaces import Backbone, Embedder, Head, SequenceBatch
 from seqzoo.model.display import RecommendationLists, Recommendations
-from seqzoo.model.histories import EncodedHistory, History, encode_histories, refuse_unknown
->>>>>>> 831c435 (Show the result of a training and the recommendations of several users in notebooks)
+from seqzoo.model.histories import ON_COLD, EncodedHistory, History, encode_histories
 from seqzoo.model.inference import inference
 from seqzoo.plugins import catalogue
 from seqzoo.validation import list_of, one_of, whole_number
@@ -195,13 +189,14 @@ class ScoringModel(nn.Module):
                 the items.
             NotFiniteError: a score is NaN or infinite.
         """
-<<<<<<< HEAD
         one_of("on_cold", on_cold, ON_COLD)
         ranking = self.vocabulary.most_popular if on_cold == "popular" else None
         self._warn_of_timestamps(timestamps)
         users = encode_histories(self.vocabulary, histories, timestamps, on_unknown, on_cold)
         choice = read_choice(self.vocabulary, len(users), k, candidates, exclude, on_unknown)
-        answers = [Recommendations(unknown=user.unknown, cold=not user.items) for user in users]
+        answers = RecommendationLists(
+            Recommendations(unknown=user.unknown, cold=not user.items) for user in users
+        )
         for rows, hidden in self._encode_batches(users, batch_size):
             seen = [users[row].items for row in rows] if exclude_seen else None
             found = self._best(hidden, choice, choice.pairs(rows.tolist(), seen))
@@ -218,39 +213,6 @@ class ScoringModel(nn.Module):
                     popular = popular[~np.isin(popular, left_out)][:k].tolist()
                     answer.extend(self._items(popular, [float(counts[i - 1]) for i in popular]))
         return answers
-=======
-        answers = self.answer_many(
-            histories,
-            k,
-            exclude_seen=exclude_seen,
-            candidates=candidates,
-            timestamps=timestamps,
-            batch_size=batch_size,
-            on_unknown=on_unknown,
-        )
-        return RecommendationLists(answer.recommendations for answer in answers)
-
-    def answer_many(
-        self,
-        histories: Sequence[History],
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        candidates: Sequence[str] | None = None,
-        timestamps: Sequence[Sequence[int]] | None = None,
-        batch_size: int = 256,
-        on_unknown: str = "skip",
-    ) -> list[Answer]:
-        """Like ``recommend_many``, and also return the unknown ids of each history."""
-        allowed = self._check_choice(k, candidates)
-        encoded = self._encode_ids(histories, timestamps, on_unknown)
-        answers: list[Answer | None] = [None] * len(encoded)
-        for rows, hidden in self._encode_batches(encoded, batch_size):
-            seen = [encoded[row].items for row in rows] if exclude_seen else None
-            for row, found in zip(rows.tolist(), self._best(hidden, k, seen, allowed), strict=True):
-                answers[row] = Answer(found, encoded[row].unknown)
-        return [answer for answer in answers if answer is not None]
->>>>>>> 831c435 (Show the result of a training and the recommendations of several users in notebooks)
 
     def recommend_from(
         self,
