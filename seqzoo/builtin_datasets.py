@@ -17,6 +17,7 @@ class CatalogueEntry(TypedDict):
     md5: str | None
     sha256: str | None
     licence: str
+    terms: str
     citation: str
     target: str | None
     counts: tuple[int, int, int] | None
@@ -25,6 +26,7 @@ class CatalogueEntry(TypedDict):
 
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 _SNAP = "http://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
+_AMAZON_PAGE = "https://jmcauley.ucsd.edu/data/amazon/"
 
 _RESEARCH_ONLY = (
     "GroupLens: research use; no redistribution and no commercial use without permission"
@@ -52,6 +54,7 @@ DATASETS: list[CatalogueEntry] = [
         "md5": "0e33842e24a9c977be4e0107933c0723",
         "sha256": "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
         "licence": _RESEARCH_ONLY,
+        "terms": f"{_GROUPLENS}/ml-100k-README.txt",
         "citation": _HARPER,
         "target": None,
         "counts": (943, 1_349, 99_287),
@@ -64,6 +67,7 @@ DATASETS: list[CatalogueEntry] = [
         "md5": "c4d9eecfca2ab87c1945afe126590906",
         "sha256": "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
         "licence": _RESEARCH_ONLY,
+        "terms": f"{_GROUPLENS}/ml-1m-README.txt",
         "citation": _HARPER,
         "target": None,
         "counts": (6_040, 3_416, 999_611),
@@ -76,6 +80,7 @@ DATASETS: list[CatalogueEntry] = [
         "md5": "cd245b17a1ae2cc31bb14903e1204af3",
         "sha256": "96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
         "licence": _SAME_TERMS,
+        "terms": f"{_GROUPLENS}/ml-20m-README.html",
         "citation": _HARPER,
         "target": None,
         "counts": None,
@@ -88,6 +93,7 @@ DATASETS: list[CatalogueEntry] = [
         "md5": None,
         "sha256": None,
         "licence": _SAME_TERMS,
+        "terms": f"{_GROUPLENS}/ml-latest-small-README.html",
         "citation": _HARPER,
         "target": None,
         "counts": None,
@@ -100,6 +106,7 @@ DATASETS: list[CatalogueEntry] = [
         "md5": None,
         "sha256": None,
         "licence": _AMAZON,
+        "terms": _AMAZON_PAGE,
         "citation": _MCAULEY,
         "target": None,
         "counts": (22_363, 12_101, 198_502),
@@ -112,6 +119,7 @@ DATASETS: list[CatalogueEntry] = [
         "md5": None,
         "sha256": None,
         "licence": _AMAZON,
+        "terms": _AMAZON_PAGE,
         "citation": _MCAULEY,
         "target": None,
         "counts": (24_303, 10_672, 231_780),

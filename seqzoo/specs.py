@@ -132,7 +132,11 @@ class PretrainedSpec(Spec):
 
 @dataclass(frozen=True)
 class DatasetSpec(Spec):
-    """A public data set at its publisher's URL, or a generator of one (``target``)."""
+    """A public data set at its publisher's URL, or a generator of one (``target``).
+
+    ``terms`` is the web page with the publisher's terms of use. ``hub`` is the id (``org/name``) of
+    these data on the Hugging Face Hub, if they are a data set there.
+    """
 
     url: str | None = None
     size: int | None = None
@@ -143,6 +147,13 @@ class DatasetSpec(Spec):
     counts: tuple[int, int, int] | None = None
     target: str | None = None
     description: str = ""
+    terms: str = ""
+    hub: str | None = None
+
+    @property
+    def hub_id(self) -> str:
+        """The name of these data in a card: the id on the Hub, or else the registered name."""
+        return self.hub or self.name
 
 
 @dataclass(frozen=True)

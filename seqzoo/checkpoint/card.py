@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from seqzoo.checkpoint.card_metadata import base_model_of, card_metadata
 from seqzoo.checkpoint.card_sections import CardFacts, data_name, section_texts
 from seqzoo.checkpoint.schemas import CardFrontMatter
-from seqzoo.errors import CheckpointError, one_line
-from seqzoo.metric_names import metric_title
+from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
 from seqzoo.storage.documents import check
@@ -32,10 +32,6 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _LONGEST_FRONT_MATTER = 1 << 16
-_TAGS = ["sequential-recommendation", "recommender-system", "seqzoo"]
-_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
-_TASK = "sequential-recommendation"
-_INDEXED = ("hit@10", "ndcg@10", "mrr@10")
 
 
 def card_of(
@@ -73,6 +69,8 @@ def card_of(
         source=source,
         example=checkpoint.vocabulary.items[:3],
         published=spec.published_for(manifest.config),
+        distribution=manifest.plugin["distribution"],
+        base_model=base_model_of(checkpoint.recipe),
         existing=existing,
     )
 
@@ -94,6 +92,8 @@ def model_card(
     example: Sequence[str] = (),
     published: Sequence[PublishedFigures] = (),
     curve: str | None = None,
+    distribution: str = "seqzoo",
+    base_model: str | None = None,
     licence: str | None = None,
     existing: str | None = None,
 ) -> str:
@@ -115,6 +115,8 @@ def model_card(
         example: a few item ids that it knows, for the commands.
         published: published metrics for this architecture and these settings.
         curve: file name of the training curve beside the card, if there is one.
+        distribution: of the plugin that provides the architecture.
+        base_model: the Hub repository of the checkpoint that training started from.
         licence: of the weights, as the Hub spells it (``apache-2.0``); where None, the licence
             that the present card names, else ``other`` where the data set has terms.
         existing: the present card, whose hand-written text is kept.
@@ -138,9 +140,11 @@ def model_card(
         example=tuple(example),
         published=tuple(published),
         curve=curve,
+        distribution=distribution,
+        base_model=base_model,
     )
     before, body = split_card(existing or "")
-    front = _front_matter(facts, before, licence)
+    front = card_metadata(facts, before, generated_text(body), licence)
     blocks = {key: _block(key, text) for key, text in section_texts(facts).items()}
     if has_generated_blocks(body):
         body = _BLOCK.sub(lambda found: blocks.get(found[1], found[0]), body)
@@ -153,6 +157,11 @@ def model_card(
 def has_generated_blocks(text: str) -> bool:
     """Whether a card has a block that is replaced when the card is generated again."""
     return _BLOCK.search(text) is not None
+
+
+def generated_text(body: str) -> str:
+    """The generated blocks in the body of a card."""
+    return "\n".join(found[0] for found in _BLOCK.finditer(body))
 
 
 def hand_written(text: str) -> str:
@@ -184,59 +193,5 @@ def split_card(text: str, where: str = "README.md") -> tuple[dict[str, Any], str
     return front, text[found.end() :]
 
 
-def tags_of(front: Mapping[str, Any]) -> list[str]:
-    """The tags in a card's front matter, which may hold one tag as a string."""
-    tags = front.get("tags") or []
-    return [tags] if isinstance(tags, str) else list(tags)
-
-
 def _block(key: str, text: str) -> str:
     return f"<!-- seqzoo:generated {key} -->\n{text.strip()}\n<!-- /seqzoo:generated -->"
-
-
-def _front_matter(
-    facts: CardFacts, before: Mapping[str, Any], licence: str | None
-) -> dict[str, Any]:
-    """The Hub's metadata: generated keys are replaced, the others kept."""
-    # Imported here because it is slow and listing checkpoints does without it.
-    from huggingface_hub import ModelCardData
-
-    results = _eval_results(facts)
-    tags = [*_TAGS, facts.architecture]
-    tags += [f"arxiv:{number}" for number in _ARXIV.findall(facts.paper)]
-    tags += [tag for tag in tags_of(before) if tag not in tags]
-    data = ModelCardData(
-        library_name="seqzoo",
-        tags=tags,
-        model_name=one_line(facts.name) if results else None,
-        eval_results=results or None,
-    )
-    generated: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
-    kept = {key: value for key, value in before.items() if key != "model-index"}
-    if licence is not None:
-        kept["license"] = licence
-    elif "license" not in kept and facts.dataset is not None and facts.dataset.licence:
-        # The Hub has no name for such terms; a section of the card states them.
-        kept |= {"license": "other", "license_name": f"{facts.dataset.name}-terms"}
-    return kept | generated
-
-
-def _eval_results(facts: CardFacts) -> list[Any]:
-    from huggingface_hub import EvalResult
-
-    return [
-        EvalResult(
-            task_type=_TASK,
-            task_name="Sequential recommendation",
-            dataset_type=one_line(facts.data_name(protocol) or "own-data"),
-            dataset_name=one_line(facts.data_title(protocol)),
-            dataset_config=protocol,
-            dataset_split="test",
-            metric_type=metric,
-            metric_name=metric_title(metric),
-            metric_value=float(facts.values(protocol)[metric]),
-        )
-        for protocol in facts.metrics
-        for metric in _INDEXED
-        if metric in facts.values(protocol)
-    ]

@@ -1,12 +1,12 @@
 """Merge the card of a checkpoint with the card that people have edited on the Hub."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from seqzoo.checkpoint.card import hand_written, split_card, tags_of
+from seqzoo.checkpoint.card import generated_text, hand_written, split_card
+from seqzoo.checkpoint.card_metadata import joined, own_datasets, set_by_hand, texts
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 
@@ -31,7 +31,9 @@ def merge_cards(here: str, there: str, ours: str, theirs: str) -> str:
     """The local card, with the text and metadata that people have added to the one on the Hub."""
     front_here, body = card_parts(here, ours)
     front_there, body_there = card_parts(there, theirs)
-    kept, added = _set_by_hand(front_here), _set_by_hand(front_there)
+    known = list(catalogue().datasets)
+    kept = set_by_hand(front_here, generated_text(body), known)
+    added = set_by_hand(front_there, generated_text(body_there), known)
     differ = [f"'{key}'" for key in kept if key in added and added[key] != kept[key]]
     if "license" in kept and kept["license"] != added.get("license"):
         # These belong to the licence on the Hub, which is not taken.
@@ -47,18 +49,14 @@ def merge_cards(here: str, there: str, ours: str, theirs: str) -> str:
             ours,
             theirs,
         )
-    tags = tags_of(front_here)
     # The tag of an earlier architecture would list the model under that one.
     old = {tag.lower() for spec in catalogue().architectures for tag in (spec.name, spec.paper)}
-    tags += [tag for tag in tags_of(front_there) if tag not in tags and tag.lower() not in old]
-    front = {**added, **kept, "library_name": "seqzoo", "tags": tags}
+    theirs_too = [tag for tag in texts(front_there, "tags") if tag.lower() not in old]
+    front = {
+        **added,
+        **kept,
+        "library_name": "seqzoo",
+        "tags": joined(texts(front_here, "tags"), theirs_too),
+        "datasets": joined(texts(front_here, "datasets"), own_datasets(front_there, known)),
+    }
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n{body}"
-
-
-def _set_by_hand(front: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that is not generated, without the tags."""
-    generated = {"library_name", "model-index", "tags"}
-    of_data = [f"{data.name}-terms" for data in catalogue().datasets]
-    if front.get("license") == "other" and front.get("license_name") in of_data:
-        generated |= {"license", "license_name"}
-    return {key: value for key, value in front.items() if key not in generated}

@@ -13,6 +13,8 @@ from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, sh
 from seqzoo.metric_names import metric_title
 from seqzoo.specs import DatasetSpec, PublishedFigures
 
+ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
+
 _MOST_SETTINGS = 40
 
 
@@ -35,6 +37,8 @@ class CardFacts:
     example: tuple[str, ...]
     published: tuple[PublishedFigures, ...] = ()
     curve: str | None = None
+    distribution: str = "seqzoo"
+    base_model: str | None = None
 
     def values(self, protocol: str) -> Mapping[str, float]:
         """The metrics of a protocol by name, for example ``hit@10``."""
@@ -45,6 +49,11 @@ class CardFacts:
         """The name of the data in the metrics, or else in the recipe."""
         protocols = [protocol] if protocol is not None else list(self.metrics)
         return data_name(self.recipe, {key: self.metrics[key] for key in protocols})
+
+    def data_id(self, protocol: str) -> str | None:
+        """The name of the data in metadata."""
+        name = self.data_name(protocol)
+        return self.dataset.hub_id if self.dataset and name == self.dataset.name else name
 
     def data_title(self, protocol: str | None = None) -> str:
         """The name of the data for readers."""
@@ -90,36 +99,49 @@ def _about(facts: CardFacts) -> str:
         "it ranks the items that may come next. Architecture "
         f"{code_span(facts.architecture)}{paper}{description}.\n\n"
         f"{trained} knows {facts.vocabulary_size:,} items. It has {facts.parameters:,} parameters; "
-        f"its files take {_bytes(facts.size)} in total."
+        f"its files take {_bytes(facts.size)} in total.{_start(facts)}"
     )
+
+
+def _start(facts: CardFacts) -> str:
+    """The checkpoint that training started from, as a sentence."""
+    if facts.base_model is not None:
+        return f" It was fine-tuned from {repository_page(facts.base_model)}."
+    start = facts.recipe.get("start")
+    source = start.get("source") if isinstance(start, Mapping) else start
+    return f" It was fine-tuned from {code_span(_last_component(str(source)))}." if source else ""
+
+
+def repository_page(repo: str) -> str:
+    """A link to a repository on the Hub."""
+    return f"[{repo}](https://huggingface.co/{repo})"
 
 
 def _use(facts: CardFacts) -> str:
     history = list(facts.example) or ["item-a", "item-b"]
     ids = ", ".join(map(python_text, history))
     words = " ".join(map(shell_word, history))
+    packages = "seqzoo" if facts.distribution == "seqzoo" else f"seqzoo {facts.distribution}"
     return (
         "## Usage\n\n"
+        f"```sh\npip install {packages}\n```\n\n"
         "```python\n"
         "import seqzoo\n\n"
         f"model = seqzoo.load({python_text(facts.source)})\n"
-        f"model.recommend([{ids}], k=5)\n"
+        f"print(model.recommend([{ids}], k=5))\n"
         "```\n\n"
-        "```console\n"
-        "$ pip install seqzoo\n"
-        f"$ seqzoo recommend {shell_word(facts.source)} --history {words} -k 5\n"
-        "```"
+        "The same on the command line:\n\n"
+        f"```sh\nseqzoo recommend {shell_word(facts.source)} --history {words} -k 5\n```"
     )
 
 
 def _metrics(facts: CardFacts) -> str:
     data = shell_word(facts.dataset.name) if facts.dataset is not None else "interactions.csv"
-    command = f"$ seqzoo eval {shell_word(facts.source)} --data {data}"
+    command = f"seqzoo eval {shell_word(facts.source)} --data {data}"
     measured = [protocol for protocol in facts.metrics if facts.values(protocol)]
     if not measured:
         return (
-            "## Metrics\n\nNot measured yet. This command measures them:\n\n"
-            f"```console\n{command}\n```"
+            f"## Metrics\n\nNot measured yet. This command measures them:\n\n```sh\n{command}\n```"
         )
     parts = ["## Metrics"]
     for protocol in measured:
@@ -136,7 +158,7 @@ def _metrics(facts: CardFacts) -> str:
         command + ("" if protocol == "loo-full" else f" --protocol {shell_word(protocol)}")
         for protocol in measured
     )
-    return "\n\n".join([*(part for part in parts if part), f"```console\n{commands}\n```"])
+    return "\n\n".join([*(part for part in parts if part), f"```sh\n{commands}\n```"])
 
 
 def _table(values: Mapping[str, float]) -> str:
@@ -235,7 +257,7 @@ def _training(facts: CardFacts) -> str:
     return (
         f"## Training\n\n{curve}{table}\n\n"
         "`recipe.yaml` holds the whole recipe. To train the model again:\n\n"
-        "```console\n$ seqzoo train recipe.yaml\n```"
+        "```sh\nseqzoo train recipe.yaml\n```"
     )
 
 
@@ -271,7 +293,7 @@ def _files() -> str:
 
 
 def _paper(paper: str) -> str:
-    found = re.fullmatch(r"arXiv:(\d{4}\.\d{4,5})", paper, re.IGNORECASE)
+    found = ARXIV.fullmatch(paper)
     return f"[{paper}](https://arxiv.org/abs/{found[1]})" if found else markdown_text(paper)
 
 

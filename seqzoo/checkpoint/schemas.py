@@ -128,12 +128,23 @@ class RecipeData(Struct):
     source: Annotated[str | None, Meta(description="a string")] = None
 
 
+class RecipeStart(Struct):
+    """The checkpoint that a run started from."""
+
+    source: Text
+    sha256: Annotated[Sha256 | None, Meta(description="64 hex digits")] = None
+
+
 class StoredRecipe(_Recipe):
     """The recipe of a checkpoint, in which programs may store more than seqzoo reads."""
 
     data: Annotated[RecipeData, Meta(description="settings by name")] = field(
         default_factory=RecipeData
     )
+    start: Annotated[
+        RecipeStart | str | None,
+        Meta(description="the checkpoint that training started from"),
+    ] = None
 
 
 RecipeFile: TypeAlias = Annotated[StoredRecipe, Meta(description="settings by name")]
@@ -263,6 +274,9 @@ class CardMetadata(Struct):
         str | list[str] | None, Meta(description="the name of a licence, for example 'apache-2.0'")
     ] = None
     license_name: Annotated[str | None, Meta(description="a string")] = None
+    license_link: Annotated[str | None, Meta(description="an address")] = None
+    datasets: Annotated[list[Text] | Text | None, Meta(description="a list of strings")] = None
+    base_model: Annotated[list[Text] | Text | None, Meta(description="a list of strings")] = None
 
 
 CardFrontMatter: TypeAlias = Annotated[CardMetadata, Meta(description="keys and values")]

@@ -1,16 +1,21 @@
 import ast
+import dataclasses
 import os
 import re
 import subprocess
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, metadata_load
 from markdown_it import MarkdownIt
 
 from seqzoo.checkpoint.card import model_card, split_card
+from seqzoo.checkpoint.card_merge import merge_cards
+from seqzoo.checkpoint.card_metadata import base_model_of
 from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
+from seqzoo.pins import Pin
+from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedFigures
 from tests.samples import METRICS, RECIPE, make_model
 
@@ -19,6 +24,7 @@ DATASET = DatasetSpec(
     "seqzoo",
     url="https://example.org/toy.zip",
     licence="research use",
+    terms="https://example.org/terms",
     citation="A. Author. 2020. https://doi.org/10/a_b",
     description="Toy-1K: a thousand events",
 )
@@ -61,6 +67,90 @@ def test_the_hub_reads_its_metadata():
     assert {r.dataset_name for r in data.eval_results} == {"Toy-1K"}
 
 
+def test_the_front_matter_follows_the_hubs_conventions(tmp_path):
+    (tmp_path / "README.md").write_text(card(), "utf-8")
+    found = metadata_load(tmp_path / "README.md")
+    assert found["license"] == "other"
+    assert found["license_name"] == "toy-terms"
+    assert found["license_link"] == "https://example.org/terms"
+    assert found["library_name"] == "seqzoo"
+    assert found["pipeline_tag"] == "other"
+    assert found["datasets"] == ["toy"]
+    assert "base_model" not in found
+    on_the_hub = dataclasses.replace(DATASET, hub="org/toy")
+    assert front(card(dataset=on_the_hub))["datasets"] == ["org/toy"]
+    (model,) = front(card(dataset=on_the_hub))["model-index"]
+    assert {result["dataset"]["type"] for result in model["results"]} == {"org/toy"}
+    own = front(card(dataset=None))
+    assert not {"datasets", "license", "license_link"} & own.keys()
+
+
+def test_a_fine_tuned_model_names_its_base_model():
+    text = card(base_model="org/base")
+    found = front(text)
+    assert (found["base_model"], found["base_model_relation"]) == ("org/base", "finetune")
+    assert "fine-tuned from [org/base](https://huggingface.co/org/base)." in text
+    again = card(existing=text)
+    assert not {"base_model", "base_model_relation"} & front(again).keys()
+    assert "fine-tuned" not in again
+    mine = card().replace("---\n", "---\nbase_model: me/mine\nbase_model_relation: adapter\n", 1)
+    kept = front(card(existing=mine))
+    assert (kept["base_model"], kept["base_model_relation"]) == ("me/mine", "adapter")
+    assert "fine-tuned from `mine`" in card(recipe={"start": "/home/somebody/mine"})
+
+
+def test_where_a_run_started_gives_the_base_model(monkeypatch):
+    name = next(iter(catalogue().pretrained)).name
+    pin = Pin("org/pinned", "0" * 40, "a" * 64)
+    monkeypatch.setattr("seqzoo.pins.pins", lambda: {name: pin})
+    address = "hf://org/base@v1"
+    for start, repo in (
+        (address, "org/base"),
+        ({"source": address, "sha256": "b" * 64}, "org/base"),
+        (name, "org/pinned"),
+        ({"source": "runs/mine", "sha256": "a" * 64}, "org/pinned"),
+        ({"source": "runs/mine", "sha256": "b" * 64}, None),
+        ("runs/mine", None),
+        ("hf://nothing", None),
+        (None, None),
+    ):
+        assert base_model_of({"start": start}) == repo, start
+    assert base_model_of({}) is None
+
+
+@pytest.mark.parametrize("start", [3, {"sha256": "a" * 64}, {"source": ["x"]}, ["x"]])
+def test_a_start_that_cannot_be_read_is_not_saved(tmp_path, start):
+    with pytest.raises(CheckpointError, match=r"recipe\.yaml: 'start"):
+        save_model(tmp_path, make_model(), recipe={**RECIPE, "start": start}, metrics={})
+
+
+def test_metadata_of_earlier_data_is_replaced():
+    other = DatasetSpec("other", "seqzoo", licence="free", terms="https://example.org/free")
+    entry = {**METRICS["loo-full"], "data": {"name": "other"}}
+    found = front(card(existing=card(), dataset=other, metrics={"loo-full": entry}))
+    # The data set of the earlier card is not registered, so its name may be one that people added.
+    assert found["datasets"] == ["other", "toy"]
+    earlier = catalogue().datasets.get("ml-1m")
+    before = card(dataset=earlier)
+    assert front(before)["license_link"] == earlier.terms
+    found = front(card(existing=before, dataset=other, metrics={"loo-full": entry}))
+    assert found["datasets"] == ["other"]
+    assert (found["license_name"], found["license_link"]) == ("other-terms", other.terms)
+
+
+def test_metadata_that_people_add_survives():
+    films = catalogue().datasets.get("ml-1m")
+    generated = card(dataset=films)
+    mine = generated.replace(f"license_link: {films.terms}", "license_link: LICENSE")
+    mine = mine.replace("pipeline_tag: other", "pipeline_tag: text-ranking")
+    mine = mine.replace("datasets:\n- ml-1m\n", "datasets:\n- ml-1m\n- me/more\n")
+    for existing in (mine, merge_cards(generated, mine, "ours", "theirs")):
+        found = front(card(dataset=films, existing=existing))
+        assert found["license_link"] == "LICENSE"
+        assert found["pipeline_tag"] == "text-ranking"
+        assert found["datasets"] == ["ml-1m", "me/more"]
+
+
 def test_a_person_finds_what_is_needed():
     text = card()
     for fragment in (
@@ -83,6 +173,12 @@ def test_a_person_finds_what_is_needed():
         "newest 200 events",
     ):
         assert fragment in text, fragment
+
+
+def test_the_package_of_a_third_party_plugin_is_installed_too():
+    assert "\npip install seqzoo\n" in card()
+    assert "\npip install seqzoo seqzoo-linrec\n" in card(distribution="seqzoo-linrec")
+    assert "$ " not in split_card(card())[1]
 
 
 def test_a_card_without_metrics_shows_none():
@@ -316,9 +412,9 @@ def test_the_commands_of_a_card_name_exactly_the_items(value):
     }
     assert ast.literal_eval(calls["load"]) == value
     assert ast.literal_eval(calls["recommend"]) == [value, "ordinary"]
-    (line,) = (line for line in text.splitlines() if line.startswith("$ seqzoo recommend"))
+    (line,) = (line for line in text.splitlines() if line.startswith("seqzoo recommend"))
     shown = subprocess.run(
-        ["bash", "-c", "printf '%s\\0' " + line.removeprefix("$ seqzoo recommend ")],
+        ["bash", "-c", "printf '%s\\0' " + line.removeprefix("seqzoo recommend ")],
         capture_output=True,
         check=True,
         env={**os.environ, "LC_ALL": "C.UTF-8"},

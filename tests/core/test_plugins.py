@@ -109,6 +109,7 @@ def test_modules_that_fail(install, source, reason):
         ("zoo.command('c', 'm:c', help=5)", "gives 5 as help of command 'c'; expected a string"),
         ("zoo.command('c', 'm:c', epilog=[])", "gives [] as epilog of command 'c'"),
         ("zoo.dataset('d', licence=5)", "gives 5 as licence of data set 'd'"),
+        ("zoo.dataset('d', hub=['a/b'])", "gives ['a/b'] as hub of data set 'd'"),
         ("zoo.dataset('d', target='no target')", "gives 'no target' as data set 'd'"),
         ("zoo.protocol('p', description=5)", "gives 5 as description of protocol 'p'"),
     ],

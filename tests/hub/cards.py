@@ -1,5 +1,7 @@
 """Model cards: the YAML at the top, what the Hub finds wrong with it, and the tags it gives."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -39,6 +41,9 @@ def _mistakes(metadata: dict[str, Any]) -> list[str]:
         for key in ("license", "language", "datasets", "metrics", "base_model", "tags")
         if not all(isinstance(value, str) for value in many(metadata.get(key)))
     ]
+    relations = ("adapter", "finetune", "merge", "quantized")
+    if metadata.get("base_model_relation", relations[0]) not in relations:
+        mistakes.append(f'"base_model_relation" must be one of {relations}')
     if not isinstance(metadata.get("tags", []), list):
         mistakes.append('"tags" must be an array')
     index = metadata.get("model-index", [])
@@ -68,6 +73,24 @@ def _missing(value: object, where: str, *keys: str) -> list[str]:
     if not isinstance(value, dict):
         return [f'"{where}" must be an object']
     return [f'"{where}.{key}" is required' for key in keys if value.get(key) is None]
+
+
+def eval_results(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """What the Hub reads in ``.eval_results/``: entries, or what is wrong with a file."""
+    found: list[dict[str, Any]] = []
+    for path, content in sorted(files.items()):
+        if not re.fullmatch(r"\.eval_results/[^/]+\.yaml", path):
+            continue
+        try:
+            for entry in yaml.safe_load(content):
+                dataset = entry["dataset"]
+                good = isinstance(dataset["id"], str) and isinstance(dataset["task_id"], str)
+                if not good or not isinstance(entry["value"], int | float):
+                    raise ValueError(f"not an entry: {entry}")
+                found.append({"filename": path, "data": entry})
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            found.append({"filename": path, "error": str(error)})
+    return found
 
 
 def many(value: object) -> list[Any]:

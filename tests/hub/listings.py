@@ -5,6 +5,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
+from .cards import eval_results
 from .messages import Reply, Request, answer
 from .routes import MODEL, REPO, REVISION, open_gate, readable, route, signed
 from .store import Blob, Commit, HubError, Repo
@@ -34,6 +35,7 @@ def describe(request: Request, repo: Repo, commit: Commit, full: bool) -> dict[s
             "disabled": False,
             "cardData": card or None,
             "model-index": card.get("model-index"),
+            "evalResults": eval_results({p: blob.content for p, blob in commit.files.items()}),
             "siblings": [{"rfilename": path} for path in sorted(commit.files)],
             "usedStorage": sum(blob.size for blob in commit.files.values()),
         }

@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
+from seqzoo.checkpoint.eval_results import EVAL_RESULTS
 from seqzoo.training.loop import train
 
 from . import client
@@ -63,7 +64,7 @@ def test_the_journey_from_a_run_to_another_machine(hub, tmp_path, trained):
         env,
     )
     scores = client.run_client(score.format(str(trained)), env)["scores"]
-    assert set(hub.files(REPO)) == FILES | {".gitattributes"}
+    assert set(hub.files(REPO)) == FILES | {".gitattributes", EVAL_RESULTS}
     assert first["commit"] == hub.head(REPO) == hub.head(REPO, "v1")
     assert first["line"].startswith(f'zoo.pretrained("shop", repo="{REPO}", revision="')
 

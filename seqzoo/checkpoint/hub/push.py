@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.lfs import UploadInfo
 
 from seqzoo.checkpoint.card import card_of
 from seqzoo.checkpoint.card_merge import card_parts, decode_card, merge_cards
+from seqzoo.checkpoint.eval_results import EVAL_RESULTS, render_eval_results
 from seqzoo.checkpoint.hub import api as hub
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.errors import hub_errors
@@ -142,7 +143,7 @@ def push_checkpoint(
         if changed:
             info = api.create_commit(
                 address.repo,
-                [_addition(checkpoint, name, files[name]) for name in changed],
+                [_operation(checkpoint, name, files[name]) for name in changed],
                 commit_message=f"Publish with seqzoo {__version__}",
                 revision=address.revision,
                 # Nothing is committed if the branch has moved since the comparison.
@@ -167,7 +168,7 @@ def _remote_state(address: HubAddress, *, made: bool = False) -> _Remote:
         if made:
             raise
         return _Remote()
-    files = hub.list_files(address.at(info.sha), [*HASHED, CONFIG, CARD, CURVE])
+    files = hub.list_files(address.at(info.sha), [*HASHED, CONFIG, CARD, CURVE, EVAL_RESULTS])
     for entry in files.values():
         if entry.type != "file":
             raise HubError(
@@ -233,18 +234,27 @@ def _check_curve(checkpoint: Checkpoint) -> None:
         )
 
 
-def _is_there(checkpoint: Checkpoint, remote: _Remote, name: str, content: bytes) -> bool:
-    """Whether the repository has exactly this file."""
+def _is_there(checkpoint: Checkpoint, remote: _Remote, name: str, content: bytes | None) -> bool:
+    """Whether the repository has exactly this file, or does not have one without content."""
     entry, known = remote.files.get(name), checkpoint.manifest.files.get(name)
-    if entry is None or entry.size != len(content):
+    if entry is None or content is None:
+        return entry is None and content is None
+    if entry.size != len(content):
         return False
     if entry.lfs is not None and known is not None:
         return bool(entry.lfs.oid == known["sha256"])
     return hub.has_id([content], len(content), entry)
 
 
-def _addition(checkpoint: Checkpoint, name: str, content: bytes) -> CommitOperationAdd:
-    """The upload of a file. The client does not hash a file whose sha256 is in ``config.json``."""
+def _operation(
+    checkpoint: Checkpoint, name: str, content: bytes | None
+) -> CommitOperationAdd | CommitOperationDelete:
+    """The upload or removal of a file.
+
+    The client does not hash a file whose sha256 is in ``config.json``.
+    """
+    if content is None:
+        return CommitOperationDelete(name)
     known = checkpoint.manifest.files.get(name)
     if known is None:
         return CommitOperationAdd(name, content)
@@ -270,10 +280,11 @@ def _check_tag(
 
 def _changed_files(
     checkpoint: Checkpoint, address: HubAddress, remote: _Remote
-) -> tuple[dict[str, bytes], tuple[str, ...]]:
+) -> tuple[dict[str, bytes | None], tuple[str, ...]]:
     """The files with their card, and the names of those that are new or differ from the repository.
 
-    The card has this checkpoint's metrics and the hand-written text of the local card or the Hub's.
+    A file without content is deleted there. The card has this checkpoint's metrics and the
+    hand-written text of the local card or the Hub's.
     """
     files = {name: checkpoint.contents[name] for name in (*HASHED, CONFIG)}
     if CURVE in checkpoint.contents:
@@ -302,9 +313,13 @@ def _changed_files(
     # Another layout of the same YAML is not a change.
     if there is not None and card_parts(card, ours) == card_parts(there, theirs):
         card = there
-    after = {**files, CARD: card.encode()}
-    changed = (name for name in after if not _is_there(checkpoint, remote, name, after[name]))
-    return after, tuple(changed)
+    results = render_eval_results(
+        checkpoint.recipe, checkpoint.metrics, str(HubAddress(address.repo))
+    )
+    after = {**files, CARD: card.encode(), EVAL_RESULTS: results}
+    return after, tuple(
+        name for name in after if not _is_there(checkpoint, remote, name, after[name])
+    )
 
 
 def _warn_of_paths(checkpoint: Checkpoint) -> None:
