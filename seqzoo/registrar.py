@@ -228,7 +228,7 @@ class Registrar:
             if field in ("licence", "citation", "description", "terms"):
                 self._string(f"{field} of data set '{name}'", value)
         if fields.get("hub") is not None:
-            self._text(f"hub of data set '{name}'", fields["hub"])
+            self._string(f"hub of data set '{name}'", fields["hub"])
         if fields.get("target") is not None:
             self._target(f"data set '{name}'", fields["target"])
         self.staged.append(("data set", DatasetSpec(name, self._plugin, **fields)))
