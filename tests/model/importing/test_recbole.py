@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.peers import PeerUnavailableError, python_of
 from seqzoo.model.import_weights import import_weights
 
 HERE = Path(__file__).parent
@@ -20,19 +20,12 @@ HEADS = {"SASRec": {"num_heads": 2}}
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, real_data) -> Path:
-    """What ``recbole_reference.py`` writes, run by the real RecBole in an environment of its own.
-
-    ``SEQZOO_RECBOLE`` may name a Python that has RecBole already.
-    """
+    """What ``recbole_reference.py`` writes, in an environment with the real RecBole."""
     data = real_data("ml-100k").parent
-    python = os.environ.get("SEQZOO_RECBOLE")
-    if python is None:
-        home = tmp_path_factory.mktemp("recbole") / "venv"
-        venv.create(home, with_pip=True)
-        python = str(home / "bin" / "python")
-        pins = str(HERE / "recbole-requirements.txt")
-        install = [python, "-m", "pip", "install", "-q", "--no-deps", "-r", pins]
-        subprocess.run(install, check=True)
+    try:
+        python = str(python_of("recbole"))
+    except PeerUnavailableError as error:
+        pytest.skip(str(error))
     out = tmp_path_factory.mktemp("recbole-reference")
     command = [python, str(HERE / "recbole_reference.py"), "--data", str(data), "--out", str(out)]
     # RecBole writes its logs beside where it runs.
