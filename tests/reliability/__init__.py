@@ -1,0 +1,1 @@
+"""Attacks on seqzoo that are counted: docs/reliability.md has their results."""
