@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Literal
 
 import pluggy
@@ -47,6 +47,9 @@ API_VERSION = 1
 """Version of the hook and the interfaces; a plugin states its version as ``seqzoo_api_version``."""
 _UNSTATED = 1
 """The API version of a plugin that does not state one."""
+
+_LONGEST_REASON = 500
+"""Characters of the reason why a plugin is broken."""
 
 _loading = threading.local()
 """Its ``plugin`` is the name of the plugin that this thread is loading."""
@@ -112,13 +115,36 @@ def _warn_of_absent(disabled: set[str], only: set[str], found: list[str]) -> Non
 def _found() -> list[tuple[EntryPoint, str, str]]:
     """Entry points with distribution and version; one that is on the path twice counts once."""
     found: dict[tuple[str, str], tuple[EntryPoint, str, str]] = {}
-    for entry in entry_points(group=GROUP):
-        # An interrupted upgrade leaves metadata without name and version.
-        distribution = (entry.dist and entry.dist.name) or "unknown"
-        version = (entry.dist and entry.dist.version) or ""
+    for entry in _entry_points():
+        try:
+            # An interrupted upgrade leaves metadata without name and version.
+            distribution = (entry.dist and entry.dist.name) or "unknown"
+            version = (entry.dist and entry.dist.version) or ""
+        except ValueError:  # or metadata that are not UTF-8
+            distribution, version = "unknown", ""
         found.setdefault((entry.name, distribution), (entry, distribution, version))
     # Our own distribution comes first, so that no other takes a name that ships with seqzoo.
     return [found[key] for key in sorted(found, key=lambda key: (key[1] != "seqzoo", key))]
+
+
+def _entry_points() -> list[EntryPoint]:
+    """All entry points of the group; one distribution with a damaged file hides no other."""
+    try:
+        return list(entry_points(group=GROUP))
+    # For damaged files importlib raises exceptions of many kinds, and names no distribution.
+    except Exception:
+        found: list[EntryPoint] = []
+    for distribution in distributions():
+        try:
+            found += distribution.entry_points.select(group=GROUP)
+        except Exception as error:
+            logger.warning(
+                "the entry points of %s cannot be read (%s), so its plugins are not loaded; "
+                "reinstall it",
+                distribution.locate_file(getattr(distribution, "_path", "a distribution")),
+                error_text(error),
+            )
+    return found
 
 
 def _register(module: Any, name: str) -> list[tuple[str, Spec]]:
@@ -135,7 +161,12 @@ def _register(module: Any, name: str) -> list[tuple[str, Spec]]:
     if not manager.hook.seqzoo_register.get_hookimpls():
         raise PluginError("it has no function seqzoo_register marked with seqzoo.plugins.hookimpl")
     registrar = Registrar(name)
-    manager.hook.seqzoo_register(zoo=registrar)
+    returned = manager.hook.seqzoo_register(zoo=registrar)
+    if returned:  # a generator has not even run
+        raise PluginError(
+            f"its function seqzoo_register returns {type(returned[0]).__name__}; expected a "
+            "function that registers and returns nothing"
+        )
     return registrar.staged
 
 
@@ -171,7 +202,8 @@ def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None
 
 
 def _set_aside(record: PluginRecord, reason: str) -> None:
-    record.status, record.reason, record.provides = "broken", reason, []
+    record.status, record.provides = "broken", []
+    record.reason = reason[:_LONGEST_REASON]
 
 
 def _set_aside_incomplete(catalogue: Catalogue, records: list[PluginRecord]) -> None:

@@ -30,7 +30,7 @@ __all__ = [
     "Registry",
 ]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _VERSIONED = re.compile(rf"{_NAME.pattern}(@[a-zA-Z0-9][a-zA-Z0-9._-]*)?")
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -126,7 +126,7 @@ class Registry(Generic[SpecT]):
         if not isinstance(spec.name, str) or not pattern.fullmatch(spec.name):
             raise PluginError(
                 f"plugin '{spec.plugin}' registers the {self.kind} name {spec.name!r}; a name is "
-                "lower-case letters, digits, '.', '_' and '-'"
+                "at most 100 lower-case letters, digits, '.', '_' and '-'"
             )
         if spec.name in self._specs:
             owner = self._specs[spec.name].plugin

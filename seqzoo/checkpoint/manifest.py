@@ -257,7 +257,7 @@ def _require_checkpoint(folder: Path) -> None:
             + (f", give {folder.parent}" if folder.name in (*HASHED, CONFIG, CARD) else "")
         )
     if not os.path.lexists(folder / CONFIG) and not (folder / COMMIT).is_dir():
-        inner = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+        inner = sorted(path.parent.name for path in folder.glob(f"[!.]*/{CONFIG}"))
         hint = f"did you mean {folder / inner[0]}?" if inner else "`seqzoo train` makes one"
         raise CheckpointError(f"{folder} is not a checkpoint: it holds no {CONFIG}; {hint}")
 

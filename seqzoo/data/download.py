@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from seqzoo.data.checksums import Sums, difference, measure, record_of, remember, remembered
-from seqzoo.errors import DownloadError, UsageError
+from seqzoo.errors import DownloadError, UsageError, one_line
 
 _BLOCK = 1 << 16
 _TIMEOUT_SECONDS = 60.0
@@ -74,10 +74,11 @@ def download(
         if not expected.published and known.sha256 is None:
             with contextlib.suppress(PermissionError):  # a shared cache may be read-only
                 remember(destination, found)
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+    # ValueError: a redirect or a length that is none.
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise DownloadError(
-            f"{url} could not be fetched into {destination}: {reason}; {_RUN_AGAIN}"
+            f"{url} could not be fetched into {destination}: {one_line(reason, 200)}; {_RUN_AGAIN}"
         ) from error
     return destination
 
@@ -117,7 +118,8 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
         with error:
             if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
                 raise DownloadError(
-                    f"{url} answered {error.code} {error.reason}; check the address or give a path"
+                    f"{url} answered {error.code} {one_line(error.reason, 100)}; check the "
+                    "address or give a path"
                 ) from error
             total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range") or "")
         if total and int(total[1]) == have:

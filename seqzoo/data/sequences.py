@@ -11,7 +11,7 @@ import numpy.typing as npt
 from seqzoo.data.fingerprints import fingerprints_of
 from seqzoo.data.interactions import Interactions, codes_by_appearance
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import ConfigError, DataError, nearest
+from seqzoo.errors import ConfigError, DataError, nearest, one_line
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -237,8 +237,8 @@ def _load_array(path: Path, mmap: bool) -> npt.NDArray[Any]:
         return array
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; expected the files of Sequences.save") from None
-    except (OSError, ValueError, EOFError) as error:
+    # For a damaged header numpy raises exceptions of many modules, those of tokenize among them.
+    except Exception as error:
         raise DataError(
-            f"{path} cannot be read as an array ({str(error).splitlines()[0]}); "
-            "save the sequences again"
+            f"{path} cannot be read as an array ({one_line(error, 120)}); save the sequences again"
         ) from error

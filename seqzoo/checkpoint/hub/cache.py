@@ -169,7 +169,10 @@ def _resolve(address: HubAddress) -> HubAddress:
     """The commit that a tag or a branch points to now; offline, the one it last pointed to."""
     if constants.HF_HUB_OFFLINE:
         revision = address.revision or constants.DEFAULT_REVISION
-        found = try_to_load_from_cache(address.repo, CONFIG, revision=revision)
+        try:
+            found = try_to_load_from_cache(address.repo, CONFIG, revision=revision)
+        except (OSError, ValueError):  # the file of the branch is damaged
+            found = None
         if not isinstance(found, str):
             raise not_reached(address, LookupError(revision))
         commit = Path(found).parent.name

@@ -134,4 +134,4 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
 
 
 def _can_be_text(dtype: pl.DataType) -> bool:
-    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
+    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object, pl.Duration)

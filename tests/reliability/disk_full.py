@@ -1,0 +1,136 @@
+"""Write to a disk that is full, at every point.
+
+From a checkout::
+
+    python -m tests.reliability.disk_full --steps 100
+
+Two kinds of limit, both real ones of the system: a small tmpfs (``No space left on device``), which
+needs Linux with user namespaces, and ``RLIMIT_FSIZE`` (``File too large``). Each step gives an
+operation a little more room. It must end well or with one line, and must leave nothing or a complete
+checkpoint. With enough room it then ends as if nothing had happened.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.reliability.kill import Broken, Child
+from tests.reliability.operations import Operation, Save, StreamedSession, Train
+
+LARGEST = {"train": 800 << 10, "save": 200 << 10, "session": 60 << 10}
+"""Bytes of a disk on which the operation nearly or just ends well, beyond what is there before."""
+LARGEST_FILE = 40 << 10
+"""More bytes than the largest file has."""
+UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
+OPERATIONS: tuple[type[Operation], ...] = (Train, Save, StreamedSession)
+
+
+def has_namespaces() -> bool:
+    """Whether this system lets us mount a file system of our own."""
+    if shutil.which("unshare") is None:
+        return False
+    command = [*UNSHARE, "sh", "-c", "mount -t tmpfs none /mnt"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def room(kind: str, disk: Path, size: int) -> None:
+    """Give the disk, or each file, this many bytes."""
+    if kind == "tmpfs":
+        options = f"remount,size={max(size, 4096)}"
+        subprocess.run(["mount", "-o", options, "none", str(disk)], check=True)
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def attack(make: type[Operation], kind: str, sizes: list[int], home: Path) -> dict[str, Any]:
+    """Run an operation with every size, and finish it with enough room."""
+    found: dict[str, Any] = {"operation": make.name, "limit": kind, "cases": 0, "refused": 0}
+    failures = []
+    for size in sizes:
+        disk = home / f"disk-{size}"
+        disk.mkdir()
+        if kind == "tmpfs":
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(disk)], check=True)
+        operation = make(home / make.name)
+        operation.home.mkdir(exist_ok=True)
+        place(operation, disk)
+        found["cases"] += 1
+        try:
+            Child(operation.prepare, home).expect()
+            status = os.statvfs(disk)
+            used = (status.f_blocks - status.f_bfree) * status.f_frsize
+            # What is written before the limit is there; one more copy must not fit at first.
+            room(kind, disk, used + size if kind == "tmpfs" else size)
+            code, said = Child(operation.whole, home).wait()
+            room(kind, disk, 64 << 20 if kind == "tmpfs" else resource.RLIM_INFINITY)
+            if code == 2:
+                found["refused"] += 1
+                expected = "No space left on device" if kind == "tmpfs" else "File too large"
+                if expected not in said or "\n" in said:
+                    raise Broken(said)
+            elif code != 0:
+                raise Broken(f"exit code {code}: {said}")
+            Child(operation.check, home).expect()
+            Child(operation.finish, home).expect()
+        except Broken as broken:
+            failures.append(f"{size} bytes: {str(broken)[-400:]}")
+        finally:
+            room(kind, disk, 64 << 20 if kind == "tmpfs" else resource.RLIM_INFINITY)
+            if kind == "tmpfs":
+                subprocess.run(["umount", "-l", str(disk)], check=True)
+    return {**found, "failed": len(failures), "failures": failures}
+
+
+def place(operation: Operation, disk: Path) -> None:
+    """Let an operation write to the disk; what it compares with stays elsewhere."""
+    if isinstance(operation, Train):
+        operation.folder = disk / "run"
+        if (operation.home / "epochs-1").exists():  # the reference is the same for all sizes
+            operation.prepare = lambda: None  # type: ignore[method-assign]
+    else:
+        operation.home = disk
+
+
+def main() -> int:
+    """Run from the command line; exit code 1 if anything was lost."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=8, help="sizes of the disk")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--kind", choices=["tmpfs", "file size"], action="append")
+    options = parser.parse_args()
+    kinds = options.kind or ["tmpfs", "file size"]
+    if "tmpfs" in kinds and not options.inside:
+        if has_namespaces():
+            command = [sys.executable, "-m", "tests.reliability.disk_full", *sys.argv[1:]]
+            os.execvp(UNSHARE[0], [*UNSHARE, *command, "--inside"])
+        print("no user namespaces here: without tmpfs")
+        kinds.remove("tmpfs")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    home = Path(tempfile.mkdtemp(prefix="seqzoo-disk-"))
+    failed = 0
+    try:
+        for kind in kinds:
+            for make in OPERATIONS:
+                folder = home / kind / make.name
+                folder.mkdir(parents=True)
+                largest = LARGEST[make.name] if kind == "tmpfs" else LARGEST_FILE
+                sizes = [largest * step // options.steps for step in range(options.steps)]
+                result = attack(make, kind, sizes, folder)
+                print(json.dumps(result), flush=True)
+                failed += result["failed"]
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
