@@ -57,7 +57,9 @@ def attack(make: type[Operation], kind: str, sizes: list[int], home: Path) -> di
         disk = home / f"disk-{size}"
         disk.mkdir()
         if kind == "tmpfs":
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(disk)], check=True)
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(disk)], check=True
+            )
         operation = make(home / make.name)
         operation.home.mkdir(exist_ok=True)
         place(operation, disk)

@@ -44,7 +44,9 @@ _PRELOADED = [
     "torch",
     "polars",
     "seqzoo.model.sequence_model",
-    "seqzoo.training.loop",
+    "seqzoo.training.run",
+    "torch._dynamo",
+    "huggingface_hub.repocard_data",
     "seqzoo.cli.app",
 ]
 _TRACES = (b"Traceback (most recent call last)", b"panicked at", b"Fatal Python error")

@@ -35,7 +35,9 @@ def test_training_under_a_clock_that_jumps(tmp_path, monkeypatch, jump):
     monkeypatch.setattr(time, "time_ns", clock.time_ns)
     result = train(recipe(1), tmp_path / "run")
     for name in KEPT:
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "reference" / name).read_bytes()
+        assert (tmp_path / "run" / name).read_bytes() == (
+            tmp_path / "reference" / name
+        ).read_bytes()
     assert Train.progress(tmp_path / "run") == Train.progress(tmp_path / "reference")
     assert 0 <= result.seconds < 600
 

@@ -95,7 +95,9 @@ def test_a_registration_that_is_wrong(install, hook, body):
     assert broken()
 
 
-@pytest.mark.parametrize("error", ["ValueError('x' * 1_000_000)", "ValueError('a\\n\\x1b[31mb\\ud800')"])
+@pytest.mark.parametrize(
+    "error", ["ValueError('x' * 1_000_000)", "ValueError('a\\n\\x1b[31mb\\ud800')"]
+)
 def test_the_table_of_plugins_stays_readable(install, monkeypatch, capsys, error):
     install(f"raise {error}")
     loaded = load_plugins()

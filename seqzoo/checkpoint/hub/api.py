@@ -9,7 +9,9 @@ and only content with that id is put into the cache.
 import hashlib
 import logging
 import os
+import queue
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -267,7 +269,7 @@ def _answer(
         timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
     )
     for _ in range(_MOST_REDIRECTS + 1):
-        response = client.send(request, stream=True, follow_redirects=False)
+        response = _send(client, request, deadline)
         try:
             if response.next_request is not None:
                 # The client leaves the token out of a request to another host.
@@ -293,6 +295,40 @@ def _answer(
             response.close()
     source = redacted(url)
     raise HubError(f"{source} redirects more than {_MOST_REDIRECTS} times; check HF_ENDPOINT")
+
+
+def _send(client: Any, request: Any, deadline: float) -> Any:
+    """Send a request and return the response, whose body is not read yet.
+
+    The client limits the time between two bytes, so an endpoint that sends its headers byte by byte
+    could hold it for hours. It waits in a thread of its own, which is left behind at the deadline.
+
+    Raises:
+        HubError: the headers are not complete in time. Other errors are those of the client.
+    """
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    given_up = threading.Event()
+
+    def send() -> None:
+        try:
+            response = client.send(request, stream=True, follow_redirects=False)
+        # It is raised by the thread that waits for the answer.
+        except BaseException as error:
+            answers.put(error)
+            return
+        answers.put(response)
+        if given_up.is_set():
+            response.close()
+
+    threading.Thread(target=send, name="seqzoo-hub", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        given_up.set()
+        raise HubError(f"{redacted(request.url)} answers too slowly; try again") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def _body(response: Any, most: int, deadline: float) -> Iterator[bytes]:
