@@ -80,15 +80,24 @@ class Registrar:
         streaming: bool = False,
         uses_time: bool = False,
     ) -> None:
-        """Register a backbone class, the dataclass of its settings and its capabilities."""
+        """Register a backbone class, the dataclass of its settings and its capabilities.
+
+        Raises:
+            PluginError: a capability is neither True nor False.
+        """
+        capabilities = {"causal": causal, "streaming": streaming, "uses_time": uses_time}
+        for what, value in capabilities.items():
+            if not isinstance(value, bool):
+                raise PluginError(
+                    f"plugin '{self._plugin}' gives {value!r} as {what} of backbone '{name}'; "
+                    "expected True or False"
+                )
         spec = BackboneSpec(
             name,
             self._plugin,
             self._target(f"backbone '{name}'", target),
             self._target(f"config of backbone '{name}'", config),
-            causal=causal,
-            streaming=streaming,
-            uses_time=uses_time,
+            **capabilities,
         )
         self.staged.append(("backbone", spec))
 
@@ -134,6 +143,8 @@ class Registrar:
         strings = {"embedder": embedder, "backbone": backbone, "head": head, "paper": paper}
         for what, value in {**strings, "description": description}.items():
             self._string(f"{what} of architecture '{name}'", value)
+        for key in [*(defaults or {}), *(recipe or {})]:
+            self._string(f"a setting of architecture '{name}'", key)
         spec = ArchitectureSpec(
             name,
             self._plugin,
