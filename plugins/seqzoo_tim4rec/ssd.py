@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.ops import causal_convolution, ssd, ssd_last
+from seqzoo.ops import causal_convolution, ssd, ssd_last, ssd_step
 from seqzoo_tim4rec.config import Ssd4RecConfig
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -72,7 +72,7 @@ class SsdBlock(nn.Module):
         x, write, read = self._convolve(mixed)
         step = self._step_size(raw, modulation)
         state = ssd_last(x, step, self._decay(), write, batch.lengths, self.backend)
-        y = self._read(state, batch.gather_last(read))
+        y = torch.einsum("bhpn,bn->bhp", state, batch.gather_last(read))
         return self._finish(y, batch.gather_last(x), gate)
 
     def initial_state(self, batch_size: int) -> BlockState:
@@ -94,9 +94,8 @@ class SsdBlock(nn.Module):
         convolved, tail = convolve_step(self.conv1d, mixed, tail)
         x, write, read = self._split(self.activation(convolved))
         step = self._step_size(raw, modulation)
-        kept = torch.exp(step * self._decay())[..., None, None]
-        states = kept * states + (step[..., None] * x)[..., None] * write[:, None, None]
-        return self._finish(self._read(states, read), x, gate), (tail, states)
+        y, states = ssd_step(x, step, self._decay(), write, read, states, self.backend)
+        return self._finish(y, x, gate), (tail, states)
 
     def _step_size(self, raw: Tensor, modulation: Tensor | None) -> Tensor:
         return functional.softplus((raw if modulation is None else raw * modulation) + self.dt_bias)
@@ -113,10 +112,6 @@ class SsdBlock(nn.Module):
         x, write, read = torch.split(mixed, [inner, states, states], dim=-1)
         return x.reshape(*x.shape[:-1], heads, inner // heads), write, read
 
-    def _read(self, states: Tensor, read: Tensor) -> Tensor:
-        """Product of states and read projections: [B, H, P, N], [B, N] -> [B, H, P]."""
-        return torch.einsum("bhpn,bn->bhp", states, read)
-
     def _finish(self, y: Tensor, x: Tensor, gate: Tensor) -> Tensor:
         """Skip connection, gate, then norm and output: [..., H, P] -> [..., D]."""
         y = (y + self.D[:, None] * x).flatten(-2)
@@ -132,4 +127,4 @@ def convolve_step(conv: nn.Conv1d, x: Tensor, tail: Tensor) -> tuple[Tensor, Ten
     """The same for one more position: [B, C] and previous inputs [B, K - 1, C] -> both, new."""
     inputs = torch.cat([tail, x[:, None]], dim=1)
     taps, bias = conv.weight[:, 0], conv.get_parameter("bias")
-    return torch.einsum("bkc,ck->bc", inputs, taps) + bias, inputs[:, 1:]
+    return (inputs * taps.T).sum(1) + bias, inputs[:, 1:]

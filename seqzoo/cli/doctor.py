@@ -99,7 +99,7 @@ def _backends(device: str | None) -> list[dict[str, Any]]:
 
     from seqzoo.ops.backends import verdicts
 
-    return [asdict(verdict) for verdict in verdicts(torch.device(device))]
+    return [asdict(verdict) for verdict in verdicts(torch.device(device), every_case=True)]
 
 
 def _version(distribution: str) -> str | None:

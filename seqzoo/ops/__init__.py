@@ -12,7 +12,7 @@ from seqzoo.ops.selective_scan import (
     selective_scan_last,
     selective_scan_step,
 )
-from seqzoo.ops.ssd import ssd, ssd_last
+from seqzoo.ops.ssd import ssd, ssd_last, ssd_step
 
 __all__ = [
     "causal_convolution",
@@ -22,4 +22,5 @@ __all__ = [
     "selective_scan_step",
     "ssd",
     "ssd_last",
+    "ssd_step",
 ]

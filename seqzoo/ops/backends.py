@@ -1,15 +1,12 @@
-"""Which implementation of a kernel runs: a table of backends, a probe of each, and the choice.
+"""Which implementation of a kernel runs: the table of backends and the choice among them.
 
-An installed package need not be usable: a wheel loads and then raises, a kernel was left out of the
-build, results are wrong. Each backend other than torch is therefore probed once per device type, by
-a small call whose result and gradients must agree with the torch implementation. ``seqzoo doctor``
-shows why a backend was rejected.
+Each backend other than torch is probed before it is used, for the device type, the dtypes and the
+size of the call; see ``seqzoo.ops.probe``. ``seqzoo doctor`` shows why a backend was rejected.
 
-A kernel that works may still not take every dtype and size. A backend states such limits as a
-function of the arguments, which is asked before each call.
+A kernel that works may still not take every dtype and size. A backend states the limits that are
+known as a function of the arguments, which is asked before each call.
 """
 
-import importlib
 import logging
 import os
 from collections.abc import Callable
@@ -18,47 +15,20 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from seqzoo.errors import BackendUnavailableError, error_text, nearest
-from seqzoo.ops import external
+from seqzoo.errors import BackendUnavailableError, nearest
+from seqzoo.ops import external, hub
 from seqzoo.ops.native import convolution, scan
 from seqzoo.ops.native.library import REMEDY
+from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, probe
 
 logger = logging.getLogger("seqzoo")
 
 VARIABLE = "SEQZOO_BACKEND"
-TOLERANCE = 1e-3
-"""Largest difference from torch that a backend may have in float32, relative to the values."""
 NATIVE_TOLERANCE = 1e-5
-"""The same for the compiled CPU kernels, whose exponential has a relative error of about 1e-7."""
-
-Implementation = Callable[..., Any]
-"""Returns a tensor, or a tuple of tensors."""
-
-
-@dataclass(frozen=True)
-class Backend:
-    """One implementation of one kernel.
-
-    Attributes:
-        op: the kernel, ``selective-scan`` for example.
-        name: ``torch``, ``native`` for the compiled CPU kernels, or the package that provides it.
-        target: lazy ``"module:function"`` with the signature of the torch implementation.
-        devices: device types that it runs on; empty for all.
-        remedy: what to do if it does not work.
-        limits: takes the arguments of a call and returns why the kernel cannot take them, or an
-            empty string; None for a kernel without limits.
-        tolerance: largest difference from torch in float32, relative to the values.
-    """
-
-    op: str
-    name: str
-    target: str
-    devices: tuple[str, ...] = ()
-    remedy: str = ""
-    limits: Callable[..., str] | None = None
-    tolerance: float = TOLERANCE
+"""Largest relative difference from torch that the compiled CPU kernels may have in float32. Their
+exponential has a relative error of about 1e-7."""
+_FALLBACK = "use backend=auto, which falls back to torch"
 
 
 @dataclass(frozen=True)
@@ -77,21 +47,29 @@ def _native(op: str, target: str, limits: Callable[..., str]) -> Backend:
     return Backend(op, "native", target, ("cpu",), REMEDY, limits, NATIVE_TOLERANCE)
 
 
-# The packages import torch while they are built, which they cannot in pip's isolated builds.
+def _hub(op: str, target: str, limits: Callable[..., str]) -> Backend:
+    target = f"seqzoo.ops.hub:{target}"
+    return Backend(op, "kernels", target, ("cuda",), _KERNELS, limits, on_request=_DOWNLOAD)
+
+
+# The packages import torch while they are built, which they cannot in pip's isolated builds. Since
+# mamba-ssm 2.3 the Mamba-1 kernel is built only with this variable; older versions ignore it.
 _CUDA = (
-    "pip install torch setuptools wheel packaging ninja, then "
-    "pip install --no-build-isolation 'seqzoo[cuda]'"
+    "pip install torch setuptools wheel packaging ninja && "
+    "MAMBA_KEEP_CUDA_BUILD=TRUE pip install --no-build-isolation 'seqzoo[cuda]'"
 )
+_KERNELS = f"pip install 'kernels>=0.17' && export {VARIABLE}=kernels"
+_DOWNLOAD = f"downloads {hub.REPOSITORY} from the Hub, so it is used only with {VARIABLE}=kernels"
 BACKENDS: list[Backend] = [
     Backend(
         "selective-scan",
         "mamba-ssm",
         "seqzoo.ops.external:mamba_ssm_selective_scan",
         ("cuda",),
-        f"{_CUDA}; since mamba-ssm 2.3 the Mamba-1 kernel is built only with "
-        "MAMBA_KEEP_CUDA_BUILD=TRUE in the environment",
+        _CUDA,
         external.scan_limits,
     ),
+    _hub("selective-scan", "hub_selective_scan", external.scan_limits),
     _native("selective-scan", "scan:native_selective_scan", scan.scan_limits),
     Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
     _native("selective-scan-last", "scan:native_selective_scan_last", scan.last_limits),
@@ -106,10 +84,13 @@ BACKENDS: list[Backend] = [
         _CUDA,
         external.ssd_limits,
     ),
+    _hub("ssd", "hub_ssd", external.ssd_limits),
     _native("ssd", "scan:native_ssd", scan.ssd_limits),
     Backend("ssd", "torch", "seqzoo.ops.ssd:torch_ssd"),
     _native("ssd-last", "scan:native_ssd_last", scan.ssd_last_limits),
     Backend("ssd-last", "torch", "seqzoo.ops.ssd:torch_ssd_last"),
+    _native("ssd-step", "scan:native_ssd_step", scan.ssd_step_limits),
+    Backend("ssd-step", "torch", "seqzoo.ops.ssd:torch_ssd_step"),
     Backend(
         "causal-convolution",
         "causal-conv1d",
@@ -118,6 +99,7 @@ BACKENDS: list[Backend] = [
         _CUDA,
         external.convolution_limits,
     ),
+    _hub("causal-convolution", "hub_convolution", external.convolution_limits),
     _native(
         "causal-convolution",
         "convolution:native_causal_convolution",
@@ -138,6 +120,15 @@ def operations() -> list[str]:
     return list(dict.fromkeys(backend.op for backend in BACKENDS))
 
 
+def run(op: str, name: str | None, *arguments: Any) -> Any:
+    """The result of a kernel by the implementation that ``choose`` gives for these arguments.
+
+    Raises:
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
+    """
+    return choose(op, arguments[0].device, name, arguments)(*arguments)
+
+
 def choose(
     op: str, device: torch.device, name: str | None = None, arguments: tuple[Any, ...] = ()
 ) -> Implementation:
@@ -147,41 +138,52 @@ def choose(
         op: the kernel.
         device: of the arguments.
         name: a backend by name, or ``auto`` for the first that works and takes the arguments. None
-            reads the environment variable ``SEQZOO_BACKEND``, whose default is ``auto``.
-        arguments: of the call, checked against the limits of the backend; empty for no check.
+            reads the environment variable ``SEQZOO_BACKEND``, whose default is ``auto``. A backend
+            that downloads code, ``kernels``, is used only if this variable names it: ``name`` may
+            come from a checkpoint.
+        arguments: of the call, which must be of a dtype and a size in which the backend works and
+            within its limits; empty for a small call in float32 without limits.
 
     Raises:
         BackendUnavailableError: the requested backend does not exist, does not work on the device
             or cannot take the arguments.
     """
-    wanted = name if name not in (None, "auto") else os.environ.get(VARIABLE) or "auto"
+    asked = os.environ.get(VARIABLE) or "auto"
+    wanted = name if name not in (None, "auto") else asked
     refused = ""
-    for backend, implementation in _candidates(op, device.type, wanted):
+    for backend, implementation in _candidates(op, device.type, wanted, asked, cases(arguments)):
         refused = backend.limits(*arguments) if backend.limits and arguments else ""
         if not refused:
             return implementation
     raise BackendUnavailableError(
-        f"backend '{wanted}' of {op} cannot take these arguments: {refused}; use backend=auto, "
-        "which falls back to torch"
+        f"backend '{wanted}' of {op} cannot take these arguments: {refused}; {_FALLBACK}"
     )
 
 
-def verdicts(device: torch.device) -> list[Verdict]:
+def verdicts(device: torch.device, every_case: bool = False) -> list[Verdict]:
     """For each kernel and backend: whether it works on a device type, and whether it is chosen.
 
     The environment variable ``SEQZOO_BACKEND`` is respected, as by ``choose``.
+
+    Args:
+        device: the device.
+        every_case: probe all dtypes and sizes, and say in which of them a backend that works is
+            not used; otherwise only small calls in float32.
     """
-    wanted = os.environ.get(VARIABLE) or "auto"
+    asked = os.environ.get(VARIABLE) or "auto"
     found = []
     for op in operations():
         own = [backend for backend in BACKENDS if backend.op == op]
-        reasons = {backend.name: probe(backend, device.type) for backend in own}
+        reasons = {backend.name: _refusal(backend, device.type, asked) for backend in own}
         usable = [name for name, reason in reasons.items() if not reason]
-        allowed = [wanted] if wanted in reasons else usable
+        allowed = [asked] if asked in reasons else usable
         chosen = next((name for name in allowed if name in usable), None)
         for backend in own:
             name, reason = backend.name, reasons[backend.name]
             why = reason or ("chosen" if name == chosen else "works; another is preferred")
+            for case in CASES[1:] if every_case and not reason else ():
+                if but := _refusal(backend, device.type, asked, (case,)):
+                    why = f"{why}; not used for {case}: {but}"
             if reason and device.type in backend.devices:
                 why = f"{reason}; {backend.remedy}"
             found.append(Verdict(op, name, not reason, name == chosen, why))
@@ -189,8 +191,10 @@ def verdicts(device: torch.device) -> list[Verdict]:
 
 
 @cache
-def _candidates(op: str, device: str, wanted: str) -> list[tuple[Backend, Implementation]]:
-    """The backends of a kernel that may run on a device type, in order of preference."""
+def _candidates(
+    op: str, device: str, wanted: str, asked: str, needed: tuple[Case, ...]
+) -> list[tuple[Backend, Implementation]]:
+    """The backends of a kernel that may run such a call, in order of preference."""
     known = {backend.name: backend for backend in BACKENDS if backend.op == op}
     everything = {backend.name for backend in BACKENDS}
     if wanted != "auto" and wanted not in everything:
@@ -200,121 +204,41 @@ def _candidates(op: str, device: str, wanted: str) -> list[tuple[Backend, Implem
         )
     if wanted in known:
         backend = known[wanted]
-        if reason := probe(backend, device):
+        if reason := _refusal(backend, device, asked):
+            remedy = backend.remedy if device in backend.devices else _FALLBACK
             raise BackendUnavailableError(
-                f"backend '{wanted}' of {op} does not work on {device}: {reason}; "
-                f"{backend.remedy or 'use backend=auto'}"
+                f"backend '{wanted}' of {op} does not work on {device}: {reason}; {remedy}"
             )
-        return [(backend, _load(backend))]
+        for case in needed:
+            if reason := _refusal(backend, device, asked, (case,)):
+                raise BackendUnavailableError(
+                    f"backend '{wanted}' of {op} does not work on {device} for {case}: {reason}; "
+                    f"{_FALLBACK}"
+                )
+        return [(backend, backend.load())]
     # Also where the name is that of a package which provides other kernels but not this one.
     found = []
     for backend in known.values():
-        reason = probe(backend, device)
+        reason = _refusal(backend, device, asked, (CASES[0], *needed))
         if not reason:
-            found.append((backend, _load(backend)))
-        elif device in backend.devices:
+            found.append((backend, backend.load()))
+        elif device in backend.devices and not backend.on_request:
             logger.info("%s: %s is not used: %s", op, backend.name, reason)
     return found
 
 
-@cache
-def probe(backend: Backend, device: str) -> str:
-    """Why a backend does not work on a device type; empty if it does."""
-    if backend.devices and device not in backend.devices:
-        return f"runs on {', '.join(backend.devices)}, this is {device}"
-    if backend.name == "torch":
-        return ""
-    try:
-        implementation = _load(backend)
-    # A missing package, an undefined symbol or whatever else a foreign import raises.
-    except Exception as error:
-        return f"cannot be imported: {_short(error)}"
-    reference = _load(next(b for b in BACKENDS if b.op == backend.op and b.name == "torch"))
-    try:
-        found = _trial(implementation, backend.op, device)
-    # The adapters import their package when they are called.
-    except ImportError as error:
-        return f"cannot be imported: {_short(error)}"
-    # Foreign kernels raise anything from NameError to CUDA faults.
-    except Exception as error:
-        return f"fails when called: {_short(error)}"
-    for one, other in zip(found, _trial(reference, backend.op, device), strict=True):
-        if one.shape != other.shape:
-            return f"returns shape {tuple(one.shape)}, torch returns {tuple(other.shape)}"
-        if not bool(one.isfinite().all()):
-            return "returns NaN or infinities"
-        difference = float((one - other).abs().max()) / max(1.0, float(other.abs().max()))
-        if difference > backend.tolerance:
-            allowed = f"allowed {backend.tolerance:.1g}"
-            return f"differs from torch by a relative {difference:.1g}, {allowed}"
-    return ""
+def _refusal(
+    backend: Backend, device: str, asked: str, needed: tuple[Case, ...] = CASES[:1]
+) -> str:
+    """Why a backend may not run calls of some cases on a device type; empty if it may.
 
-
-def _trial(implementation: Implementation, op: str, device: str) -> list[Tensor]:
-    """Results and gradients of a small call."""
-    # Whatever the mode of the first call that asks for the kernel.
-    with torch.inference_mode(False), torch.set_grad_enabled(op not in _INFERENCE):
-        arguments = [tensor.to(device) for tensor in _EXAMPLES[op]()]
-        if op in _INFERENCE:
-            found = implementation(*arguments)
-            return [found] if isinstance(found, Tensor) else list(found)
-        arguments = [tensor.requires_grad_() for tensor in arguments]
-        result = implementation(*arguments)
-        weights = torch.linspace(-1.0, 1.0, result.numel(), device=result.device)
-        (result * weights.view(result.shape)).sum().backward()
-    gradients = [
-        torch.zeros_like(argument) if argument.grad is None else argument.grad
-        for argument in arguments
-    ]
-    return [result.detach(), *gradients]
-
-
-def _draw(*shapes: tuple[int, ...]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(shape, generator=generator) for shape in shapes]
-
-
-def _scan_example() -> list[Tensor]:
-    batch, length, channels, states = 2, 9, 16, 8
-    values = (batch, length, channels)
-    projections = (batch, length, states)
-    x, step, decay, write, read = _draw(
-        values, values, (states, channels), projections, projections
-    )
-    return [x, step.exp() * 0.1, -decay.exp(), write, read]
-
-
-def _scan_step_example() -> list[Tensor]:
-    x, step, decay, write, read = _scan_example()
-    return [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], *_draw((2, 8, 16))]
-
-
-def _ssd_example() -> list[Tensor]:
-    batch, length, heads, width, states = 2, 70, 4, 16, 16
-    projections = (batch, length, states)
-    x, step, decay, write, read = _draw(
-        (batch, length, heads, width), (batch, length, heads), (heads,), projections, projections
-    )
-    return [x, step.exp() * 0.1, -decay.exp(), write, read]
-
-
-_EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
-    "selective-scan": _scan_example,
-    "selective-scan-last": lambda: [*_scan_example()[:4], torch.tensor([9, 4])],
-    "selective-scan-step": _scan_step_example,
-    "ssd": _ssd_example,
-    "ssd-last": lambda: [*_ssd_example()[:4], torch.tensor([70, 3])],
-    "causal-convolution": lambda: _draw((2, 9, 16), (16, 4), (16,)),
-}
-_INFERENCE = ("selective-scan-last", "selective-scan-step", "ssd-last")
-"""Kernels of which backends need no gradients."""
-
-
-def _load(backend: Backend) -> Implementation:
-    module, _, attribute = backend.target.partition(":")
-    implementation: Any = getattr(importlib.import_module(module), attribute)
-    return implementation  # type: ignore[no-any-return]
-
-
-def _short(error: Exception) -> str:
-    return error_text(error)[:200]
+    Args:
+        backend: the backend.
+        device: device type of the calls.
+        asked: name of a backend in the environment.
+        needed: dtypes and sizes of the calls.
+    """
+    reference = next(b for b in BACKENDS if b.op == backend.op and b.name == "torch")
+    if backend.on_request and device in backend.devices and asked != backend.name:
+        return backend.on_request
+    return next(filter(None, (probe(backend, reference, device, case) for case in needed)), "")

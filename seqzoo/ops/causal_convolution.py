@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqzoo.ops.backends import choose
+from seqzoo.ops.backends import run
 
 
 def causal_convolution(
@@ -24,8 +24,7 @@ def causal_convolution(
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
-    arguments = (x, weight, bias)
-    y: Tensor = choose("causal-convolution", x.device, backend, arguments)(*arguments)
+    y: Tensor = run("causal-convolution", backend, x, weight, bias)
     return y
 
 

@@ -1,8 +1,11 @@
-"""Kernels of other packages, behind the signatures of the torch implementations.
+"""Kernels of mamba-ssm and causal-conv1d, behind the signatures of the torch implementations.
 
 A package is imported only when its adapter is called. What a kernel cannot take is stated by its
 ``*_limits`` function, which gets the arguments of a call and returns the reason or an empty string.
+The ``fused_*`` functions get the package's function: the Hub has builds of the same kernels.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -25,19 +28,32 @@ def scan_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Ten
 def mamba_ssm_selective_scan(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
 ) -> Tensor:
-    """``selective_scan`` by mamba-ssm's fused kernel.
+    """``selective_scan`` by mamba-ssm's fused kernel."""
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    return fused_selective_scan(selective_scan_fn, x, step, decay, write, read)
+
+
+def fused_selective_scan(
+    kernel: Callable[..., Tensor],
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+) -> Tensor:
+    """``selective_scan`` by mamba-ssm's ``selective_scan_fn``.
 
     The kernel takes channels before time, and requires one dtype for all but ``decay``. Autocast
     gives float32 steps (softplus) beside half-precision inputs, so all are widened to float32, as
     the torch implementation does.
     """
-    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     def channels_first(tensor: Tensor) -> Tensor:
         return widened(tensor).transpose(1, 2).contiguous()
 
     with without_autocast(x.device):
-        y: Tensor = selective_scan_fn(
+        y = kernel(
             channels_first(x),
             channels_first(step),
             decay.T.contiguous().float(),
@@ -70,8 +86,20 @@ def mamba_ssm_ssd(
     """``ssd`` by mamba-ssm's fused kernel, which has its own chunk size."""
     from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
 
+    return fused_ssd(mamba_chunk_scan_combined, x, step, decay, write, read)
+
+
+def fused_ssd(
+    kernel: Callable[..., Tensor],
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+) -> Tensor:
+    """``ssd`` by mamba-ssm's ``mamba_chunk_scan_combined``."""
     with without_autocast(x.device):
-        y: Tensor = mamba_chunk_scan_combined(
+        y = kernel(
             widened(x).contiguous(),
             widened(step).contiguous(),
             decay.float(),
@@ -93,13 +121,20 @@ def convolution_limits(x: Tensor, weight: Tensor, bias: Tensor) -> str:
 
 
 def causal_conv1d_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``causal_convolution`` by causal-conv1d's fused kernel, which takes channels before time."""
+    """``causal_convolution`` by causal-conv1d's fused kernel."""
     from causal_conv1d import causal_conv1d_fn
 
+    return fused_convolution(causal_conv1d_fn, x, weight, bias)
+
+
+def fused_convolution(
+    kernel: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """``causal_convolution`` by ``causal_conv1d_fn``, which takes channels before time."""
     # The dtype that torch gives the result, where weights are wider than the input for example.
     dtype = torch.promote_types(x.dtype, torch.promote_types(weight.dtype, bias.dtype))
     with without_autocast(x.device):
-        y: Tensor = causal_conv1d_fn(
+        y = kernel(
             x.to(dtype).transpose(1, 2).contiguous(),
             weight.to(dtype),
             bias.to(dtype),

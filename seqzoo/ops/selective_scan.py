@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqzoo.ops.backends import choose
+from seqzoo.ops.backends import run
+from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
 _CHUNK_ELEMENTS = 2**20
@@ -48,8 +49,7 @@ def selective_scan(
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
-    arguments = (x, step, decay, write, read)
-    y: Tensor = choose("selective-scan", x.device, backend, arguments)(*arguments)
+    y: Tensor = run("selective-scan", backend, x, step, decay, write, read)
     return y
 
 
@@ -82,8 +82,7 @@ def selective_scan_last(
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
-    arguments = (x, step, decay, write, lengths)
-    state: Tensor = choose("selective-scan-last", x.device, backend, arguments)(*arguments)
+    state: Tensor = run("selective-scan-last", backend, x, step, decay, write, lengths)
     return state
 
 
@@ -110,9 +109,8 @@ def selective_scan_step(
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
-    arguments = (x, step, decay, write, read, state)
-    found: tuple[Tensor, Tensor] = choose("selective-scan-step", x.device, backend, arguments)(
-        *arguments
+    found: tuple[Tensor, Tensor] = run(
+        "selective-scan-step", backend, x, step, decay, write, read, state
     )
     return found
 
@@ -128,14 +126,9 @@ def torch_selective_scan_step(
 def torch_selective_scan_last(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
 ) -> Tensor:
-    """``selective_scan_last`` in PyTorch.
-
-    The step size of ignored positions is set to zero, so that the state neither decays nor changes.
-    """
-    positions = torch.arange(x.shape[1], device=x.device)
-    step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
+    """``selective_scan_last`` in PyTorch."""
     given = x.dtype
-    x, step, write = (_time_first(tensor) for tensor in (x, step, write))
+    x, step, write = (_time_first(t) for t in (x, masked_steps(step, lengths), write))
     decay = widened(decay)
     inputs = x * step
     state = x.new_zeros(x.shape[1], *decay.shape)

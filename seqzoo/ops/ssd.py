@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqzoo.ops.backends import choose
+from seqzoo.ops.backends import run
+from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
 _CHUNK_SIZE = 32
@@ -51,8 +52,7 @@ def ssd(
     """
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; expected 1 or more")
-    arguments = (x, step, decay, write, read, chunk_size)
-    y: Tensor = choose("ssd", x.device, backend, arguments)(*arguments)
+    y: Tensor = run("ssd", backend, x, step, decay, write, read, chunk_size)
     return y
 
 
@@ -86,28 +86,60 @@ def ssd_last(
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
-    arguments = (x, step, decay, write, lengths)
-    state: Tensor = choose("ssd-last", x.device, backend, arguments)(*arguments)
+    state: Tensor = run("ssd-last", backend, x, step, decay, write, lengths)
     return state
 
 
 def torch_ssd_last(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
 ) -> Tensor:
-    """``ssd_last`` in PyTorch: one matrix product per sequence.
-
-    The step size of ignored positions is set to zero, so that the state neither decays nor changes.
-    """
-    positions = torch.arange(x.shape[1], device=x.device)
-    step = step.masked_fill((positions >= lengths[:, None])[..., None], 0.0)
+    """``ssd_last`` in PyTorch: one matrix product per sequence."""
     given = x.dtype
     with without_autocast(x.device):
-        x, step, decay, write = (widened(t) for t in (x, step, decay, write))
+        x, step, decay, write = (widened(t) for t in (x, masked_steps(step, lengths), decay, write))
         # Summed from the end, which avoids differences of large sums.
         later = functional.pad((step * decay)[:, 1:], (0, 0, 0, 1)).flip(1).cumsum(1).flip(1)
         inputs = x * (later.exp() * step)[..., None]
         state = inputs.flatten(-2).mT @ write
         return state.view(*inputs[:, 0].shape, -1).to(given)
+
+
+def ssd_step(
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    read: Tensor,
+    state: Tensor,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Advance each sequence by one position: y [B, H, P] and the new state [B, H, P, N].
+
+    Meant for inference.
+
+    Args:
+        x: input [B, H, P].
+        step: step sizes [B, H], not negative.
+        decay: negative rates [H].
+        write: input projections [B, N].
+        read: output projections [B, N].
+        state: after the previous position [B, H, P, N]; left unchanged.
+        backend: name of a backend; see ``seqzoo.ops.backends.choose``.
+
+    Raises:
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
+    """
+    found: tuple[Tensor, Tensor] = run("ssd-step", backend, x, step, decay, write, read, state)
+    return found
+
+
+def torch_ssd_step(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``ssd_step`` in PyTorch."""
+    kept = torch.exp(step * decay)[..., None, None]
+    state = kept * state + (step[..., None] * x)[..., None] * write[:, None, None]
+    return (state.flatten(1, 2) @ read[..., None]).view(x.shape), state
 
 
 def _chunked(

@@ -185,5 +185,6 @@ def test_doctor_advises_an_installation_that_works():
     reasons = {v.backend: v.reason for v in verdicts(torch.device("cuda")) if not v.usable}
     for name in ("mamba-ssm", "causal-conv1d"):
         assert "pip install torch setuptools" in reasons[name]
-        assert "then pip install --no-build-isolation 'seqzoo[cuda]'" in reasons[name]
+        assert "&& MAMBA_KEEP_CUDA_BUILD=TRUE pip install --no-build-isolation" in reasons[name]
+    assert "pip install 'kernels>=0.17' && export SEQZOO_BACKEND=kernels" in reasons["kernels"]
     assert not any("pip install" in v.reason for v in verdicts(torch.device("cpu")))

@@ -1,4 +1,4 @@
-"""The table of backends: one stand-in for each way in which a backend fails."""
+"""The table of backends and the choice: one stand-in for each way in which a backend fails."""
 
 import sys
 import types
@@ -10,12 +10,15 @@ import torch
 
 from seqzoo.errors import BackendUnavailableError
 from seqzoo.ops import backends, causal_convolution, selective_scan, ssd
-from seqzoo.ops.backends import Backend, choose, probe, verdicts
+from seqzoo.ops.backends import choose, verdicts
 from seqzoo.ops.causal_convolution import torch_causal_convolution
+from seqzoo.ops.probe import CASES, Backend, probe
 from seqzoo.ops.selective_scan import torch_selective_scan
 from seqzoo.ops.ssd import torch_ssd
+from tests.ops.fused import fused_convolution, fused_scan, fused_ssd
 
 CPU = torch.device("cpu")
+REFERENCE = next(b for b in backends.BACKENDS if (b.op, b.name) == ("selective-scan", "torch"))
 
 
 def lacks_its_package(*arguments):
@@ -62,10 +65,10 @@ def stand_ins(monkeypatch):
     table = [backend for backend in backends.BACKENDS if backend.name != "native"]
     monkeypatch.setattr(backends, "BACKENDS", table)
     backends._candidates.cache_clear()
-    backends.probe.cache_clear()
+    probe.cache_clear()
     yield
     backends._candidates.cache_clear()
-    backends.probe.cache_clear()
+    probe.cache_clear()
 
 
 def install(function, module="stand_in", devices=("cpu",)):
@@ -93,7 +96,7 @@ def install(function, module="stand_in", devices=("cpu",)):
 )
 def test_a_backend_that_does_not_work_is_passed_over_and_says_why(function, module, reason):
     backend = install(function, module)
-    assert reason in probe(backend, "cpu")
+    assert reason in probe(backend, REFERENCE, "cpu")
     assert choose("selective-scan", CPU) is torch_selective_scan
     with pytest.raises(BackendUnavailableError, match=r"fast.*does not work on cpu.*reinstall it"):
         choose("selective-scan", CPU, "fast")
@@ -128,7 +131,7 @@ def test_verdicts_show_what_the_environment_chooses(monkeypatch, wanted):
 
 def test_a_backend_for_another_device_is_not_even_imported():
     backend = install("works", "no_such_package", ("cuda",))
-    assert probe(backend, "cpu") == "runs on cuda, this is cpu"
+    assert probe(backend, REFERENCE, "cpu") == "runs on cuda, this is cpu"
 
 
 def test_a_probe_runs_once_for_each_device(monkeypatch):
@@ -144,7 +147,7 @@ def test_a_probe_runs_once_for_each_device(monkeypatch):
 def test_a_probe_needs_gradients_whatever_the_mode_of_the_first_call(mode):
     backend = install("works")
     with mode():
-        assert probe(backend, "cpu") == ""
+        assert probe(backend, REFERENCE, "cpu") == ""
 
 
 def test_an_unknown_backend_shows_the_nearest():
@@ -182,57 +185,9 @@ def test_the_convolution_is_causal_and_depthwise():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("backend", backends.BACKENDS, ids=lambda b: f"{b.op}-{b.name}")
 def test_on_a_gpu_each_backend_works_or_says_why(backend):
-    reason = probe(backend, "cuda")
+    reference = next(b for b in backends.BACKENDS if (b.op, b.name) == (backend.op, "torch"))
+    reason = probe(backend, reference, "cuda")
     assert reason == "" or any(word in reason for word in ("import", "called", "differs"))
-
-
-def fused_ssd(x, dt, A, B, C, chunk_size, D=None, dt_softplus=False):  # noqa: N803 mamba-ssm's
-    """What mamba-ssm documents, by plain steps: B and C are [B, L, groups, N]."""
-    assert_dtypes(x, dt, A, B, C)
-    assert chunk_size & (chunk_size - 1) == 0
-    assert D is None
-    assert not dt_softplus
-    state = x.new_zeros(*x[:, 0].shape, B.shape[-1])
-    outputs = []
-    for t in range(x.shape[1]):
-        kept = (dt[:, t] * A).exp()[..., None, None]
-        written = (dt[:, t, :, None] * x[:, t])[..., None] * B[:, t, 0, None, None]
-        state = kept * state + written
-        outputs.append(torch.einsum("bhpn,bn->bhp", state, C[:, t, 0]))
-    return torch.stack(outputs, 1)
-
-
-def assert_dtypes(*tensors):
-    assert {tensor.dtype for tensor in tensors} <= {torch.float32, torch.float16, torch.bfloat16}
-
-
-def fused_scan(u, delta, A, B, C):  # noqa: N803 mamba-ssm's
-    """What mamba-ssm documents, by plain steps: everything has channels before time.
-
-    The checks are those of its CUDA code.
-    """
-    assert_dtypes(u, delta, A, B, C)
-    assert delta.dtype == u.dtype == B.dtype == C.dtype
-    assert A.dtype == torch.float32
-    assert A.shape[1] <= 256
-    assert all(tensor.stride(-1) == 1 for tensor in (u, delta, B, C))
-    state = u.new_zeros(u.shape[0], *A.shape)
-    outputs = []
-    for t in range(u.shape[-1]):
-        kept = (delta[..., t, None] * A).exp()
-        state = kept * state + (delta[..., t] * u[..., t])[..., None] * B[:, None, :, t]
-        outputs.append(torch.einsum("bin,bn->bi", state, C[..., t]))
-    return torch.stack(outputs, -1)
-
-
-def fused_convolution(x, weight, bias, activation):
-    assert activation is None
-    assert_dtypes(x, weight, bias)
-    assert bias.dtype == weight.dtype
-    assert 2 <= weight.shape[1] <= 4
-    taps = weight.shape[1]
-    padded = torch.nn.functional.pad(x, (taps - 1, 0))
-    return torch.nn.functional.conv1d(padded, weight[:, None], bias, groups=len(weight))
 
 
 @pytest.fixture
@@ -262,7 +217,9 @@ def fused(monkeypatch):
     anywhere = [replace(backend, devices=()) for backend in backends.BACKENDS]
     monkeypatch.setattr(backends, "BACKENDS", anywhere)
     for backend in anywhere:
-        assert probe(backend, "cpu") == "", backend
+        reference = next(b for b in anywhere if (b.op, b.name) == (backend.op, "torch"))
+        for case in CASES if backend.name != "kernels" else ():
+            assert probe(backend, reference, "cpu", case) == "", (backend, case)
     calls.clear()
     return calls
 
@@ -279,6 +236,7 @@ def test_the_adapters_call_the_packages_as_documented(fused):
         "selective-scan-step": "torch",
         "ssd": "mamba-ssm",
         "ssd-last": "torch",
+        "ssd-step": "torch",
         "causal-convolution": "causal-conv1d",
         "linear-cross-entropy": "torch",
     }

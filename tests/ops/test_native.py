@@ -3,10 +3,6 @@
 Without a C compiler they are not there, and these tests are skipped but for those of the build.
 """
 
-import importlib
-import subprocess
-import sys
-import zipfile
 from itertools import pairwise
 
 import pytest
@@ -24,15 +20,16 @@ from seqzoo.ops import (
     selective_scan_step,
     ssd,
     ssd_last,
+    ssd_step,
 )
 from seqzoo.ops.causal_convolution import torch_causal_convolution
-from seqzoo.ops.native import build, library
+from seqzoo.ops.native import library
 from seqzoo.ops.selective_scan import (
     torch_selective_scan,
     torch_selective_scan_last,
     torch_selective_scan_step,
 )
-from seqzoo.ops.ssd import torch_ssd, torch_ssd_last
+from seqzoo.ops.ssd import torch_ssd, torch_ssd_last, torch_ssd_step
 
 CPU = torch.device("cpu")
 
@@ -197,6 +194,30 @@ def test_one_step(level, size):
         assert (got - wanted).abs().max() <= 1e-6 * wanted.abs().max()
 
 
+@pytest.mark.parametrize("size", [(1, 1, 1, 1), (3, 3, 7, 5), (2, 1, 40, 64), (40, 4, 32, 33)])
+def test_one_step_of_ssd(level, size):
+    """It gives what the torch implementation gives, and leaves the state before as it is."""
+    batch, heads, width, states = size
+    x, step, decay, write, read = ssd_arguments(batch, 1, heads, width, states)
+    draw = torch.Generator().manual_seed(2)
+    state = torch.randn(batch, heads, width, states, generator=draw).double()
+    given = (x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state)
+    exact = torch_ssd_step(*given)
+    floats = [tensor.float() for tensor in given]
+    before = floats[-1].clone()
+    for found in (ssd_step(*floats, "native"), ssd_step(*floats, "torch")):
+        assert torch.equal(floats[-1], before)
+        for got, wanted in zip(found, exact, strict=True):
+            assert got.shape == wanted.shape
+            assert (got - wanted).abs().max() <= 1e-6 * wanted.abs().max()
+    # The states of some sessions among many are a slice.
+    sliced = torch.stack([floats[-1], floats[-1]], -1)[..., 0]
+    assert not sliced.is_contiguous() or sliced.numel() == 1
+    assert torch.equal(ssd_step(*floats[:-1], sliced, "native")[0], ssd_step(*floats, "native")[0])
+    with pytest.raises(BackendUnavailableError, match="state has shape"):
+        ssd_step(*floats[:-1], floats[-1][..., :-1], "native")
+
+
 @pytest.mark.usefixtures("native")
 def test_shapes_that_torch_would_broadcast_or_refuse_never_reach_the_kernels():
     """They read memory by the shapes of some arguments."""
@@ -336,63 +357,3 @@ def test_gradients_of_gradients_are_refused():
     (gradient, *_) = torch.autograd.grad(output, inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
         gradient.sum().backward()
-
-
-def test_without_a_compiler_the_wheel_is_pure_python(tmp_path, monkeypatch):
-    monkeypatch.setenv("CC", "/nonexistent")
-    with pytest.raises(build.BuildError, match=r"no C compiler found.*nonexistent"):
-        build.build(tmp_path / "kernels.so")
-    root = build.FOLDER.parents[2]
-    command = [sys.executable, "-m", "pip", "-q", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", str(tmp_path), str(root)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name.endswith("py3-none-any.whl")
-    assert not [n for n in zipfile.ZipFile(wheel).namelist() if n.endswith(build.LIBRARY.name)]
-
-
-def test_a_compiler_that_fails_is_quoted(tmp_path, monkeypatch):
-    compiler = tmp_path / "cc"
-    compiler.write_text("#!/bin/sh\necho no such instruction >&2\nexit 3\n")
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CC", str(compiler))
-    with pytest.raises(build.BuildError, match=r"failed:\nno such instruction"):
-        build.build(tmp_path / "kernels.so")
-
-
-@pytest.mark.parametrize("state", ["missing", "broken", "stale"])
-def test_a_library_that_cannot_be_used_leaves_the_work_to_torch(
-    state, tmp_path, monkeypatch, native_refusal
-):
-    """As ``doctor`` shows it; a stale library could read its arguments wrongly."""
-    path = tmp_path / "kernels.so"
-    if state == "broken":
-        path.write_bytes(b"not a library")
-    if state == "stale":
-        if native_refusal:
-            pytest.skip(native_refusal)
-        monkeypatch.setattr(library, "source_fingerprint", lambda: "another")
-        path = build.LIBRARY
-    monkeypatch.setattr(library, "LIBRARY", path)
-    caches = (library.library, library.level, library.function, backends.probe)
-    caches += (backends._candidates,)
-    for cached in caches:
-        cached.cache_clear()
-    try:
-        rows = [v for v in backends.verdicts(CPU) if v.op == "selective-scan"]
-        row = next(v for v in rows if v.backend == "native")
-        words = {"missing": "was not built", "broken": "cannot be loaded", "stale": "other source"}
-        assert words[state] in row.reason
-        assert [v.backend for v in rows if v.chosen] == ["torch"]
-        with pytest.raises(BackendUnavailableError, match="install a C compiler"):
-            backends.choose("selective-scan", CPU, "native")
-    finally:
-        for cached in caches:
-            cached.cache_clear()
-
-
-def test_the_build_needs_nothing_of_seqzoo():
-    """The build hook runs it before torch is installed."""
-    names = set(vars(importlib.import_module("seqzoo.ops.native.build")))
-    assert not names & {"torch", "seqzoo"}
-    subprocess.run([sys.executable, "-I", "-S", "-c",
-        f"import runpy; runpy.run_path({build.__file__!r})"], check=True)  # fmt: skip

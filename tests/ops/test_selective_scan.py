@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqzoo.ops import selective_scan, selective_scan_last
-from tests.ops.kernels import gradients, leaves
+from tests.ops.leaves import gradients, leaves
 
 CHANNELS, STATES = 6, 5
 NAMES = ("x", "step", "decay", "write", "read")

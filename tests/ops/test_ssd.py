@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqzoo.ops import ssd, ssd_last
-from tests.ops.kernels import gradients, leaves
+from seqzoo.ops import ssd, ssd_last, ssd_step
+from tests.ops.leaves import gradients, leaves
 
 HEADS, WIDTH, STATES = 3, 4, 5
 NAMES = ("x", "step", "decay", "write", "read")
@@ -115,6 +115,21 @@ def test_last_state_of_ragged_lengths(dtype, largest_step, backend):
     assert last.shape == (7, HEADS, WIDTH, STATES)
     bound = 1e-13 if dtype == torch.float64 else 1e-6
     assert (last - expected).abs().max() < bound * expected.abs().max()
+
+
+@pytest.mark.parametrize("largest_step", [1.0, 50.0])
+def test_steps_follow_the_equations(backend, largest_step):
+    """200 steps, each from the state before, so that errors could add up."""
+    exact = [t.float().double() for t in arguments(7, 200, largest_step=largest_step)]
+    outputs, states = reference(*exact)
+    x, step, decay, write, read = (tensor.float() for tensor in exact)
+    state = torch.zeros(7, HEADS, WIDTH, STATES)
+    with torch.no_grad():
+        for t in range(200):
+            given = (x[:, t], step[:, t], decay, write[:, t], read[:, t], state)
+            y, state = ssd_step(*given, backend=backend)
+            assert (y - outputs[:, t]).abs().max() < 5e-6 * outputs.abs().max()
+    assert (state - states[:, -1]).abs().max() < 5e-6 * states[:, -1].abs().max()
 
 
 def test_gradients_of_the_last_state():

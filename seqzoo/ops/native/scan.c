@@ -296,6 +296,44 @@ static void step_sequence(const void *arguments, int64_t b, float *scratch) {
     if (first < a->channels) step_lanes(a, b, first, a->channels - first);
 }
 
+/* One more position of every sequence by SSD: everything is contiguous. */
+typedef struct {
+    int64_t batch, heads, width, states, threads;
+    const float *x, *step, *decay, *write, *read, *state; /* state [B, H, P, N] */
+    float *y, *after;
+} one_ssd_step;
+
+/* States are contiguous here, so a vector holds states of one channel and y sums over its lanes. */
+static void ssd_step_sequence(const void *arguments, int64_t b, float *scratch) {
+    (void)scratch;
+    const one_ssd_step *a = arguments;
+    const int64_t states = a->states, channels = a->heads * a->width;
+    const float *write = a->write + b * states, *read = a->read + b * states;
+    for (int64_t first = 0; first < channels; first += ROWS) {
+        const int64_t count = channels - first < ROWS ? channels - first : ROWS;
+        vec products[ROWS], kept = splat(0.0f);
+        float sums[ROWS], size = 0.0f;
+        for (int64_t i = 0; i < ROWS; i++) products[i] = splat(0.0f);
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t channel = first + i, head = channel / a->width;
+            if (i == 0 || channel % a->width == 0) {
+                size = a->step[b * a->heads + head];
+                kept = exponential(splat(size * a->decay[head]));
+            }
+            const float input = size * a->x[b * channels + channel];
+            const int64_t cell = (b * channels + channel) * states;
+            for (int64_t n = 0; n < states; n += LANES) {
+                const int64_t some = states - n < LANES ? states - n : LANES;
+                const vec now = kept * load(a->state + cell + n, some) + input * load(write + n, some);
+                store(a->after + cell + n, now, some);
+                products[i] += now * load(read + n, some);
+            }
+        }
+        lane_sums(products, sums);
+        memcpy(a->y + b * channels + first, sums, (size_t)count * 4);
+    }
+}
+
 /* One thread for every 2^18 states: starting more costs more than they save. */
 static int run(const scan *a, seqzoo_task own, seqzoo_task shared, int64_t scratch_vectors) {
     int64_t useful = 1 + (a->batch * a->length * a->channels * a->states >> 18);
@@ -318,4 +356,10 @@ int EXPORT(seqzoo_scan_backward)(const scan *a) {
 int EXPORT(seqzoo_scan_step)(const one_step *a) {
     int64_t useful = 1 + (a->batch * a->channels * a->states >> 18);
     return seqzoo_parallel(step_sequence, a, a->batch, a->threads < useful ? a->threads : useful, 0);
+}
+
+int EXPORT(seqzoo_ssd_step)(const one_ssd_step *a) {
+    int64_t useful = 1 + (a->batch * a->heads * a->width * a->states >> 18);
+    return seqzoo_parallel(ssd_step_sequence, a, a->batch, a->threads < useful ? a->threads : useful,
+                           0);
 }

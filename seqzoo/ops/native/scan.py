@@ -54,6 +54,13 @@ class _Step(ctypes.Structure):
     )
 
 
+class _SsdStep(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "heads", "width", "states", "threads")),
+        *((name, ctypes.c_void_p) for name in _STEP_POINTERS),
+    )
+
+
 def scan_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> str:
     """What the scan cannot take: float64, tensors without values, shapes to be broadcast."""
     return limits(x, step, decay, write, read) or _scan_shapes(
@@ -111,12 +118,8 @@ def native_selective_scan_step(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """``seqzoo.ops.selective_scan_step`` by the compiled kernel."""
-    given = [t.detach().float().contiguous() for t in (x, step, decay, write, read, state)]
-    y, after = torch.empty(x.shape), torch.empty(state.shape)
-    pointers = [tensor.data_ptr() for tensor in (*given, y, after)]
-    sizes = (*x.shape, len(decay), torch.get_num_threads())
-    call("seqzoo_scan_step", ctypes.byref(_Step(*sizes, *pointers)))
-    return y.to(x.dtype), after.to(state.dtype)
+    arguments = (x, step, decay, write, read, state)
+    return _run_step("seqzoo_scan_step", _Step, (*x.shape, len(decay)), arguments)
 
 
 def ssd_limits(
@@ -170,6 +173,33 @@ def native_ssd_last(
         last=state,
     )
     return state.mT.reshape(batch, heads, width, -1).to(x.dtype)
+
+
+def ssd_step_limits(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
+) -> str:
+    """What one step of SSD cannot take: the same, and arguments that want gradients."""
+    return inference_limits(x, step, decay, write, read, state) or _ssd_shapes(
+        x,
+        step,
+        decay,
+        write,
+        read=(read.shape, write.shape),
+        state=(state.shape, (*x.shape, *write.shape[-1:])),
+        dimensions=3,
+    )
+
+
+def native_ssd_step(
+    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``seqzoo.ops.ssd_step`` by the compiled kernel."""
+    return _run_step(
+        "seqzoo_ssd_step",
+        _SsdStep,
+        (*x.shape, write.shape[-1]),
+        (x, step, decay, write, read, state),
+    )
 
 
 class _Scanned(torch.autograd.Function):
@@ -237,13 +267,18 @@ def _scan_shapes(
 
 
 def _ssd_shapes(
-    x: Tensor, step: Tensor, decay: Tensor, write: Tensor, **others: tuple[Shape, Shape]
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    dimensions: int = 4,
+    **others: tuple[Shape, Shape],
 ) -> str:
-    """Which shape does not fit x [B, L, H, P]; empty if all do."""
-    return wrong_dimensions(x, 4) or unexpected_shape(
+    """Which shape does not fit x [B, L, H, P], or [B, H, P]; empty if all do."""
+    return wrong_dimensions(x, dimensions) or unexpected_shape(
         step=(step.shape, x.shape[:-1]),
-        decay=(decay.shape, x.shape[2:-1]),
-        write=(write.shape, (*x.shape[:2], *write.shape[-1:])),
+        decay=(decay.shape, x.shape[-2:-1]),
+        write=(write.shape, (*x.shape[:-2], *write.shape[-1:])),
         **others,
     )
 
@@ -268,3 +303,19 @@ def _run(name: str, rows: dict[str, Tensor], decay: Tensor, **others: Tensor) ->
         **{key: tensor.data_ptr() for key, tensor in others.items()},
     )
     call(name, ctypes.byref(arguments))
+
+
+def _run_step(
+    name: str,
+    structure: type[ctypes.Structure],
+    sizes: tuple[int, ...],
+    arguments: tuple[Tensor, ...],
+) -> tuple[Tensor, Tensor]:
+    """Call the kernel of one step with x, step, decay, write, read and state."""
+    # Kept until the call returns: a copy has no other owner.
+    given = [tensor.detach().float().contiguous() for tensor in arguments]
+    x, state = arguments[0], arguments[-1]
+    y, after = torch.empty(x.shape), torch.empty(state.shape)
+    pointers = [tensor.data_ptr() for tensor in (*given, y, after)]
+    call(name, ctypes.byref(structure(*sizes, torch.get_num_threads(), *pointers)))
+    return y.to(x.dtype), after.to(state.dtype)

@@ -1,0 +1,240 @@
+"""The probe of a backend: small and large calls in each dtype, compared with torch in float64.
+
+An installed package need not be usable: a wheel loads and then raises, a kernel was left out of the
+build, results are wrong, or wrong only in half precision or for long sequences. A backend is used
+only for the dtypes and sizes in which its results and gradients agreed with torch. Each case is
+probed once per process, when it is first needed.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqzoo.errors import error_text
+
+TOLERANCE = 1e-3
+"""Largest difference from torch that a backend may have in float32, relative to the values."""
+_HALF_TOLERANCE = 4
+"""The same in half precision, in units of its rounding."""
+_SMALL = 256
+"""A call with more sequences or positions than this is large."""
+_SHOWN = 200
+"""Characters of a foreign error message that are shown."""
+
+Implementation = Callable[..., Any]
+"""Returns a tensor, or a tuple of tensors."""
+
+
+class Case(NamedTuple):
+    """A dtype and a size, for which a backend is probed."""
+
+    dtype: torch.dtype
+    large: bool
+
+    def __str__(self) -> str:
+        size = "large" if self.large else "small"
+        return f"{size} calls in {str(self.dtype).removeprefix('torch.')}"
+
+
+CASES = tuple(
+    Case(dtype, large)
+    for large in (False, True)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16)
+)
+"""All cases. A backend must pass the first one, or is not used at all."""
+
+
+def cases(arguments: Sequence[Any]) -> tuple[Case, ...]:
+    """The cases that a call belongs to: one for each dtype among its arguments.
+
+    In mixed precision a kernel gets several dtypes. No case has float64, which no kernel but
+    torch's takes.
+    """
+    tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+    dtypes = {tensor.dtype for tensor in tensors}
+    # The symbolic sizes of torch.export are not compared: that would fix them.
+    sizes = tensors[0].shape[:2] if tensors else ()
+    large = any(isinstance(size, int) and size > _SMALL for size in sizes)
+    return tuple(case for case in CASES if case.large == large and case.dtype in dtypes)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation of one kernel.
+
+    Attributes:
+        op: the kernel, ``selective-scan`` for example.
+        name: ``torch``, ``native`` for the compiled CPU kernels, or the package that provides it.
+        target: lazy ``"module:function"`` with the signature of the torch implementation.
+        devices: device types that it runs on; empty for all.
+        remedy: what to do if it does not work.
+        limits: takes the arguments of a call and returns why the kernel cannot take them, or an
+            empty string; None for a kernel without limits.
+        tolerance: largest difference from torch in float32, relative to the values.
+        on_request: what it would do without being asked, such as a download; empty if it may be
+            chosen without being asked for.
+    """
+
+    op: str
+    name: str
+    target: str
+    devices: tuple[str, ...] = ()
+    remedy: str = ""
+    limits: Callable[..., str] | None = None
+    tolerance: float = TOLERANCE
+    on_request: str = ""
+
+    def load(self) -> Implementation:
+        """Import the implementation."""
+        module, _, attribute = self.target.partition(":")
+        implementation: Any = getattr(importlib.import_module(module), attribute)
+        return implementation  # type: ignore[no-any-return]
+
+
+@cache
+def probe(backend: Backend, reference: Backend, device: str, case: Case = CASES[0]) -> str:
+    """Why a backend does not work on a device type; empty if it does.
+
+    Args:
+        backend: the backend.
+        reference: the torch implementation of its kernel.
+        device: device type of the call.
+        case: dtype and size of the call.
+    """
+    if backend.devices and device not in backend.devices:
+        return f"runs on {', '.join(backend.devices)}, this is {device}"
+    if backend == reference:
+        return ""
+    try:
+        implementation = backend.load()
+    # A missing package, an undefined symbol or whatever else a foreign import raises.
+    except Exception as error:
+        return f"cannot be imported: {error_text(error)[:_SHOWN]}"
+    try:
+        example = [
+            tensor.to(device, case.dtype if tensor.is_floating_point() else None)
+            for tensor in _EXAMPLES[backend.op](_LARGE if case.large else _TINY)
+        ]
+        found = _trial(implementation, backend.op, example)
+    # The adapters import their package when they are called.
+    except ImportError as error:
+        return f"cannot be imported: {error_text(error)[:_SHOWN]}"
+    # Foreign kernels raise anything from NameError to CUDA faults.
+    except Exception as error:
+        return f"fails when called: {error_text(error)[:_SHOWN]}"
+    exact = [tensor.double() if tensor.is_floating_point() else tensor for tensor in example]
+    allowed = backend.tolerance
+    if case.dtype != torch.float32:
+        allowed = max(allowed, _HALF_TOLERANCE * torch.finfo(case.dtype).eps)
+    for one, other in zip(found, _trial(reference.load(), backend.op, exact), strict=True):
+        if one.shape != other.shape:
+            return f"returns shape {tuple(one.shape)}, torch returns {tuple(other.shape)}"
+        if not bool(one.isfinite().all()):
+            return "returns NaN or infinities"
+        difference = float((one - other).abs().max()) / max(1.0, float(other.abs().max()))
+        if difference > allowed:
+            return f"differs from torch by a relative {difference:.1g}, allowed {allowed:.1g}"
+    return ""
+
+
+def _trial(implementation: Implementation, op: str, example: list[Tensor]) -> list[Tensor]:
+    """Results of a call, and gradients if the kernel has any."""
+    # Whatever the mode of the first call that asks for the kernel.
+    with torch.inference_mode(False), torch.set_grad_enabled(op not in _INFERENCE):
+        arguments = [tensor.clone() for tensor in example]
+        if op in _INFERENCE:
+            found = implementation(*arguments)
+            return [found] if isinstance(found, Tensor) else list(found)
+        arguments = [tensor.requires_grad_() for tensor in arguments]
+        result = implementation(*arguments)
+        # Weights of one sign for the most part: sums that cancel would show only rounding.
+        weights = torch.linspace(-1.0, 2.0, result.numel(), device=result.device)
+        (result * weights.view(result.shape)).sum().backward()
+    gradients = [
+        torch.zeros_like(argument) if argument.grad is None else argument.grad
+        for argument in arguments
+    ]
+    return [result.detach(), *gradients]
+
+
+class _Size(NamedTuple):
+    """Sizes of an example; heads and their width are those of SSD."""
+
+    batch: int
+    length: int
+    channels: int
+    states: int
+    heads: int
+    width: int
+
+
+_TINY = _Size(batch=2, length=9, channels=16, states=8, heads=4, width=16)
+_LARGE = _Size(batch=2, length=2100, channels=70, states=8, heads=3, width=24)
+"""Several of the largest chunk of positions that a kernel has (2,048), several threads, and
+channels that end within a vector and within a block."""
+
+
+def _draw(*shapes: tuple[int, ...]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def _scan_example(size: _Size) -> list[Tensor]:
+    values = (size.batch, size.length, size.channels)
+    projections = (size.batch, size.length, size.states)
+    x, step, decay, write, read = _draw(
+        values, values, (size.states, size.channels), projections, projections
+    )
+    return [x, step.exp() * 0.1, -decay.exp(), write, read]
+
+
+def _scan_step_example(size: _Size) -> list[Tensor]:
+    x, step, decay, write, read = _scan_example(_one_position(size))
+    (state,) = _draw((len(x), size.states, size.channels))
+    return [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state]
+
+
+def _ssd_example(size: _Size) -> list[Tensor]:
+    projections = (size.batch, size.length, 2 * size.states)
+    heads = (size.batch, size.length, size.heads)
+    x, step, decay, write, read = _draw(
+        (*heads, size.width), heads, (size.heads,), projections, projections
+    )
+    return [x, step.exp() * 0.1, -decay.exp(), write, read]
+
+
+def _ssd_step_example(size: _Size) -> list[Tensor]:
+    x, step, decay, write, read = _ssd_example(_one_position(size))
+    (state,) = _draw((*x[:, 0].shape, write.shape[-1]))
+    return [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state]
+
+
+def _convolution_example(size: _Size) -> list[Tensor]:
+    return _draw((size.batch, size.length, size.channels), (size.channels, 4), (size.channels,))
+
+
+def _one_position(size: _Size) -> _Size:
+    """As many sequences as fit the size, of one position each."""
+    return size._replace(batch=max(size.batch, size.length // 4), length=1)
+
+
+def _lengths(size: _Size) -> Tensor:
+    return torch.tensor([size.length, size.length // 2])
+
+
+_EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
+    "selective-scan": _scan_example,
+    "selective-scan-last": lambda size: [*_scan_example(size)[:4], _lengths(size)],
+    "selective-scan-step": _scan_step_example,
+    "ssd": _ssd_example,
+    "ssd-last": lambda size: [*_ssd_example(size)[:4], _lengths(size)],
+    "ssd-step": _ssd_step_example,
+    "causal-convolution": _convolution_example,
+}
+_INFERENCE = ("selective-scan-last", "selective-scan-step", "ssd-last", "ssd-step")
+"""Kernels of which backends need no gradients."""
