@@ -15,6 +15,7 @@ from seqzoo.ops import (
     selective_scan_step,
     ssd,
     ssd_last,
+    ssd_step,
 )
 from seqzoo.ops.backends import verdicts
 
@@ -96,6 +97,10 @@ def native_beside_torch(turns: int, as_json: bool) -> None:
         state = torch.randn(rows, STATES, CHANNELS)
         one = [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state]
         cases.append((f"selective scan, {rows}, step", inference, selective_scan_step, one))
+        x, step, decay, write, read = ssd_arguments(rows)
+        state = torch.randn(rows, *x.shape[2:], STATES)
+        one = [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state]
+        cases.append((f"ssd, {rows}, step", inference, ssd_step, one))
     for title, mode, op, given in cases:
         calls = {backend: mode(op, given, backend) for backend in ("torch", "native")}
         report(title, medians(calls, turns), "torch", as_json)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from seqzoo_tim4rec.backbone import _part as part
 
 from seqzoo.interfaces import SequenceBatch
 
@@ -79,6 +80,26 @@ def test_dropout_stands_where_the_released_code_has_it(
     theirs = copies(ours)
     independent = equations(layers, mode, 20, drop=patterned_dropout)
     compare(independent.model(given, theirs), ours(given), pairs(theirs, ours))
+
+
+@modes
+@pytest.mark.parametrize("times", [True, False])
+def test_many_histories_are_computed_in_parts(mode, times, small, shake, histories, monkeypatch):
+    """Without gradients, on a CPU; the last part has fewer histories."""
+    model = shake(small(mode, max_length=40, num_layers=2)).eval()
+    given = histories(RAGGED[31])
+    if not times:
+        given = SequenceBatch(given.items, given.lengths)
+    whole = model.last(given).detach()
+    monkeypatch.setattr("seqzoo_tim4rec.backbone._CACHED_POSITIONS", 3 * given.items.shape[1])
+    parts = []
+    monkeypatch.setattr(
+        "seqzoo_tim4rec.backbone._part",
+        lambda *call: parts.append(part(*call)) or parts[-1],
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(model.last(given), whole, rtol=1e-12, atol=1e-12)
+    assert [len(each.items) for each in parts] == [3, 3, 1]
 
 
 @pytest.mark.parametrize("mode", ["causal", "reference"])
