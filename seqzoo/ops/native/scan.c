@@ -303,6 +303,14 @@ typedef struct {
     float *y, *after;
 } one_ssd_step;
 
+/* `count` states of one channel, from state n on; returns what they add to the lanes of y. */
+INLINE vec ssd_step_lanes(const one_ssd_step *a, int64_t cell, const float *write, const float *read,
+                          vec kept, float input, int64_t count) {
+    const vec now = kept * load(a->state + cell, count) + input * load(write, count);
+    store(a->after + cell, now, count);
+    return now * load(read, count);
+}
+
 /* States are contiguous here, so a vector holds states of one channel and y sums over its lanes. */
 static void ssd_step_sequence(const void *arguments, int64_t b, float *scratch) {
     (void)scratch;
@@ -322,12 +330,14 @@ static void ssd_step_sequence(const void *arguments, int64_t b, float *scratch) 
             }
             const float input = size * a->x[b * channels + channel];
             const int64_t cell = (b * channels + channel) * states;
-            for (int64_t n = 0; n < states; n += LANES) {
-                const int64_t some = states - n < LANES ? states - n : LANES;
-                const vec now = kept * load(a->state + cell + n, some) + input * load(write + n, some);
-                store(a->after + cell + n, now, some);
-                products[i] += now * load(read + n, some);
-            }
+            vec product = splat(0.0f);
+            int64_t n = 0;
+            for (; n + LANES <= states; n += LANES)
+                product += ssd_step_lanes(a, cell + n, write + n, read + n, kept, input, LANES);
+            if (n < states)
+                product +=
+                    ssd_step_lanes(a, cell + n, write + n, read + n, kept, input, states - n);
+            products[i] = product;
         }
         lane_sums(products, sums);
         memcpy(a->y + b * channels + first, sums, (size_t)count * 4);

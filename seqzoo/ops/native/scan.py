@@ -313,9 +313,8 @@ def _run_step(
 ) -> tuple[Tensor, Tensor]:
     """Call the kernel of one step with x, step, decay, write, read and state."""
     # Kept until the call returns: a copy has no other owner.
-    given = [tensor.detach().float().contiguous() for tensor in arguments]
-    x, state = arguments[0], arguments[-1]
-    y, after = torch.empty(x.shape), torch.empty(state.shape)
+    given = [tensor.float().contiguous() for tensor in arguments]
+    y, after = torch.empty_like(given[0]), torch.empty_like(given[-1])
     pointers = [tensor.data_ptr() for tensor in (*given, y, after)]
     call(name, ctypes.byref(structure(*sizes, torch.get_num_threads(), *pointers)))
-    return y.to(x.dtype), after.to(state.dtype)
+    return y.to(arguments[0].dtype), after.to(arguments[-1].dtype)
