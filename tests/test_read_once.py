@@ -181,7 +181,8 @@ def test_push(run_folder, tmp_path):
     assert each_file_once(run_folder, again), again
     # The Hub's client hashes config.json, whose sha256 no other file records.
     assert first.hashed[hashlib.sha256((run_folder / "config.json").read_bytes()).hexdigest()] == 1
-    # The Hub's answers and the front matter of the card, before and after, are parsed besides.
+    # The Hub's answers, pins.json and the front matter of the card, before and after, are parsed
+    # besides.
     calls = first.calls
-    assert (calls.pop("parse_json"), calls.pop("parse_yaml")) == (6, 3)
+    assert (calls.pop("parse_json"), calls.pop("parse_yaml")) == (7, 3)
     assert calls == {"check_bytes": 4, "tensors": 1, "model": 1}
