@@ -15,6 +15,8 @@ from seqzoo.errors import DownloadError, UsageError, one_line
 
 _BLOCK = 1 << 16
 _TIMEOUT_SECONDS = 60.0
+_SURPLUS = 1 << 20
+"""Bytes that are read beyond the expected size, so that a message can tell the true size."""
 
 _RUN_AGAIN = "run the same command again to resume"
 
@@ -85,7 +87,7 @@ def download(
 
 def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
     part = destination.with_name(destination.name + ".part")
-    _receive(url, part, destination.name, progress)
+    _receive(url, part, destination.name, progress, expected.size)
     found = measure(part)
     known = expected
     if not expected.published:
@@ -103,8 +105,8 @@ def _fetch(url: str, destination: Path, expected: Sums, progress: bool) -> None:
     _discard(part)
 
 
-def _receive(url: str, part: Path, label: str, progress: bool) -> None:
-    """Download what is missing of the partial file."""
+def _receive(url: str, part: Path, label: str, progress: bool, most: int | None) -> None:
+    """Download what is missing of the partial file, which is to have at most ``most`` bytes."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "seqzoo"})  # noqa: S310 - http(s)
     if have:
@@ -125,7 +127,7 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
         if total and int(total[1]) == have:
             return  # the partial file was already complete
         _discard(part)
-        _receive(url, part, label, progress)
+        _receive(url, part, label, progress, most)
         return
     with response:
         start = _start_of(response)
@@ -147,6 +149,8 @@ def _receive(url: str, part: Path, label: str, progress: bool) -> None:
                 stream.write(block)
                 got += len(block)
                 advance(len(block))
+                if most is not None and got > most + _SURPLUS:
+                    return  # the caller refuses the file; the rest could fill the disk
     # http.client does not report a body that was cut off.
     if total_bytes is not None and got < total_bytes:
         raise DownloadError(

@@ -20,7 +20,7 @@ from seqzoo.model.weights import distinct_state
 from seqzoo.plugins import catalogue
 from seqzoo.public_weights import PublicWeights
 from seqzoo.storage.documents import check, parse_json
-from seqzoo.storage.messages import listing
+from seqzoo.storage.messages import listing, shown
 from seqzoo.storage.tensors import not_finite
 
 _PADDING_TOKEN = "[PAD]"  # noqa: S105 RecBole's name of row 0
@@ -116,10 +116,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not loaded:
         raise CheckpointError(f"{path} holds {type(loaded).__name__}, expected a state dict")
     for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
+        if not isinstance(name, str) or not name.isprintable() or not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path}: '{name}' is {type(value).__name__}; expected a plain state dict of "
-                "tensors"
+                f"{path}: {shown(name)} is {type(value).__name__}; expected a plain state dict of "
+                "tensors by printable names"
             )
     tensors = {name.removeprefix("module."): value for name, value in loaded.items()}
     broken = not_finite(tensors)

@@ -13,7 +13,7 @@ from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
-from seqzoo.errors import TrainingError
+from seqzoo.errors import TrainingError, one_line
 from seqzoo.notebook import in_kernel
 from seqzoo.training.checks import prepare_data
 from seqzoo.training.folder import RunFolder
@@ -118,7 +118,7 @@ def _check_same_data(out: Path, progress: Progress, data: SequenceData) -> None:
     if before and before != now:
         raise TrainingError(
             f"{out} holds a run on other data: those of '{data.name}' have changed since "
-            f"(fingerprint {before} there and {now} here); give another folder as --out, or add "
+            f"(fingerprint {one_line(before, 100)} there and {now} here); give another folder as --out, or add "
             "--overwrite to start again there"
         )
     progress.fingerprint = now

@@ -206,3 +206,21 @@ def test_simultaneous_downloads_fetch_once(server, destination):
         thread.join()
     assert destination.read_bytes() == CONTENT
     assert len(server.requests) == 1
+
+
+def test_a_body_that_is_longer_than_the_file_is_not_stored(server, destination):
+    server.content = bytes(40_000_000)
+    for tell in (True, False):
+        server.tell_length = tell
+        with pytest.raises(DownloadError, match=r"gave a file with size 1\d{6}, expected 1000"):
+            download(server.url, destination, size=1000)
+        assert names(destination) == []
+
+
+@pytest.mark.parametrize("etag", ["\xff", "a" * 60_000])
+def test_headers_that_are_not_those_of_a_file(server, destination, etag):
+    server.etag = etag
+    try:
+        download(server.url, destination)
+    except DownloadError as error:
+        assert "\n" not in str(error)

@@ -6,8 +6,8 @@ From a checkout::
 
 Two kinds of limit, both real ones of the system: a small tmpfs (``No space left on device``), which
 needs Linux with user namespaces, and ``RLIMIT_FSIZE`` (``File too large``). Each step gives an
-operation a little more room. It must end well or with one line, and must leave nothing or a complete
-checkpoint. With enough room it then ends as if nothing had happened.
+operation a little more room. It must end well or with one line, and must leave nothing or a
+complete checkpoint. With enough room it then ends as if nothing had happened.
 """
 
 import argparse

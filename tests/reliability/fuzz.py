@@ -13,6 +13,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -57,7 +58,8 @@ class Outcome:
     """How reading ended.
 
     Attributes:
-        verdict: ``read`` or ``refused``; or ``exception``, ``message``, ``stderr``, ``died``, ``hung``.
+        verdict: ``read`` or ``refused``; for a failure ``exception``, ``message``, ``stderr``,
+            ``died`` or ``hung``.
         detail: the message, or the traceback.
         growth: bytes by which the memory of the process has grown at most.
     """
@@ -217,27 +219,24 @@ class Result:
         """Plain values."""
         return {
             "reader": self.reader, "area": self.area, "cases": self.cases, "read": self.read,
-            "refused": self.refused, "failed": sum(self.failed.values()), "kinds": dict(self.failed),
-            "examples": self.examples, "growth_mb": round(self.growth / 1e6), "seconds": round(self.seconds),
+            "refused": self.refused, "failed": sum(self.failed.values()),
+            "kinds": dict(self.failed), "examples": self.examples,
+            "growth_mb": round(self.growth / 1e6), "seconds": round(self.seconds),
         }  # fmt: skip
 
 
 def kind_of(outcome: Outcome) -> str:
-    """What two failures have in common: the verdict and the last lines of the traceback."""
+    """What two failures have in common: the verdict, or the exception and its place in seqzoo."""
+    first = (outcome.detail.splitlines() or [""])[0]
     if outcome.verdict == "message":
         return "message"
     if outcome.verdict != "exception":
-        return (
-            f"{outcome.verdict}: {outcome.detail.splitlines()[0][:160] if outcome.detail else ''}"
-        )
+        return f"{outcome.verdict}: {first[:160]}"
     lines = [line.strip() for line in outcome.detail.splitlines() if line.strip()]
-    where = [line for line in lines if line.startswith("File ") and "/seqzoo/" in line]
-    place = where[-1].rpartition("/")[2] if where else ""
-    last = next(
-        (line for line in reversed(lines) if ":" in line and not line.startswith(("File", "^"))),
-        lines[-1],
-    )
-    return f"{last.partition(':')[0]} at {place}"
+    places = [line for line in lines if line.startswith("File ") and "/seqzoo/" in line]
+    raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(:|$)", line)]
+    place = places[-1].rpartition("/")[2] if places else ""
+    return f"{(raised or lines)[-1].partition(':')[0]} at {place}"
 
 
 def fuzz(name: str, cases: Sequence[int], budget: float | None = None) -> Result:

@@ -5,9 +5,10 @@ From a checkout::
     python -m tests.reliability.kill --kills 500
     python -m tests.reliability.kill --kills 50 --operation train --seed 7
 
-Each operation runs in a fork of this process, which has imported everything and runs nothing itself,
-and gets SIGKILL, SIGTERM or Ctrl-C at a moment drawn from its duration. A second fork then checks
-what is left: nothing, or a complete checkpoint that is one of the known ones, never a mixture.
+Each operation runs in a fork of this process, which has imported everything and runs nothing
+itself, and gets SIGKILL, SIGTERM or Ctrl-C at a moment drawn from its duration. A second fork then
+checks what is left: nothing, or a complete checkpoint that is one of the known ones, never a
+mixture.
 """
 
 import argparse
@@ -197,7 +198,7 @@ def main() -> int:
         os.environ.update(
             HF_ENDPOINT=server.stdout.readline().strip(),
             HF_HOME=str(home / "hf"),
-            HF_TOKEN="hf_test_write",  # noqa: S106
+            HF_TOKEN="hf_test_write",
             HF_HUB_DISABLE_XET="1",
             HF_HUB_DISABLE_TELEMETRY="1",
             HF_HUB_DISABLE_PROGRESS_BARS="1",

@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from io import BytesIO
 from random import Random
 from typing import Any
@@ -51,22 +52,24 @@ RAW = {
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 0.5, -0.0, 1e-320, 1e308, 2**31, -(2**31), 2**53 + 1, 2**63 - 1,
-    2**63, -(2**63) - 1, 2**64, 10**30, [], {}, [[]], [None], {"": 0}, {"a": {"a": {}}}, [1, "a", None],
-    "", " ", "\0", "\x1b[31m", "\u202e\u200b\ufeff", "\U0010ffff", "ä" * 300, "a" * 100_000, "1", "true",
-    "null", "nan", "2024-13-45", "..", "../../etc/passwd", "/etc/passwd", "C:\\x", "hf://a/b", "~",
-    "${oc.env:HOME}", "${x}", "???", "%s%n{0}", "--help", "-1", "a\nb\r\nc", "<script>alert(1)</script>",
-    "![x](http://tracker/x.png)", "<!-- /seqzoo:generated -->", "```\n# head", "---\nlicense: mit\n---",
-    "sasrec", "item", "tied-softmax", "loo-full", "hit@10", "hit@0", "hit@-1", "0" * 64, "0" * 40,
+    2**63, -(2**63) - 1, 2**64, 10**30, [], {}, [[]], [None], {"": 0}, {"a": {"a": {}}},
+    [1, "a", None], "", " ", "\0", "\x1b[31m", "\u202e\u200b\ufeff", "\U0010ffff", "ä" * 300,
+    "a" * 100_000, "1", "true", "null", "nan", "2024-13-45", "..", "../../etc/passwd",
+    "/etc/passwd", "C:\\x", "hf://a/b", "~", "${oc.env:HOME}", "${x}", "???", "%s%n{0}", "--help",
+    "-1", "a\nb\r\nc", "<script>alert(1)</script>", "![x](http://tracker/x.png)",
+    "<!-- /seqzoo:generated -->", "```\n# head", "---\nlicense: mit\n---", "sasrec", "item",
+    "tied-softmax", "loo-full", "hit@10", "hit@0", "hit@-1", "0" * 64, "0" * 40,
 )  # fmt: skip
 """Values for any place of a document."""
 
 BYTES = (
-    b"\0", b"\xff", b"\x80", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xef\xbb\xbf", b"\xff\xfe",
-    b"\r", b"\n", b"\r\n", b"\n\n\n", b"\x85", b"\x1a", b'"', b'""', b"'", b",", b";", b"\t", b"|", b"::", b":",
-    b"[", b"]", b"{", b"}", b"-", b"---\n", b"&a ", b"*a", b"!!python/object/apply:os.system ", b"<<: ",
-    b"%YAML 9.9\n", b"? ", b"| ", b"> ", b"# ", b"1:1:1:1", b"0o777", b"2001-01-01", b".nan", b".inf",
-    b"\\ud800", b"\\", b"9" * 400, b"1e400", b"-9223372036854775809", b"18446744073709551616", b"NaN",
-    b"\xe2\x80\xa8", b"=cmd()", b"<!-- seqzoo:generated x -->", b"<!-- /seqzoo:generated -->",
+    b"\0", b"\xff", b"\x80", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xef\xbb\xbf",
+    b"\xff\xfe", b"\r", b"\n", b"\r\n", b"\n\n\n", b"\x85", b"\x1a", b'"', b'""', b"'", b",", b";",
+    b"\t", b"|", b"::", b":", b"[", b"]", b"{", b"}", b"-", b"---\n", b"&a ", b"*a",
+    b"!!python/object/apply:os.system ", b"<<: ", b"%YAML 9.9\n", b"? ", b"| ", b"> ", b"# ",
+    b"1:1:1:1", b"0o777", b"2001-01-01", b".nan", b".inf", b"\\ud800", b"\\", b"9" * 400, b"1e400",
+    b"-9223372036854775809", b"18446744073709551616", b"NaN", b"\xe2\x80\xa8", b"=cmd()",
+    b"<!-- seqzoo:generated x -->", b"<!-- /seqzoo:generated -->",
 )  # fmt: skip
 """Bytes to put anywhere."""
 
@@ -178,7 +181,7 @@ _CHANGES: tuple[Change, ...] = (
 
 
 def damage_document(document: Document, chance: Random) -> Document:
-    """Change a JSON document in one to three places; ``render`` writes what JSON has no form for."""
+    """Change a JSON document in one to three places; ``render`` writes the result."""
     document = json.loads(json.dumps(document))
     for _ in range(chance.choice((1, 1, 2, 3))):
         document = _change(document, chance)
@@ -205,11 +208,11 @@ def _change(value: Document, chance: Random) -> Document:
             value.pop(key)
         )
     elif kind == 2 and isinstance(value, dict):
-        value[_TOKEN.format(f"key {key}")] = value[key]
+        value[_TOKEN.format(f"key {key}")] = deepcopy(value[key])
     elif kind == 3 and isinstance(value, dict):
         value[chance.choice(("", "x", "\u202e", "items", key.upper()))] = _odd(value[key], chance)
     elif kind == 4 and isinstance(value, list):
-        value[key:key] = [value[key]] * chance.choice((1, 3, 100))
+        value[key:key] = [deepcopy(value[key]) for _ in range(chance.choice((1, 3, 100)))]
     elif kind == 5 and isinstance(value, list):
         value.reverse()
     else:
@@ -220,7 +223,7 @@ def _change(value: Document, chance: Random) -> Document:
 def _odd(value: Document, chance: Random) -> Document:
     kind = chance.randrange(8)
     if kind < 4:
-        return chance.choice(VALUES)
+        return deepcopy(chance.choice(VALUES))
     if kind < 6:
         return _TOKEN.format(chance.choice(list(RAW)))
     if kind == 6:

@@ -1,8 +1,8 @@
 """Everything that seqzoo reads from outside, each with valid content and a way to read damaged one.
 
-A reader is made in a process of its own, in an empty folder. ``seeds`` are valid contents, ``mutate``
-damages one of them, and ``read`` reads the result as users do. ``read`` must return or raise a
-``SeqzooError``; anything else is a failure.
+A reader is made in a process of its own, in an empty folder. ``seeds`` are valid contents,
+``mutate`` damages one of them, and ``read`` reads the result as users do. ``read`` must return or
+raise a ``SeqzooError``; anything else is a failure.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Reader(Protocol):
 
 Make = Callable[[Path], Reader]
 READERS: dict[str, tuple[str, Make, Mutate]] = {}
-"""By name: the area, a function that makes the reader in a folder, and how its content is damaged."""
+"""By name: the area, what makes the reader in a folder, and how its content is damaged."""
 
 
 def reader(name: str, area: str, mutate: Mutate | None = None) -> Callable[[Make], Make]:

@@ -37,7 +37,7 @@ class DataFile:
     """One file at a path, with valid files beside it."""
 
     name = ""
-    beside: dict[str, bytes] = {}
+    beside: tuple[tuple[str, bytes], ...] = ()
     seeds: Sequence[bytes] = ()
     target = ""
     """The path that is read, if it is another one than that of the file."""
@@ -45,7 +45,7 @@ class DataFile:
     def __init__(self, home: Path) -> None:
         self.folder = home / "data"
         self.folder.mkdir()
-        for name, content in self.beside.items():
+        for name, content in self.beside:
             (self.folder / name).write_bytes(content)
 
     def read(self, content: bytes) -> object:
@@ -80,28 +80,28 @@ class Amazon(DataFile):
 @reader("RecBole's .inter", "data")
 class Inter(DataFile):
     name = "shop.inter"
-    beside = {"shop.item": b"item_id:token\ttitle:token_seq\trelease_year:token\na\tA\t1995\n"}
+    beside = (("shop.item", b"item_id:token\ttitle:token_seq\trelease_year:token\na\tA\t1995\n"),)
     seeds = (lines("\t", "user_id:token\titem_id:token\trating:float\ttimestamp:float"),)
 
 
 @reader("RecBole's .item", "data")
 class Item(DataFile):
     name, target = "shop.item", "shop.inter"
-    beside = {"shop.inter": Inter.seeds[0]}
-    seeds = (Inter.beside["shop.item"],)
+    beside = (("shop.inter", Inter.seeds[0]),)
+    seeds = (Inter.beside[0][1],)
 
 
 @reader("ratings.dat", "data")
 class RatingsDat(DataFile):
     name = "ratings.dat"
-    beside = {"movies.dat": MOVIES}
+    beside = (("movies.dat", MOVIES),)
     seeds = (DAT,)
 
 
 @reader("movies.dat", "data")
 class MoviesDat(DataFile):
     name, target = "movies.dat", "ratings.dat"
-    beside = {"ratings.dat": DAT}
+    beside = (("ratings.dat", DAT),)
     seeds = (MOVIES,)
 
 
@@ -114,14 +114,14 @@ class UData(DataFile):
 @reader("u.item", "data")
 class UItem(DataFile):
     name, target = "u.item", "u.data"
-    beside = {"u.data": lines("\t")}
+    beside = (("u.data", lines("\t")),)
     seeds = (MOVIES.replace(b"::", b"|"), MOVIES.replace(b"::", b"|").decode().encode("latin-1"))
 
 
 @reader("movies.csv", "data")
 class MoviesCsv(DataFile):
     name, target = "movies.csv", "ratings.csv"
-    beside = {"ratings.csv": lines(",", "userId,movieId,rating,timestamp")}
+    beside = (("ratings.csv", lines(",", "userId,movieId,rating,timestamp")),)
     seeds = (b'movieId,title,genres\na,"A, the",x\nb,B,y\n',)
 
 
@@ -164,8 +164,8 @@ def frame_of(chance: Random) -> pl.DataFrame:
         else:
             values = pl.Series(list(range(size)), dtype=pl.Int64)
             to = (
-                pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Date, pl.Datetime("ns", "UTC"), pl.Duration("us"),
-                pl.Time, pl.Boolean, pl.String, pl.Int64, pl.Decimal(20, 3),
+                pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Date, pl.Datetime("ns", "UTC"),
+                pl.Duration("us"), pl.Time, pl.Boolean, pl.String, pl.Int64, pl.Decimal(20, 3),
             )[kind - 2]  # fmt: skip
             values = values.cast(to, strict=False)
         columns[name] = values

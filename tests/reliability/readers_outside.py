@@ -58,16 +58,20 @@ class RawServer:
 
 
 HEADERS = (
-    b"Content-Encoding: gzip", b"Transfer-Encoding: chunked", b"Content-Length: -1", b"Content-Length: 9",
-    b"Content-Length: 999999999999", b"Content-Length: x", b"Location: /", b"Location: file:///etc/passwd",
-    b"Location: http://[", b"Location: //", b'Link: <http://x/>; rel="next"', b"Link: <", b"Link: ;;;,,,=",
-    b'Link: <>; rel="next"', b"Retry-After: -1", b"Retry-After: nan", b"X-Error-Code: RepoNotFound",
-    b"X-Error-Message: \x1b[31m", b"X-Error-Code: GatedRepo", b"X-Error-Code: EntryNotFound", b"ETag: ../../x",
-    b"Set-Cookie: a=b", b"X: " + b"a" * 70_000, b"Content-Range: bytes 5-9/2", b"\xff: \xff", b"", b"no colon",
+    b"Content-Encoding: gzip", b"Transfer-Encoding: chunked", b"Content-Length: -1",
+    b"Content-Length: 9", b"Content-Length: 999999999999", b"Content-Length: x", b"Location: /",
+    b"Location: file:///etc/passwd", b"Location: http://[", b"Location: //",
+    b'Link: <http://x/>; rel="next"', b"Link: <", b"Link: ;;;,,,=", b'Link: <>; rel="next"',
+    b"Retry-After: -1", b"Retry-After: nan", b"X-Error-Code: RepoNotFound",
+    b"X-Error-Message: \x1b[31m", b"X-Error-Code: GatedRepo", b"X-Error-Code: EntryNotFound",
+    b"ETag: ../../x", b"Set-Cookie: a=b", b"X: " + b"a" * 70_000, b"Content-Range: bytes 5-9/2",
+    b"\xff: \xff", b"", b"no colon",
 )  # fmt: skip
-STATUS = (b"200 OK", b"200", b"206 Partial", b"204 No", b"301 Moved", b"302 Found", b"304 Not", b"400 Bad", b"401 No",
-          b"403 No", b"404 No", b"412 No", b"416 No", b"429 Wait", b"500 Oops", b"999 X", b"100 Continue", b"0 0", b"-1 x",
-          b"abc")  # fmt: skip
+STATUS = (
+    b"200 OK", b"200", b"206 Partial", b"204 No", b"301 Moved", b"302 Found", b"304 Not",
+    b"400 Bad", b"401 No", b"403 No", b"404 No", b"412 No", b"416 No", b"429 Wait", b"500 Oops",
+    b"999 X", b"100 Continue", b"0 0", b"-1 x", b"abc",
+)  # fmt: skip
 
 
 def answer(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
@@ -128,7 +132,16 @@ class HubAnswer:
         raise NotImplementedError
 
 
+REFERENCE = {"name": "main", "ref": "refs/heads/main", "targetCommit": "0" * 40}
+MODEL = {
+    "id": "a/b",
+    "sha": "0" * 40,
+    "tags": ["seqzoo"],
+    "likes": 1,
+    "lastModified": "2026-01-01",
+}
 ENTRY = {"type": "file", "oid": "0" * 40, "size": 3, "path": "config.json"}
+LARGE = {**ENTRY, "path": "model.safetensors", "lfs": {"oid": "0" * 64, "size": 3}}
 
 
 @reader("the Hub's answer: a repository", "hub", any_answer)
@@ -141,8 +154,7 @@ class ModelAnswer(HubAnswer):
 
 @reader("the Hub's answer: files", "hub", any_answer)
 class FilesAnswer(HubAnswer):
-    lfs = {**ENTRY, "path": "model.safetensors", "lfs": {"oid": "0" * 64, "size": 3}}
-    seeds = (json.dumps([ENTRY, lfs]).encode(),)
+    seeds = (json.dumps([ENTRY, LARGE]).encode(),)
 
     def ask(self) -> object:
         return api.list_files(ADDRESS, ["config.json", "model.safetensors"])
@@ -150,8 +162,7 @@ class FilesAnswer(HubAnswer):
 
 @reader("the Hub's answer: branches and tags", "hub", any_answer)
 class ReferencesAnswer(HubAnswer):
-    reference = {"name": "main", "ref": "refs/heads/main", "targetCommit": "0" * 40}
-    seeds = (json.dumps({"branches": [reference], "tags": [reference]}).encode(),)
+    seeds = (json.dumps({"branches": [REFERENCE], "tags": [REFERENCE]}).encode(),)
 
     def ask(self) -> object:
         return api.list_references(ADDRESS)
@@ -159,14 +170,7 @@ class ReferencesAnswer(HubAnswer):
 
 @reader("the Hub's answer: a list of models", "hub", any_answer)
 class ListAnswer(HubAnswer):
-    model = {
-        "id": "a/b",
-        "sha": "0" * 40,
-        "tags": ["seqzoo"],
-        "likes": 1,
-        "lastModified": "2026-01-01",
-    }
-    seeds = (json.dumps([model, {**model, "id": "c/d"}]).encode(),)
+    seeds = (json.dumps([MODEL, {**MODEL, "id": "c/d"}]).encode(),)
 
     def ask(self) -> object:
         return api.list_models("seqzoo", None, 10)
@@ -221,7 +225,8 @@ class ForeignTensors:
 def recbole() -> dict[str, torch.Tensor]:
     """The state dict of RecBole's GRU4Rec for eight items."""
     shapes = {
-        "item_embedding.weight": (9, 4), "gru_layers.weight_ih_l0": (12, 4), "gru_layers.weight_hh_l0": (12, 4),
+        "item_embedding.weight": (9, 4), "gru_layers.weight_ih_l0": (12, 4),
+        "gru_layers.weight_hh_l0": (12, 4),
         "dense.weight": (4, 4), "dense.bias": (4,),
     }  # fmt: skip
     return {name: torch.zeros(shape) for name, shape in shapes.items()}
@@ -273,19 +278,26 @@ class CachedReference:
         return zoo.load("hf://org/shop")
 
 
-COMMANDS = (
-    ["recommend", "MODEL", "--history", "item-1", "item-2", "-k", "3", "--json"],
-    ["recommend", "MODEL", "--history", "item-1", "--candidates", "item-3", "--timestamps", "978300019"],
-    ["recommend", "MODEL", "--history=item-1", "--on-unknown", "error", "--include-seen"],
-    ["info", "MODEL", "--json"], ["info", "sasrec-ml1m"], ["list", "mamba*", "--json"], ["verify", "MODEL"],
-    ["eval", "MODEL", "--data", "missing.csv", "--protocol", "loo-full"],
-    ["train", "sasrec", "--data", "missing.csv", "--min-count", "3", "model.hidden_size=16", "train.lr=5e-4"],
-    ["train", "sasrec", "--data", "missing.csv", "--user-col", "u", "data.options.users=3", "model.head=item"],
-    ["compare", "MODEL", "sasrec-ml1m", "--data", "missing.csv"], ["pull", "hf://org/shop@main"],
-    ["push", "MODEL", "org/shop", "--dry-run", "--tag", "v1"], ["plugins", "--json"], ["new-plugin", "linrec"],
-    ["import", "missing.pth", "--architecture", "gru4rec", "--vocabulary", "missing.txt", "--out", "imported"],
-    ["list", "--hub"], ["doctor", "--json"],
-)  # fmt: skip
+COMMANDS = """
+recommend MODEL --history item-1 item-2 -k 3 --json
+recommend MODEL --history item-1 --candidates item-3 --timestamps 978300019
+recommend MODEL --history=item-1 --on-unknown error --include-seen
+info MODEL --json
+info sasrec-ml1m
+list mamba* --json
+verify MODEL
+eval MODEL --data missing.csv --protocol loo-full
+train sasrec --data missing.csv --min-count 3 model.hidden_size=16 train.lr=5e-4
+train sasrec --data missing.csv --user-col u data.options.users=3 model.head=item
+compare MODEL sasrec-ml1m --data missing.csv
+pull hf://org/shop@main
+push MODEL org/shop --dry-run --tag v1
+plugins --json
+new-plugin linrec
+import missing.pth --architecture gru4rec --vocabulary missing.txt --out imported
+list --hub
+doctor --json
+""".strip().splitlines()
 
 
 def any_command(seeds: Sequence[bytes], chance: Random) -> bytes:
@@ -321,7 +333,8 @@ class CommandLine:
         os.environ.update(HOME=str(home / "home"), HF_HUB_OFFLINE="1", SEQZOO_DATA=str(home))
         constants.HF_HUB_OFFLINE, constants.HF_HUB_CACHE = True, str(home / "cache")
         save_model(folder / "mine", make_model(), recipe={}, metrics={})
-        self.seeds = ["\0".join(words).replace("MODEL", "./mine").encode() for words in COMMANDS]
+        commands = [line.replace("MODEL", "./mine").split() for line in COMMANDS]
+        self.seeds = ["\0".join(words).encode() for words in commands]
 
     def read(self, content: bytes) -> object:
         words = [word.decode("utf-8", "surrogateescape") for word in content.split(b"\0")]

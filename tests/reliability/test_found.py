@@ -1,0 +1,103 @@
+"""What the attacks found and what was mended: one direct case each."""
+
+import io
+import json
+from contextlib import suppress
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from seqzoo.checkpoint.manifest import read_manifest
+from seqzoo.data.readers import read_interactions
+from seqzoo.data.sequences import Sequences
+from seqzoo.errors import CheckpointError, DataError, UsageError
+from seqzoo.model.import_weights import read_state_dict
+from seqzoo.model.save import save_model
+from seqzoo.model.session import Session
+from seqzoo.storage.integrity import sha256_of_document
+from tests.reliability.operations import models
+
+
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_a_column_of_durations_holds_no_ids(column):
+    frame = pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "timestamp": [1, 2]})
+    frame = frame.with_columns(pl.Series(column, [timedelta(1), timedelta(2)]))
+    with pytest.raises(DataError, match=r"holds Duration.*; expected the ids"):
+        read_interactions(frame)
+
+
+@pytest.mark.parametrize(
+    "header", ["{'descr': '<i4', 'shape': (4,", "{'descr': ", "(" * 500, "'''"]
+)
+def test_a_damaged_header_of_an_array(tmp_path, header):
+    Sequences(np.array([1, 2], np.int32), None, np.array([0, 1, 2])).save(tmp_path)
+    content = (tmp_path / "items.npy").read_bytes()
+    start = content.index(b"{")
+    damaged = header.encode().ljust(len(content) - start - 8 - 1) + b"\n"
+    (tmp_path / "items.npy").write_bytes(content[:start] + damaged + content[-8:])
+    with pytest.raises(DataError, match=r"items.npy cannot be read as an array \(.*\); save"):
+        Sequences.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02u.",  # the pickle takes from an empty stack
+        b"\x80\x02X\xff\xff\xff\x7fab.",  # it declares a text of two gigabytes
+        b"\x80\x02K\x01K\x02R.",
+        b"\x80\x02}q\x00." * 3,
+    ],
+)
+def test_a_damaged_pickle_of_foreign_weights(tmp_path, content):
+    path = tmp_path / "foreign.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read_state_dict(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_storage_that_an_old_file_lacks(tmp_path):
+    stream = io.BytesIO()
+    torch.save({"a": torch.zeros(2)}, stream, _use_new_zipfile_serialization=False)
+    content = stream.getvalue()
+    at = content.rindex(b"cpu")
+    path = tmp_path / "foreign.pth"
+    for place in range(max(0, at - 40), len(content), 1):
+        path.write_bytes(content[:place] + b"9" + content[place + 1 :])
+        with suppress(CheckpointError):
+            read_state_dict(path)
+
+
+def test_a_half_written_checkpoint_is_not_suggested(tmp_path):
+    save_model(tmp_path / ".incoming-0123456789abcdef", models()[0], recipe={}, metrics={})
+    with pytest.raises(CheckpointError, match="`seqzoo train` makes one"):
+        read_manifest(tmp_path)
+
+
+def test_a_damaged_branch_in_the_cache_counts_as_missing(tmp_path, work):
+    reference = tmp_path / "models--org--none" / "refs" / "main"
+    reference.parent.mkdir(parents=True)
+    reference.write_bytes(b"\xff\xfe")
+    reply = work("seqzoo.load('hf://org/none')", tmp_path, offline=True).expect("HubError")
+    assert "is not complete in the local cache" in reply.message
+
+
+def test_a_session_whose_state_has_another_form(tmp_path):
+    model = models()[0]
+    session = model.session()
+    session.observe("item-1")
+    session.save(tmp_path)
+    path = tmp_path / "session.json"
+    saved = json.loads(path.read_bytes())
+    for key in saved["state"]["dict"]:
+        document = json.loads(json.dumps(saved))
+        document["state"]["dict"][key] = {"value": "a text"}
+        document.pop("sha256")
+        document["sha256"] = sha256_of_document(document)
+        path.write_text(json.dumps(document))
+        with pytest.raises(UsageError) as caught:
+            Session.restore(model, tmp_path).recommend(1)
+        assert "\n" not in str(caught.value)
