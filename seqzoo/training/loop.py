@@ -118,7 +118,7 @@ def _check_same_data(out: Path, progress: Progress, data: SequenceData) -> None:
     if before and before != now:
         raise TrainingError(
             f"{out} holds a run on other data: those of '{data.name}' have changed since "
-            f"(fingerprint {one_line(before, 100)} there and {now} here); give another folder as --out, or add "
-            "--overwrite to start again there"
+            f"(fingerprint {one_line(before, 100)} there and {now} here); give another folder as "
+            "--out, or add --overwrite to start again there"
         )
     progress.fingerprint = now

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seqzoo.checkpoint.schemas import ProgressFile
 from seqzoo.errors import CheckpointError, TrainingError
-from seqzoo.storage.atomic import locate, write_files
+from seqzoo.storage.atomic import locate, recover, write_files
 from seqzoo.storage.documents import read_json
 from seqzoo.storage.integrity import read_bytes
 from seqzoo.storage.messages import malformed
@@ -70,6 +70,7 @@ def read_progress(out: Path) -> Progress | None:
     Raises:
         TrainingError: the file is damaged, or holds something else.
     """
+    recover(out / FOLDER)
     try:
         path = locate(out / FOLDER, _PROGRESS)
     except CheckpointError:

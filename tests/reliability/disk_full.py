@@ -26,8 +26,10 @@ from tests.reliability.operations import Operation, Save, StreamedSession, Train
 
 LARGEST = {"train": 800 << 10, "save": 200 << 10, "session": 60 << 10}
 """Bytes of a disk on which the operation nearly or just ends well, beyond what is there before."""
-LARGEST_FILE = 40 << 10
+LARGEST_FILE = {"train": 40 << 10, "save": 40 << 10, "session": 4 << 10}
 """More bytes than the largest file has."""
+SMALLEST_FILE = 400
+"""Bytes for the message of the error, which goes into a file too."""
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 OPERATIONS: tuple[type[Operation], ...] = (Train, Save, StreamedSession)
 
@@ -124,8 +126,10 @@ def main() -> int:
             for make in OPERATIONS:
                 folder = home / kind / make.name
                 folder.mkdir(parents=True)
-                largest = LARGEST[make.name] if kind == "tmpfs" else LARGEST_FILE
-                sizes = [largest * step // options.steps for step in range(options.steps)]
+                largest = (LARGEST if kind == "tmpfs" else LARGEST_FILE)[make.name]
+                smallest = 0 if kind == "tmpfs" else SMALLEST_FILE
+                steps = range(options.steps)
+                sizes = [smallest + largest * step // options.steps for step in steps]
                 result = attack(make, kind, sizes, folder)
                 print(json.dumps(result), flush=True)
                 failed += result["failed"]

@@ -142,6 +142,8 @@ class Result:
 
 def attack(operation: "Operation", kills: int, seed: str, home: Path) -> Result:
     """Kill an operation until ``kills`` processes have died of it."""
+    from tests.reliability.operations import INTERRUPTED, NOTHING_TO_KEEP
+
     chance = Random(seed)
     result, started = Result(operation.name), time.monotonic()
     Child(operation.prepare, home).expect()
@@ -162,7 +164,12 @@ def attack(operation: "Operation", kills: int, seed: str, home: Path) -> Result:
             for code, said in codes:
                 if code == _CRASHED or (code == 2 and not operation.may_refuse(said)):
                     raise Broken(said)
-            died = [code for code, _ in codes[: len(victims)] if code not in (0, 2)]
+            stopped = (INTERRUPTED, NOTHING_TO_KEEP)
+            died = [
+                code
+                for code, said in codes[: len(victims)]
+                if code not in (0, 2) or any(text in said for text in stopped)
+            ]
             result.kills += len(died)
             result.ended += len(victims) - len(died)
             result.signals[sent.name] += len(died)

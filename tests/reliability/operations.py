@@ -33,6 +33,9 @@ from seqzoo.training.progress import Reporter
 catalogue()
 KEPT = ("model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json", "config.json")
 NOTHING = "nothing"
+INTERRUPTED = "interrupted by Ctrl-C"
+NOTHING_TO_KEEP = "stopped before the first epoch ended"
+"""What Ctrl-C leads to before there is a checkpoint."""
 Run = Callable[[], object]
 
 
@@ -54,7 +57,7 @@ class Operation:
     def prepare(self) -> None:
         """Write what all attempts need, once."""
 
-    def whole(self) -> None:
+    def whole(self) -> object:
         """The operation from its start to its end; its duration is measured."""
 
     def attempts(self, number: int, chance: Random) -> Sequence[Run]:
@@ -209,23 +212,23 @@ class Train(Operation):
             train(recipe(seed), folder, reporter=epochs)
             (self.home / f"epochs-{seed}").write_text(json.dumps(epochs.best))
 
-    def whole(self) -> None:
-        train(recipe(1), self.folder, reporter=Reporter())
+    def whole(self) -> str | None:
+        result = train(recipe(1), self.folder, reporter=Reporter())
+        return INTERRUPTED if result.interrupted else None
 
     def attempts(self, number: int, chance: Random) -> Sequence[Run]:
         if number % self.rounds == 1:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.forget()
         return [self.whole]
 
     def may_refuse(self, said: str) -> bool:
-        # Ctrl-C before there is anything to keep.
-        return "stopped before the first epoch ended" in said
+        return NOTHING_TO_KEEP in said
 
     def check(self) -> str:
         seen = self.home / "seen"
         committed = [self.folder / "config.json", self.folder / ".commit"]
         if not any(path.exists() for path in committed):
-            assert not seen.exists() or not self._same_run(seen), "a checkpoint was lost"
+            assert not seen.exists(), "a checkpoint was lost"
             return NOTHING
         checkpoint = read_checkpoint(self.folder)
         model = load_model(SequenceModel, checkpoint)
@@ -235,23 +238,14 @@ class Train(Operation):
         weights = checkpoint.manifest.files["model.safetensors"]["sha256"]
         assert weights in best, "weights of no epoch of this run"
         epoch = best.index(weights) + 1
-        if self._same_run(seen):
-            assert epoch >= json.loads(seen.read_text())["epoch"], "an older checkpoint"
-        seen.write_text(
-            json.dumps({"epoch": epoch, "inode": self.folder.stat().st_ino, "seed": seed})
-        )
+        assert not seen.exists() or epoch >= int(seen.read_text()), "an older checkpoint"
+        seen.write_text(str(epoch))
         if not checkpoint.metrics:
             return f"best of epoch {epoch} of run {seed}"
         same = read_checkpoint(self.home / f"reference-{seed}")
         assert checkpoint.metrics == same.metrics, "metrics of other weights"
         assert weights == best[-1], "metrics of later weights"
         return f"finished run {seed}"
-
-    def _same_run(self, seen: Path) -> bool:
-        """Whether the last check saw this folder."""
-        if not seen.exists() or not self.folder.exists():
-            return False
-        return bool(json.loads(seen.read_text())["inode"] == self.folder.stat().st_ino)
 
     def finish(self) -> None:
         self.whole()
@@ -264,7 +258,7 @@ class Train(Operation):
             assert hash_of(self.folder / name) == hash_of(reference / name), f"{name} differs"
         assert self.progress(self.folder) == self.progress(reference), "progress.json differs"
         assert not left_over(self.folder), left_over(self.folder)
-        shutil.rmtree(self.folder)
+        self.forget()
 
     @staticmethod
     def progress(folder: Path) -> dict[str, Any]:
@@ -276,6 +270,7 @@ class Train(Operation):
 
     def forget(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        (self.home / "seen").unlink(missing_ok=True)
 
 
 class TwoRuns(Train):
@@ -287,14 +282,15 @@ class TwoRuns(Train):
 
     def attempts(self, number: int, chance: Random) -> Sequence[Run]:
         if number % self.rounds == 1:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.forget()
         runs = [self.whole, self.other]
         chance.shuffle(runs)
         return runs
 
-    def other(self) -> None:
+    def other(self) -> str | None:
         """The second run."""
-        train(recipe(2), self.folder, reporter=Reporter(), overwrite=True)
+        result = train(recipe(2), self.folder, reporter=Reporter(), overwrite=True)
+        return INTERRUPTED if result.interrupted else None
 
     def may_refuse(self, said: str) -> bool:
         expected = ("is in use by another training", "holds a run of another recipe")

@@ -18,7 +18,8 @@ from seqzoo.model.import_weights import read_state_dict
 from seqzoo.model.save import save_model
 from seqzoo.model.session import Session
 from seqzoo.storage.integrity import sha256_of_document
-from tests.reliability.operations import models
+from seqzoo.training.loop import train
+from tests.reliability.operations import models, recipe
 
 
 @pytest.mark.parametrize("column", ["user", "item"])
@@ -101,3 +102,13 @@ def test_a_session_whose_state_has_another_form(tmp_path):
         with pytest.raises(UsageError) as caught:
             Session.restore(model, tmp_path).recommend(1)
         assert "\n" not in str(caught.value)
+
+
+def test_a_finished_run_is_tidied_when_it_is_read(tmp_path):
+    """A kill after the last commit left an empty folder behind for good."""
+    train(recipe(1), tmp_path / "run")
+    commit = tmp_path / "run" / "training" / ".commit"
+    commit.mkdir()
+    (commit / ".files").write_text('["progress.json"]')
+    train(recipe(1), tmp_path / "run")
+    assert not commit.exists()
