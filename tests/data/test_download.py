@@ -3,6 +3,7 @@
 import hashlib
 import re
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 
 import numpy as np
@@ -220,7 +221,5 @@ def test_a_body_that_is_longer_than_the_file_is_not_stored(server, destination):
 @pytest.mark.parametrize("etag", ["\xff", "a" * 60_000])
 def test_headers_that_are_not_those_of_a_file(server, destination, etag):
     server.etag = etag
-    try:
+    with suppress(DownloadError):
         download(server.url, destination)
-    except DownloadError as error:
-        assert "\n" not in str(error)
