@@ -92,6 +92,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}; give the file of a state dict")
+    with path.open("rb") as file:
+        begin = file.read(2)
+    if path.suffix != ".safetensors" and begin not in _BEGINS:
+        raise _not_a_state_dict(path, "neither a zip archive nor a pickle")
     try:
         loaded: Any = (
             load_file(path)
@@ -99,10 +103,6 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except UnpicklingError:
-        with path.open("rb") as file:
-            begin = file.read(2)
-        if begin not in _BEGINS:
-            raise _not_a_state_dict(path, "neither a zip archive nor a pickle") from None
         raise CheckpointError(
             f"{path} holds objects other than tensors; they are not read because they could "
             "run code; save only the tensors where it was made: "
