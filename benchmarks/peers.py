@@ -79,7 +79,7 @@ def python_of(name: str) -> Path:
     Raises:
         PeerUnavailableError: a package cannot be installed; the message holds pip's reason.
     """
-    given = os.environ.get(_variable(name))
+    given = os.environ.get(variable_of(name))
     if given:
         return Path(given)
     peer = PEERS[name]
@@ -113,7 +113,7 @@ def code_of(name: str) -> Path:
         PeerUnavailableError: the repository cannot be reached; the message names the variable that
             can point to a copy.
     """
-    variable = _variable(name)
+    variable = variable_of(name)
     given = os.environ.get(variable)
     if given:
         return Path(given)
@@ -134,14 +134,15 @@ def code_of(name: str) -> Path:
     return target
 
 
+def variable_of(name: str) -> str:
+    """The environment variable that names a Python, or a folder of published code."""
+    return "SEQZOO_PEER_" + name.upper().replace("-", "_").replace(".", "_")
+
+
 def _folder() -> Path:
     folder = Path(os.environ.get("SEQZOO_PEERS") or ROOT / ".peers").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _variable(name: str) -> str:
-    return "SEQZOO_PEER_" + name.upper().replace("-", "_").replace(".", "_")
 
 
 def _recipe(name: str) -> str:

@@ -43,12 +43,12 @@ def stand_in_for_recbole() -> None:
         sys.modules[name] = module
 
 
-def results(model: nn.Module, given: Arrays) -> Arrays:
+def results(model: nn.Module, given: Arrays, noise: float) -> Arrays:
     """Weights with noise, scores, loss, and its gradients, with dropout switched off."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+            parameter += noise * torch.randn(parameter.shape, generator=generator)
     model.eval()
     batch = {name: torch.from_numpy(array) for name, array in given.items()}
     with torch.no_grad():
@@ -78,7 +78,7 @@ def mamba4rec(given: Arrays, folder: str, config: dict[str, Any]) -> Arrays:
     model = Mamba4Rec(config, None)
     for layer in model.mamba_layers:
         layer.mamba.use_fast_path = False
-    return results(model, given)
+    return results(model, given, 0.1)
 
 
 def tim4rec(given: Arrays, folder: str, config: dict[str, Any]) -> Arrays:
@@ -90,7 +90,8 @@ def tim4rec(given: Arrays, folder: str, config: dict[str, Any]) -> Arrays:
 
     ssd.causal_conv1d_fn = causal_conv1d_ref
     torch.manual_seed(0)
-    return results(TiM4Rec(config, None), given)
+    # Enough for scores to depend on the time branch.
+    return results(TiM4Rec(config, None), given, 0.2)
 
 
 if __name__ == "__main__":
