@@ -26,7 +26,9 @@ from seqzoo.model.sequence_model import SequenceModel
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Two checkpoints or more, or ./folders of them."),
+        typer.Argument(
+            metavar="NAME...", help="Two checkpoints or more, named as for `seqzoo eval`."
+        ),
     ],
     options: Options,
     metric: Annotated[

@@ -6,8 +6,18 @@ import typer
 
 from seqzoo.cli.parsing import read_whole_number
 
-Checkpoint = Annotated[
-    str, typer.Argument(metavar="NAME", help="Checkpoint, ./folder of one, or hf://org/name.")
+DEFAULT_K = 10
+
+CHECKPOINT_HELP = "Checkpoint, ./folder of one, or hf://org/name."
+Checkpoint = Annotated[str, typer.Argument(metavar="NAME", help=CHECKPOINT_HELP)]
+K = Annotated[
+    int | None,
+    typer.Option(
+        "-k",
+        metavar="N",
+        parser=read_whole_number,
+        help=f"Number of items (default: {DEFAULT_K}).",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[

@@ -8,7 +8,7 @@ import typer
 
 from seqzoo import zoo
 from seqzoo.cli.formats import metric
-from seqzoo.cli.options import Json
+from seqzoo.cli.options import CHECKPOINT_HELP, DEFAULT_K, Json, K
 from seqzoo.cli.output import note, print_json
 from seqzoo.cli.parsing import read_whole_number
 from seqzoo.cli.tables import Column, show, table
@@ -20,7 +20,6 @@ from seqzoo.validation import looks_like_path
 if TYPE_CHECKING:
     from seqzoo.model.display import Recommendations
 
-DEFAULT_K = 10
 _SHOWN = 20
 
 
@@ -40,22 +39,12 @@ class OnCold(str, Enum):
 
 
 def recommend(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Checkpoint, or ./folder of one.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help=CHECKPOINT_HELP)] = None,
     history: Annotated[
         list[str] | None,
         typer.Option(metavar="ID...", help="Items of the user's history, oldest first."),
     ] = None,
-    k: Annotated[
-        int | None,
-        typer.Option(
-            "-k",
-            metavar="N",
-            parser=read_whole_number,
-            help=f"Number of items (default: {DEFAULT_K}).",
-        ),
-    ] = None,
+    k: K = None,
     exclude_seen: Annotated[
         bool,
         typer.Option("--exclude-seen/--include-seen", help="Exclude items already in the history."),
@@ -93,8 +82,8 @@ def recommend(
     name = name or _model_among(history)
     if not history and on_cold is OnCold.ERROR:
         raise UsageError(
-            "the history is empty; give item ids, oldest first: --history ID [ID ...], or the most "
-            "popular items answer: --on-cold popular"
+            "the history is empty; give item ids, oldest first: --history ID [ID ...], or ask for "
+            "the most popular items: --on-cold popular"
         )
     model = zoo.load(name)
     best = model.recommend(

@@ -1,4 +1,4 @@
-"""``seqzoo similar``: the items nearest to an item."""
+"""``seqzoo similar``: the items most similar to an item."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -6,24 +6,15 @@ from typing import Annotated
 import typer
 
 from seqzoo import zoo
-from seqzoo.cli.options import Json
+from seqzoo.cli.options import DEFAULT_K, Checkpoint, Json, K
 from seqzoo.cli.output import print_json
-from seqzoo.cli.parsing import read_whole_number
-from seqzoo.cli.recommend import DEFAULT_K, show_items
+from seqzoo.cli.recommend import show_items
 
 
 def similar(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Checkpoint, or ./folder of one.")],
+    name: Checkpoint,
     item: Annotated[str, typer.Argument(metavar="ITEM", help="Item id of the model.")],
-    k: Annotated[
-        int | None,
-        typer.Option(
-            "-k",
-            metavar="N",
-            parser=read_whole_number,
-            help=f"Number of items (default: {DEFAULT_K}).",
-        ),
-    ] = None,
+    k: K = None,
     as_json: Json = False,
 ) -> None:
     """Show the items most similar to an item.
