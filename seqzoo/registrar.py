@@ -14,7 +14,7 @@ from seqzoo.specs import (
     PartSpec,
     PretrainedSpec,
     ProtocolSpec,
-    PublishedFigures,
+    PublishedMetrics,
     Spec,
 )
 
@@ -161,7 +161,7 @@ class Registrar:
         )
         self.staged.append(("architecture", spec))
 
-    def _published(self, name: str, entry: Mapping[str, Any]) -> PublishedFigures:
+    def _published(self, name: str, entry: Mapping[str, Any]) -> PublishedMetrics:
         strings = {key: entry.get(key) for key in ("data", "protocol", "source")}
         metrics = {key: value for key, value in entry.items() if "@" in key}
         settings = entry.get("settings", {})
@@ -178,7 +178,7 @@ class Registrar:
                 f"{dict(entry)!r}; expected data, protocol and source as strings, metrics such as "
                 "'hit@10' as numbers, and settings, if any, as a mapping"
             )
-        return PublishedFigures(
+        return PublishedMetrics(
             str(strings["data"]),
             str(strings["protocol"]),
             {key: float(value) for key, value in metrics.items()},

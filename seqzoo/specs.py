@@ -70,7 +70,7 @@ class BackboneSpec(PartSpec):
 
 
 @dataclass(frozen=True)
-class PublishedFigures:
+class PublishedMetrics:
     """Metrics that others have published for an architecture, shown beside our own.
 
     ``data`` and ``protocol`` are registered names: metrics are comparable only if both are the
@@ -97,14 +97,14 @@ class ArchitectureSpec(Spec):
     description: str = ""
     importer: str | None = None
     migration: str | None = None
-    published: tuple[PublishedFigures, ...] = ()
+    published: tuple[PublishedMetrics, ...] = ()
 
-    def published_for(self, settings: Mapping[str, Any]) -> list[PublishedFigures]:
+    def published_for(self, settings: Mapping[str, Any]) -> list[PublishedMetrics]:
         """The published metrics that apply to a model with these settings."""
         return [
-            figures
-            for figures in self.published
-            if all(settings.get(key) == value for key, value in figures.settings.items())
+            each
+            for each in self.published
+            if all(settings.get(key) == value for key, value in each.settings.items())
         ]
 
     def load_migration(self) -> Any:

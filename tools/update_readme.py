@@ -23,18 +23,18 @@ _PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)",
 
 
 def architectures() -> str:
-    """A table of the architectures and what their backbones claim."""
+    """A table of the architectures with the capabilities of their backbones."""
     lines = [
         "| architecture | paper | causal | streaming | uses timestamps |",
         "|---|---|---|---|---|",
     ]
     for model in seqzoo.list_models(pretrained=False):
-        claims = [
-            "yes" if model.claims[claim] else "no" for claim in ("causal", "streaming", "uses_time")
+        capabilities = [
+            "yes" if model.claims[name] else "no" for name in ("causal", "streaming", "uses_time")
         ]
         link = model.paper.replace("arXiv:", "https://arxiv.org/abs/")
         paper = f"[{model.paper}]({link})" if link.startswith("https") else model.paper
-        lines.append(f"| `{model.name}` | {paper} | {' | '.join(claims)} |")
+        lines.append(f"| `{model.name}` | {paper} | {' | '.join(capabilities)} |")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from seqzoo.checkpoint.card_sections import CardFacts, data_name, section_texts
 from seqzoo.checkpoint.schemas import CardFrontMatter
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
-from seqzoo.specs import DatasetSpec, PublishedFigures
+from seqzoo.specs import DatasetSpec, PublishedMetrics
 from seqzoo.storage.documents import check
 from seqzoo.storage.plain_yaml import parse_yaml
 
@@ -90,7 +90,7 @@ def model_card(
     dataset: DatasetSpec | None = None,
     source: str | None = None,
     example: Sequence[str] = (),
-    published: Sequence[PublishedFigures] = (),
+    published: Sequence[PublishedMetrics] = (),
     curve: str | None = None,
     distribution: str = "seqzoo",
     base_model: str | None = None,

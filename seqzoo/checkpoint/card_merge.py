@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from seqzoo.checkpoint.card import generated_text, hand_written, split_card
-from seqzoo.checkpoint.card_metadata import joined, own_datasets, set_by_hand, texts
+from seqzoo.checkpoint.card_metadata import joined, own_datasets, set_by_hand, strings_of
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 
@@ -51,12 +51,12 @@ def merge_cards(here: str, there: str, ours: str, theirs: str) -> str:
         )
     # The tag of an earlier architecture would list the model under that one.
     old = {tag.lower() for spec in catalogue().architectures for tag in (spec.name, spec.paper)}
-    theirs_too = [tag for tag in texts(front_there, "tags") if tag.lower() not in old]
+    theirs_too = [tag for tag in strings_of(front_there, "tags") if tag.lower() not in old]
     front = {
         **added,
         **kept,
         "library_name": "seqzoo",
-        "tags": joined(texts(front_here, "tags"), theirs_too),
-        "datasets": joined(texts(front_here, "datasets"), own_datasets(front_there, known)),
+        "tags": joined(strings_of(front_here, "tags"), theirs_too),
+        "datasets": joined(strings_of(front_here, "datasets"), own_datasets(front_there, known)),
     }
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n{body}"

@@ -53,7 +53,7 @@ def card_metadata(
     data = ModelCardData(
         library_name="seqzoo",
         pipeline_tag=kept.pop("pipeline_tag", _PIPELINE),
-        tags=joined(tags, texts(before, "tags")),
+        tags=joined(tags, strings_of(before, "tags")),
         datasets=joined(names, own_datasets(before, known)) or None,
         base_model=base,
         base_model_relation=None if base is None else "finetune",
@@ -93,18 +93,18 @@ def set_by_hand(
 def own_datasets(front: Mapping[str, Any], known: Iterable[DatasetSpec]) -> list[str]:
     """The data sets in a front matter that people have added."""
     names = {name for dataset in known for name in (dataset.name, dataset.hub_id)}
-    return [name for name in texts(front, "datasets") if name not in names]
+    return [name for name in strings_of(front, "datasets") if name not in names]
 
 
-def texts(front: Mapping[str, Any], key: str) -> list[str]:
-    """The texts of a key in a front matter, which may hold one text instead of a list."""
+def strings_of(front: Mapping[str, Any], key: str) -> list[str]:
+    """The strings of a key in a front matter, which may hold one string instead of a list."""
     value = front.get(key) or []
     return [value] if isinstance(value, str) else list(value)
 
 
 def joined(first: Collection[str], more: Iterable[str]) -> list[str]:
-    """A list with the texts of another one that it does not have yet."""
-    return [*first, *(text for text in more if text not in first)]
+    """A list, and the strings of another one that it does not have."""
+    return [*first, *(each for each in more if each not in first)]
 
 
 def base_model_of(recipe: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, shell_word
 from seqzoo.metric_names import metric_title
-from seqzoo.specs import DatasetSpec, PublishedFigures
+from seqzoo.specs import DatasetSpec, PublishedMetrics
 
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 
@@ -35,7 +35,7 @@ class CardFacts:
     dataset: DatasetSpec | None
     source: str
     example: tuple[str, ...]
-    published: tuple[PublishedFigures, ...] = ()
+    published: tuple[PublishedMetrics, ...] = ()
     curve: str | None = None
     distribution: str = "seqzoo"
     base_model: str | None = None

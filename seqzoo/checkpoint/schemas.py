@@ -202,7 +202,8 @@ class SessionState(_Closed, rename={"mapping": "dict", "sequence": "tuple", "ele
     elements: Annotated[list["AnyState"], Meta(description="a list")] | UnsetType = UNSET
     value: (
         Annotated[
-            bool | int | float | str | None, Meta(description="a number, a text, a boolean or null")
+            bool | int | float | str | None,
+            Meta(description="a number, a string, a boolean or null"),
         ]
         | UnsetType
     ) = UNSET

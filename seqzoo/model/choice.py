@@ -83,7 +83,7 @@ def read_choice(
     Raises:
         UnknownItemError: no candidate is known, or an id is unknown and ``on_unknown`` is
             ``error``.
-        UsageError: ``k`` is out of range, or the ids are not lists of text.
+        UsageError: ``k`` is out of range, or the ids are not lists of strings.
     """
     whole_number("k", k, 1, len(vocabulary), ", the number of items of the model")
     one_of("on_unknown", on_unknown, ON_UNKNOWN)

@@ -130,7 +130,7 @@ def flatten(value: Any, tensors: dict[str, Tensor]) -> dict[str, Any]:
             if not isinstance(key, str):
                 raise SeqzooError(
                     f"a session's state holds a dict with the key {shown(key)}, which cannot be "
-                    "saved; use texts as keys"
+                    "saved; use strings as keys"
                 )
         return {"dict": {key: flatten(item, tensors) for key, item in value.items()}}
     if isinstance(value, tuple):

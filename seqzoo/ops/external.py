@@ -1,8 +1,8 @@
 """Kernels of mamba-ssm and causal-conv1d, behind the signatures of the torch implementations.
 
-A package is imported only when its adapter is called. What a kernel cannot take is stated by its
-``*_limits`` function, which gets the arguments of a call and returns the reason or an empty string.
-The ``fused_*`` functions get the package's function: the Hub has builds of the same kernels.
+A package is imported only when its adapter is called. A ``*_limits`` function gets the arguments of
+a call and returns why the kernel cannot take them, or an empty string. The ``fused_*`` functions
+get the kernel as an argument, because the Hub has builds of the same kernels.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _SSD_CHUNK = 64
 
 
 def scan_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> str:
-    """What mamba-ssm's Mamba-1 kernel cannot take: float64, more than 256 states per channel."""
+    """Why mamba-ssm's Mamba-1 kernel refuses: float64, or more than 256 states per channel."""
     if len(decay) > _SCAN_STATES:
         return f"{len(decay)} states per channel, the kernel takes up to {_SCAN_STATES}"
     return _float64_among(x, step, decay, write, read)
@@ -71,7 +71,7 @@ def ssd_limits(
     read: Tensor,
     chunk_size: int = _SSD_CHUNK,
 ) -> str:
-    """What mamba-ssm's Mamba-2 kernel cannot take: float64."""
+    """Why mamba-ssm's Mamba-2 kernel refuses: float64."""
     return _float64_among(x, step, decay, write, read)
 
 
@@ -112,7 +112,7 @@ def fused_ssd(
 
 
 def convolution_limits(x: Tensor, weight: Tensor, bias: Tensor) -> str:
-    """What causal-conv1d's kernel cannot take: float64, fewer than 2 or more than 4 taps."""
+    """Why causal-conv1d's kernel refuses: float64, or fewer than 2 or more than 4 taps."""
     taps = weight.shape[1]
     low, high = _CONVOLUTION_TAPS
     if not low <= taps <= high:

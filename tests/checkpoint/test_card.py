@@ -16,7 +16,7 @@ from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
 from seqzoo.pins import Pin
 from seqzoo.plugins import catalogue
-from seqzoo.specs import DatasetSpec, PublishedFigures
+from seqzoo.specs import DatasetSpec, PublishedMetrics
 from tests.samples import METRICS, RECIPE, make_model
 
 DATASET = DatasetSpec(
@@ -303,10 +303,10 @@ def test_a_card_that_cannot_be_read_does_not_cost_the_model(folder, model, caplo
 
 def test_published_metrics_of_the_same_protocol_are_shown_beside():
     name = METRICS["loo-full"]["data"]["name"]
-    same = PublishedFigures(name, "loo-full", {"hit@10": 0.31, "mrr@20": 0.2}, "the | paper")
+    same = PublishedMetrics(name, "loo-full", {"hit@10": 0.31, "mrr@20": 0.2}, "the | paper")
     others = [
-        PublishedFigures(name, "loo-recbole", {"hit@10": 0.99}, "another order"),
-        PublishedFigures("elsewhere", "loo-full", {"hit@10": 0.98}, "other data"),
+        PublishedMetrics(name, "loo-recbole", {"hit@10": 0.99}, "another order"),
+        PublishedMetrics("elsewhere", "loo-full", {"hit@10": 0.98}, "other data"),
     ]
     text = card(published=[same, *others])
     assert "| this checkpoint | 0.2500 |  |" in text
@@ -366,7 +366,7 @@ def hostile_card(value: str, **more) -> str:
         example=[value, "ordinary"],
         metrics={value: entry},
         recipe={value: value, "data": {"name": value}},
-        published=[PublishedFigures(value, value, {"hit@10": 0.1}, value)],
+        published=[PublishedMetrics(value, value, {"hit@10": 0.1}, value)],
         **more,
     )
 

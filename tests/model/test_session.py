@@ -348,7 +348,7 @@ def test_no_file_of_a_session_fills_the_memory(gru, tmp_path, name):
 def test_a_session_that_could_not_be_restored_is_not_saved(gru, tmp_path, monkeypatch):
     session = gru.session()
     for state, message in (
-        ({0: None}, "a dict with the key 0, which cannot be saved; use texts as keys"),
+        ({0: None}, "a dict with the key 0, which cannot be saved; use strings as keys"),
         (torch.nn.ReLU, "holds type, which cannot be saved"),
         (float("nan"), "the session cannot be saved"),
         (2**70, "expected a whole number of at most 63 bits"),

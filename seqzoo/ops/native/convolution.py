@@ -26,7 +26,7 @@ class _Convolution(ctypes.Structure):
 
 
 def convolution_limits(x: Tensor, weight: Tensor, bias: Tensor) -> str:
-    """What the convolution cannot take: float64, tensors without values, other shapes."""
+    """Why it cannot take these arguments: float64, no values, or other shapes."""
     return (
         limits(x, weight, bias)
         or wrong_dimensions(x, 3)

@@ -62,7 +62,7 @@ class _SsdStep(ctypes.Structure):
 
 
 def scan_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> str:
-    """What the scan cannot take: float64, tensors without values, shapes to be broadcast."""
+    """Why the scan cannot take these arguments: float64, no values, or shapes to be broadcast."""
     return limits(x, step, decay, write, read) or _scan_shapes(
         x, step, decay, write, read=(read.shape, write.shape)
     )
@@ -77,7 +77,7 @@ def native_selective_scan(
 
 
 def last_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> str:
-    """What the last state cannot take: the same, and arguments that want gradients."""
+    """The same for the last state, which also refuses arguments that require gradients."""
     return inference_limits(x, step, decay, write) or _scan_shapes(
         x, step, decay, write, lengths=(lengths.shape, x.shape[:1])
     )
@@ -102,7 +102,7 @@ def native_selective_scan_last(
 def step_limits(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
 ) -> str:
-    """What one step cannot take: the same."""
+    """The same for one step, which also refuses arguments that require gradients."""
     return inference_limits(x, step, decay, write, read, state) or _scan_shapes(
         x,
         step,
@@ -130,7 +130,7 @@ def ssd_limits(
     read: Tensor,
     chunk_size: int = 0,
 ) -> str:
-    """What SSD cannot take: float64, tensors without values, shapes to be broadcast."""
+    """Why SSD cannot take these arguments: float64, no values, or shapes to be broadcast."""
     return limits(x, step, decay, write, read) or _ssd_shapes(
         x, step, decay, write, read=(read.shape, write.shape)
     )
@@ -152,7 +152,7 @@ def native_ssd(
 
 
 def ssd_last_limits(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> str:
-    """What the last state of SSD cannot take: the same, and arguments that want gradients."""
+    """The same for its last state, which also refuses arguments that require gradients."""
     return inference_limits(x, step, decay, write) or _ssd_shapes(
         x, step, decay, write, lengths=(lengths.shape, x.shape[:1])
     )
@@ -178,7 +178,7 @@ def native_ssd_last(
 def ssd_step_limits(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, state: Tensor
 ) -> str:
-    """What one step of SSD cannot take: the same, and arguments that want gradients."""
+    """The same for one step, which also refuses arguments that require gradients."""
     return inference_limits(x, step, decay, write, read, state) or _ssd_shapes(
         x,
         step,
