@@ -111,14 +111,14 @@ def model_card(
         paper: of the architecture, as registered (``arXiv:2403.03900``).
         description: of the architecture.
         dataset: the data set that it was trained on, if that is a registered one.
-        source: the argument for ``seqzoo.load``; ``name`` where None.
+        source: the argument for ``seqzoo.load``; None for ``name``.
         example: a few item ids that it knows, for the commands.
         published: published metrics for this architecture and these settings.
         curve: file name of the training curve beside the card, if there is one.
         distribution: of the plugin that provides the architecture.
         base_model: the Hub repository of the checkpoint that training started from.
-        licence: of the weights, as the Hub spells it (``apache-2.0``); where None, the licence
-            that the present card names, else ``other`` where the data set has terms.
+        licence: of the weights, as the Hub spells it (``apache-2.0``); None for the licence
+            that the present card names, or else ``other`` if the data set has terms.
         existing: the present card, whose hand-written text is kept.
 
     Raises:
@@ -145,13 +145,15 @@ def model_card(
     )
     before, body = split_card(existing or "")
     front = card_metadata(facts, before, generated_text(body), licence)
-    blocks = {key: _block(key, text) for key, text in section_texts(facts).items()}
+    blocks = {
+        key: f"<!-- seqzoo:generated {key} -->\n{text.strip()}\n<!-- /seqzoo:generated -->"
+        for key, text in section_texts(facts).items()
+    }
     if has_generated_blocks(body):
         body = _BLOCK.sub(lambda found: blocks.get(found[1], found[0]), body)
     else:
         body = "\n\n".join([*([body.strip()] if body.strip() else []), *blocks.values()]) + "\n"
-    text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
-    return f"---\n{text}---\n\n{body.lstrip()}"
+    return joined_card(front, body.lstrip())
 
 
 def has_generated_blocks(text: str) -> bool:
@@ -193,5 +195,7 @@ def split_card(text: str, where: str = "README.md") -> tuple[dict[str, Any], str
     return front, text[found.end() :]
 
 
-def _block(key: str, text: str) -> str:
-    return f"<!-- seqzoo:generated {key} -->\n{text.strip()}\n<!-- /seqzoo:generated -->"
+def joined_card(front: Mapping[str, Any], body: str) -> str:
+    """The text of a card from its front matter and its body; the inverse of ``split_card``."""
+    text = yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True, width=10_000)
+    return f"---\n{text}---\n\n{body}"

@@ -3,9 +3,7 @@
 import logging
 from typing import Any
 
-import yaml
-
-from seqzoo.checkpoint.card import generated_text, hand_written, split_card
+from seqzoo.checkpoint.card import generated_text, hand_written, joined_card, split_card
 from seqzoo.checkpoint.card_metadata import joined, own_datasets, set_by_hand, strings_of
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
@@ -59,4 +57,4 @@ def merge_cards(here: str, there: str, ours: str, theirs: str) -> str:
         "tags": joined(strings_of(front_here, "tags"), theirs_too),
         "datasets": joined(strings_of(front_here, "datasets"), own_datasets(front_there, known)),
     }
-    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n{body}"
+    return joined_card(front, body)

@@ -79,14 +79,14 @@ def render_checkpoint(
     }
     contents, files = {}, {}
     for name in HASHED:
-        entry = (kept or {}).get(name)
-        if entry is not None and _has_size(folder / name, entry["size"]):
+        entry, path = (kept or {}).get(name), folder / name
+        if entry is not None and path.is_file() and path.stat().st_size == entry["size"]:
             files[name] = dict(entry)
             continue
         content = contents[name] = render[name]()
         if len(content) > LARGEST.get(name, len(content)):
             raise CheckpointError(
-                f"{folder / name} would have {len(content)} bytes, expected at most "
+                f"{path} would have {len(content)} bytes, expected at most "
                 f"{LARGEST[name]}: it could not be loaded; shorten the titles or leave out items"
             )
         files[name] = {"sha256": sha256_of_bytes(content), "size": len(content)}
@@ -113,8 +113,8 @@ def write_checkpoint(
 
     Args:
         checkpoint: returned by ``render_checkpoint``.
-        card: the model card; where None, it is generated, and in an existing card only the
-            generated blocks are replaced.
+        card: the model card; None to generate it. In an existing card only the generated blocks
+            are replaced.
         overwrite: whether an existing checkpoint may be replaced.
 
     Raises:
@@ -141,7 +141,7 @@ def plugin_of(architecture: str) -> dict[str, str]:
     return {"name": name, "distribution": "seqzoo", "version": __version__}
 
 
-# Whatever reading would refuse must not be written: the checkpoint could not be loaded.
+# Checked with the schemas of reading: a checkpoint that is written must load.
 def _render_vocabulary(path: Path, vocabulary: Vocabulary) -> bytes:
     items = vocabulary.to_json()
     check(path, items, VocabularyFile, "change the ids or the titles of the items")
@@ -151,10 +151,6 @@ def _render_vocabulary(path: Path, vocabulary: Vocabulary) -> bytes:
 def _render_metrics(path: Path, entries: Mapping[str, Any]) -> bytes:
     check(path, entries, MetricsFile, "change the metrics")
     return (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
 
 
 def _refuse_foreign(folder: Path, overwrite: bool) -> None:

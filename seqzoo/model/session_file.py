@@ -73,7 +73,7 @@ def write_session(
         },
     )
     document["sha256"] = sha256_of_document(document)
-    # Whatever reading would refuse must not be written: the session could not be restored.
+    # Checked with the schema of reading: a session that is written must be restorable.
     check(Path(folder) / EVENTS, document, SessionFile, "change the state of the model's parts")
     files = {EVENTS: json.dumps(document).encode(), TENSORS: content}
     for name, written in files.items():

@@ -295,7 +295,7 @@ def test_the_form_of_a_saved_session(gru, tmp_path):
             lambda document: document.update(items=["nonsense"]),
             "item 'nonsense' is not among the 40 items",
         ),
-        (lambda document: document.update(items=["3", 4]), r"'items\[1\]' is 4, expected a text"),
+        (lambda document: document.update(items=["3", 4]), r"'items\[1\]' is 4, expected a string"),
         (lambda document: document.update(timestamps=[5, 6]), "2 timestamps for 1 items"),
         (lambda document: document.update(timestamps=[2**62 + 1]), "a timestamp is"),
         (

@@ -18,7 +18,7 @@ class HubAddress:
 
     Attributes:
         repo: ``org/name``.
-        revision: a commit, tag or branch; the main branch where None.
+        revision: a commit, tag or branch; None for the main branch.
     """
 
     repo: str

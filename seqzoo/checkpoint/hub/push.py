@@ -96,8 +96,8 @@ def push_checkpoint(
 
     Args:
         checkpoint: read or rendered, with the bytes of its files.
-        address: repository, and the branch to commit to (the main one where None).
-        private: whether a new repository is private; the Hub's default where None.
+        address: repository, and the branch to commit to; None for the main branch.
+        private: whether a new repository is private; None for the Hub's default.
         create_pr: open a pull request instead of committing; every call opens a new one.
         tag: a permanent name for the commit.
         dry_run: only report what would be done.
