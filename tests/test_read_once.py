@@ -21,9 +21,9 @@ FILES = {"config.json", *RECORDED}
 ONCE = {"check_bytes": 4, "parse_json": 3, "parse_yaml": 1, "tensors": 1}
 """Four files are hashed; config, vocabulary and metrics are JSON, the recipe is YAML."""
 
-# Counts what a verb does, from the outside of the code that does it: files that the process opens
-# for reading or writes into the folder, every sha256 that is computed, models that are built, data
-# that are filtered and put into sequences.
+# Counts what a verb does, from the outside of the code that does it: files of the folder and data
+# beside it that are opened for reading, files that are written into the folder, every sha256 that
+# is computed, models that are built, data that are filtered and put into sequences.
 COUNTED = """
 import hashlib, json, os, sys
 from collections import Counter
@@ -47,7 +47,8 @@ def audit(event, args):
     if event == "open" and isinstance(args[0], str):
         place, name = os.path.split(os.path.realpath(args[0]))
         reads = "r" in (args[1] or "") or not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        if place == folder and reads and not os.path.isdir(args[0]):
+        is_data = (place, name) == (os.path.dirname(folder), "log.csv")
+        if (place == folder or is_data) and reads and not os.path.isdir(args[0]):
             opened[name] += 1
         above, incoming = os.path.split(place)
         if above == folder and incoming.startswith(".incoming-") and "w" in (args[1] or ""):
@@ -130,9 +131,11 @@ def recorded_files_hashed(folder: Path, counts: Counts) -> dict[str, int]:
 def run_folder(tmp_path_factory) -> Path:
     """A small run of one epoch, made by the verb, and what that counted."""
     out = tmp_path_factory.mktemp("once") / "run"
+    rows = [f"u{u},i{(u + t) % 40},{t},Title {(u + t) % 40}" for u in range(80) for t in range(10)]
+    log = out.parent / "log.csv"
+    log.write_text("\n".join(["user_id,item_id,timestamp,title", *rows]) + "\n")
     words = [
-        *("train", "sasrec", "--data", "synthetic", "--out", out, "--min-count", "1"),
-        *("data.options.users=80", "data.options.items=40", "data.options.mean_length=10"),
+        *("train", "sasrec", "--data", log, "--out", out, "--min-count", "1"),
         *("model.hidden_size=16", "model.max_length=20", "train.epochs=1"),
     ]
     (out.parent / "counted.json").write_text(json.dumps(counted(out, *words)))
@@ -144,8 +147,7 @@ def test_train(run_folder):
     counts = Counts(code, *map(Counter, counters))
     # It writes the checkpoint of the best epoch, then adds the metrics, and reads back nothing but
     # its own config.json, to see that the folder holds nothing of somebody else's.
-    assert set(counts.opened) <= {"config.json", "README.md"}
-    assert counts.opened["config.json"] <= 1
+    assert counts.opened == {"log.csv": 1, "config.json": 1, "README.md": 1}
     twice = {"metrics.json", "config.json", "README.md", ".files"}
     assert counts.written == {name: 2 if name in twice else 1 for name in {*FILES, *twice}}
     assert recorded_files_hashed(run_folder, counts) == dict.fromkeys(RECORDED, 1)
@@ -163,12 +165,14 @@ def test_recommend(run_folder):
 def test_eval(run_folder):
     counts = counted(run_folder, "eval", run_folder)
     assert each_file_once(run_folder, counts), counts
+    assert counts.opened["log.csv"] == 1
     assert counts.calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
 
 
 def test_verify_with_eval(run_folder):
     counts = counted(run_folder, "verify", run_folder, "--eval")
     assert each_file_once(run_folder, counts), counts
+    assert counts.opened["log.csv"] == 1
     assert counts.calls == {**ONCE, "model": 1, "k_core": 1, "build_sequences": 1}
 
 
@@ -179,6 +183,7 @@ def test_push(run_folder, tmp_path):
         first, again = (counted(run_folder, *words, **variables) for _ in range(2))
     assert each_file_once(run_folder, first), first
     assert each_file_once(run_folder, again), again
+    assert (first.opened["README.md"], again.opened["README.md"]) == (1, 1)
     # The Hub's client hashes config.json, whose sha256 no other file records.
     assert first.hashed[hashlib.sha256((run_folder / "config.json").read_bytes()).hexdigest()] == 1
     # The Hub's answers, pins.json and the front matter of the card, before and after, are parsed
