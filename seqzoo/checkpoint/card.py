@@ -6,7 +6,7 @@ text. A block that was removed is not added again.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,7 +16,6 @@ from seqzoo.checkpoint.card_sections import CardFacts, data_name, section_texts
 from seqzoo.checkpoint.schemas import CardFrontMatter
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
-from seqzoo.specs import DatasetSpec, PublishedMetrics
 from seqzoo.storage.documents import check
 from seqzoo.storage.plain_yaml import parse_yaml
 
@@ -53,7 +52,7 @@ def card_of(
     manifest = checkpoint.manifest
     spec = everything.architectures.get(manifest.architecture)
     data = data_name(checkpoint.recipe, checkpoint.metrics)
-    return model_card(
+    facts = CardFacts(
         name=name,
         architecture=manifest.architecture,
         paper=spec.paper,
@@ -64,87 +63,29 @@ def card_of(
         vocabulary_size=len(checkpoint.vocabulary),
         parameters=checkpoint.num_parameters,
         size=manifest.size,
-        curve=curve,
         dataset=everything.datasets.get(data) if data and data in everything.datasets else None,
         source=source,
         example=checkpoint.vocabulary.items[:3],
-        published=spec.published_for(manifest.config),
+        published=tuple(spec.published_for(manifest.config)),
+        curve=curve,
         distribution=manifest.plugin["distribution"],
         base_model=base_model_of(checkpoint.recipe),
-        existing=existing,
     )
+    return model_card(facts, existing)
 
 
-def model_card(
-    *,
-    name: str,
-    architecture: str,
-    config: Mapping[str, Any],
-    recipe: Mapping[str, Any],
-    metrics: Mapping[str, Mapping[str, Any]],
-    vocabulary_size: int,
-    parameters: int,
-    size: int,
-    paper: str = "",
-    description: str = "",
-    dataset: DatasetSpec | None = None,
-    source: str | None = None,
-    example: Sequence[str] = (),
-    published: Sequence[PublishedMetrics] = (),
-    curve: str | None = None,
-    distribution: str = "seqzoo",
-    base_model: str | None = None,
-    licence: str | None = None,
-    existing: str | None = None,
-) -> str:
+def model_card(facts: CardFacts, existing: str | None = None) -> str:
     """The text of a model card.
 
     Args:
-        name: of the model, its title.
-        architecture: registered name.
-        config: resolved settings of the model.
-        recipe: everything needed to reproduce it.
-        metrics: stored metrics by protocol.
-        vocabulary_size: number of items that it knows.
-        parameters: number of parameters and buffers in its weights.
-        size: bytes of the folder's files.
-        paper: of the architecture, as registered (``arXiv:2403.03900``).
-        description: of the architecture.
-        dataset: the data set that it was trained on, if that is a registered one.
-        source: the argument for ``seqzoo.load``; None for ``name``.
-        example: a few item ids that it knows, for the commands.
-        published: published metrics for this architecture and these settings.
-        curve: file name of the training curve beside the card, if there is one.
-        distribution: of the plugin that provides the architecture.
-        base_model: the Hub repository of the checkpoint that training started from.
-        licence: of the weights, as the Hub spells it (``apache-2.0``); None for the licence
-            that the present card names, or else ``other`` if the data set has terms.
+        facts: content of the card.
         existing: the present card, whose hand-written text is kept.
 
     Raises:
         CheckpointError: the existing card's front matter cannot be read.
     """
-    facts = CardFacts(
-        name=name,
-        architecture=architecture,
-        paper=paper,
-        description=description,
-        config=config,
-        recipe=recipe,
-        metrics=metrics,
-        vocabulary_size=vocabulary_size,
-        parameters=parameters,
-        size=size,
-        dataset=dataset,
-        source=name if source is None else source,
-        example=tuple(example),
-        published=tuple(published),
-        curve=curve,
-        distribution=distribution,
-        base_model=base_model,
-    )
     before, body = split_card(existing or "")
-    front = card_metadata(facts, before, generated_text(body), licence)
+    front = card_metadata(facts, before, generated_text(body))
     blocks = {
         key: f"<!-- seqzoo:generated {key} -->\n{text.strip()}\n<!-- /seqzoo:generated -->"
         for key, text in section_texts(facts).items()

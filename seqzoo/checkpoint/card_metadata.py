@@ -24,7 +24,7 @@ _PIPELINE = "other"
 
 
 def card_metadata(
-    facts: CardFacts, before: Mapping[str, Any], generated_text: str, licence: str | None
+    facts: CardFacts, before: Mapping[str, Any], generated_text: str
 ) -> dict[str, Any]:
     """The front matter of a card: generated keys are replaced, the others kept.
 
@@ -32,7 +32,6 @@ def card_metadata(
         facts: content of the card.
         before: front matter of the present card.
         generated_text: generated text of the present card.
-        licence: of the weights, if it was given.
     """
     # Imported here because it is slow and listing checkpoints does without it.
     from huggingface_hub import ModelCardData
@@ -40,9 +39,7 @@ def card_metadata(
     dataset = facts.dataset
     known = [*catalogue().datasets, *([dataset] if dataset is not None else [])]
     kept = set_by_hand(before, generated_text, known)
-    if licence is not None:
-        kept["license"] = licence
-    elif "license" not in kept and dataset is not None and dataset.licence:
+    if "license" not in kept and dataset is not None and dataset.licence:
         # The Hub has no name for such terms; a section of the card states them.
         kept = _terms(dataset) | kept
     names = [] if dataset is None else [dataset.hub_id]

@@ -20,7 +20,27 @@ _MOST_SETTINGS = 40
 
 @dataclass(frozen=True)
 class CardFacts:
-    """The content of a card; the fields are the arguments of ``model_card``."""
+    """The content of a card.
+
+    Attributes:
+        name: of the model, its title.
+        architecture: registered name.
+        paper: of the architecture, as registered (``arXiv:2403.03900``).
+        description: of the architecture.
+        config: resolved settings of the model.
+        recipe: everything needed to reproduce it.
+        metrics: stored metrics by protocol.
+        vocabulary_size: number of items that it knows.
+        parameters: number of parameters and buffers in its weights.
+        size: bytes of the folder's files.
+        dataset: the data set that it was trained on, if that is a registered one.
+        source: the argument for ``seqzoo.load``.
+        example: a few item ids that it knows, for the commands.
+        published: published metrics for this architecture and these settings.
+        curve: file name of the training curve beside the card, if there is one.
+        distribution: of the plugin that provides the architecture.
+        base_model: the Hub repository of the checkpoint that training started from.
+    """
 
     name: str
     architecture: str

@@ -87,16 +87,7 @@ def native_selective_scan_last(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
 ) -> Tensor:
     """``seqzoo.ops.selective_scan_last`` by the compiled kernel, which stops at the lengths."""
-    state = torch.empty(len(x), *decay.shape)
-    rows = {"x": x, "step": step, "write": write}
-    _run(
-        "seqzoo_scan_forward",
-        rows,
-        decay,
-        lengths=lengths.to("cpu", torch.int64).contiguous(),
-        last=state,
-    )
-    return state.to(x.dtype)
+    return _last_state(x, step, decay, write, lengths).to(x.dtype)
 
 
 def step_limits(
@@ -163,15 +154,7 @@ def native_ssd_last(
 ) -> Tensor:
     """``seqzoo.ops.ssd_last`` by the compiled kernel, which stops at the lengths."""
     batch, _, heads, width = x.shape
-    state = torch.empty(batch, write.shape[-1], heads * width)
-    rows = {"x": x.flatten(2), "step": step, "write": write}
-    _run(
-        "seqzoo_scan_forward",
-        rows,
-        decay,
-        lengths=lengths.to("cpu", torch.int64).contiguous(),
-        last=state,
-    )
+    state = _last_state(x.flatten(2), step, decay, write, lengths)
     return state.mT.reshape(batch, heads, width, -1).to(x.dtype)
 
 
@@ -303,6 +286,16 @@ def _run(name: str, rows: dict[str, Tensor], decay: Tensor, **others: Tensor) ->
         **{key: tensor.data_ptr() for key, tensor in others.items()},
     )
     call(name, ctypes.byref(arguments))
+
+
+def _last_state(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> Tensor:
+    """The state [B, N, I] at the end of each sequence of x [B, L, I], in float32."""
+    state = torch.empty(len(x), write.shape[-1], x.shape[-1])
+    rows = {"x": x, "step": step, "write": write}
+    # Kept until the call returns: a copy has no other owner.
+    lengths = lengths.to("cpu", torch.int64).contiguous()
+    _run("seqzoo_scan_forward", rows, decay, lengths=lengths, last=state)
+    return state
 
 
 def _run_step(
