@@ -14,7 +14,18 @@ from seqzoo.cli.tables import Column, facts, show, table
 from seqzoo.errors import error_text
 from seqzoo.version import __version__
 
-_PACKAGES = ("accelerate", "huggingface_hub", "numpy", "omegaconf", "polars", "safetensors")
+_PACKAGES = (
+    "accelerate",
+    "huggingface_hub",
+    "msgspec",
+    "numpy",
+    "omegaconf",
+    "pluggy",
+    "polars",
+    "rich",
+    "safetensors",
+    "typer",
+)
 
 
 def doctor(as_json: Json = False) -> None:
