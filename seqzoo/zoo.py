@@ -24,8 +24,8 @@ from seqzoo.checkpoint.manifest import (
     read_vocabulary,
     sized,
 )
+from seqzoo.checkpoint.pins import pin_of
 from seqzoo.errors import CheckpointError
-from seqzoo.pins import pin_of
 from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec, PretrainedSpec
 from seqzoo.storage.atomic import locate

@@ -8,9 +8,9 @@ from typing import Any
 
 from seqzoo.checkpoint.card_sections import ARXIV, CardFacts, repository_page
 from seqzoo.checkpoint.hub.address import SCHEME, parse_address
+from seqzoo.checkpoint.pins import pin_of
 from seqzoo.errors import UsageError, one_line
 from seqzoo.metric_names import metric_title
-from seqzoo.pins import pin_of
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
 from seqzoo.checkpoint.manifest import CONFIG, Manifest, parse_manifest
+from seqzoo.checkpoint.pins import names_architecture, pin_of
 from seqzoo.errors import CheckpointError, IntegrityError, UnknownNameError, nearest
-from seqzoo.pins import names_architecture, pin_of
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import PretrainedSpec
 from seqzoo.storage.atomic import locate

@@ -13,9 +13,9 @@ from seqzoo.checkpoint.card import model_card, split_card
 from seqzoo.checkpoint.card_merge import merge_cards
 from seqzoo.checkpoint.card_metadata import base_model_of
 from seqzoo.checkpoint.card_sections import CardFacts
+from seqzoo.checkpoint.pins import Pin
 from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
-from seqzoo.pins import Pin
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec, PublishedMetrics
 from tests.samples import METRICS, RECIPE, make_model
@@ -104,7 +104,7 @@ def test_a_fine_tuned_model_names_its_base_model():
 def test_where_a_run_started_gives_the_base_model(monkeypatch):
     name = next(iter(catalogue().pretrained)).name
     pin = Pin("org/pinned", "0" * 40, "a" * 64)
-    monkeypatch.setattr("seqzoo.pins.pins", lambda: {name: pin})
+    monkeypatch.setattr("seqzoo.checkpoint.pins.pins", lambda: {name: pin})
     address = "hf://org/base@v1"
     for start, repo in (
         (address, "org/base"),

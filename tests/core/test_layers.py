@@ -21,6 +21,7 @@ LAYERS = [
     ["evaluation"],
     ["model"],
     ["checkpoint"],
+    ["storage"],
     ["data"],
     ["parts"],
     ["ops"],
@@ -28,11 +29,11 @@ LAYERS = [
         "builtin",
         "builtin_datasets",
         "config",
+        "errors",
         "hookspecs",
         "interfaces",
         "metric_names",
         "notebook",
-        "pins",
         "plugins",
         "public_weights",
         "registrar",
@@ -41,9 +42,6 @@ LAYERS = [
         "validation",
         "version",
     ],
-    # Below everything that reads a file, the pins that complete the registry included.
-    ["storage"],
-    ["errors"],
 ]
 """From the top down; what stands in one list may import each other, without loops."""
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import seqzoo
+from seqzoo.checkpoint.pins import PINS, Pin, pin_of, read_pins, render_pins
 from seqzoo.errors import CheckpointError, UnknownNameError
-from seqzoo.pins import PINS, Pin, pin_of, read_pins, render_pins
 from seqzoo.plugins import load_plugins
 from seqzoo.specs import PretrainedSpec
 
@@ -23,7 +23,7 @@ def pinned(monkeypatch):
     """``pinned(name, …)``: a seqzoo with these pins; returns its plugins."""
 
     def pinned(*names):
-        monkeypatch.setattr("seqzoo.pins.pins", lambda: dict.fromkeys(names, PIN))
+        monkeypatch.setattr("seqzoo.checkpoint.pins.pins", lambda: dict.fromkeys(names, PIN))
         loaded = load_plugins()
         monkeypatch.setattr("seqzoo.plugins._kept_plugins", lambda: loaded)
         return loaded
@@ -128,9 +128,9 @@ def test_a_name_without_folder_and_pin_is_not_listed(pinned, monkeypatch):
 
 def test_listing_pinned_names_imports_nothing_heavy():
     code = (
-        "import sys, seqzoo.pins\n"
-        "pin = seqzoo.pins.Pin('org/repo', '0' * 40, 'f' * 64)\n"
-        "seqzoo.pins.pins = lambda: {'sasrec-elsewhere': pin}\n"
+        "import sys, seqzoo.checkpoint.pins\n"
+        "pin = seqzoo.checkpoint.pins.Pin('org/repo', '0' * 40, 'f' * 64)\n"
+        "seqzoo.checkpoint.pins.pins = lambda: {'sasrec-elsewhere': pin}\n"
         "import seqzoo\n"
         "assert 'sasrec-elsewhere' in [model.name for model in seqzoo.list_models()]\n"
         "heavy = ('torch', 'numpy', 'polars', 'accelerate', 'omegaconf', 'huggingface_hub')\n"

@@ -9,10 +9,10 @@ from random import Random
 import numpy as np
 import torch
 
+from seqzoo.checkpoint.pins import Pin, read_pins, render_pins
 from seqzoo.data.checksums import record_of, remembered
 from seqzoo.data.sequences import Sequences
 from seqzoo.model.session import Session
-from seqzoo.pins import Pin, read_pins, render_pins
 from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
 from seqzoo.training.loop import train
 from seqzoo.training.progress import Reporter

@@ -17,7 +17,7 @@ from seqzoo.specs import PretrainedSpec
 from seqzoo.storage.documents import read_json
 from seqzoo.storage.integrity import read_bytes
 
-PINS = Path(__file__).with_name("pins.json")
+PINS = Path(__file__).parents[1] / "pins.json"
 
 _LARGEST = 4 << 20
 """Bytes of a file of pins."""
