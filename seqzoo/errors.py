@@ -31,9 +31,15 @@ __all__ = [
 
 
 class SeqzooError(Exception):
-    """Base class of all errors that seqzoo raises on purpose."""
+    """Base class of all errors that seqzoo raises on purpose.
+
+    The text is always one line, also where a message quotes a name that has line breaks.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class UsageError(SeqzooError):

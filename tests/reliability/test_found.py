@@ -112,3 +112,10 @@ def test_a_finished_run_is_tidied_when_it_is_read(tmp_path):
     (commit / ".files").write_text('["progress.json"]')
     train(recipe(1), tmp_path / "run")
     assert not commit.exists()
+
+
+def test_a_line_break_in_the_name_of_a_column(tmp_path):
+    frame = pl.DataFrame({"user": ["a"], "item": ["x"], "a\nb": [1]})
+    frame.write_parquet(tmp_path / "shop.parquet")
+    with pytest.raises(DataError, match=r"\(columns: user, item, a b\)"):
+        read_interactions(tmp_path / "shop.parquet")
