@@ -147,9 +147,13 @@ def attack(operation: "Operation", kills: int, seed: str, home: Path) -> Result:
     chance = Random(seed)
     result, started = Result(operation.name), time.monotonic()
     Child(operation.prepare, home).expect()
-    begun = time.monotonic()
-    Child(operation.whole, home).expect()
-    duration = time.monotonic() - begun
+    durations = []
+    for _ in range(3):
+        begun = time.monotonic()
+        Child(operation.whole, home).expect()
+        durations.append(time.monotonic() - begun)
+        operation.forget()
+    duration = min(durations)
     number = 0
     while result.kills < kills and number < 20 * kills + 20:
         number += 1
@@ -195,6 +199,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the results here")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    # A shell lets its background jobs ignore Ctrl-C, and so would their forks.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     server = subprocess.Popen(
         [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -7,11 +7,14 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet
 import pytest
 import torch
 
 from seqzoo.checkpoint.manifest import read_manifest
 from seqzoo.data.readers import read_interactions
+from seqzoo.data.readers.parquet_pages import check_pages
+from seqzoo.data.readers.sources import SourceFile
 from seqzoo.data.sequences import Sequences
 from seqzoo.errors import CheckpointError, DataError, UsageError
 from seqzoo.model.import_weights import read_state_dict
@@ -19,6 +22,7 @@ from seqzoo.model.save import save_model
 from seqzoo.model.session import Session
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.training.loop import train
+from tests.reliability.fuzz import worker_of
 from tests.reliability.operations import models, recipe
 
 
@@ -119,3 +123,44 @@ def test_a_line_break_in_the_name_of_a_column(tmp_path):
     frame.write_parquet(tmp_path / "shop.parquet")
     with pytest.raises(DataError, match=r"\(columns: user, item, a b\)"):
         read_interactions(tmp_path / "shop.parquet")
+
+
+def parquet(rows: int = 300) -> bytes:
+    stream = io.BytesIO()
+    names = [f"item-{index % 60}" for index in range(rows)]
+    table = {"user": [f"u{index % 40}" for index in range(rows)], "item": names}
+    pl.DataFrame({**table, "timestamp": list(range(rows))}).write_parquet(stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("value", [0xD9, 0xFF])
+def test_the_size_of_a_page_ends_no_process(value):
+    """Of the bytes in the first headers, some made polars ask for more memory than there is."""
+    content = parquet()
+    with worker_of("Parquet") as worker:
+        for place in range(4, 300):
+            outcome = worker.read(content[:place] + bytes([value]) + content[place + 1 :])
+            assert not outcome.failed, (place, outcome)
+
+
+def test_headers_of_pages_are_read_as_parquet_writes_them(tmp_path):
+    table = pl.read_parquet(io.BytesIO(parquet(5000)))
+    table = table.with_columns(
+        pl.lit(None).alias("nothing"), pl.lit([[1, 2]]).alias("list"), pl.lit("x").alias("same")
+    )
+    path = tmp_path / "shop.parquet"
+    for compression in ("zstd", "snappy", "gzip", "lz4", "uncompressed"):
+        for statistics in (True, False, "full"):
+            table.write_parquet(
+                path, compression=compression, statistics=statistics, row_group_size=700
+            )
+            check_pages(SourceFile("shop", path))
+    arrow = table.to_arrow()
+    for options in (
+        {"data_page_version": "2.0"},
+        {"use_dictionary": False, "write_page_index": True, "write_page_checksum": True},
+        {"version": "1.0", "data_page_size": 100, "row_group_size": 700},
+    ):
+        pyarrow.parquet.write_table(arrow, path, **options)
+        check_pages(SourceFile("shop", path))
+    assert len(read_interactions(path)) == 5000

@@ -6,6 +6,7 @@ import polars as pl
 
 from seqzoo.data.readers.columns import ITEM_NAMES, LABEL_NAMES, find_columns
 from seqzoo.data.readers.panics import panics_as_errors
+from seqzoo.data.readers.parquet_pages import check_pages
 from seqzoo.data.readers.sources import Source, SourceFile
 from seqzoo.data.readers.text import Layout, Table, read_first_line, read_table
 from seqzoo.errors import DataError
@@ -133,6 +134,7 @@ def read_parquet(file: SourceFile) -> Table:
         DataError: the file is damaged or has no rows.
     """
     try:
+        check_pages(file)
         with panics_as_errors():
             frame = pl.read_parquet(file.content)
     except (pl.exceptions.PolarsError, OSError) as error:

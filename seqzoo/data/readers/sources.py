@@ -15,8 +15,8 @@ _BLOCK = 1 << 20
 
 # The most bytes that a member of an archive may unpack to: this many, or this many times its
 # compressed size. Text compresses to a third or a tenth, a zip bomb to less than a hundredth.
-_ALWAYS_UNPACKED = 64 << 20
-_HIGHEST_RATIO = 100
+ALWAYS_UNPACKED = 64 << 20
+HIGHEST_RATIO = 100
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _read_member(path: Path, member: str) -> SourceFile:
     try:
         with zipfile.ZipFile(path) as archive:
             packed = archive.getinfo(member).compress_size
-            limit = max(_ALWAYS_UNPACKED, _HIGHEST_RATIO * packed)
+            limit = max(ALWAYS_UNPACKED, HIGHEST_RATIO * packed)
             with archive.open(member) as stream:
                 while content.tell() <= limit and (block := stream.read(_BLOCK)):
                     content.write(block)
@@ -150,7 +150,7 @@ def _read_member(path: Path, member: str) -> SourceFile:
     if content.tell() > limit:
         raise DataError(
             f"{path}: its member {member} of {packed:,} bytes unpacks to more than {limit:,} "
-            f"bytes, over {_HIGHEST_RATIO} times as many: it may be a zip bomb; if you trust "
+            f"bytes, over {HIGHEST_RATIO} times as many: it may be a zip bomb; if you trust "
             "it, unpack it and give the folder"
         )
     return SourceFile(f"{path}:{member}", content.getvalue())
