@@ -373,9 +373,12 @@ class Pull(Operation):
 
     def attempts(self, number: int, chance: Random) -> Sequence[Run]:
         if number % self.rounds == 1:
-            shutil.rmtree(self.cache, ignore_errors=True)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.forget()
         return [self.whole]
+
+    def forget(self) -> None:
+        shutil.rmtree(self.cache, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def check(self) -> str:
         constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE = str(self.cache), True
