@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -113,6 +114,12 @@ def left_over(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.name.startswith(marks[:2])]
 
 
+def forever(function: Callable[[], object]) -> None:
+    """Call a function until the process is killed."""
+    while True:
+        function()
+
+
 class Save(Operation):
     """Two checkpoints that replace each other in one folder."""
 
@@ -123,8 +130,11 @@ class Save(Operation):
         save_which(self.home / "x", 0)
 
     def whole(self) -> None:
-        for number in (1, 0, 1, 0):
+        for number in (1, 0):
             save_which(self.home / "x", number)
+
+    def attempts(self, number: int, chance: Random) -> Sequence[Run]:
+        return [partial(forever, self.whole)]
 
     def check(self) -> str:
         return f"checkpoint {which(read_checkpoint(self.home / 'x'))}"
@@ -150,9 +160,11 @@ class StreamedSession(Operation):
         self._session(3).save(self.home / "x")
 
     def whole(self) -> None:
-        few, many = self._session(3), self._session(5)
-        for session in (many, few) * 4:
-            session.save(self.home / "x")
+        for events in (5, 3):
+            self._session(events).save(self.home / "x")
+
+    def attempts(self, number: int, chance: Random) -> Sequence[Run]:
+        return [partial(forever, self.whole)]
 
     def check(self) -> str:
         session = Session.restore(models()[0], self.home / "x")
@@ -330,7 +342,7 @@ class Push(Operation):
         if number % 4 == 0:  # into a repository that does not exist yet
             self.repository = f"org/new-{number}"
             return [lambda: zoo.push(self.home / "1", self.repository)]
-        return [self.whole]
+        return [partial(forever, self.whole)]
 
     def check(self) -> str:
         constants.HF_HUB_CACHE = str(self.home / "cache")
