@@ -108,6 +108,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=8, help="sizes of the disk")
+    parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=["tmpfs", "file size"], action="append")
     options = parser.parse_args()
@@ -120,7 +121,7 @@ def main() -> int:
         kinds.remove("tmpfs")
     os.environ["OMP_NUM_THREADS"] = "1"
     home = Path(tempfile.mkdtemp(prefix="seqzoo-disk-"))
-    failed = 0
+    results: list[dict[str, Any]] = []
     try:
         for kind in kinds:
             for make in OPERATIONS:
@@ -132,10 +133,12 @@ def main() -> int:
                 sizes = [smallest + largest * step // options.steps for step in steps]
                 result = attack(make, kind, sizes, folder)
                 print(json.dumps(result), flush=True)
-                failed += result["failed"]
+                results.append(result)
+                if options.json:
+                    options.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    return int(failed > 0)
+    return int(any(result["failed"] for result in results))
 
 
 if __name__ == "__main__":
