@@ -1,13 +1,19 @@
 """Fingerprints of sequences: hashes that tell whether two evaluations used the same data."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
+
+
+_BLOCK = 1 << 22
+"""Roughly how many events are hashed at once."""
 
 
 class Fingerprints(NamedTuple):
@@ -25,46 +31,61 @@ class Fingerprints(NamedTuple):
 
 
 def fingerprints_of(
-    user_ids: Sequence[str],
-    item_ids: Sequence[str],
-    users: Int64s,
-    items: Int64s,
+    user_ids: pl.Series,
+    item_ids: pl.Series,
+    offsets: Int64s,
+    items: Int32s,
     times: Int64s | None,
 ) -> Fingerprints:
     """Hash N events by the ids of U users and V items, and not by their indices.
 
     Args:
-        user_ids: the id of each user index 0..U-1.
-        item_ids: the id of each item index 0..V-1.
-        users: the user index of each event (N,); the events of a user are adjacent, oldest first.
+        user_ids: the id of each user index 0..U-1, text.
+        item_ids: the id of each item index 0..V-1, text.
+        offsets: the events of user ``u`` are at ``offsets[u]:offsets[u + 1]``, oldest first
+            (U + 1,).
         items: the item index of each event (N,).
         times: unix seconds of each event (N,), or None if only the order is known.
     """
-    user_order = sorted(range(len(user_ids)), key=user_ids.__getitem__)
-    item_order = sorted(range(len(item_ids)), key=item_ids.__getitem__)
-    user_rank = np.empty(len(user_ids), dtype=np.int64)
-    user_rank[user_order] = np.arange(len(user_ids))
-    item_rank = np.empty(len(item_ids), dtype=np.int64)
+    user_order, item_order = (ids.arg_sort().to_numpy() for ids in (user_ids, item_ids))
+    item_rank = np.empty(len(item_ids), dtype="<i4")
     item_rank[item_order] = np.arange(1, len(item_ids) + 1)
-    by_user = np.argsort(user_rank[users], kind="stable")
 
     # Stored checkpoints hold the hash of everything: its bytes must not change.
     everything = hashlib.sha256(b"seqzoo interactions 1\n")
     for ids, ranked in ((user_ids, user_order), (item_ids, item_order)):
+        everything.update(f"{len(ids)}\n".encode())
         # The length before each id keeps ("ab", "c") and ("a", "bc") apart.
-        encoded = [ids[code].encode() for code in ranked]
-        everything.update(f"{len(encoded)}\n".encode())
-        everything.update(b"".join(b"%d:%s" % (len(text), text) for text in encoded))
-    everything.update(np.bincount(user_rank[users]).astype("<i8").tobytes())
-    everything.update(item_rank[items[by_user]].astype("<i4").tobytes())
+        for part in ids.gather(ranked).to_frame("id").iter_slices(_BLOCK):
+            marked = part.select(pl.format("{}:{}", pl.col("id").str.len_bytes(), "id").str.join())
+            everything.update(marked.item().encode())
+    everything.update(np.diff(offsets)[user_order].astype("<i8").tobytes())
+    for positions in _by_user(offsets, user_order):
+        everything.update(item_rank[items[positions]].tobytes())
 
     sequences = everything.copy()
     sequences.update(b"sequences")
     timestamps = hashlib.sha256(b"seqzoo times 1\n")
     for digest in (everything, timestamps):
         digest.update(b"no times" if times is None else b"times")
-        if times is not None:
-            digest.update(times[by_user].astype("<i8").tobytes())
+    if times is not None:
+        for positions in _by_user(offsets, user_order):
+            content = times[positions].astype("<i8").tobytes()
+            everything.update(content)
+            timestamps.update(content)
     return Fingerprints(
         *(f"sha256:{digest.hexdigest()}" for digest in (everything, sequences, timestamps))
     )
+
+
+def _by_user(offsets: Int64s, user_order: Int64s) -> Iterator[Int64s]:
+    """The positions of the events of the users in an order, in blocks of whole users."""
+    counts = np.diff(offsets)[user_order]
+    before = np.concatenate([[0], np.cumsum(counts)])
+    first = 0
+    while first < len(user_order):
+        last = max(first + 1, int(np.searchsorted(before, before[first] + _BLOCK, "right")) - 1)
+        starts = offsets[user_order[first:last]] - (before[first:last] - before[first])
+        inside = np.arange(before[last] - before[first])
+        yield np.repeat(starts, counts[first:last]) + inside
+        first = last

@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from seqzoo.data.codes import Bools, Encoder, Int32s, Int64s, core_rows, renumbered
+from seqzoo.data.summary import AS_READ, Summary, summarise
 from seqzoo.errors import DataError
 
 __all__ = [
     "COLUMNS",
     "FRACTION",
     "Interactions",
-    "codes_by_appearance",
     "k_core",
 ]
 
@@ -24,25 +26,38 @@ COLUMNS = {"user": pl.String(), "item": pl.String(), "order": pl.Int64()}
 FRACTION = {"fraction": pl.Float64()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interactions:
     """Who interacted with which item and when, with the data's own ids, in row order.
 
-    Build it with :meth:`from_frame`, which checks the table.
+    Build it with :meth:`from_frame`, which checks the table. Ids are stored once: each row has
+    codes of 32 bits instead.
 
     Attributes:
-        frame: columns ``user`` (String), ``item`` (String), ``order`` (Int64); and ``fraction``
-            (Float64, at least 0 and less than 1) where timestamps have fractions of a second. These
+        users: the code of the user of each row (N,), int32.
+        items: the code of the item of each row (N,), int32.
+        order: unix seconds, or positions, of each row (N,), int64.
+        fractions: fractions of a second (N,), float64, at least 0 and less than 1, or None. They
             order the events within a second.
+        user_ids: the id of each user code (U,), text; codes are in order of first appearance.
+        item_ids: the id of each item code (V,), text; codes are in order of first appearance.
         labels: titles by item id; empty if the data have none.
         name: the name of the data in messages and recipes.
         has_times: True where ``order`` is unix seconds, False where it is only a position.
+        filters: the filters that were applied, such as ``5-core``, each with a summary of the data
+            before it.
     """
 
-    frame: pl.DataFrame
+    users: Int32s
+    items: Int32s
+    order: Int64s
+    fractions: npt.NDArray[np.float64] | None
+    user_ids: pl.Series
+    item_ids: pl.Series
     labels: Mapping[str, str] = field(default_factory=dict)
     name: str = "interactions"
     has_times: bool = True
+    filters: tuple[tuple[str, Summary], ...] = ()
 
     @classmethod
     def from_frame(
@@ -89,41 +104,92 @@ class Interactions:
                     f"{name}: the fraction in row {row} is {frame['fraction'][row]}; expected at "
                     "least 0 and less than 1"
                 )
-        return cls(frame.select(*columns), dict(labels or {}), name, has_times)
+        users, items = Encoder(), Encoder()
+        return cls(
+            users=users.encode(frame["user"]),
+            items=items.encode(frame["item"]),
+            order=frame["order"].to_numpy(),
+            fractions=frame["fraction"].to_numpy() if "fraction" in columns else None,
+            user_ids=users.ids(),
+            item_ids=items.ids(),
+            labels=dict(labels or {}),
+            name=name,
+            has_times=has_times,
+        )
 
     def __len__(self) -> int:
-        return self.frame.height
+        return len(self.users)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The rows as a table, made at every call.
+
+        Its columns are ``user`` (String), ``item`` (String), ``order`` (Int64), and ``fraction``
+        (Float64) where there are fractions.
+        """
+        columns = {
+            "user": self.user_ids.gather(self.users),
+            "item": self.item_ids.gather(self.items),
+            "order": pl.Series(self.order),
+        }
+        if self.fractions is not None:
+            columns["fraction"] = pl.Series(self.fractions)
+        return pl.DataFrame(columns)
 
     @property
     def num_users(self) -> int:
         """Number of different users."""
-        return self.frame["user"].n_unique()
+        return len(self.user_ids)
 
     @property
     def num_items(self) -> int:
         """Number of different items."""
-        return self.frame["item"].n_unique()
+        return len(self.item_ids)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The rows, users, items, events per user, repeats and time span."""
+        return summarise(
+            self.filters[-1][0] if self.filters else AS_READ,
+            self.users,
+            self.items,
+            (self.num_users, self.num_items),
+            self.order if self.has_times else None,
+        )
+
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """Summaries of the data as read and after each filter."""
+        return (*(before for _, before in self.filters), self.summary)
 
     def size(self) -> str:
         """The numbers of interactions, users and items, for messages."""
-        users, items = self.num_users, self.num_items
-        return f"{len(self):,} interactions of {users:,} users with {items:,} items"
+        return (
+            f"{len(self):,} interactions of {self.num_users:,} users with {self.num_items:,} items"
+        )
 
+    def filtered(self, rows: Bools | None, name: str) -> "Interactions":
+        """The rows that a filter keeps (N,), with new codes; None keeps all.
 
-def codes_by_appearance(column: pl.Series) -> tuple[npt.NDArray[np.int64], pl.Series]:
-    """Encode the values of a text column as 0, 1, … in order of first appearance.
-
-    Returns:
-        The code of every row (N,), int64, and the different values in the order of their codes.
-    """
-    values = column.unique(maintain_order=True)
-    numbered = pl.DataFrame({"value": values}).with_row_index("code")
-    codes = (
-        pl.DataFrame({"value": column})
-        .join(numbered, on="value", how="left", maintain_order="left")["code"]
-        .cast(pl.Int64)
-    )
-    return codes.to_numpy(), values
+        Args:
+            rows: whether each row is kept, at least one of them.
+            name: the name of the filter.
+        """
+        filters = (*self.filters, (name, self.summary))
+        if rows is None:
+            return replace(self, filters=filters)
+        users, user_ids = renumbered(self.users[rows], self.user_ids)
+        items, item_ids = renumbered(self.items[rows], self.item_ids)
+        return replace(
+            self,
+            users=users,
+            items=items,
+            order=self.order[rows],
+            fractions=None if self.fractions is None else self.fractions[rows],
+            user_ids=user_ids,
+            item_ids=item_ids,
+            filters=filters,
+        )
 
 
 def k_core(interactions: Interactions, minimum: int = 5, *, report: bool = True) -> Interactions:
@@ -132,44 +198,29 @@ def k_core(interactions: Interactions, minimum: int = 5, *, report: bool = True)
     Args:
         interactions: the table; the order of its rows is kept.
         minimum: minimum interactions per user and item; 1 or less keeps all.
-        report: log the numbers of rows, users and items before and after: as a warning where more
-            than half of the items are dropped, otherwise as information.
+        report: warn, with the numbers before and after, if more than half of the items are dropped.
 
     Raises:
         DataError: nothing is left.
     """
     if minimum <= 1:
         return interactions
-    users, user_ids = codes_by_appearance(interactions.frame["user"])
-    items, item_ids = codes_by_appearance(interactions.frame["item"])
-    kept = np.arange(len(users))
-    while len(kept):
-        enough_of_user = np.bincount(users[kept], minlength=len(user_ids)) >= minimum
-        enough_of_item = np.bincount(items[kept], minlength=len(item_ids)) >= minimum
-        stays = enough_of_user[users[kept]] & enough_of_item[items[kept]]
-        if stays.all():
-            break
-        kept = kept[stays]
-    if not len(kept):
+    counts = (interactions.num_users, interactions.num_items)
+    rows = core_rows(interactions.users, interactions.items, counts, minimum)
+    if rows is not None and not rows.any():
         raise DataError(
             f"{interactions.name}: the {minimum}-core of {interactions.size()} is empty: no set of "
             f"users and items has {minimum} interactions each; give a lower --min-count "
             "(data.min_count in a recipe)"
         )
-    core = interactions
-    if len(kept) < len(users):
-        core = replace(interactions, frame=interactions.frame[kept])
-    if report:
-        many = 2 * core.num_items < len(item_ids)
-        logger.log(
-            logging.WARNING if many else logging.INFO,
-            "%s: %s; after the %d-core filter: %s%s",
+    core = interactions.filtered(rows, f"{minimum}-core")
+    if report and 2 * core.num_items < interactions.num_items:
+        logger.warning(
+            "%s: %s; after the %d-core filter: %s; to keep more items, give a lower --min-count "
+            "(data.min_count in a recipe)",
             interactions.name,
             interactions.size(),
             minimum,
             core.size(),
-            "; to keep more items, give a lower --min-count (data.min_count in a recipe)"
-            if many
-            else "",
         )
     return core

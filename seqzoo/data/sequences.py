@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqzoo.data.codes import frequencies, rows_by_user
 from seqzoo.data.fingerprints import fingerprints_of
-from seqzoo.data.interactions import Interactions, codes_by_appearance
+from seqzoo.data.interactions import Interactions
+from seqzoo.data.summary import Summary
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, DataError, nearest, one_line
 
@@ -118,6 +120,7 @@ class SequenceData:
             ``times`` over the timestamps in that order. Data whose ``sequences`` are equal are the
             same for a model that reads no timestamps.
         dropped: number of interactions with items that the given vocabulary lacks.
+        summaries: the interactions as read and after each filter.
     """
 
     sequences: Sequences
@@ -127,6 +130,7 @@ class SequenceData:
     fingerprint: str
     fingerprints: Mapping[str, str]
     dropped: int = 0
+    summaries: tuple[Summary, ...] = ()
 
 
 ORDERS = ("time-row", "float32-time-row")
@@ -162,32 +166,34 @@ def build_sequences(
             f"the order '{order}' is unknown{nearest(order, ORDERS)}; expected one of: "
             f"{', '.join(ORDERS)}"
         )
-    frame = interactions.frame
-    users, user_ids = codes_by_appearance(frame["user"])
-    items, item_ids = codes_by_appearance(frame["item"])
-    positions = frame["order"].to_numpy()
-    fractions = frame["fraction"].to_numpy() if "fraction" in frame.columns else None
-    keys = [users, positions] if fractions is None else [users, positions, fractions]
+    positions, fractions = interactions.order, interactions.fractions
+    times = positions
+    keys: tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None] = (positions, fractions)
     if order == "float32-time-row" and interactions.has_times:
         exact = positions if fractions is None else positions + fractions
         rounded = exact.astype(np.float32)
-        positions = np.floor(rounded).astype(np.int64)
-        keys = [users, rounded]
-    # lexsort is stable: rows of one user with the same timestamp keep their order.
-    sorting = np.lexsort(keys[::-1])
-    users, items = users[sorting], items[sorting]
-    times = positions[sorting] if interactions.has_times else None
-    names, item_names = user_ids.to_list(), item_ids.to_list()
-    hashes = fingerprints_of(names, item_names, users, items, times)
+        times = np.floor(rounded).astype(np.int64)
+        keys = (rounded, None)
+    rows = rows_by_user(interactions.users, *keys)
+    items = interactions.items[rows]
+    timestamps = times[rows] if interactions.has_times else None
+    del rows, times, keys
+    lengths = frequencies(interactions.users, interactions.num_users)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    hashes = fingerprints_of(
+        interactions.user_ids, interactions.item_ids, offsets, items, timestamps
+    )
+    names, item_names = interactions.user_ids.to_list(), interactions.item_ids.to_list()
 
     dropped = 0
     if vocabulary is None:
         labels = [interactions.labels.get(item) for item in item_names]
         vocabulary = Vocabulary(item_names, labels if any(labels) else None)
-        indices = items + 1
+        items += 1
     else:
         index_of_code = np.asarray(
-            [vocabulary.index(item) if item in vocabulary else 0 for item in item_names]
+            [vocabulary.index(item) if item in vocabulary else 0 for item in item_names],
+            dtype=np.int32,
         )
         indices = index_of_code[items]
         known = indices > 0
@@ -198,24 +204,23 @@ def build_sequences(
                 f"{len(vocabulary)} of the vocabulary (data: '{item_names[0]}', vocabulary: "
                 f"'{vocabulary.items[0]}'); expected data with the same item ids"
             )
-        users, indices = users[known], indices[known]
-        times = None if times is None else times[known]
+        items = indices[known]
+        timestamps = None if timestamps is None else timestamps[known]
+        # Users without a known item have no sequence.
+        ends = np.concatenate([[0], np.cumsum(known)])[offsets]
+        present = np.diff(ends) > 0
+        offsets = np.concatenate([[0], ends[1:][present]]).astype(np.int64)
+        names = [name for name, here in zip(names, present, strict=True) if here]
 
-    counts = np.bincount(users, minlength=len(names))
-    present = counts > 0
-    sequences = Sequences(
-        items=indices.astype(np.int32),
-        timestamps=times,
-        offsets=np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64),
-    )
     return SequenceData(
-        sequences=sequences,
+        sequences=Sequences(items=items, timestamps=timestamps, offsets=offsets),
         vocabulary=vocabulary,
-        users=tuple(name for name, here in zip(names, present, strict=True) if here),
+        users=tuple(names),
         name=interactions.name,
         fingerprint=hashes.everything,
         fingerprints={"sequences": hashes.sequences, "times": hashes.times},
         dropped=dropped,
+        summaries=interactions.summaries,
     )
 
 

@@ -58,17 +58,32 @@ def test_empty_core_says_what_there_was_and_how_to_lower_the_minimum(interaction
         k_core(data)
 
 
-def test_sizes_before_and_after_the_filter_are_logged(interactions, caplog):
-    caplog.set_level("INFO", "seqzoo")
-    full = [(u, i, 1) for u in "xy" for i in "ab"]
-    k_core(interactions([*full, ("x", "c", 1), ("z", "a", 1)], name="shop"), 2)
-    k_core(interactions(full, name="shop"), 1)
-    (record,) = caplog.records
-    assert record.levelname == "INFO"
-    assert record.getMessage() == (
-        "shop: 6 interactions of 3 users with 3 items; after the 2-core filter: "
-        "4 interactions of 2 users with 2 items"
+def test_summaries_before_and_after_the_filter(interactions):
+    full = [(u, i, 60 * 60 * 24 * day) for u in "xy" for day, i in enumerate("aab")]
+    data = interactions([*full, ("x", "c", 5), ("z", "a", 9 * 86_400)], name="shop")
+    before, after = k_core(data, 2).summaries
+    assert before == data.summary
+    assert (before.stage, before.rows, before.users, before.items) == ("as read", 8, 3, 3)
+    assert before.events_per_user == {"mean": 8 / 3, "min": 1, "median": 3, "p90": 3.8, "max": 4}
+    assert (before.repeats, before.first, before.last) == (2 / 8, 0, 9 * 86_400)
+    assert (after.stage, after.rows, after.users, after.items) == ("2-core", 6, 2, 2)
+    assert (after.repeats, after.last) == (2 / 6, 2 * 86_400)
+    assert after.text() == (
+        "6 interactions of 2 users with 2 items, 3.0 events per user (median 3, 3 to 3), "
+        "33.3% repeats, 1970-01-01 to 1970-01-03"
     )
+    assert k_core(data, 1).summaries == (before,)
+    same = k_core(interactions(full), 2).summaries
+    assert [each.stage for each in same] == ["as read", "2-core"]
+    assert same[0].rows == same[1].rows
+
+
+def test_positions_have_no_time_span(interactions):
+    summary = interactions([("u", "a", 1), ("v", "a", 2)], has_times=False).summary
+    assert (summary.first, summary.last) == (None, None)
+    assert summary.text().endswith("0.0% repeats")
+    far = interactions([("u", "a", -(2**62)), ("v", "a", 2**62)]).summary
+    assert far.cells()[-2:] == [str(-(2**62)), str(2**62)]
 
 
 def test_a_filter_that_drops_most_items_is_warned_of(interactions, caplog):

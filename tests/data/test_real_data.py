@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seqzoo.data.interactions import k_core
+from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.readers import read_interactions
 from seqzoo.data.sequences import build_sequences
 from seqzoo.data.splits import leave_one_out
@@ -65,5 +65,5 @@ def test_titles_of_the_others(load):
 
 def test_fingerprint_of_ml_100k_does_not_depend_on_the_order_of_users(load):
     core = load("ml-100k")
-    by_user = type(core)(core.frame.sort("user", maintain_order=True), {}, "sorted", True)
+    by_user = Interactions.from_frame(core.frame.sort("user", maintain_order=True))
     assert build_sequences(by_user).fingerprint == build_sequences(core).fingerprint
