@@ -121,7 +121,7 @@ def summarise(
         users=counts[0],
         items=counts[1],
         events_per_user=spread,
-        repeats=1 - distinct_pairs(users, items, counts[1]) / rows if rows else 0.0,
+        repeats=(rows - distinct_pairs(users, items, counts[1])) / rows if rows else 0.0,
         first=int(order.min()) if rows and order is not None else None,
         last=int(order.max()) if rows and order is not None else None,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seqzoo.data.readers.text import Table
+from seqzoo.data.readers.tables import Table
 from seqzoo.errors import DataError, UsageError, nearest
 
 # Column names of public data sets, in lower case without punctuation. The second group counts only

@@ -2,9 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from seqzoo.data.codes import Encoder, Int32s, Int64s
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers.columns import (
     ITEM_NAMES,
@@ -18,15 +22,18 @@ from seqzoo.data.readers.columns import (
     find_columns,
 )
 from seqzoo.data.readers.formats import first_labels
-from seqzoo.data.readers.text import Table
-from seqzoo.data.readers.times import EXACT_IN_FLOAT, read_times
+from seqzoo.data.readers.tables import Rows, Table
+from seqzoo.data.readers.times import EXACT_IN_FLOAT, holds_dates, read_times
 from seqzoo.errors import DataError
 
 logger = logging.getLogger("seqzoo")
 
+Floats = npt.NDArray[np.float64]
+NumberT = TypeVar("NumberT", bound=np.generic)
+
 
 def to_interactions(
-    table: Table,
+    rows: Rows,
     *,
     name: str,
     labels: Mapping[str, str],
@@ -35,10 +42,10 @@ def to_interactions(
     time_col: str | None,
     label_col: str | None,
 ) -> Interactions:
-    """Choose the columns of a table and turn them into interactions.
+    """Choose the columns of a table and turn its rows into interactions, chunk by chunk.
 
     Args:
-        table: the rows of the file.
+        rows: the rows of the file.
         name: the name of the data in messages.
         labels: titles by item id from another file; a label column of the table overrides them.
         user_col: the column of users that the user chose, or None.
@@ -50,45 +57,79 @@ def to_interactions(
         DataError: a column is missing, ambiguous or of a wrong type, a value is missing or is not a
             timestamp, or there is only one user.
     """
-    user_col = choose_column(table, "user", user_col, USER_NAMES)
-    item_col = choose_column(table, "item", item_col, ITEM_NAMES)
-    chose_labels = label_col is not None
-    label_col = choose_optional(table, "label", label_col, LABEL_NAMES)
-    time_col, has_times = _choose_time(table, time_col)
-    check_different(table, user=user_col, item=item_col, time=time_col)
+    head = rows.head
+    user_col = choose_column(head, "user", user_col, USER_NAMES)
+    item_col = choose_column(head, "item", item_col, ITEM_NAMES)
+    label_col = _choose_label(head, label_col)
+    time_col, has_times = _choose_time(head, time_col)
+    check_different(head, user=user_col, item=item_col, time=time_col)
 
-    if label_col is not None and not _can_be_text(table.frame.schema[label_col]):
-        holds = (
-            f"{table.file.shown}: the column '{label_col}' holds {table.frame.schema[label_col]}"
-        )
-        if chose_labels:
-            raise DataError(f"{holds}; expected titles as text")
-        logger.warning(
-            "%s: items have no titles (choose a column of text: %sCOLUMN)",
-            holds,
-            table.column_option("label"),
-        )
-        label_col = None
-    users = _ids(table, "user", user_col)
-    items = _ids(table, "item", item_col)
-    frame = pl.DataFrame({"user": users, "item": items})
-    if time_col is None:
-        frame = frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("order"))
-    else:
-        seconds, fractions = read_times(table, time_col)
-        frame = frame.with_columns(seconds.alias("order"))
-        if (fractions > 0).any():
-            frame = frame.with_columns(fractions.alias("fraction"))
-    if (frame["user"] == frame["user"][0]).all():
+    columns = list(dict.fromkeys(filter(None, (user_col, item_col, time_col, label_col))))
+    encoders = (Encoder(), Encoder())
+    parts: tuple[list[Int32s], list[Int32s]] = ([], [])
+    orders: list[Int64s] = []
+    fractions: list[Floats] = []
+    titles: dict[str, str] = {}
+    dates: bool | None = None
+    for table in rows.read(columns):
+        users, items = _ids(table, "user", user_col), _ids(table, "item", item_col)
+        for encoder, values, part in zip(encoders, (users, items), parts, strict=True):
+            part.append(encoder.encode(values))
+        if time_col is not None:
+            dates = holds_dates(table.frame[time_col]) if dates is None else dates
+            times = read_times(table, time_col, dates=dates)
+            orders.append(times.seconds.to_numpy())
+            fractions.append(times.fractions.to_numpy())
+            if not fractions[-1].any():
+                # A view of one zero takes no memory.
+                fractions[-1] = np.broadcast_to(np.float64(0), len(items))
+        if label_col is not None:
+            texts = table.frame[label_col].cast(pl.String)
+            found = first_labels(pl.DataFrame({"item": items.cast(pl.String), "label": texts}))
+            titles = {**found, **titles}
+    user_ids, item_ids = (encoder.ids() for encoder in encoders)
+    if len(user_ids) == 1:
         raise DataError(
-            f"{table.file.shown} has only one user, '{frame['user'][0]}', in its column "
+            f"{head.file.shown} has only one user, '{user_ids[0]}', in its column "
             f"'{user_col}'; expected several: if the users are in another column, name it: "
-            f"{table.column_option('user')}COLUMN"
+            f"{head.column_option('user')}COLUMN"
         )
-    if label_col is not None:
-        titles = pl.DataFrame({"item": items, "label": table.frame[label_col].cast(pl.String)})
-        labels = {**labels, **first_labels(titles)}
-    return Interactions.from_frame(frame, labels=labels, name=name, has_times=has_times)
+    has_fractions = any(part.any() for part in fractions)
+    users_of_rows = _joined(parts[0])
+    return Interactions(
+        users=users_of_rows,
+        items=_joined(parts[1]),
+        order=_joined(orders) if time_col is not None else np.arange(len(users_of_rows)),
+        fractions=_joined(fractions) if has_fractions else None,
+        user_ids=user_ids,
+        item_ids=item_ids,
+        labels={**labels, **titles},
+        name=name,
+        has_times=has_times,
+    )
+
+
+def _joined(parts: list[npt.NDArray[NumberT]]) -> npt.NDArray[NumberT]:
+    """The parts as one array; the list is emptied, so that both are in memory only briefly."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
+
+
+def _choose_label(head: Table, given: str | None) -> str | None:
+    """The column of titles, or None if there is none with text."""
+    column = choose_optional(head, "label", given, LABEL_NAMES)
+    if column is None or _can_be_text(head.frame.schema[column]):
+        return column
+    holds = f"{head.file.shown}: the column '{column}' holds {head.frame.schema[column]}"
+    if given is not None:
+        raise DataError(f"{holds}; expected titles as text")
+    logger.warning(
+        "%s: items have no titles (choose a column of text: %sCOLUMN)",
+        holds,
+        head.column_option("label"),
+    )
+    return None
 
 
 def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
@@ -107,15 +148,16 @@ def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
 
 
 def _ids(table: Table, role: str, column: str) -> pl.Series:
-    """A column of ids as text."""
+    """A column of ids as text or whole numbers."""
     ids = table.frame[column]
-    if ids.dtype != pl.String:
-        if not _can_be_text(ids.dtype):
+    dtype = ids.dtype
+    if dtype != pl.String and not dtype.is_integer():
+        if not _can_be_text(dtype):
             raise DataError(
-                f"{table.file.shown}: the column '{column}' holds {ids.dtype}; expected the ids "
+                f"{table.file.shown}: the column '{column}' holds {dtype}; expected the ids "
                 f"of the {role}s as text or numbers"
             )
-        if ids.dtype.is_float():
+        if dtype.is_float():
             # 1.0 is the id "1": missing values turn integer columns into floats.
             is_whole = ids.is_finite() & (ids == ids.floor()) & (ids.abs() <= EXACT_IN_FLOAT)
             whole = pl.select(pl.when(is_whole).then(ids)).to_series()
@@ -123,7 +165,9 @@ def _ids(table: Table, role: str, column: str) -> pl.Series:
             ids = pl.select(pl.coalesce(whole.cast(pl.Int64).cast(pl.String), others)).to_series()
         else:
             ids = ids.cast(pl.String)
-    missing = ids.is_null() | (ids == "")
+    missing = ids.is_null()
+    if ids.dtype == pl.String:
+        missing |= ids == ""
     if missing.any():
         row = missing.arg_max() or 0
         raise DataError(

@@ -1,6 +1,8 @@
 """The file formats in which data sets are published."""
 
 import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -8,7 +10,8 @@ from seqzoo.data.readers.columns import ITEM_NAMES, LABEL_NAMES, find_columns
 from seqzoo.data.readers.panics import panics_as_errors
 from seqzoo.data.readers.parquet_pages import check_pages
 from seqzoo.data.readers.sources import Source, SourceFile
-from seqzoo.data.readers.text import Layout, Table, read_first_line, read_table
+from seqzoo.data.readers.tables import CHUNK, Rows, Table, rows_of_frame
+from seqzoo.data.readers.text import Layout, read_first_line, read_text
 from seqzoo.errors import DataError
 
 ATOMIC_FIELD = re.compile(r"(?P<name>.+):(?P<type>token|token_seq|float|float_seq)")
@@ -22,13 +25,13 @@ TAB_RATINGS = Layout("\t", quote=None, header=False, columns=RATING_COLUMNS)
 _AMAZON = re.compile(r"[^,]*,[^,]*,[0-5](\.\d+)?,\d{9,10}")
 
 
-def read_atomic(file: SourceFile) -> Table:
+def read_atomic(file: SourceFile) -> Rows:
     """Read one of RecBole's atomic files; the ``:type`` of the column names is removed.
 
     Raises:
         DataError: the file is damaged.
     """
-    return _without_types(read_table(file, ATOMIC_LAYOUT))
+    return _without_types(read_text(file, ATOMIC_LAYOUT))
 
 
 def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
@@ -43,28 +46,30 @@ def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
     name = interactions.removesuffix(".inter") + ".item"
     if name not in source:
         return {}
-    table = read_table(source[name], ATOMIC_LAYOUT)
-    texts = [column for column in table.frame.columns if column.endswith(":token_seq")]
+    rows = read_text(source[name], ATOMIC_LAYOUT)
+    texts = [column for column in rows.head.frame.columns if column.endswith(":token_seq")]
     title = texts[0].removesuffix(":token_seq") if texts else None
-    frame = _without_types(table).frame
-    item = find_columns(frame.columns, ITEM_NAMES)
+    rows = _without_types(rows)
+    columns = rows.head.frame.columns
+    item = find_columns(columns, ITEM_NAMES)
     if not item:
         raise DataError(
-            f"{table.file.shown}: no column is recognised as the item column "
-            f"(columns: {', '.join(frame.columns)}); expected item_id:token"
+            f"{rows.head.file.shown}: no column is recognised as the item column "
+            f"(columns: {', '.join(columns)}); expected item_id:token"
         )
-    titles = [title] if title else find_columns(frame.columns, LABEL_NAMES)
+    titles = [title] if title else find_columns(columns, LABEL_NAMES)
     if not titles:
         return {}
     label = pl.col(titles[0])
-    if "release_year" in frame.columns:
+    if "release_year" in columns:
         year = pl.col("release_year").str.strip_chars()
         is_year = year.str.contains(r"^\d{4}$").fill_null(False)
         label = pl.when(is_year).then(pl.format("{} ({})", label, year)).otherwise(label)
+    frame = rows.all(columns)
     return first_labels(frame.select(pl.col(item[0]).alias("item"), label.alias("label")))
 
 
-def read_double_colon(file: SourceFile) -> Table:
+def read_double_colon(file: SourceFile) -> Rows:
     """Read ``user::item::rating::timestamp``, the format of ML-1M and ML-10M.
 
     Raises:
@@ -76,7 +81,7 @@ def read_double_colon(file: SourceFile) -> Table:
             f"{file.shown}, line {number}: '{first[:60]}' is not of the form "
             "user::item::rating::timestamp; if it is a table with a header, rename it to .csv"
         )
-    return read_table(file, Layout("::", quote=None, header=False, columns=RATING_COLUMNS))
+    return read_text(file, Layout("::", quote=None, header=False, columns=RATING_COLUMNS))
 
 
 def split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
@@ -103,15 +108,15 @@ def movies_csv_labels(source: Source) -> dict[str, str]:
     """
     if "movies.csv" not in source:
         return {}
-    frame = read_table(source["movies.csv"], Layout(",")).frame
-    if not {"movieId", "title"} <= set(frame.columns):
+    rows = read_text(source["movies.csv"], Layout(","))
+    if not {"movieId", "title"} <= set(rows.head.frame.columns):
         return {}
     return first_labels(
-        frame.select(pl.col("movieId").alias("item"), pl.col("title").alias("label"))
+        rows.all(["movieId", "title"]).rename({"movieId": "item", "title": "label"})
     )
 
 
-def read_delimited(file: SourceFile) -> Table:
+def read_delimited(file: SourceFile) -> Rows:
     """Read a CSV or TSV file with a header, or an Amazon 2014 ratings file, which has none.
 
     Raises:
@@ -120,40 +125,69 @@ def read_delimited(file: SourceFile) -> Table:
     number, first = read_first_line(file)
     if _AMAZON.fullmatch(first):
         layout = Layout(",", header=False, columns=RATING_COLUMNS)
-        return read_table(file, layout, (number, first))
+        return read_text(file, layout, (number, first))
     # The most frequent separator in the header; in a tie, the more common one.
     separator = max("\t,;|", key=first.count) if not file.shown.endswith(".csv") else None
     separator = separator or max(",\t;|", key=first.count)
-    return _without_types(read_table(file, Layout(separator), (number, first)))
+    return _without_types(read_text(file, Layout(separator), (number, first)))
 
 
-def read_parquet(file: SourceFile) -> Table:
+def read_parquet(file: SourceFile) -> Rows:
     """Read a Parquet file.
 
     Raises:
         DataError: the file is damaged or has no rows.
     """
+    if isinstance(file.content, bytes):
+        content = file.content
+        return rows_of_frame(file, _checked(file, lambda: pl.read_parquet(content)))
+    head = _checked(file, lambda: pl.read_parquet(file.content, n_rows=0))
+    count = int(
+        _checked(file, lambda: pl.scan_parquet(file.content).select(pl.len()).collect()).item()
+    )
+    if not count:
+        raise DataError(f"{file.shown} is empty; expected one interaction per row")
+
+    def read(columns: Sequence[str]) -> Iterator[Table]:
+        for start in range(0, count, CHUNK):
+            lazy = pl.scan_parquet(file.content).select(columns).slice(start, CHUNK)
+            frame = _checked(file, lazy.collect)
+            rows = pl.int_range(start, start + frame.height, eager=True) if start else None
+            yield Table(file, frame, rows)
+
+    return Rows(Table(file, head), read)
+
+
+def _checked(file: SourceFile, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     try:
         check_pages(file)
         with panics_as_errors():
-            frame = pl.read_parquet(file.content)
+            return read()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"{file.shown} cannot be read as Parquet: {str(error).splitlines()[0]}"
         ) from error
-    if frame.is_empty():
-        raise DataError(f"{file.shown} is empty; expected one interaction per row")
-    return Table(file, frame)
 
 
-def _without_types(table: Table) -> Table:
+def _without_types(rows: Rows) -> Rows:
     """Remove RecBole's ``:type`` from the column names, if all of them have one."""
-    matches = [ATOMIC_FIELD.fullmatch(column) for column in table.frame.columns]
+    typed = rows.head.frame.columns
+    matches = [ATOMIC_FIELD.fullmatch(column) for column in typed]
     names = [match["name"] for match in matches if match is not None]
-    if len(names) != len(matches) or len(set(names)) != len(names):
-        return table
-    frame = table.frame.rename(dict(zip(table.frame.columns, names, strict=True)))
-    return Table(table.file, frame, table.layout, table.rows)
+    if len(names) != len(typed) or len(set(names)) != len(names):
+        return rows
+    old = dict(zip(names, typed, strict=True))
+
+    def read(columns: Sequence[str]) -> Iterator[Table]:
+        for table in rows.read([old[column] for column in columns]):
+            yield replace(
+                table,
+                frame=table.frame.rename(dict(zip(table.frame.columns, columns, strict=True))),
+            )
+
+    return Rows(
+        replace(rows.head, frame=pl.DataFrame(schema=dict.fromkeys(names, pl.String))), read
+    )
 
 
 def first_labels(frame: pl.DataFrame) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import polars as pl
 
 from seqzoo.data.readers.sources import SourceFile
-from seqzoo.data.readers.text import Table
+from seqzoo.data.readers.tables import Rows, rows_of_frame
 from seqzoo.errors import DataError, UsageError
 
 IN_MEMORY = "a table in memory"
@@ -46,7 +46,7 @@ def is_in_memory(source: object) -> bool:
     return known or _is_pandas(source) or hasattr(source, "__arrow_c_stream__")
 
 
-def table_in_memory(source: object) -> Table:
+def rows_in_memory(source: object) -> Rows:
     """Convert a table in memory, see :func:`is_in_memory`.
 
     Args:
@@ -67,7 +67,7 @@ def table_in_memory(source: object) -> Table:
         ) from error
     if frame.is_empty():
         raise DataError("the table in memory is empty; expected one interaction per row")
-    return Table(SourceFile("the table in memory", b""), frame, in_memory=True)
+    return rows_of_frame(SourceFile("the table in memory", b""), frame, in_memory=True)
 
 
 def _to_polars(source: Any) -> pl.DataFrame:

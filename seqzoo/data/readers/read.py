@@ -11,10 +11,11 @@ from seqzoo.data.readers.memory import (
     IN_MEMORY,
     InMemory,
     is_in_memory,
-    table_in_memory,
+    rows_in_memory,
 )
 from seqzoo.data.readers.sources import Source, open_source
-from seqzoo.data.readers.text import Table, read_table
+from seqzoo.data.readers.tables import Rows
+from seqzoo.data.readers.text import read_text
 from seqzoo.errors import DataError, UsageError
 
 DELIMITED = (".csv", ".tsv", ".txt")
@@ -59,14 +60,14 @@ def read_interactions(
     """
     if isinstance(source, str | Path):
         opened = open_source(source)
-        table, labels = _read(opened)
+        rows, labels = _read(opened)
         name = name or opened.name
     elif is_in_memory(source):
-        table, labels, name = table_in_memory(source), {}, name or IN_MEMORY
+        rows, labels, name = rows_in_memory(source), {}, name or IN_MEMORY
     else:
         raise UsageError(f"the data are {type(source).__name__}; {EXPECTED_SOURCE}")
     return to_interactions(
-        table,
+        rows,
         name=name,
         labels=labels,
         user_col=user_col,
@@ -76,8 +77,8 @@ def read_interactions(
     )
 
 
-def _read(opened: Source) -> tuple[Table, Mapping[str, str]]:
-    """The table of interactions, and the titles from a file beside it."""
+def _read(opened: Source) -> tuple[Rows, Mapping[str, str]]:
+    """The rows of interactions, and the titles from a file beside it."""
     name = opened.single or _choose_file(opened)
     file = opened[name]
     lower = name.lower()
@@ -88,7 +89,7 @@ def _read(opened: Source) -> tuple[Table, Mapping[str, str]]:
         return formats.read_double_colon(file), titles
     if lower.endswith(".data"):
         titles = formats.split_labels(opened, "u.item", "|")
-        return read_table(file, formats.TAB_RATINGS), titles
+        return read_text(file, formats.TAB_RATINGS), titles
     if lower.endswith(PARQUET):
         return formats.read_parquet(file), {}
     if lower.endswith(DELIMITED):

@@ -1,19 +1,25 @@
-"""Read delimited text into a table of strings; messages can name the line of every row."""
+"""Read delimited text into tables of strings; messages can name the line of every row."""
 
 import csv
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from seqzoo.data.readers.panics import panics_as_errors
 from seqzoo.data.readers.sources import SourceFile
+from seqzoo.data.readers.tables import Rows, Table
 from seqzoo.errors import DataError
 
 Quote = Literal['"'] | None
+
+_PIECE = 1 << 25
+"""How many bytes of text are parsed at once."""
 
 
 @dataclass(frozen=True)
@@ -31,39 +37,6 @@ class Layout:
     quote: Quote = '"'
     header: bool = True
     columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """The rows of a file. Columns of text files are all strings; a missing field is null.
-
-    Attributes:
-        file: the file of the rows.
-        frame: the rows, without blank ones.
-        layout: how the text was split, or None for other tables.
-        rows: the number of each row in the file, including blank ones, or None if none was blank.
-        in_memory: whether the table was in memory instead of in a file.
-    """
-
-    file: SourceFile
-    frame: pl.DataFrame
-    layout: Layout | None = None
-    rows: pl.Series | None = None
-    in_memory: bool = False
-
-    def column_option(self, role: str) -> str:
-        """The option for the column of a role, up to its value, for example ``--user-col ``."""
-        return f"{role}_col=" if self.in_memory else f"--{role}-col "
-
-    def location(self, row: int) -> str:
-        """The file and the line of a row, for messages."""
-        row = row if self.rows is None else int(self.rows[row])
-        if self.layout is None:
-            return f"{self.file.shown}, row {row + 1}"
-        for number, (line, _) in enumerate(_records(self.file, self.layout)):
-            if number == row:
-                return f"{self.file.shown}, line {line}"
-        return self.file.shown
 
 
 def read_first_line(file: SourceFile) -> tuple[int, str]:
@@ -85,9 +58,7 @@ def read_first_line(file: SourceFile) -> tuple[int, str]:
     raise DataError(f"{file.shown} is empty; expected one interaction per line")
 
 
-def read_table(
-    file: SourceFile, layout: Layout, first_line: tuple[int, str] | None = None
-) -> Table:
+def read_text(file: SourceFile, layout: Layout, first_line: tuple[int, str] | None = None) -> Rows:
     """Read all fields as text.
 
     Args:
@@ -96,8 +67,8 @@ def read_table(
         first_line: number and text of its first line, if they are known already.
 
     Raises:
-        DataError: the file is empty or not UTF-8, names a column twice, or a row has too few or
-            too many fields; the message names the line.
+        DataError: the file is empty or not UTF-8, or names a column twice. Reading its chunks
+            raises it for a row with too few or too many fields; the message names the line.
     """
     number, first = read_first_line(file) if first_line is None else first_line
     columns = layout.columns
@@ -112,15 +83,53 @@ def read_table(
                     f"{file.shown}, line {number}: several columns have the name '{name}'; "
                     "expected different names"
                 )
+    head = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    return Rows(
+        Table(file, head, place=partial(_line_of, file, layout)),
+        lambda wanted: _read_chunks(file, layout, number, first, columns, wanted),
+    )
+
+
+def _read_chunks(
+    file: SourceFile,
+    layout: Layout,
+    number: int,
+    first: str,
+    columns: Sequence[str],
+    wanted: Sequence[str],
+) -> Iterator[Table]:
+    header = first.encode() + b"\n" if layout.header else b""
+    before, empty = 0, True
+    for content, is_start in _pieces(file, layout.quote):
+        if isinstance(content, bytes) and not is_start:
+            content = header + content
+        frame = _parse(file, layout, content, number - 1 if is_start else 0, columns)
+        blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        rows = None
+        if before or blank.any():
+            rows = pl.int_range(before, before + frame.height, eager=True).filter(~blank)
+        before += frame.height
+        frame = frame.select(wanted).filter(~blank)
+        if not frame.is_empty():
+            empty = False
+            yield Table(file, frame, rows, partial(_line_of, file, layout))
+    if empty:
+        raise DataError(f"{file.shown} has a header but no rows; expected interactions")
+
+
+def _parse(
+    file: SourceFile, layout: Layout, content: Path | bytes, skipped: int, columns: Sequence[str]
+) -> pl.DataFrame:
+    """The rows of a part of the text, including blank ones."""
     try:
         with panics_as_errors():
             frame = pl.read_csv(
-                file.content,
+                content,
                 separator=layout.separator[0],
                 quote_char=layout.quote,
                 has_header=layout.header,
                 infer_schema=False,
-                skip_lines=number - 1,
+                skip_lines=skipped,
             )
     except pl.exceptions.PolarsError as error:
         _raise_for_damage(file, layout, len(columns))
@@ -142,14 +151,51 @@ def read_table(
     # Polars reads a row with too few fields like one with empty last fields: count them.
     if frame[columns[-1]].null_count():
         _raise_for_damage(file, layout, len(columns))
-    blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-    rows = None
-    if blank.any():
-        rows = pl.int_range(frame.height, eager=True).filter(~blank)
-        frame = frame.filter(~blank)
-    if frame.is_empty():
-        raise DataError(f"{file.shown} has a header but no rows; expected interactions")
-    return Table(file, frame, layout, rows)
+    return frame
+
+
+def _pieces(file: SourceFile, quote: Quote) -> Iterator[tuple[Path | bytes, bool]]:
+    """The text in pieces of whole rows, each with whether it is the start of the file."""
+    if isinstance(file.content, Path) and file.content.stat().st_size <= _PIECE:
+        yield file.content, True
+        return
+    rest, is_start = b"", True
+    with file.open() as stream:
+        while block := stream.read(_PIECE):
+            rest += block
+            end = _end_of_rows(rest, quote)
+            if end:
+                yield rest[:end], is_start
+                rest, is_start = rest[end:], False
+    if rest:
+        yield rest, is_start
+
+
+def _end_of_rows(text: bytes, quote: Quote) -> int:
+    """The position after the last end of a row with a row behind it; 0 if there is none.
+
+    A line feed ends a row where an even number of quotes is before it, and blank rows stay with
+    the row before them.
+    """
+    end = len(text)
+    is_even = quote is None or text.count(b'"') % 2 == 0
+    while True:
+        found = text.rfind(b"\n", 0, end - 1) + 1 if end else 0
+        if not found:
+            return 0
+        if quote is not None:
+            is_even ^= text.count(b'"', found, end) % 2 == 1
+        if is_even and text[found : found + 1] not in (b"\n", b"\r"):
+            return found
+        end = found
+
+
+def _line_of(file: SourceFile, layout: Layout, row: int) -> str:
+    """The file and the line of a row of it, for messages."""
+    for number, (line, _) in enumerate(_records(file, layout)):
+        if number == row:
+            return f"{file.shown}, line {line}"
+    return file.shown
 
 
 def _records(file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]]]:

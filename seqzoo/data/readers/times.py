@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from seqzoo.data.readers.text import Table
+from seqzoo.data.readers.tables import Table
 from seqzoo.errors import DataError
 
 # Whole numbers beyond this are no longer exact in a float64.
@@ -34,13 +34,17 @@ class Timestamps(NamedTuple):
     fractions: pl.Series
 
 
-def read_times(table: Table, column: str) -> Timestamps:
+def read_times(table: Table, column: str, *, dates: bool) -> Timestamps:
     """Turn a column into unix seconds.
 
     Whole numbers are kept exactly in 64 bits. Numbers with a fraction (``9.783e8``,
     ``978300760.25``) and ISO dates with one are rounded down, and their fraction is returned
-    beside the seconds. ISO dates without a time zone are UTC. The first value decides whether the
-    column holds numbers or dates.
+    beside the seconds. ISO dates without a time zone are UTC.
+
+    Args:
+        table: some rows.
+        column: the name of the column.
+        dates: whether text holds dates instead of numbers, see :func:`holds_dates`.
 
     Raises:
         DataError: a value is missing, or is neither a number nor a date; the message names its
@@ -53,9 +57,7 @@ def read_times(table: Table, column: str) -> Timestamps:
     dtype = values.dtype
     if dtype == pl.String:
         values = values.str.strip_chars()
-        found = _from_numbers(values)
-        if found.seconds[0] is None and _from_date(values[0])[0] is not None:
-            found = _from_dates(values)
+        found = _from_dates(values) if dates else _from_numbers(values)
     elif dtype.is_integer():
         found = _whole(values.cast(pl.Int64, strict=False))
     elif dtype.is_float():
@@ -72,6 +74,14 @@ def read_times(table: Table, column: str) -> Timestamps:
             f"{table.location(row)}: the {column} '{values[row]}' is not a timestamp; {_EXPECTED}"
         )
     return found
+
+
+def holds_dates(values: pl.Series) -> bool:
+    """Whether the first value of a column is text that is a date and not a number."""
+    if values.dtype != pl.String or values[0] is None:
+        return False
+    first = values.head(1).str.strip_chars()
+    return _from_numbers(first).seconds[0] is None and _from_date(first[0])[0] is not None
 
 
 def _whole(seconds: pl.Series) -> Timestamps:
