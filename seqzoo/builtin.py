@@ -62,6 +62,11 @@ _VERBS: tuple[dict[str, Any], ...] = (
         ),
     },
     {
+        "name": "data",
+        "target": "seqzoo.cli.data:app",
+        "help": "Describe interactions, and prepare them once for many runs.",
+    },
+    {
         "name": "import",
         "target": "seqzoo.cli.import_weights:import_weights",
         "help": "Make a checkpoint from the weights of another implementation.",

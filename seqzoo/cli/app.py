@@ -9,13 +9,12 @@ from functools import cached_property
 from typing import Annotated, Any, TextIO
 
 import typer
-from typer.core import TyperGroup
 
-from seqzoo.cli.commands import LazyVerb, help_option, registered_verbs
+from seqzoo.cli.commands import Group, LazyVerb, registered_verbs
 from seqzoo.cli.output import complain, logs_on_stderr, write
 from seqzoo.cli.parsing import ParserError, explain
 from seqzoo.cli.stdout import lent, reserved
-from seqzoo.errors import SeqzooError, nearest
+from seqzoo.errors import SeqzooError
 from seqzoo.version import __version__
 
 INTERRUPTED = 130
@@ -23,7 +22,7 @@ _COMPLETION = "_SEQZOO_COMPLETE"
 """The variable by which a shell asks for completions."""
 
 
-class Verbs(TyperGroup):
+class Verbs(Group):
     """The group of all registered verbs."""
 
     @cached_property
@@ -48,16 +47,6 @@ class Verbs(TyperGroup):
         """Parse the options before the verb, some of which print."""
         with lent():
             return list(super().parse_args(ctx, args))
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The verb that the command line names, or an error that shows the nearest one."""
-        if not args[0].startswith("-") and args[0] not in self.verbs:
-            ctx.fail(f"unknown command '{args[0]}'{nearest(args[0], self.verbs)}")
-        return super().resolve_command(ctx, args)
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """``--help``, written like every other answer."""
-        return help_option(super().get_help_option(ctx))
 
 
 app = typer.Typer(

@@ -3,15 +3,30 @@
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from seqzoo.cli.output import write
 from seqzoo.cli.parsing import spread
 from seqzoo.cli.stdout import lent
 from seqzoo.cli.threads import allow_threads
-from seqzoo.errors import PluginError, error_text
+from seqzoo.errors import PluginError, error_text, nearest
 from seqzoo.plugins import CORE, catalogue, core_catalogue
 from seqzoo.specs import CommandSpec
+
+
+class Group(TyperGroup):
+    """A list of verbs, or a verb with commands of its own: ``typer.Typer(cls=Group)``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the command line names, or an error that shows the nearest one."""
+        known = self.list_commands(ctx)
+        if not args[0].startswith("-") and args[0] not in known:
+            ctx.fail(f"unknown command '{args[0]}'{nearest(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """``--help``, written like every other answer."""
+        return help_option(super().get_help_option(ctx))
 
 
 class Verb(TyperCommand):

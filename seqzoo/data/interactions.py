@@ -205,22 +205,33 @@ def k_core(interactions: Interactions, minimum: int = 5, *, report: bool = True)
     """
     if minimum <= 1:
         return interactions
-    counts = (interactions.num_users, interactions.num_items)
-    rows = core_rows(interactions.users, interactions.items, counts, minimum)
-    if rows is not None and not rows.any():
+    core = core_or_none(interactions, minimum)
+    if core is None:
         raise DataError(
             f"{interactions.name}: the {minimum}-core of {interactions.size()} is empty: no set of "
             f"users and items has {minimum} interactions each; give a lower --min-count "
             "(data.min_count in a recipe)"
         )
-    core = interactions.filtered(rows, f"{minimum}-core")
-    if report and 2 * core.num_items < interactions.num_items:
-        logger.warning(
-            "%s: %s; after the %d-core filter: %s; to keep more items, give a lower --min-count "
-            "(data.min_count in a recipe)",
-            interactions.name,
-            interactions.size(),
-            minimum,
-            core.size(),
-        )
+    if report and (warning := loss_of_items(interactions, core, minimum)):
+        logger.warning("%s", warning)
     return core
+
+
+def core_or_none(interactions: Interactions, minimum: int) -> Interactions | None:
+    """The k-core for k of at least 2, or None if nothing is left."""
+    counts = (interactions.num_users, interactions.num_items)
+    rows = core_rows(interactions.users, interactions.items, counts, minimum)
+    if rows is not None and not rows.any():
+        return None
+    return interactions.filtered(rows, f"{minimum}-core")
+
+
+def loss_of_items(before: Interactions, core: Interactions | None, minimum: int) -> str | None:
+    """A warning with the numbers if a k-core drops more than half of the items, else None."""
+    if core is not None and 2 * core.num_items >= before.num_items:
+        return None
+    return (
+        f"{before.name}: {before.size()}; after the {minimum}-core filter: "
+        f"{'nothing' if core is None else core.size()}; to keep more items, give a lower "
+        "--min-count (data.min_count in a recipe)"
+    )

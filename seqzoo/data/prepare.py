@@ -1,5 +1,6 @@
 """The ``data`` section of a recipe, and reading the data that it names."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,16 +9,25 @@ from typing import Any
 from seqzoo.config import structure
 from seqzoo.data.datasets import load_interactions, source_name
 from seqzoo.data.interactions import Interactions, k_core
+from seqzoo.data.prepared import PreparedFolder, is_prepared
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import ORDERS, SequenceData, build_sequences
-from seqzoo.errors import ConfigError, nearest
+from seqzoo.errors import ConfigError, UsageError, nearest
 from seqzoo.plugins import catalogue
 
 __all__ = [
     "DataConfig",
     "load_data",
+    "load_prepared",
+    "log_summaries",
     "prepare",
+    "settings_of_source",
 ]
+
+logger = logging.getLogger("seqzoo")
+
+COLUMN_SETTINGS = ("user_col", "item_col", "time_col", "label_col")
+"""The fields of :class:`DataConfig` that name columns."""
 
 
 @dataclass
@@ -56,6 +66,12 @@ class DataConfig:
                 f"expected one of: {', '.join(ORDERS)}"
             )
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that are named, by setting."""
+        named = {key: getattr(self, key) for key in COLUMN_SETTINGS}
+        return {key: column for key, column in named.items() if column is not None}
+
 
 def load_data(
     source: str | Path | Interactions | InMemory, settings: Mapping[str, Any]
@@ -82,10 +98,49 @@ def load_data(
     )
 
 
+def settings_of_source(source: object) -> dict[str, Any]:
+    """The settings that a source fixes: ``min_count`` and ``order`` of prepared data, else none.
+
+    Raises:
+        DataError: the prepared data are damaged.
+    """
+    return PreparedFolder.open(str(source)).settings if is_prepared(source) else {}
+
+
+def load_prepared(source: str | Path, config: DataConfig) -> SequenceData:
+    """Map prepared data into memory, if they were prepared with the settings of a recipe.
+
+    Args:
+        source: the folder.
+        config: the recipe's data section.
+
+    Raises:
+        UsageError: the section names columns or options, which prepared data lack.
+        DataError: the data were prepared with other settings, or are damaged.
+    """
+    if config.columns:
+        raise UsageError(
+            f"{source} holds prepared data, whose columns are chosen already; leave out "
+            f"{', '.join(config.columns)}, or give them to `seqzoo data prepare`"
+        )
+    if config.options:
+        raise UsageError(f"{source} holds prepared data, which take no options; leave them out")
+    folder = PreparedFolder.open(source)
+    return folder.load(min_count=config.min_count, order=config.order)
+
+
+def log_summaries(data: SequenceData) -> None:
+    """Log the interactions as read and after each filter."""
+    for summary in data.summaries:
+        logger.info("%s, %s: %s", data.name, summary.stage, summary.text())
+
+
 def prepare(
     config: DataConfig, data: str | Path | Interactions | InMemory | None = None
 ) -> SequenceData:
     """Read, filter and sort the interactions that a recipe names, and index their items.
+
+    Prepared data are mapped into memory instead, see :mod:`seqzoo.data.prepared`.
 
     Args:
         config: the recipe's data section.
@@ -93,7 +148,11 @@ def prepare(
             ``source_name(data)`` as its source.
 
     Raises:
-        SeqzooError: as :func:`load_interactions` and :func:`build_sequences`.
+        SeqzooError: as :func:`load_interactions`, :func:`build_sequences` and
+            :func:`load_prepared`.
     """
-    interactions = load_data(config.source if data is None else data, asdict(config))
+    source = config.source if data is None else data
+    if isinstance(source, str | Path) and is_prepared(source):
+        return load_prepared(source, config)
+    interactions = load_data(source, asdict(config))
     return build_sequences(k_core(interactions, config.min_count), order=config.order)

@@ -99,9 +99,9 @@ class Sequences:
         folder = Path(folder)
         has_timestamps = (folder / "timestamps.npy").exists()
         return cls(
-            items=_load_array(folder / "items.npy", mmap),
-            timestamps=_load_array(folder / "timestamps.npy", mmap) if has_timestamps else None,
-            offsets=_load_array(folder / "offsets.npy", mmap),
+            items=load_array(folder / "items.npy", mmap),
+            timestamps=load_array(folder / "timestamps.npy", mmap) if has_timestamps else None,
+            offsets=load_array(folder / "offsets.npy", mmap),
         )
 
 
@@ -236,7 +236,12 @@ def _check_array(name: str, array: object, dtype: type[np.generic]) -> None:
         )
 
 
-def _load_array(path: Path, mmap: bool) -> npt.NDArray[Any]:
+def load_array(path: Path, mmap: bool) -> npt.NDArray[Any]:
+    """Read or map an array of a ``.npy`` file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
         return array

@@ -9,11 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from seqzoo.errors import SeqzooError, UsageError, nearest
 from seqzoo.metric_names import metric_title
 from seqzoo.notebook import plain
 
 if TYPE_CHECKING:
+    from seqzoo.data.description import Description
     from seqzoo.evaluation.comparison import Comparison
 
 SUFFIXES = (".pdf", ".png", ".svg")
@@ -129,6 +132,36 @@ def plot(comparison: "Comparison", file: str | os.PathLike[str]) -> None:
         UsageError: as ``check_plot_file``, or the file cannot be written.
     """
     draw(file, (7.0, 4.5), lambda figure: _draw_comparison(comparison, figure))
+
+
+def plot_description(description: "Description", file: str | os.PathLike[str]) -> None:
+    """Draw how many users and items have at least so many events, at every stage of the filter.
+
+    Args:
+        description: the result of ``describe_data``.
+        file: ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+        UsageError: as ``check_plot_file``, or the file cannot be written.
+    """
+    draw(file, (8.0, 3.6), lambda figure: _draw_description(description, figure))
+
+
+def _draw_description(description: "Description", figure: Any) -> None:
+    figure.suptitle(plain(description.name), parse_math=False)
+    for place, kind in enumerate(("user", "item")):
+        axes = figure.add_subplot(1, 2, place + 1)
+        axes.spines["right"].set_visible(False)
+        for stage, counts in description.counts.items():
+            events, owners = np.unique(counts[place], return_counts=True)
+            axes.step(events, owners[::-1].cumsum()[::-1], where="post", label=stage)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.grid(visible=True, alpha=0.25)
+        axes.set_xlabel(f"events of {'a user' if kind == 'user' else 'an item'}, at least")
+        axes.set_ylabel(f"number of {kind}s")
+        axes.legend(frameon=False)
 
 
 def _draw_comparison(comparison: "Comparison", figure: Any) -> None:

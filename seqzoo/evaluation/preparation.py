@@ -12,7 +12,15 @@ import numpy as np
 from seqzoo.config import structure
 from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions, k_core
-from seqzoo.data.prepare import DataConfig, load_data
+from seqzoo.data.prepare import (
+    COLUMN_SETTINGS,
+    DataConfig,
+    load_data,
+    load_prepared,
+    log_summaries,
+    settings_of_source,
+)
+from seqzoo.data.prepared import is_prepared
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData, build_sequences
 from seqzoo.errors import UsageError
@@ -96,6 +104,8 @@ class PreparedData:
         minimum = self.minimum(model, protocol)
         # Models share what is read only if their recipes read the same: the source says so.
         interactions, source = self._data, ""
+        if isinstance(interactions, str | Path) and is_prepared(interactions):
+            return self._mapped(interactions, model, minimum, protocol.order)
         if not isinstance(interactions, Interactions):
             section = self._section(model)
             named = {**section, "source": source_name(interactions)}
@@ -110,6 +120,19 @@ class PreparedData:
         key = (source, minimum, protocol.order)
         if key not in self._sorted:
             self._sorted[key] = build_sequences(k_core(interactions, minimum), order=protocol.order)
+            log_summaries(self._sorted[key])
+        return self._sorted[key]
+
+    def _mapped(
+        self, folder: str | Path, model: SequenceModel, minimum: int, order: str
+    ) -> SequenceData:
+        """Prepared data, checked and mapped into memory once."""
+        key = ("prepared", minimum, order)
+        if key not in self._sorted:
+            section = {**self._section(model), "min_count": minimum, "order": order}
+            config = structure(DataConfig, {**section, "source": str(folder)}, "data")
+            self._sorted[key] = load_prepared(folder, config)
+            log_summaries(self._sorted[key])
         return self._sorted[key]
 
     def _section(self, model: SequenceModel) -> dict[str, Any]:
@@ -120,10 +143,10 @@ class PreparedData:
             # Options are for generated data alone. A file keeps the recipe's columns, as it usually
             # has the same source as the training data; a registered data set has its own columns.
             section.pop("options", None)
-            if source in catalogue().datasets:
-                for column in ("user_col", "item_col", "time_col", "label_col"):
+            if source in catalogue().datasets or is_prepared(source):
+                for column in COLUMN_SETTINGS:
                     section.pop(column, None)
-        return {**section, **self._settings}
+        return {**section, **settings_of_source(self._data), **self._settings}
 
 
 def warn_of_differences(

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from seqzoo.data.interactions import Interactions
-from seqzoo.data.prepare import prepare
+from seqzoo.data.prepare import log_summaries, prepare
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import DataError, TrainingError, nearest
@@ -30,6 +30,7 @@ def prepare_data(
         DataError: the data cannot be read, or no history is long enough to train on.
     """
     data = prepare(recipe.data, source)
+    log_summaries(data)
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:
         logger.warning(

@@ -11,7 +11,7 @@ from seqzoo.checkpoint.schemas import GivenRecipe
 from seqzoo.config import model_config, structure
 from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions
-from seqzoo.data.prepare import DataConfig
+from seqzoo.data.prepare import DataConfig, settings_of_source
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.errors import CheckpointError, ConfigError, SeqzooError
 from seqzoo.parts.config import check_choice, check_range
@@ -136,6 +136,7 @@ class Recipe:
         section = dict(sections.data)
         if source is not None:
             section["source"] = source_name(source)
+        section = {**settings_of_source(section.get("source")), **section}
         data = structure(DataConfig, section, "data")
         if not data.source:
             raise ConfigError(

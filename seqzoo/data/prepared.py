@@ -1,0 +1,371 @@
+"""Prepared data: a folder with sequences as arrays that are mapped into memory, not read.
+
+``prepared.json`` names the other files with their size and sha256, the settings that the data were
+prepared with, their fingerprints, and summaries before and after the filter. The format is
+described in ``docs/how-to/data.md``.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from seqzoo.data.sequences import SequenceData, Sequences, load_array
+from seqzoo.data.summary import Summary
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import CheckpointError, DataError, IntegrityError, one_line
+from seqzoo.storage.atomic import COMMIT, Content, locate, settled, write_files
+from seqzoo.storage.documents import check, parse_json, plain
+from seqzoo.storage.integrity import read_bytes, sha256_of, sha256_of_document
+
+if TYPE_CHECKING:
+    from seqzoo.data.prepare import DataConfig
+
+__all__ = [
+    "PreparedFolder",
+    "is_prepared",
+    "write_prepared",
+]
+
+MANIFEST = "prepared.json"
+ITEMS, OFFSETS, TIMESTAMPS = "items.npy", "offsets.npy", "timestamps.npy"
+VOCABULARY, USERS = "vocabulary.json", "users.json"
+FORMAT_VERSION = 1
+
+ReadT = TypeVar("ReadT")
+
+_LARGEST_MANIFEST = 1 << 20
+_REMEDY = "run `seqzoo data prepare` again"
+
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
+Fingerprint = Annotated[
+    str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", description="sha256: and 64 hex digits")
+]
+Count = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
+Id = Annotated[str, Meta(min_length=1, description="a non-empty string")]
+
+
+class _Closed(Struct, forbid_unknown_fields=True):
+    """A document that only seqzoo writes."""
+
+
+class _File(_Closed):
+    sha256: Sha256
+    size: Count
+
+
+class _Files(
+    _Closed,
+    rename={
+        "items": ITEMS,
+        "offsets": OFFSETS,
+        "timestamps": TIMESTAMPS,
+        "vocabulary": VOCABULARY,
+        "users": USERS,
+    },
+):
+    items: _File
+    offsets: _File
+    vocabulary: _File
+    users: _File
+    timestamps: _File | UnsetType = UNSET
+
+
+class _Fingerprints(_Closed):
+    everything: Fingerprint
+    sequences: Fingerprint
+    times: Fingerprint
+
+
+class _Summary(_Closed):
+    stage: str
+    rows: Count
+    users: Count
+    items: Count
+    events_per_user: Annotated[dict[str, float], Meta(description="numbers by name")]
+    repeats: float
+    first: int | None
+    last: int | None
+
+
+class _Settings(_Closed):
+    min_count: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    order: str
+    source: str
+    columns: Annotated[dict[str, str], Meta(description="column names by role")]
+    options: Annotated[dict[str, Any], Meta(description="settings by name")]
+
+
+class _Manifest(_Closed):
+    """``prepared.json``."""
+
+    format_version: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    name: str
+    settings: _Settings
+    fingerprints: _Fingerprints
+    summaries: Annotated[list[_Summary], Meta(min_length=1, description="summaries")]
+    files: _Files
+    sha256: Sha256
+
+
+class _Vocabulary(_Closed):
+    """``vocabulary.json``."""
+
+    items: Annotated[list[Id], Meta(min_length=1)]
+    labels: list[str | None] | None = None
+
+
+class _Users(_Closed):
+    """``users.json``."""
+
+    users: Annotated[list[Id], Meta(min_length=1)]
+
+
+@dataclass(frozen=True)
+class PreparedFolder:
+    """A folder of prepared data whose manifest has been checked.
+
+    Attributes:
+        path: the folder.
+        manifest: the checked content of ``prepared.json``.
+    """
+
+    path: Path
+    manifest: _Manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> "PreparedFolder":
+        """Read and check the manifest.
+
+        Raises:
+            DataError: it is damaged or of a newer format.
+        """
+        path = Path(path).expanduser()
+        return cls(path, _as_data_error(path, partial(_read_manifest, path)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of :class:`DataConfig` that cannot be changed any more."""
+        return {
+            "min_count": self.manifest.settings.min_count,
+            "order": self.manifest.settings.order,
+        }
+
+    @property
+    def files(self) -> dict[str, int]:
+        """The size in bytes of each file but the manifest."""
+        entries = msgspec.to_builtins(self.manifest.files)
+        return {name: entry["size"] for name, entry in entries.items()}
+
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """The interactions as read and after each filter."""
+        return tuple(Summary(**msgspec.structs.asdict(each)) for each in self.manifest.summaries)
+
+    def load(self, **asked: Any) -> SequenceData:
+        """Check all files against their sha256 and map the arrays into memory.
+
+        Args:
+            asked: ``min_count`` and ``order`` as they are needed.
+
+        Raises:
+            DataError: the data were prepared with other settings, or a file is damaged.
+        """
+        if differing := [key for key, value in asked.items() if value != self.settings[key]]:
+            has = " and ".join(f"{key}={self.settings[key]}" for key in differing)
+            needs = " and ".join(f"{key}={asked[key]}" for key in differing)
+            options = " ".join(f"--{key.replace('_', '-')} {asked[key]}" for key in differing)
+            raise DataError(
+                f"{self.path} was prepared with {has}, and {needs} is needed: prepare "
+                f"{self.manifest.settings.source} again with {options}, or ask for {has}"
+            )
+        return _as_data_error(self.path, self._load)
+
+    def _load(self) -> SequenceData:
+        files = self.manifest.files
+        items = _mapped(self._verified(ITEMS, files.items))
+        offsets = _mapped(self._verified(OFFSETS, files.offsets))
+        timestamps = None
+        if files.timestamps is not UNSET:
+            timestamps = _mapped(self._verified(TIMESTAMPS, files.timestamps))
+        vocabulary: _Vocabulary = _decoded(
+            self._verified(VOCABULARY, files.vocabulary), _Vocabulary
+        )
+        users: _Users = _decoded(self._verified(USERS, files.users), _Users)
+        sequences = Sequences(items, timestamps, offsets)
+        known, found = Vocabulary(vocabulary.items, vocabulary.labels), int(items.max(initial=0))
+        if len(users.users) != len(sequences) or found > len(known):
+            raise DataError(
+                f"{self.path}: {len(sequences)} sequences with items up to {found} do not fit "
+                f"{len(users.users)} users and {len(known)} items; {_REMEDY}"
+            )
+        prints = self.manifest.fingerprints
+        return SequenceData(
+            sequences=sequences,
+            vocabulary=known,
+            users=tuple(users.users),
+            name=self.manifest.name,
+            fingerprint=prints.everything,
+            fingerprints={"sequences": prints.sequences, "times": prints.times},
+            summaries=self.summaries,
+        )
+
+    def _verified(self, name: str, entry: _File) -> Path:
+        path = locate(self.path, name)
+        size = path.stat().st_size
+        if size != entry.size:
+            raise IntegrityError(f"{path} has {size} bytes, expected {entry.size}; {_REMEDY}")
+        if (found := sha256_of(path)) != entry.sha256:
+            raise IntegrityError(f"{path} has sha256 {found}, expected {entry.sha256}; {_REMEDY}")
+        return path
+
+
+def is_prepared(source: object) -> bool:
+    """Whether a source of data is a folder that ``seqzoo data prepare`` has written."""
+    if not isinstance(source, str | Path):
+        return False
+    folder = Path(source).expanduser()
+    return any(os.path.isfile(place / MANIFEST) for place in (folder, folder / COMMIT))
+
+
+def write_prepared(
+    folder: str | Path, data: SequenceData, config: "DataConfig", *, overwrite: bool = False
+) -> PreparedFolder:
+    """Write prepared data atomically: after a crash the folder has all files or none.
+
+    Args:
+        folder: a new or an empty folder.
+        data: the sequences.
+        config: the data section of a recipe that the data were prepared with.
+        overwrite: replace the prepared data in the folder.
+
+    Raises:
+        DataError: the folder holds something else, or cannot be written.
+    """
+    folder = Path(folder).expanduser()
+    check_destination(folder, overwrite=overwrite)
+    labels = data.vocabulary.labels
+    vocabulary = {"items": data.vocabulary.items, **({} if labels is None else {"labels": labels})}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        ITEMS: data.sequences.items,
+        OFFSETS: data.sequences.offsets,
+    }
+    if data.sequences.timestamps is not None:
+        arrays[TIMESTAMPS] = data.sequences.timestamps
+    document = {
+        "format_version": FORMAT_VERSION,
+        "name": data.name,
+        "settings": {
+            "min_count": config.min_count,
+            "order": config.order,
+            "source": config.source,
+            "columns": config.columns,
+            "options": config.options,
+        },
+        "fingerprints": {"everything": data.fingerprint, **data.fingerprints},
+        "summaries": [summary.to_json() for summary in data.summaries],
+    }
+    contents: dict[str, Content] = {
+        **{name: partial(_save, array=array) for name, array in arrays.items()},
+        VOCABULARY: msgspec.json.encode(vocabulary),
+        USERS: msgspec.json.encode({"users": data.users}),
+    }
+
+    def write_manifest(path: Path) -> None:
+        # The other files have been written beside it.
+        entries = {
+            name: {
+                "sha256": sha256_of(path.parent / name),
+                "size": os.path.getsize(path.parent / name),
+            }
+            for name in contents
+        }
+        whole = plain("the manifest", {**document, "files": entries})
+        whole["sha256"] = sha256_of_document(whole)
+        check(path, whole, _Manifest, _REMEDY)
+        path.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
+
+    try:
+        write_files(folder, {**contents, MANIFEST: write_manifest})
+        if TIMESTAMPS not in contents:
+            (folder / TIMESTAMPS).unlink(missing_ok=True)
+    except (CheckpointError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        reason = getattr(cause, "strerror", None) or one_line(error)
+        raise DataError(
+            f"{folder}: the prepared data cannot be written: {reason}; free some space or choose "
+            "another folder (earlier files are kept)"
+        ) from error
+    return PreparedFolder.open(folder)
+
+
+def check_destination(folder: Path, *, overwrite: bool) -> None:
+    """Check, before any data are read, that prepared data may be written to a folder.
+
+    Raises:
+        DataError: it is a file, holds other files, or holds prepared data and ``overwrite`` is
+            False.
+    """
+    folder = folder.expanduser()
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give a new folder as --out")
+    if is_prepared(folder):
+        if not overwrite:
+            raise DataError(
+                f"{folder} holds prepared data already; give another --out, or replace them with "
+                "--overwrite"
+            )
+    elif others := sorted(name for name in os.listdir(folder) if not name.startswith(".")):
+        raise DataError(
+            f"{folder} holds other files, such as {others[0]}; give a new folder as --out"
+        )
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    path = locate(folder, MANIFEST)
+    document = parse_json(path, read_bytes(path, _LARGEST_MANIFEST), remedy=_REMEDY)
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise DataError(
+            f"{path} has format version {version}, newer than the {FORMAT_VERSION} that this "
+            "version of seqzoo reads; upgrade seqzoo or prepare the data again"
+        )
+    manifest = check(path, document, _Manifest, _REMEDY)
+    del document["sha256"]
+    if sha256_of_document(document) != manifest.sha256:
+        raise IntegrityError(f"{path} does not have the sha256 that it records; {_REMEDY}")
+    return manifest
+
+
+def _as_data_error(folder: Path, read: Callable[[], ReadT]) -> ReadT:
+    """The result of ``read``, tried again while another process replaces the folder's files."""
+    try:
+        return settled(folder, read)
+    except CheckpointError as error:
+        raise DataError(str(error)) from error
+
+
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    np.save(path, array, allow_pickle=False)
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    # As a plain array: each slice of a numpy.memmap costs several microseconds more.
+    return load_array(path, mmap=True).view(np.ndarray)
+
+
+def _decoded(path: Path, schema: type) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=schema)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {one_line(error, 120)}; {_REMEDY}") from error
