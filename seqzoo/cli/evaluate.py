@@ -10,6 +10,7 @@ from seqzoo.cli.measuring import Options, with_options
 from seqzoo.cli.options import Checkpoint
 from seqzoo.cli.output import print_json
 from seqzoo.cli.tables import Column, show, table
+from seqzoo.data.summary import Summary
 from seqzoo.evaluation import evaluate as evaluation
 from seqzoo.metric_names import metric_title
 
@@ -65,6 +66,7 @@ def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
         "",
         table(columns, rows),
         "",
+        *(f"{each['stage']}: {Summary(**each).text()}" for each in result.data["stages"]),
         f"data {result.data['fingerprint']}",
         _verdict(result, protocols),
     )

@@ -95,6 +95,7 @@ def train(
                 "metrics": result.metrics,
                 "seconds": result.seconds,
                 "interrupted": result.interrupted,
+                "stages": [summary.to_json() for summary in result.stages],
             }
         )
     else:

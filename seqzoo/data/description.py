@@ -78,7 +78,10 @@ def describe_data(config: DataConfig, data: Any = None) -> Description:
         if core is not None:
             counts[stages[-1].stage] = _counts(core)
         if warning is not None:
-            smaller = [_stage(core_or_none(whole, k), k) for k in range(2, config.min_count)]
+            for k in range(2, config.min_count):
+                if (kept := core_or_none(whole, k)) is None:
+                    break
+                smaller.append(kept.summary)
     return Description(whole.name, config.source, tuple(stages), tuple(smaller), warning, counts)
 
 

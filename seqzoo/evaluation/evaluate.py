@@ -59,8 +59,9 @@ class Evaluation:
         stored: the checkpoint's metrics under this protocol; empty if there are none.
         drift: measured minus stored value of every metric that differs by more than ``TOLERANCE``.
         data: name and fingerprints, those of the stored metrics, whether they match (``same``,
-            other ``timestamps`` that the model reads, or ``other`` data), and the numbers of
-            interactions and of held-out items that the model does not know.
+            other ``timestamps`` that the model reads, or ``other`` data), the numbers of
+            interactions and of held-out items that the model does not know, and summaries of the
+            interactions as read and after each filter (``stages``).
         seconds: wall time.
         environment: versions, device, threads and dtype.
     """
@@ -268,6 +269,7 @@ def measure(
             "match": data_match(stored_data, held_out.data, uses_time=uses_time),
             "unknown_interactions": held_out.unknown_interactions,
             "unknown_targets": held_out.unknown_targets,
+            "stages": [summary.to_json() for summary in held_out.data.summaries],
         }
         results.append(
             Evaluation(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics
 from seqzoo.data.sequences import SequenceData
+from seqzoo.data.summary import Summary
 from seqzoo.metric_names import metric_title
 from seqzoo.notebook import block, facts, line, metrics_table
 from seqzoo.training.state import Progress
@@ -29,6 +30,7 @@ class TrainingResult:
         seconds: time spent, over all starts of the run.
         interrupted: whether Ctrl-C ended it.
         examples: a few item ids that the model knows.
+        stages: the interactions as read and after each filter.
     """
 
     out: Path
@@ -38,6 +40,7 @@ class TrainingResult:
     seconds: float
     interrupted: bool = False
     examples: tuple[str, ...] = ()
+    stages: tuple[Summary, ...] = ()
 
     def __repr__(self) -> str:
         """Folder, epochs, time and the metrics at 10, on one line."""
@@ -82,6 +85,7 @@ def result_of(
         {protocol: dict(own) for protocol, own in metrics.items()},
         progress.seconds,
         examples=data.vocabulary.items[:3],
+        stages=data.summaries,
     )
 
 
