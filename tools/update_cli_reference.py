@@ -49,16 +49,21 @@ def commands(overview: str) -> list[str]:
     return found
 
 
+def sections_of(name: str) -> list[str]:
+    """The sections of a command and of its own commands."""
+    text = help_of(name)
+    found = [f"## seqzoo {name}\n\n```text\n{text}\n```\n"]
+    listed = text.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    for inner in (line.split()[0] for line in listed.splitlines()):
+        found.append(f"### seqzoo {name} {inner}\n\n```text\n{help_of(name, inner)}\n```\n")
+    return found
+
+
 def render() -> str:
     """The whole page."""
     overview = help_of()
-    names = commands(overview)
     with ThreadPoolExecutor() as pool:
-        texts = list(pool.map(help_of, names))
-    sections = [
-        f"## seqzoo {name}\n\n```text\n{text}\n```\n"
-        for name, text in zip(names, texts, strict=True)
-    ]
+        sections = [text for found in pool.map(sections_of, commands(overview)) for text in found]
     return "\n".join([_INTRODUCTION, f"```text\n{overview}\n```\n", *sections])
 
 
