@@ -52,11 +52,12 @@ def commands(overview: str) -> list[str]:
 def sections_of(name: str) -> list[str]:
     """The sections of a command and of its own commands."""
     text = help_of(name)
-    found = [f"## seqzoo {name}\n\n```text\n{text}\n```\n"]
     listed = text.partition("\nCommands:\n")[2].partition("\n\n")[0]
-    for inner in (line.split()[0] for line in listed.splitlines()):
-        found.append(f"### seqzoo {name} {inner}\n\n```text\n{help_of(name, inner)}\n```\n")
-    return found
+    inner = [f"{name} {line.split()[0]}" for line in listed.splitlines()]
+    return [
+        f"## seqzoo {name}\n\n```text\n{text}\n```\n",
+        *(f"### seqzoo {each}\n\n```text\n{help_of(*each.split())}\n```\n" for each in inner),
+    ]
 
 
 def render() -> str:
