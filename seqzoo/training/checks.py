@@ -30,7 +30,6 @@ def prepare_data(
         DataError: the data cannot be read, or no history is long enough to train on.
     """
     data = prepare(recipe.data, source)
-    log_summaries(data)
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:
         logger.warning(
@@ -44,6 +43,7 @@ def prepare_data(
             f"{data.name}: the longest history has {longest} interactions; training needs one "
             f"of {_SHORTEST} or more, as the last two are held out"
         )
+    log_summaries(data)
     return data
 
 
