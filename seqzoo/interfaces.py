@@ -6,12 +6,14 @@ padding. Histories are padded on the right, so the newest event of history b is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from seqzoo.topk import Pairs, top_of_blocks
 
 __all__ = [
     "Backbone",
@@ -177,6 +179,24 @@ class Head(nn.Module, ABC):
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of predicting ``targets`` [M] (1..V) from ``hidden`` [M, D]: a scalar."""
 
+    def score_blocks(
+        self, hidden: Tensor, items: Tensor | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Scores in blocks of items, for whoever does not need all of them at once.
+
+        By default there is one block, with all items. Override it if a block can be computed
+        without the others.
+
+        Args:
+            hidden: user vectors [B, D].
+            items: item indices to score [C]; None for all, padding included.
+
+        Yields:
+            The position of the block's first item, and scores [B, n] that the caller may overwrite.
+        """
+        scores = self(hidden)
+        yield 0, scores if items is None else scores[:, items]
+
     def topk(
         self,
         hidden: Tensor,
@@ -184,7 +204,7 @@ class Head(nn.Module, ABC):
         exclude: tuple[Tensor, Tensor] | None = None,
         candidates: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The best ``k`` items of each row.
+        """The best ``k`` items of each row; of equal scores, the lower item index first.
 
         Args:
             hidden: user vectors [B, D].
@@ -196,12 +216,18 @@ class Head(nn.Module, ABC):
             Scores and item indices, both [B, k], or [B, C] if C is less than k; best first. Where
             fewer items are allowed, the rest has the score ``-inf``.
         """
-        scores = self(hidden)
-        scores[..., 0] = -torch.inf
+        if candidates is None:
+            # Padding is excluded for every row.
+            rows = torch.arange(len(hidden), device=hidden.device)
+            columns = torch.zeros_like(rows)
+            if exclude is not None:
+                rows, columns = torch.cat([rows, exclude[0]]), torch.cat([columns, exclude[1]])
+            return top_of_blocks(self.score_blocks(hidden), k, Pairs(rows, columns))
+        items = torch.unique(candidates)
+        pairs = None
         if exclude is not None:
-            scores[exclude] = -torch.inf
-        if candidates is not None:
-            scores, indices = scores[:, candidates].topk(min(k, len(candidates)), dim=-1)
-            return scores, candidates[indices]
-        best = scores.topk(k, dim=-1)
-        return best.values, best.indices
+            positions = torch.searchsorted(items, exclude[1]).clamp(max=len(items) - 1)
+            among = items[positions] == exclude[1]
+            pairs = Pairs(exclude[0][among], positions[among])
+        scores, positions = top_of_blocks(self.score_blocks(hidden, items), k, pairs)
+        return scores, items[positions]

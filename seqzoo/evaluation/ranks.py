@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from seqzoo.data.batches import evaluation_batches
 from seqzoo.data.sequences import Sequences
@@ -13,9 +15,11 @@ from seqzoo.data.splits import Split
 from seqzoo.errors import DataError
 from seqzoo.evaluation.held_out import HeldOut
 from seqzoo.evaluation.protocol import Protocol
+from seqzoo.interfaces import Head
 from seqzoo.model.inference import inference
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
+from seqzoo.topk import Pairs
 
 Floats = npt.NDArray[np.float64]
 Gain = Callable[[Floats, int], Floats]
@@ -72,25 +76,53 @@ def rank_targets(
     length = min(window or model.max_length, model.max_length)
     for rows, batch in evaluation_batches(sequences, split, length, batch_size):
         with inference(model):
-            scores = model.head(model.last(batch.histories.to(model.device))).float()
-            targets = batch.targets.to(scores.device)[:, None]
-            wanted = scores.gather(1, targets)
-            if bool(scores.isnan().any()):
-                raise DataError("the model gives NaN scores; train it again")
-            # NaN compares false, so masked items never rank, not even against a target of -inf.
-            scores[:, 0] = torch.nan
-            # Seen items are masked last, so that one pass serves both settings.
-            for index in sorted(range(len(remove_seen)), key=lambda index: remove_seen[index]):
-                if remove_seen[index]:
-                    scores[batch.seen[0].to(scores.device), batch.seen[1].to(scores.device)] = (
-                        torch.nan
-                    )
-                    scores.scatter_(1, targets, wanted)
-                better[index, rows] = (scores > wanted).sum(1).cpu().numpy()
-                tied[index, rows] = (scores == wanted).sum(1).cpu().numpy()
+            hidden = model.last(batch.histories.to(model.device))
+            seen = (batch.seen[0].to(hidden.device), batch.seen[1].to(hidden.device))
+            found = _ranks(model.head, hidden, batch.targets.to(hidden.device), seen, remove_seen)
+            better[:, rows], tied[:, rows] = found.cpu().numpy()
         advance(len(rows))
     items = len(model.vocabulary)
     return [Ranks(better[index], tied[index], items) for index in range(len(remove_seen))]
+
+
+def _ranks(
+    head: Head,
+    hidden: Tensor,
+    targets: Tensor,
+    seen: tuple[Tensor, Tensor],
+    remove_seen: Sequence[bool],
+) -> Tensor:
+    """Number of better and of tied candidates for each setting and row [2, S, B].
+
+    The scores of one block of items at a time are held. The target's score is taken from its block
+    and not computed by itself, because the rounding could differ and break a tie.
+    """
+    wanted = hidden.new_zeros(len(hidden), 1, dtype=torch.float32)
+    own, removed = Pairs(torch.arange(len(hidden), device=hidden.device), targets), Pairs(*seen)
+    blocks = head.score_blocks(hidden)
+    first = next(blocks)
+    for start, scores in chain([first], blocks):
+        rows, columns = own.within(start, start + scores.shape[1])
+        wanted[rows, 0] = scores[rows, columns].float()
+    only = first[1].shape[1] == start + scores.shape[1]
+    counts = torch.zeros(2, len(remove_seen), len(hidden), dtype=torch.int64, device=hidden.device)
+    for start, block in [first] if only else head.score_blocks(hidden):
+        scores = block.float()
+        if bool(scores.isnan().any()):
+            raise DataError("the model gives NaN scores; train it again")
+        stop = start + scores.shape[1]
+        # NaN compares false, so masked items never rank, not even against a target of -inf.
+        if not start:
+            scores[:, 0] = torch.nan
+        # Seen items are masked last, so that one pass serves both settings.
+        for index in sorted(range(len(remove_seen)), key=lambda index: remove_seen[index]):
+            if remove_seen[index]:
+                scores[removed.within(start, stop)] = torch.nan
+                rows, columns = own.within(start, stop)
+                scores[rows, columns] = wanted[rows, 0]
+            counts[0, index] += (scores > wanted).sum(1)
+            counts[1, index] += (scores == wanted).sum(1)
+    return counts
 
 
 def gains_by_user(

@@ -1,6 +1,7 @@
 """Heads that score with the embedder's item table, by dot product or by cosine."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,6 +20,13 @@ __all__ = [
     "TiedSoftmaxHead",
     "make_loss",
 ]
+
+_ALL = slice(None)
+_BLOCK_SCORES = 2**19
+"""Number of scores in a block."""
+_FEWEST_ITEMS = 2**10
+_MOST_ITEMS = 2**16
+"""Number of items in a block, for any number of users."""
 
 
 def make_loss(name: str, options: dict[str, Any]) -> Loss:
@@ -51,18 +59,35 @@ class TiedHead(Head):
         return self._embedder[0].item_table
 
     @abstractmethod
-    def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """User vectors [..., E] and item vectors [V + 1, E]; their dot products are the scores."""
+    def user_vectors(self, hidden: Tensor) -> Tensor:
+        """User vectors [..., E], whose dot products with the item vectors are the scores."""
+
+    @abstractmethod
+    def item_vectors(self, items: slice | Tensor) -> Tensor:
+        """The vectors [n, E] of a range of items, or [..., E] of item indices [...]."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of all items [..., V + 1]."""
-        users, items = self.operands(hidden)
-        return users @ items.T
+        return self.user_vectors(hidden) @ self.item_vectors(_ALL).T
+
+    def score_blocks(
+        self, hidden: Tensor, items: Tensor | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Scores [B, n] of so many items at a time that the processor's cache holds them."""
+        if type(self).forward is not TiedHead.forward:
+            # A subclass that computes other scores.
+            yield from super().score_blocks(hidden, items)
+            return
+        users = self.user_vectors(hidden)
+        count = len(self.table) if items is None else len(items)
+        size = min(_MOST_ITEMS, max(_FEWEST_ITEMS, _BLOCK_SCORES // max(1, len(users))))
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            yield start, users @ self.item_vectors(part if items is None else items[part]).T
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of predicting ``targets`` [M] from ``hidden`` [M, D]: a scalar."""
-        users, items = self.operands(hidden)
-        return self._loss(users, items, targets)
+        return self._loss(self.user_vectors(hidden), self.item_vectors(_ALL), targets)
 
 
 class TiedSoftmaxHead(TiedHead):
@@ -73,13 +98,17 @@ class TiedSoftmaxHead(TiedHead):
         rows = len(embedder.item_table)
         self.bias = nn.Parameter(torch.zeros(rows)) if config.output_bias else None
 
-    def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """The vectors unchanged; a bias becomes one more column, with ones for the users."""
+    def user_vectors(self, hidden: Tensor) -> Tensor:
+        """The vectors unchanged; with a bias, one more column of ones."""
         if self.bias is None:
-            return hidden, self.table
-        ones = hidden.new_ones(*hidden.shape[:-1], 1)
-        users = torch.cat([hidden, ones], dim=-1)
-        return users, torch.cat([self.table, self.bias[:, None]], dim=-1)
+            return hidden
+        return torch.cat([hidden, hidden.new_ones(*hidden.shape[:-1], 1)], dim=-1)
+
+    def item_vectors(self, items: slice | Tensor) -> Tensor:
+        """The vectors unchanged; a bias becomes one more column."""
+        if self.bias is None:
+            return self.table[items]
+        return torch.cat([self.table[items], self.bias[items, None]], dim=-1)
 
 
 class CosineSoftmaxHead(TiedHead):
@@ -91,7 +120,10 @@ class CosineSoftmaxHead(TiedHead):
         width = embedder.item_table.shape[1]
         self.projection = nn.Linear(width, width) if config.projection else nn.Identity()
 
-    def operands(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors of length one; those of the users are divided by the temperature."""
-        users = functional.normalize(self.projection(hidden), dim=-1) / self.temperature
-        return users, functional.normalize(self.table, dim=-1)
+    def user_vectors(self, hidden: Tensor) -> Tensor:
+        """Vectors of length one, divided by the temperature."""
+        return functional.normalize(self.projection(hidden), dim=-1) / self.temperature
+
+    def item_vectors(self, items: slice | Tensor) -> Tensor:
+        """Vectors of length one."""
+        return functional.normalize(self.table[items], dim=-1)

@@ -39,6 +39,7 @@ LAYERS = [
         "registrar",
         "registry",
         "specs",
+        "topk",
         "validation",
         "version",
     ],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.synthetic import synthetic
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.interfaces import SequenceBatch
+from seqzoo.interfaces import Head, SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
 
 CUTOFFS = (5, 10, 20, 50)
@@ -40,7 +40,14 @@ def plain_histories(interactions: Interactions, minimum: int = 1) -> dict[str, l
     return {user: [item for _, _, item in sorted(events[user])] for user in events}
 
 
-class Coarse(nn.Module):
+class Scorer(Head):
+    """A head that only scores."""
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Coarse(Scorer):
     """A head's scores in a few steps, so that there are ties everywhere."""
 
     def __init__(self, head: nn.Module, steps: float) -> None:

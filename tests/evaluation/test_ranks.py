@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers import read_interactions
@@ -12,6 +11,7 @@ from seqzoo.evaluation.evaluate import evaluate
 from seqzoo.evaluation.held_out import hold_out
 from seqzoo.evaluation.protocol import Protocol, get_protocol
 from seqzoo.evaluation.ranks import gains_by_user, means, rank_targets
+from seqzoo.interfaces import Head
 
 PROTOCOLS = {"loo-full": False, "loo-full-unseen": True}
 
@@ -98,18 +98,11 @@ def test_neither_batches_nor_company_change_ranks(interactions, make, plain, bat
     assert ranks_of(model, interactions, [True], batch_size=batch_size) == both[1:]
 
 
-def test_targets_of_minus_infinity_tie_with_candidates_alone(
-    interactions, make, plain, monkeypatch
-):
+def test_targets_of_minus_infinity_tie_with_candidates_alone(interactions, make, plain):
     """A head may rule out items; padding and removed items are no candidates even then."""
     histories = plain.histories(interactions)
     model = make(histories)
-    whole = model.head.forward
-
-    def none_at_all(hidden):
-        return torch.full_like(whole(hidden), -torch.inf)
-
-    monkeypatch.setattr(model.head, "forward", none_at_all)
+    model.head = Alike(len(model.vocabulary), -torch.inf)
     kept, unseen = ranks_of(model, interactions, [False, True])
     items = len(model.vocabulary)
     assert set(kept) == {(0, items)}
@@ -132,7 +125,12 @@ def test_window_of_a_protocol(interactions, make, plain, window):
     assert (ordinary == other) == (window >= 7)
 
 
-class Alike(nn.Module):
+class Scorer(Head):
+    def loss(self, hidden, targets):
+        raise NotImplementedError
+
+
+class Alike(Scorer):
     def __init__(self, items: int, value: float) -> None:
         super().__init__()
         self.items, self.value = items, value
@@ -163,12 +161,41 @@ def test_a_model_that_scores_everything_alike_gets_what_chance_gives(
         assert found[f"hit@{cutoff}"] == pytest.approx(chance, abs=1e-14)
 
 
+@pytest.mark.parametrize("size", [1, 7, 60])
+@pytest.mark.parametrize("coarse", [False, True])
+def test_blocks_of_items_do_not_change_ranks(interactions, make, plain, monkeypatch, size, coarse):
+    """Ties included: the vectors are whole numbers, whose products are exact."""
+    model = make(plain.histories(interactions))
+    if coarse:
+        with torch.no_grad():
+            model.embedder.item_table.round_()
+    expected = ranks_of(model, interactions, [True, False])
+    if coarse:
+        assert sum(tied > 1 for _, tied in expected[1]) > 5
+    monkeypatch.setattr("seqzoo.parts.heads._FEWEST_ITEMS", size)
+    monkeypatch.setattr("seqzoo.parts.heads._BLOCK_SCORES", 1)
+    blocks = list(model.head.score_blocks(torch.zeros(3, 16, dtype=torch.float64)))
+    assert len(blocks) == -(-(len(model.vocabulary) + 1) // size)
+    assert ranks_of(model, interactions, [True, False], batch_size=17) == expected
+
+
+@pytest.mark.parametrize("item", [1, 30, 60])
+def test_nan_in_any_block(interactions, make, plain, monkeypatch, item):
+    model = make(plain.histories(interactions))
+    monkeypatch.setattr("seqzoo.parts.heads._FEWEST_ITEMS", 8)
+    monkeypatch.setattr("seqzoo.parts.heads._BLOCK_SCORES", 1)
+    with torch.no_grad():
+        model.embedder.item_table[item, 3] = torch.nan
+    with pytest.raises(DataError, match="NaN scores"):
+        evaluate(model, interactions)
+
+
 def test_padding_is_no_candidate(interactions, make, plain):
     model = make(plain.histories(interactions))
     expected = ranks_of(model, interactions, [False, True])
     head = model.head
 
-    class PaddingFirst(nn.Module):
+    class PaddingFirst(Scorer):
         def forward(self, hidden):
             scores = head(hidden)
             scores[:, 0] = 1e9
@@ -182,7 +209,7 @@ def test_padding_is_no_candidate(interactions, make, plain):
 def test_scores_that_are_not_numbers(interactions, make, plain, where):
     model = make(plain.histories(interactions))
 
-    class Broken(nn.Module):
+    class Broken(Scorer):
         def forward(self, hidden):
             scores = hidden.new_zeros(len(hidden), len(model.vocabulary) + 1)
             if where == "everywhere":

@@ -135,6 +135,37 @@ def test_topk_among_candidates(head, hidden, plain_scores, biased, name, setting
         assert (scores[row, len(best) :] == -torch.inf).all()
 
 
+@HEADS
+@pytest.mark.parametrize("candidates", [None, [9, 2, 5, 3, 8]])
+@pytest.mark.parametrize("size", [1, 2, 4, 10])
+def test_blocks_of_items(head, hidden, biased, monkeypatch, name, settings, candidates, size):
+    made = biased(head(name, **settings))
+    chosen = None if candidates is None else torch.tensor(candidates)
+    exclude = (torch.tensor([0, 0, 1, 4]), torch.tensor([2, 9, 5, 1]))
+    with torch.inference_mode():
+        scores, items = made.topk(hidden, 4, exclude, chosen)
+        monkeypatch.setattr("seqzoo.parts.heads._FEWEST_ITEMS", size)
+        monkeypatch.setattr("seqzoo.parts.heads._BLOCK_SCORES", 1)
+        starts = [start for start, _ in made.score_blocks(hidden, chosen)]
+        assert starts == list(range(0, 10 if chosen is None else 5, size))
+        again, same = made.topk(hidden, 4, exclude, chosen)
+    assert same.tolist() == items.tolist()
+    torch.testing.assert_close(again, scores, rtol=1e-12, atol=1e-12)
+
+
+def test_a_head_with_scores_of_its_own_is_never_bypassed(head, hidden):
+    class Negated(type(head())):
+        def forward(self, hidden):
+            return -super().forward(hidden)
+
+    made = head()
+    made.__class__ = Negated
+    with torch.inference_mode():
+        _, items = made.topk(hidden, 3)
+        expected = made(hidden).clone()
+    assert items.tolist() == (1 + expected[:, 1:].topk(3).indices).tolist()
+
+
 def test_padding_is_never_recommended(head, embedder, hidden):
     with torch.no_grad():
         embedder.item_table[0] = 100 * hidden[0]

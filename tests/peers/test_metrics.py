@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import seqzoo
 from seqzoo.evaluation.metrics import hit, mrr, ndcg
 from seqzoo.evaluation.ranks import Ranks
+from seqzoo.interfaces import Head
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +53,7 @@ def test_metrics_of_random_scores(levels, trec_eval):
             np.testing.assert_allclose(ranks.mean_gain(gain, cutoff), theirs, 0, TOLERANCE)
 
 
-class Rounded(nn.Module):
+class Rounded(Head):
     """A head whose scores are rounded, so that many are equal."""
 
     def __init__(self, head: nn.Module, step: float) -> None:
@@ -61,6 +62,9 @@ class Rounded(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return (self.head(hidden) / self.step).round()
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 def histories_of(table: pl.DataFrame, minimum: int = 5) -> list[list[str]]:
