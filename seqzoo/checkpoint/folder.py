@@ -31,10 +31,10 @@ from seqzoo.checkpoint.schemas import MetricsFile, VocabularyFile
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue, plugins
-from seqzoo.storage.atomic import write_files
+from seqzoo.storage.atomic import Content, write_files
 from seqzoo.storage.documents import check, parse_json, plain
 from seqzoo.storage.integrity import read_bytes, sha256_of_bytes
-from seqzoo.storage.tensors import tensors_bytes
+from seqzoo.storage.tensors import EncodedTensors
 from seqzoo.version import __version__
 
 logger = logging.getLogger("seqzoo")
@@ -71,13 +71,14 @@ def render_checkpoint(
             plain values.
     """
     folder, entries = Path(folder), plain("the metrics", dict(metrics))
-    render: dict[str, Callable[[], bytes]] = {
-        WEIGHTS: lambda: tensors_bytes(tensors),
+    render: dict[str, Callable[[], bytes | EncodedTensors]] = {
+        WEIGHTS: lambda: EncodedTensors(tensors),
         VOCABULARY: lambda: _render_vocabulary(folder / VOCABULARY, vocabulary),
         RECIPE: lambda: render_recipe(recipe),
         METRICS: lambda: _render_metrics(folder / METRICS, entries),
     }
-    contents, files = {}, {}
+    contents: dict[str, bytes | EncodedTensors] = {}
+    files = {}
     for name in HASHED:
         entry, path = (kept or {}).get(name), folder / name
         if entry is not None and path.is_file() and path.stat().st_size == entry["size"]:
@@ -89,8 +90,9 @@ def render_checkpoint(
                 f"{path} would have {len(content)} bytes, expected at most "
                 f"{LARGEST[name]}: it could not be loaded; shorten the titles or leave out items"
             )
-        files[name] = {"sha256": sha256_of_bytes(content), "size": len(content)}
-    contents[CONFIG] = render_manifest(
+        sha256 = sha256_of_bytes(content) if isinstance(content, bytes) else content.sha256
+        files[name] = {"sha256": sha256, "size": len(content)}
+    contents[CONFIG] = config_file = render_manifest(
         architecture=architecture,
         parts=parts,
         plugin=plugin_of(architecture),
@@ -102,7 +104,7 @@ def render_checkpoint(
             "python": platform.python_version(),
         },
     )
-    manifest = parse_manifest_bytes(folder / CONFIG, contents[CONFIG])
+    manifest = parse_manifest_bytes(folder / CONFIG, config_file)
     return Checkpoint(manifest, vocabulary, dict(recipe), entries, dict(tensors), contents)
 
 
@@ -122,7 +124,10 @@ def write_checkpoint(
     """
     folder = checkpoint.manifest.folder
     _refuse_foreign(folder, overwrite)
-    files = dict(checkpoint.contents)
+    files: dict[str, Content] = {
+        name: content.write if isinstance(content, EncodedTensors) else content
+        for name, content in checkpoint.contents.items()
+    }
     card = _card(checkpoint) if card is None else card
     if card is not None:
         files[CARD] = card.encode()

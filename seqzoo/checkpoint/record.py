@@ -31,9 +31,10 @@ from seqzoo.errors import CheckpointError
 from seqzoo.storage.atomic import COMMIT, locate, settled
 from seqzoo.storage.integrity import read_bytes
 from seqzoo.storage.safetensors_header import count_parameters
-from seqzoo.storage.tensors import parse_tensors
+from seqzoo.storage.tensors import MAPPING, EncodedTensors, map_tensors, parse_tensors
 
 _LARGE = 64 << 20
+"""Weights up to this size in bytes are read, larger ones are mapped."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Checkpoint:
         recipe: everything needed to reproduce the checkpoint.
         metrics: stored metrics by protocol.
         tensors: weights by name.
-        contents: bytes by file name, if they were requested.
+        contents: the content of the files by name, if it was requested.
     """
 
     manifest: Manifest
@@ -54,7 +55,7 @@ class Checkpoint:
     recipe: dict[str, Any]
     metrics: dict[str, dict[str, Any]]
     tensors: dict[str, Tensor]
-    contents: Mapping[str, bytes] = field(default_factory=dict)
+    contents: Mapping[str, bytes | EncodedTensors] = field(default_factory=dict)
 
     @property
     def num_parameters(self) -> int:
@@ -97,7 +98,7 @@ def read_file(manifest: Manifest, name: str) -> Any:
         CheckpointError: the file is missing or malformed.
         IntegrityError: it differs from what was recorded.
     """
-    return _PARSERS[name](*_verified(manifest, name))
+    return _parsed(manifest, name)[0]
 
 
 _PARSERS: Mapping[str, Callable[[Path, bytes], Any]] = {
@@ -108,26 +109,30 @@ _PARSERS: Mapping[str, Callable[[Path, bytes], Any]] = {
 }
 
 
-def _verified(manifest: Manifest, name: str) -> tuple[Path, bytes]:
-    size = manifest.files[name]["size"]
-    if name == WEIGHTS and size > _LARGE:
+def _parsed(manifest: Manifest, name: str, keep: bool = False) -> tuple[Any, bytes | None]:
+    """What a recorded file holds, and its bytes, which are None for weights that are mapped."""
+    entry = manifest.files[name]
+    if name == WEIGHTS and entry["size"] > _LARGE:
         # A sparse file takes no space on the disk but its full size in memory, so the shapes in the
         # header must account for a large file before it is read.
         try:
-            count_parameters(sized(manifest, name), size)
+            path = sized(manifest, name)
+            count_parameters(path, entry["size"])
         except CheckpointError:
             verify_file(manifest, name)  # a damaged file is reported as damaged
             raise
-    return read_verified(manifest, name)
+        if not keep and MAPPING:
+            return map_tensors(path, entry["size"], entry["sha256"]), None
+    path, content = read_verified(manifest, name)
+    return _PARSERS[name](path, content), content
 
 
 def _read(manifest: Manifest, keep: bool) -> Checkpoint:
-    contents = {}
+    contents: dict[str, bytes | EncodedTensors] = {}
     parsed: dict[str, Any] = {}
-    for name, parse in _PARSERS.items():
-        path, content = _verified(manifest, name)
-        parsed[name] = parse(path, content)
-        if keep:
+    for name in _PARSERS:
+        parsed[name], content = _parsed(manifest, name, keep)
+        if keep and content is not None:
             contents[name] = content
     if keep:
         contents[CONFIG] = manifest.content

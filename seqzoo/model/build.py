@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
@@ -22,6 +23,8 @@ from seqzoo.interfaces import Backbone, Embedder, Head
 from seqzoo.plugins import catalogue
 
 _SLACK = 1 << 20
+_LARGE = 1 << 24
+"""Bytes of a tensor whose memory is saved."""
 _LARGEST_BUFFERS = 1 << 28
 _DRAWN = torch.Tag.nondeterministic_seeded
 
@@ -83,7 +86,8 @@ class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses operations with a huge result, and draws no random values for parameters.
 
     Every parameter is overwritten by a checkpoint's weights, so drawing values for it is wasted
-    time. Everything else is computed, as buffers need not be in a checkpoint.
+    time. Everything else is computed, as buffers need not be in a checkpoint. Large tensors consist
+    of zeros that take no memory before something else is written.
     """
 
     @classmethod
@@ -94,16 +98,27 @@ class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, most: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._most = most
+        self._zeros: set[int] = set()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if args and isinstance(args[0], nn.Parameter) and _DRAWN in func.tags:
             # Zeros, not uninitialised memory: some initialisers draw until all values are small.
-            return args[0].zero_()
+            return args[0] if args[0].data_ptr() in self._zeros else args[0].zero_()
         if _requested(func._schema.name, args) > self._most:
             raise TooLargeError
-        return func(*args, **(kwargs or {}))
+        made = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.empty.memory_format and made.nbytes >= _LARGE and made.is_cpu:
+            made = _lazy_zeros(made)
+            self._zeros.add(made.data_ptr())
+        return made
+
+
+def _lazy_zeros(like: Tensor) -> Tensor:
+    """Zeros of a shape and dtype, in pages that the system provides when they are written."""
+    content = torch.from_numpy(np.zeros(like.nbytes, np.uint8))
+    return content.view(like.dtype).view(like.shape)
 
 
 def _requested(operation: str, args: tuple[Any, ...]) -> float:

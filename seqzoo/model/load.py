@@ -30,7 +30,7 @@ def load_model(
 
     Args:
         kind: class of the model.
-        checkpoint: read from its folder.
+        checkpoint: read from its folder. The model takes over its large tensors.
         device: device of the weights.
 
     Raises:
@@ -48,7 +48,7 @@ def load_model(
             f"{manifest.folder / CONFIG} says {_named(manifest.parts)}, but "
             f"'{manifest.architecture}' is {_named(model.parts)} here; {_reinstall(manifest)}"
         )
-    put_weights(model, weights, str(manifest.folder / WEIGHTS))
+    put_weights(model, weights, str(manifest.folder / WEIGHTS), take=True)
     model.recipe, model.metrics = dict(checkpoint.recipe), dict(checkpoint.metrics)
     unchanged = manifest is saved
     model.provenance = Provenance.of(model, saved.files[WEIGHTS]["sha256"] if unchanged else None)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seqzoo.model.weights import distinct_state
-from seqzoo.storage.integrity import sha256_of_bytes
-from seqzoo.storage.tensors import tensors_bytes
+from seqzoo.storage.tensors import EncodedTensors
 
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
@@ -101,4 +100,4 @@ def still_true(
 
 def weights_digest(model: "SequenceModel") -> str:
     """The sha256 of a model's tensors, equal to that of its ``model.safetensors``."""
-    return sha256_of_bytes(tensors_bytes(distinct_state(model)[0]))
+    return EncodedTensors(distinct_state(model)[0]).sha256

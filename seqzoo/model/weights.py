@@ -41,13 +41,20 @@ def distinct_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]
     return state, kept
 
 
-def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+_LARGE = 1 << 24
+"""Bytes of a tensor that is taken over instead of copied."""
+
+
+def put_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], source: str, *, take: bool = False
+) -> None:
     """Copy tensors into a model, strictly.
 
     Args:
         model: receives the values.
         weights: as ``distinct_state`` of such a model returns them.
         source: the file, for messages.
+        take: use large tensors themselves instead of copies: the model then owns them.
 
     Raises:
         CheckpointError: a tensor is missing or extra, or has another shape or dtype.
@@ -75,4 +82,15 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) ->
             raise CheckpointError(
                 f"{source} has {name} as {found_type}, expected {own_type}; {remedy}"
             )
-    model.load_state_dict({name: weights[kept[name]] for name in kept}, strict=True)
+    taken = set()
+    if take:
+        own = dict(model.named_parameters(remove_duplicate=False))
+        for name in kept.keys() & own.keys():
+            tensor = weights[kept[name]]
+            if tensor.nbytes >= _LARGE and tensor.dtype == own[name].dtype:
+                # The same parameter with other memory, so that parts may share it.
+                own[name].data = tensor
+                taken.add(name)
+    copied = {name: weights[kept[name]] for name in kept if name not in taken}
+    # The names were checked above.
+    model.load_state_dict(copied, strict=not taken)

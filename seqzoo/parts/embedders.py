@@ -22,12 +22,12 @@ class ItemEmbedder(Embedder):
 
     def __init__(self, config: ItemEmbedderConfig, num_items: int) -> None:
         super().__init__()
-        table = torch.empty(num_items + 1, config.hidden_size)
+        # Parameters before values are drawn: loading leaves that out for parameters.
+        self.item_table = nn.Parameter(torch.empty(num_items + 1, config.hidden_size))
         if config.initialisation == "xavier":
-            nn.init.xavier_normal_(table)
+            nn.init.xavier_normal_(self.item_table)
         else:
-            table.normal_(0.0, INITIAL_STD)
-        self.item_table = nn.Parameter(table)
+            nn.init.normal_(self.item_table, 0.0, INITIAL_STD)
         self.dropout = nn.Dropout(config.dropout)
         self.norm_order = config.embedding_norm
         if config.embedding_norm != "none":
@@ -56,8 +56,8 @@ class ItemPositionEmbedder(ItemEmbedder):
 
     def __init__(self, config: ItemPositionEmbedderConfig, num_items: int) -> None:
         super().__init__(config, num_items)
-        table = torch.empty(config.max_length, config.hidden_size).normal_(0.0, INITIAL_STD)
-        self.position_table = nn.Parameter(table)
+        self.position_table = nn.Parameter(torch.empty(config.max_length, config.hidden_size))
+        nn.init.normal_(self.position_table, 0.0, INITIAL_STD)
         self.max_length = config.max_length
 
     def forward(self, batch: SequenceBatch) -> Tensor:

@@ -20,7 +20,7 @@ from seqzoo.storage.atomic import locate, recover, write_files
 from seqzoo.storage.documents import read_json
 from seqzoo.storage.integrity import read_bytes
 from seqzoo.storage.messages import malformed
-from seqzoo.storage.tensors import tensors_bytes
+from seqzoo.storage.tensors import EncodedTensors
 
 FOLDER = "training"
 _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
@@ -112,7 +112,7 @@ def write_state(
     write_files(
         out / FOLDER,
         {
-            _TENSORS: tensors_bytes(tensors),
+            _TENSORS: EncodedTensors(tensors).write,
             _PROGRESS: _progress_bytes(progress),
         },
     )

@@ -228,7 +228,7 @@ def _check_options(
 
 
 def _check_curve(checkpoint: Checkpoint) -> None:
-    if not checkpoint.contents.get(CURVE, _PNG).startswith(_PNG):
+    if not bytes(checkpoint.contents.get(CURVE, _PNG)).startswith(_PNG):
         raise CheckpointError(
             f"{checkpoint.manifest.folder / CURVE} is not a PNG picture; draw it again or remove it"
         )
@@ -286,12 +286,13 @@ def _changed_files(
     A file without content is deleted there. The card has this checkpoint's metrics and the
     hand-written text of the local card or the Hub's.
     """
-    files = {name: checkpoint.contents[name] for name in (*HASHED, CONFIG)}
-    if CURVE in checkpoint.contents:
-        files[CURVE] = checkpoint.contents[CURVE]
+    contents = {name: bytes(content) for name, content in checkpoint.contents.items()}
+    files = {name: contents[name] for name in (*HASHED, CONFIG)}
+    if CURVE in contents:
+        files[CURVE] = contents[CURVE]
     ours = str(checkpoint.manifest.folder / CARD)
     theirs = f"{CARD} of {address.repo} at {remote.commit}"
-    content, entry, there = checkpoint.contents.get(CARD), remote.files.get(CARD), None
+    content, entry, there = contents.get(CARD), remote.files.get(CARD), None
     existing = None if content is None else decode_card(content, ours)
     if entry is not None:
         if entry.size > LARGEST[CARD]:
