@@ -22,7 +22,7 @@ from seqzoo.storage.safetensors_header import check_header_length
 MAPPING = os.name == "posix"
 """Whether a mapped file can be replaced; Windows refuses that."""
 
-_PIECE = 1 << 24
+_PIECE = 1 << 20
 
 
 def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:

@@ -77,9 +77,9 @@ def test_weights_that_change_while_they_are_saved(tmp_path):
         encoded.write(tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize("where", [0, 1 << 24, (1 << 24) + 1])
+@pytest.mark.parametrize("where", [0, 1 << 20, (1 << 20) + 1])
 def test_nan_anywhere(where):
-    weights = torch.zeros((1 << 24) + 2, dtype=torch.float16)
+    weights = torch.zeros((1 << 20) + 2, dtype=torch.float16)
     weights[where] = torch.nan
     with pytest.raises(CheckpointError, match="weight holds NaN"):
         EncodedTensors({"weight": weights})
@@ -210,6 +210,7 @@ if len(sys.argv) > 2:
     items = [str(number) for number in range(20_000)]
     SequenceModel.build("gru4rec", {"hidden_size": 2048}, Vocabulary(items)).save_pretrained(folder)
 else:
+    seqzoo.load("gru4rec-ml100k")  # imports everything
     model, loading = grown(lambda: seqzoo.load(folder))
     again, saving = grown(lambda: model.save_pretrained(folder + "-2"))
     print(sum(p.nbytes for p in model.parameters()), loading, saving)
