@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from seqzoo.data.item_index import item_indices
 from seqzoo.errors import DataError, UnknownItemError, UsageError
 
 __all__ = [
@@ -48,17 +49,11 @@ class Vocabulary:
         self.counts = None if counts is None else _checked_counts(counts, len(self.items))
         if not self.items:
             raise DataError("the vocabulary has no items; expected at least one")
-        seen: set[str] = set()
-        for index, item in enumerate(self.items, start=1):
-            if not isinstance(item, str) or not item:
-                raise DataError(
-                    f"the vocabulary's item {index} is {item!r}; expected a non-empty string"
-                )
-            if item in seen:
-                raise DataError(
-                    f"the vocabulary has the item '{item}' more than once; expected each id once"
-                )
-            seen.add(item)
+        if set(map(type, self.items)) != {str} or "" in self.items:
+            _refuse_ids(self.items)
+        self._indices = item_indices(self.items)
+        if len(self._indices) < len(self.items):
+            _refuse_ids(self.items)
         if self.labels is None:
             return
         if len(self.labels) != len(self.items):
@@ -88,10 +83,6 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} items, {'with' if self.labels else 'no'} labels)"
-
-    @cached_property
-    def _indices(self) -> dict[str, int]:
-        return {item: index for index, item in enumerate(self.items, start=1)}
 
     @cached_property
     def most_popular(self) -> npt.NDArray[np.int64]:
@@ -208,6 +199,21 @@ class Vocabulary:
         if self.counts is not None:
             document["counts"] = list(self.counts)
         return document
+
+
+def _refuse_ids(items: Iterable[object]) -> None:
+    """Raise the error for the first id that is not text, is empty, or is repeated."""
+    seen: set[str] = set()
+    for index, item in enumerate(items, start=1):
+        if not isinstance(item, str) or not item:
+            raise DataError(
+                f"the vocabulary's item {index} is {item!r}; expected a non-empty string"
+            )
+        if item in seen:
+            raise DataError(
+                f"the vocabulary has the item '{item}' more than once; expected each id once"
+            )
+        seen.add(item)
 
 
 def _checked_counts(counts: Sequence[int], items: int) -> tuple[int, ...]:
