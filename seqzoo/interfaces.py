@@ -95,6 +95,10 @@ class Embedder(nn.Module, ABC):
     not be cheap: read it once per forward pass."""
     max_length: int | None = None
     """Maximum sequence length that can be embedded; None for any length."""
+    sparse_gradients: bool = False
+    """Whether the gradient of ``item_table`` should be sparse; ``train.sparse_table`` sets it.
+
+    An embedder supports it by passing it to ``torch.nn.functional.embedding`` as ``sparse``."""
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:

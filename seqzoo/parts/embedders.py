@@ -35,11 +35,14 @@ class ItemEmbedder(Embedder):
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Embed all positions: [B, L, D]."""
-        return self._finish(nn.functional.embedding(batch.items, self.item_table))
+        return self._finish(self._rows(batch.items))
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
         """Embed one new event of each user: [B] -> [B, D]; there is no state."""
-        return self._finish(nn.functional.embedding(items, self.item_table)), state
+        return self._finish(self._rows(items)), state
+
+    def _rows(self, items: Tensor) -> Tensor:
+        return nn.functional.embedding(items, self.item_table, sparse=self.sparse_gradients)
 
     def _finish(self, vectors: Tensor) -> Tensor:
         if self.norm_order == "before-dropout":
@@ -72,7 +75,7 @@ class ItemPositionEmbedder(ItemEmbedder):
                 f"a history of {length} events is longer than max_length = "
                 f"{len(self.position_table)}; keep only its newest events"
             )
-        vectors = nn.functional.embedding(batch.items, self.item_table)
+        vectors = self._rows(batch.items)
         return self._finish(vectors + self.position_table[:length])
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
@@ -89,5 +92,5 @@ class ItemPositionEmbedder(ItemEmbedder):
                 f"event {position + 1} of a session is beyond max_length = "
                 f"{len(self.position_table)}, the number of learned positions"
             )
-        vectors = nn.functional.embedding(items, self.item_table)
+        vectors = self._rows(items)
         return self._finish(vectors + self.position_table[position]), position + 1

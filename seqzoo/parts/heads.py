@@ -63,12 +63,23 @@ class TiedHead(Head):
         """User vectors [..., E], whose dot products with the item vectors are the scores."""
 
     @abstractmethod
-    def item_vectors(self, items: slice | Tensor) -> Tensor:
-        """The vectors [n, E] of a range of items, or [..., E] of item indices [...]."""
+    def item_vectors(self, table: Tensor, items: slice | Tensor) -> Tensor:
+        """The vectors [n, E] of a range of the table's items, or [..., E] of indices [...]."""
+
+    def rows(self, table: Tensor, items: slice | Tensor) -> Tensor:
+        """Rows of the item table, with a sparse gradient if the embedder wants that."""
+        if isinstance(items, Tensor) and self._embedder[0].sparse_gradients:
+            return functional.embedding(items, table, sparse=True)
+        return table[items]
+
+    @property
+    def samples_items(self) -> bool:
+        """Whether the loss reads only the vectors of the targets and of some other items."""
+        return self._loss.samples_items
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of all items [..., V + 1]."""
-        return self.user_vectors(hidden) @ self.item_vectors(_ALL).T
+        return self.user_vectors(hidden) @ self.item_vectors(self.table, _ALL).T
 
     def score_blocks(
         self, hidden: Tensor, items: Tensor | None = None
@@ -79,15 +90,34 @@ class TiedHead(Head):
             yield from super().score_blocks(hidden, items)
             return
         users = self.user_vectors(hidden)
-        count = len(self.table) if items is None else len(items)
+        table = self.table
+        count = len(table) if items is None else len(items)
         size = min(_MOST_ITEMS, max(_FEWEST_ITEMS, _BLOCK_SCORES // max(1, len(users))))
         for start in range(0, count, size):
             part = slice(start, start + size)
-            yield start, users @ self.item_vectors(part if items is None else items[part]).T
+            yield start, users @ self.item_vectors(table, part if items is None else items[part]).T
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of predicting ``targets`` [M] from ``hidden`` [M, D]: a scalar."""
-        return self._loss(self.user_vectors(hidden), self.item_vectors(_ALL), targets)
+        table = self.table
+        # Only the rows that the loss reads, unless it reads all.
+        vectors: Any = (
+            _Vectors(self, table) if self.samples_items else self.item_vectors(table, _ALL)
+        )
+        return self._loss(self.user_vectors(hidden), vectors, targets)
+
+
+class _Vectors:
+    """The item vectors, of which those that are asked for are computed."""
+
+    def __init__(self, head: TiedHead, table: Tensor) -> None:
+        self._head, self._table = head, table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, items: Tensor) -> Tensor:
+        return self._head.item_vectors(self._table, items)
 
 
 class TiedSoftmaxHead(TiedHead):
@@ -104,11 +134,11 @@ class TiedSoftmaxHead(TiedHead):
             return hidden
         return torch.cat([hidden, hidden.new_ones(*hidden.shape[:-1], 1)], dim=-1)
 
-    def item_vectors(self, items: slice | Tensor) -> Tensor:
+    def item_vectors(self, table: Tensor, items: slice | Tensor) -> Tensor:
         """The vectors unchanged; a bias becomes one more column."""
         if self.bias is None:
-            return self.table[items]
-        return torch.cat([self.table[items], self.bias[items, None]], dim=-1)
+            return self.rows(table, items)
+        return torch.cat([self.rows(table, items), self.bias[items].unsqueeze(-1)], dim=-1)
 
 
 class CosineSoftmaxHead(TiedHead):
@@ -124,6 +154,6 @@ class CosineSoftmaxHead(TiedHead):
         """Vectors of length one, divided by the temperature."""
         return functional.normalize(self.projection(hidden), dim=-1) / self.temperature
 
-    def item_vectors(self, items: slice | Tensor) -> Tensor:
+    def item_vectors(self, table: Tensor, items: slice | Tensor) -> Tensor:
         """Vectors of length one."""
-        return functional.normalize(self.table[items], dim=-1)
+        return functional.normalize(self.rows(table, items), dim=-1)

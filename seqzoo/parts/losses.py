@@ -32,6 +32,11 @@ __all__ = [
 class Loss(ABC):
     """Training loss of a head whose scores are ``hidden @ table.T``."""
 
+    samples_items = False
+    """Whether it uses nothing of the table but ``len(table)`` and ``table[indices]``.
+
+    It is then given an object that computes only those rows."""
+
     @abstractmethod
     def __call__(self, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
         """Mean loss over the M targets: a scalar."""
@@ -56,6 +61,8 @@ class SampledSoftmax(Loss):
     ``share``, ``correction`` and ``mask_target`` give the losses of HSTU (arXiv 2402.17152) and
     eSASRec (blondered/transformer_benchmark); see ``SampledSoftmaxConfig``.
     """
+
+    samples_items = True
 
     def __init__(self, config: SampledSoftmaxConfig) -> None:
         self.negatives = config.negatives
@@ -97,6 +104,8 @@ def _scores_with_negatives(
 class BinaryCrossEntropy(Loss):
     """BCE with negatives drawn for each target (SASRec, arXiv 1808.09781, section III-F)."""
 
+    samples_items = True
+
     def __init__(self, config: NegativesConfig) -> None:
         self.negatives = config.negatives
 
@@ -114,6 +123,8 @@ class GeneralisedBinaryCrossEntropy(Loss):
     authors' code the mean over the positive and the k negatives. Ours is ``balanced_start``, a
     constant that is added to all scores.
     """
+
+    samples_items = True
 
     def __init__(self, config: GeneralisedBceConfig) -> None:
         self.negatives = config.negatives
@@ -134,6 +145,8 @@ class GeneralisedBinaryCrossEntropy(Loss):
 
 class BayesianPersonalisedRanking(Loss):
     """BPR: the target should score higher than each negative (arXiv 1205.2618, equation 4)."""
+
+    samples_items = True
 
     def __init__(self, config: NegativesConfig) -> None:
         self.negatives = config.negatives

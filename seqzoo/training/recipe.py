@@ -51,6 +51,8 @@ class TrainConfig:
         schedule: ``constant``, or falling to zero at the last epoch: ``linear``, ``cosine``.
         warmup: epochs (or a fraction of one) in which the learning rate rises from zero.
         weight_decay: decoupled weight decay of matrices.
+        sparse_table: update only the rows of the item table that a batch reads, each with AdamW
+            steps of its own. For large catalogues, with a loss that samples items.
         clip_norm: maximum norm of the gradient; 0 does not clip.
         shift_windows: cut long histories at different positions in every epoch.
         context: number of events that every window of a long history reads before its first
@@ -70,6 +72,7 @@ class TrainConfig:
     schedule: str = "cosine"
     warmup: float = 0.0
     weight_decay: float = 0.0
+    sparse_table: bool = False
     clip_norm: float = 0.0
     shift_windows: bool = True
     context: int = 0

@@ -31,6 +31,7 @@ from seqzoo.training.progress import Reporter, RunFacts
 from seqzoo.training.recipe import Recipe, TrainConfig
 from seqzoo.training.result import TrainingResult, result_of, stored_metrics
 from seqzoo.training.schedule import learning_rate, parameter_groups
+from seqzoo.training.sparse import RowwiseAdamW, clip_gradients, sparse_table
 from seqzoo.training.state import Progress, read_progress, read_state, write_progress, write_state
 from seqzoo.training.trackers import Trackers
 
@@ -87,9 +88,12 @@ class Run:
                 f"{self.model.max_length} events that the model reads (model.max_length)"
             )
         self.objective = NextItem(self.model.backbone.causal)
-        optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, self.config.weight_decay), lr=self.config.lr
-        )
+        groups = parameter_groups(self.model, self.config.weight_decay)
+        if self.config.sparse_table:
+            table = sparse_table(self.model, accelerator.num_processes)
+            optimizer: torch.optim.AdamW = RowwiseAdamW(groups, table, lr=self.config.lr)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
         if progress.epoch:
             read_state(self.out, self.model, optimizer)
         self.wrapped, self.optimizer = accelerator.prepare(
@@ -211,7 +215,10 @@ class Run:
         )
         loss = self.wrapped(moved) * weight
         accelerator.backward(loss)
-        if self.config.clip_norm:
+        if self.config.clip_norm and self.config.sparse_table:
+            accelerator.unscale_gradients()
+            clip_gradients(self.wrapped.parameters(), self.config.clip_norm)
+        elif self.config.clip_norm:
             accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
