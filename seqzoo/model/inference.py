@@ -31,19 +31,33 @@ def inference(model: nn.Module) -> Iterator[None]:
     """
     with _LOCK:
         entered = _ENTERED.get(model)
-        if entered is None:
-            training = [module for module in model.modules() if module.training]
+        if entered is None and (training := _in_training(model)):
             entered = _ENTERED[model] = _Entered(0, training)
             for module in training:
                 module.training = False
-        entered.threads += 1
+        if entered is not None:
+            entered.threads += 1
     try:
         with torch.inference_mode():
             yield
     finally:
-        with _LOCK:
-            entered.threads -= 1
-            if not entered.threads:
-                for module in entered.training:
-                    module.training = True
-                del _ENTERED[model]
+        if entered is not None:
+            with _LOCK:
+                entered.threads -= 1
+                if not entered.threads:
+                    for module in entered.training:
+                        module.training = True
+                    del _ENTERED[model]
+
+
+def _in_training(model: nn.Module) -> list[nn.Module]:
+    """The modules in training mode: ``model.modules()`` takes longer than a small computation."""
+    found = []
+    left: list[nn.Module | None] = [model]
+    while left:
+        module = left.pop()
+        if module is not None:
+            if module.training:
+                found.append(module)
+            left.extend(module._modules.values())
+    return found

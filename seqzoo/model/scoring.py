@@ -1,7 +1,7 @@
 """``ScoringModel``: embedder, backbone, head and vocabulary in one module that recommends."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,13 +116,11 @@ class ScoringModel(nn.Module):
         """
         self._warn_of_timestamps(timestamps)
         encoded = encode_histories(self.vocabulary, histories, timestamps, on_unknown)
-        if not encoded:
-            return self.embedder.item_table.new_zeros(0, self.embedder.item_table.shape[1]).detach()
-        vectors = [
-            (rows, hidden.cpu()) for rows, hidden in self._encode_batches(encoded, batch_size)
-        ]
-        order = torch.cat([rows for rows, _ in vectors]).argsort()
-        return torch.cat([hidden for _, hidden in vectors])[order]
+        table = self.embedder.item_table
+        vectors = table.new_empty(len(encoded), table.shape[1], device="cpu")
+        for rows, hidden in self._encode_batches(encoded, batch_size):
+            vectors[rows] = hidden.cpu()
+        return vectors
 
     def recommend(
         self,
@@ -190,28 +188,15 @@ class ScoringModel(nn.Module):
             NotFiniteError: a score is NaN or infinite.
         """
         one_of("on_cold", on_cold, ON_COLD)
-        ranking = self.vocabulary.most_popular if on_cold == "popular" else None
         self._warn_of_timestamps(timestamps)
         users = encode_histories(self.vocabulary, histories, timestamps, on_unknown, on_cold)
         choice = read_choice(self.vocabulary, len(users), k, candidates, exclude, on_unknown)
-        answers = RecommendationLists(
-            Recommendations(unknown=user.unknown, cold=not user.items) for user in users
+        seen = [user.items for user in users] if exclude_seen else None
+        answers = self.recommend_batches(
+            self._encode_batches(users, batch_size), choice, seen, on_cold, len(users)
         )
-        for rows, hidden in self._encode_batches(users, batch_size):
-            seen = [users[row].items for row in rows] if exclude_seen else None
-            found = self._best(hidden, choice, choice.pairs(rows.tolist(), seen))
-            for row, items in zip(rows, found, strict=True):
-                answers[row].extend(items)
-        if ranking is not None:
-            counts = self.vocabulary.counts or ()
-            if choice.allowed is not None:
-                ranking = ranking[np.isin(ranking, choice.allowed)]
-            for row, answer in enumerate(answers):
-                if answer.cold:
-                    left_out = choice.excluded[row] if choice.excluded else ()
-                    popular = ranking[: k + len(left_out)]
-                    popular = popular[~np.isin(popular, left_out)][:k].tolist()
-                    answer.extend(self._items(popular, [float(counts[i - 1]) for i in popular]))
+        for answer, user in zip(answers, users, strict=True):
+            answer.unknown = user.unknown
         return answers
 
     def recommend_from(
@@ -243,20 +228,50 @@ class ScoringModel(nn.Module):
         """
         vectors = self._check_vectors(hidden)
         indices = self._check_seen(seen, vectors)
-        return self.recommend_valid(vectors, k, indices, candidates, exclude, on_unknown)
+        choice = read_choice(self.vocabulary, len(vectors), k, candidates, exclude, on_unknown)
+        users = range(len(vectors))
+        return self.recommend_batches([(users, vectors)], choice, indices, "error", len(vectors))
 
-    def recommend_valid(
+    def recommend_batches(
         self,
-        hidden: Tensor,
-        k: int,
+        batches: Iterable[tuple[Sequence[int], Tensor]],
+        choice: Choice,
         seen: Sequence[Sequence[int]] | None,
-        candidates: Sequence[str] | None,
-        exclude: Exclusions | None,
-        on_unknown: str,
-    ) -> list[Recommendations]:
-        """Like ``recommend_from``, for vectors and item indices that are known to be valid."""
-        choice = read_choice(self.vocabulary, len(hidden), k, candidates, exclude, on_unknown)
-        return self._best(hidden, choice, choice.pairs(range(len(hidden)), seen))
+        on_cold: str,
+        users: int,
+    ) -> RecommendationLists:
+        """The best items for user vectors, whose arguments are known to be valid.
+
+        Args:
+            batches: numbers of users, and their vectors [B, D]. A user in no batch is cold.
+            choice: what may be recommended to whom.
+            seen: item indices of each user that are left out; None for none.
+            on_cold: ``popular`` recommends the most popular items to cold users.
+            users: how many users there are.
+
+        Raises:
+            UsageError: the model has no item counts and ``on_cold`` is ``popular``.
+            NotFiniteError: a vector or a score is NaN or infinite.
+        """
+        ranking = self.vocabulary.most_popular if on_cold == "popular" else None
+        answers = RecommendationLists(Recommendations(cold=True) for _ in range(users))
+        for rows, hidden in batches:
+            shown = None if seen is None else [seen[row] for row in rows]
+            for row, best in zip(
+                rows, self._best(hidden, choice, choice.pairs(rows, shown)), strict=True
+            ):
+                answers[row] = best
+        if ranking is not None:
+            counts = self.vocabulary.counts or ()
+            if choice.allowed is not None:
+                ranking = ranking[np.isin(ranking, choice.allowed)]
+            for row, answer in enumerate(answers):
+                if answer.cold:
+                    left_out = choice.excluded[row] if choice.excluded else ()
+                    popular = ranking[: choice.k + len(left_out)]
+                    popular = popular[~np.isin(popular, left_out)][: choice.k].tolist()
+                    answer.extend(self._items(popular, [float(counts[i - 1]) for i in popular]))
+        return answers
 
     def similar(
         self,
@@ -375,22 +390,21 @@ class ScoringModel(nn.Module):
 
     def _encode_batches(
         self, encoded: list[EncodedHistory], batch_size: int
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[list[int], Tensor]]:
         """Row numbers and user vectors of batches of similar length, to limit padding."""
         batch_size = whole_number("batch_size", batch_size, 1)
         window = self.max_length
-        known = [row for row, user in enumerate(encoded) if user.items]
-        order = sorted(known, key=lambda row: min(len(encoded[row].items), window))
-        results = []
-        with inference(self):
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                times = [encoded[row].timestamps for row in rows]
-                batch = SequenceBatch.from_histories(
-                    [encoded[row].items[-window:] for row in rows],
-                    None
-                    if any(time is None for time in times)
-                    else [time[-window:] for time in times if time is not None],
-                )
-                results.append((torch.tensor(rows), self.last(batch.to(self.device))))
-        return results
+        lengths = np.array([min(len(user.items), window) for user in encoded], dtype=np.int64)
+        order = np.argsort(lengths, kind="stable")[(lengths == 0).sum() :].tolist()
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            times = [encoded[row].timestamps for row in rows]
+            batch = SequenceBatch.from_histories(
+                [encoded[row].items[-window:] for row in rows],
+                None
+                if any(time is None for time in times)
+                else [time[-window:] for time in times if time is not None],
+            )
+            with inference(self):
+                hidden = self.last(batch.to(self.device))
+            yield rows, hidden

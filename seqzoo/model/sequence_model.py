@@ -17,6 +17,7 @@ from seqzoo.model.provenance import AsBuilt, Provenance
 from seqzoo.model.save import checkpoint_of, save_model
 from seqzoo.model.scoring import ScoringModel
 from seqzoo.model.session import Session
+from seqzoo.model.sessions import Sessions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -115,3 +116,11 @@ class SequenceModel(ScoringModel):
             UsageError: the backbone cannot stream, or the folder holds no session of this model.
         """
         return Session(self) if saved is None else Session.restore(self, saved)
+
+    def sessions(self) -> Sessions:
+        """Start sessions of many users, whose events are computed together.
+
+        Raises:
+            UsageError: the backbone cannot stream.
+        """
+        return Sessions(self)

@@ -11,6 +11,8 @@ from torch import Tensor
 from seqzoo.checkpoint.schemas import SessionFile, SessionModel
 from seqzoo.errors import CheckpointError, UnknownItemError, UsageError, error_text
 from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.model.choice import read_choice
+from seqzoo.model.events import Events, elapsed
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
 from seqzoo.model.provenance import weights_digest
@@ -23,6 +25,7 @@ from seqzoo.model.session_file import (
     unflatten,
     write_session,
 )
+from seqzoo.model.streaming import step, streaming_bound
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.storage.messages import malformed
 from seqzoo.validation import one_of, read_time, read_times
@@ -51,22 +54,15 @@ class Session:
     """
 
     def __init__(self, model: "SequenceModel") -> None:
-        if not model.backbone.streaming:
-            raise UsageError(
-                f"a model of architecture '{model.architecture}' cannot stream with its settings; "
-                "use recommend() with the whole history"
-            )
         self.model = model
-        bounds = [model.embedder.max_length, model.backbone.max_length]
-        self._bound = min((bound for bound in bounds if bound is not None), default=None)
-        self._items: list[int] = []
-        self._times: list[int] = []
+        self._bound = streaming_bound(model)
+        self._events = Events(kept=None)
         self._embedder_state: State = None
         self._backbone_state: State = model.backbone.initial_state(1)
         self._hidden: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._events.count
 
     @property
     def hidden(self) -> Tensor:
@@ -75,15 +71,15 @@ class Session:
         Raises:
             UsageError: nothing has been observed yet.
         """
-        if not self._items:
+        if not self._events.count:
             raise UsageError(
                 "nothing has been observed yet; call observe(item) first, or recommend with "
                 "on_cold='popular'"
             )
         if self._hidden is None:
             newest = slice(-(self._bound or 0), None)
-            times = [self._times[newest]] if self._times else None
-            window = SequenceBatch.from_histories([self._items[newest]], times)
+            items, times = self._events.items[newest], self._events.times[newest]
+            window = SequenceBatch.from_histories([items], [times] if times else None)
             with inference(self.model):
                 self._hidden = self.model.last(window.to(self.model.device))
         return self._hidden[0]
@@ -114,30 +110,24 @@ class Session:
         """
         index = self.model.vocabulary.index(item)
         timestamp = None if timestamp is None else read_time(timestamp)
-        self._check_time(timestamp)
-        if self._bound is not None and len(self._items) >= self._bound:
+        gap = elapsed(self._events.count, self._events.newest, timestamp, "a session")
+        if self._bound is not None and self._events.count >= self._bound:
             self._embedder_state = self._backbone_state = self._hidden = None
         else:
-            self._hidden, self._embedder_state, self._backbone_state = self._step(index, timestamp)
-        self._items.append(index)
-        if timestamp is not None:
-            self._times.append(timestamp)
+            self._hidden, self._embedder_state, self._backbone_state = self._step(index, gap)
+        self._events.add(index, timestamp)
 
-    def _step(self, index: int, timestamp: int | None) -> tuple[Tensor, State, State]:
+    def _step(self, index: int, gap: int | None) -> tuple[Tensor, State, State]:
         """The user's vector and the states of embedder and backbone after one more event."""
         device = self.model.device
-        elapsed = None
-        if timestamp is not None:
-            previous = self._times[-1] if self._times else timestamp
-            elapsed = torch.tensor([timestamp - previous], device=device)
         with inference(self.model):
-            vectors, embedder_state = self.model.embedder.step(
-                torch.tensor([index], device=device), self._embedder_state
+            return step(
+                self.model,
+                torch.tensor([index], device=device),
+                None if gap is None else torch.tensor([gap], device=device),
+                self._embedder_state,
+                self._backbone_state,
             )
-            hidden, backbone_state = self.model.backbone.step(
-                vectors, self._backbone_state, elapsed
-            )
-        return hidden, embedder_state, backbone_state
 
     def recommend(
         self,
@@ -161,7 +151,7 @@ class Session:
                 ``error``.
         """
         one_of("on_cold", on_cold, ON_COLD)
-        if not self._items and on_cold != "error":
+        if not self._events.count and on_cold != "error":
             return self.model.recommend(
                 [],
                 k,
@@ -170,9 +160,10 @@ class Session:
                 on_unknown=on_unknown,
                 on_cold=on_cold,
             )
-        seen = [self._items] if exclude_seen else None
         hidden = self.hidden[None]
-        return self.model.recommend_valid(hidden, k, seen, candidates, exclude, on_unknown)[0]
+        choice = read_choice(self.model.vocabulary, 1, k, candidates, exclude, on_unknown)
+        seen = [self._events.seen] if exclude_seen else None
+        return self.model.recommend_batches([([0], hidden)], choice, seen, on_cold, 1)[0]
 
     def save(self, folder: str | Path) -> None:
         """Write the session atomically into a folder of its own.
@@ -183,8 +174,8 @@ class Session:
         write_session(
             folder,
             model=_identity(self.model),
-            items=[self.model.vocabulary.item(index) for index in self._items],
-            timestamps=self._times,
+            items=[self.model.vocabulary.item(index) for index in self._events.items],
+            timestamps=self._events.times.tolist(),
             states=self._states(),
         )
 
@@ -225,11 +216,14 @@ class Session:
 
     def _set_events(self, document: SessionFile) -> None:
         try:
-            self._items = [self.model.vocabulary.index(item) for item in document.items]
+            items = [self.model.vocabulary.index(item) for item in document.items]
+            times: list[int] | list[None] = [None] * len(items)
             if document.timestamps:
-                self._times = read_times(document.timestamps, len(self._items))
+                times = read_times(document.timestamps, len(items))
         except (UnknownItemError, UsageError) as error:
             raise CheckpointError(f"{EVENTS}: {error}; {RESTORE}") from None
+        for item, time in zip(items, times, strict=True):
+            self._events.add(item, time)
 
     def _set_states(self, states: dict[str, State]) -> None:
         """Take restored states, and step once from them to see that the model accepts them."""
@@ -242,28 +236,17 @@ class Session:
             raise malformed(EVENTS, "'hidden'", found, f"floats of shape {list(shape)}", RESTORE)
         self._hidden = hidden
         self._embedder_state, self._backbone_state = states["embedder"], states["backbone"]
-        if not self._items or (self._bound is not None and len(self._items) >= self._bound):
+        events = self._events
+        if not events.count or (self._bound is not None and events.count >= self._bound):
             return
         try:
-            self._step(self._items[-1], self._times[-1] if self._times else None)
+            self._step(events.items[-1], None if events.newest is None else 0)
         # The parts of a model are third-party code, which may raise anything.
         except Exception as error:
             raise CheckpointError(
                 f"{EVENTS} holds a state that the model does not accept ({error_text(error)}); "
                 f"{RESTORE}"
             ) from error
-
-    def _check_time(self, timestamp: int | None) -> None:
-        if self._items and (timestamp is None) == bool(self._times):
-            raise UsageError(
-                "give a timestamp with every event of a session or with none; this one has "
-                f"{len(self._times)} for {len(self._items)} events"
-            )
-        if timestamp is not None and self._times and timestamp < self._times[-1]:
-            raise UsageError(
-                f"timestamp {timestamp} is earlier than that of the previous event "
-                f"({self._times[-1]}); observe events in time order"
-            )
 
 
 def _identity(model: "SequenceModel") -> dict[str, str]:

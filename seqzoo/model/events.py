@@ -1,0 +1,86 @@
+"""What a session keeps of one user's events, beside the state of the model."""
+
+from array import array
+from bisect import bisect_left
+
+from seqzoo.errors import UsageError
+
+
+class Events:
+    """The events of one user.
+
+    Attributes:
+        count: number of events so far.
+        newest: unix seconds of the newest event; None if the events have no timestamps.
+        seen: the different items so far, as ascending indices.
+        items: indices of the newest events, oldest first: at least the newest ``kept``.
+        times: their unix seconds; empty if the events have none.
+    """
+
+    __slots__ = ("_kept", "count", "items", "newest", "seen", "times")
+
+    def __init__(self, kept: int | None) -> None:
+        """No events yet.
+
+        Args:
+            kept: how many of the newest events are needed later; None for all of them.
+        """
+        self._kept = kept
+        self.count = 0
+        self.newest: int | None = None
+        self.seen = array("i")
+        self.items = array("i")
+        self.times = array("q")
+
+    def add(self, item: int, timestamp: int | None) -> None:
+        """Record one event that ``elapsed`` has accepted."""
+        self.count += 1
+        self.newest = timestamp
+        place = bisect_left(self.seen, item)
+        if place == len(self.seen) or self.seen[place] != item:
+            self.seen.insert(place, item)
+        if self._kept == 0:
+            return
+        self.items.append(item)
+        if timestamp is not None:
+            self.times.append(timestamp)
+        # Cutting at twice the length moves each event once on average.
+        if self._kept is not None and len(self.items) >= 2 * self._kept:
+            del self.items[: -self._kept], self.times[: -self._kept]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return sum(a.itemsize * len(a) for a in (self.seen, self.items, self.times))
+
+
+def elapsed(count: int, newest: int | None, timestamp: int | None, of: str) -> int | None:
+    """Seconds from the previous event of a user to the next one.
+
+    Args:
+        count: number of events so far.
+        newest: unix seconds of the newest of them; None without timestamps.
+        timestamp: unix seconds of the next event; None without.
+        of: whose events they are, for the message.
+
+    Returns:
+        0 for the first event, and None without timestamps.
+
+    Raises:
+        UsageError: only some events have a timestamp, or the next event is earlier.
+    """
+    if count and (timestamp is None) != (newest is None):
+        raise UsageError(
+            f"give a timestamp with every event of {of} or with none; the {count} so far have "
+            f"{'none' if newest is None else 'one each'}"
+        )
+    if timestamp is None:
+        return None
+    if newest is None:
+        return 0
+    if timestamp < newest:
+        raise UsageError(
+            f"timestamp {timestamp} is earlier than that of the previous event of {of} "
+            f"({newest}); observe events in time order"
+        )
+    return timestamp - newest

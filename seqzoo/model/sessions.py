@@ -1,0 +1,297 @@
+"""``Sessions``: streams the events of many users at once, with recommendations for any of them."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from seqzoo.errors import UsageError
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.choice import Exclusions, read_choice
+from seqzoo.model.events import Events, elapsed
+from seqzoo.model.histories import ON_COLD
+from seqzoo.model.inference import inference
+from seqzoo.model.states import Form, Pool, put_together, take_apart
+from seqzoo.model.streaming import step, streaming_bound
+from seqzoo.validation import list_of, one_of, read_time, whole_number
+
+if TYPE_CHECKING:
+    from seqzoo.model.display import RecommendationLists
+    from seqzoo.model.sequence_model import SequenceModel
+
+__all__ = [
+    "Sessions",
+]
+
+_CHUNK_BYTES = 2**21
+_MOST_ROWS, _FEWEST_ROWS = 128, 16
+
+
+class _User(Events):
+    """The events of one user, and where the user's state is: a row of a pool, or nowhere."""
+
+    __slots__ = ("pool", "row")
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(kept)
+        self.pool: Pool | None = None
+        self.row = 0
+
+
+_Event = tuple[_User, int, int | None, int | None]
+"""User, item index, seconds since the user's previous event, unix seconds."""
+
+
+class Sessions:
+    """The states of many users with a model.
+
+    The results are those of a ``Session`` for each user, within the rounding of larger matrix
+    products. The states are stacked, so a call computes all of its users together. As in a
+    ``Session``, a user with more events than the model's maximum length has no state: events are
+    only stored, and the next recommendation encodes the user's window.
+
+    Calls from several threads take turns.
+
+    Raises:
+        UsageError: the model's backbone cannot stream.
+    """
+
+    def __init__(self, model: "SequenceModel") -> None:
+        self.model = model
+        self._bound = streaming_bound(model)
+        self._users: dict[str, _User] = {}
+        self._pools: dict[Form, Pool] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Number of users with at least one event."""
+        return len(self._users)
+
+    def __contains__(self, user: object) -> bool:
+        return user in self._users
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._users))
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the tensors and arrays that represent all users.
+
+        ``state_bytes / len(sessions)`` is the memory of a user. Python's own objects add about 500
+        bytes a user; rows that are reserved for more users are not counted.
+        """
+        with self._lock:
+            states = sum(len(pool) * pool.row_bytes for pool in self._pools.values())
+            return states + sum(user.nbytes for user in self._users.values())
+
+    def events(self, user: str) -> int:
+        """Number of events of a user so far; 0 for a user without a session."""
+        found = self._users.get(user)
+        return 0 if found is None else found.count
+
+    def observe(self, events: Sequence[tuple[str, str] | tuple[str, str, int | None]]) -> None:
+        """Add events of any users.
+
+        Args:
+            events: user, item id and, for models that use timestamps, unix seconds. Events of one
+                user are applied in the order given; their timestamps must not decrease.
+
+        Raises:
+            UnknownItemError: the model does not know an item; no session changes.
+            UsageError: an event has another form, or its timestamp is missing although other
+                events of the user have one, is not a whole number, or is earlier than the previous
+                one; no session changes.
+        """
+        with self._lock:
+            users, rounds = self._read(events)
+            try:
+                with inference(self.model):
+                    for simultaneous in rounds:
+                        self._apply(simultaneous)
+            finally:
+                # The parts of a model are third-party code: some users may have been stepped.
+                self._users.update((name, user) for name, user in users.items() if user.count)
+
+    def recommend(
+        self,
+        users: Sequence[str],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Sequence[str] | None = None,
+        exclude: Exclusions | None = None,
+        batch_size: int = 256,
+        on_unknown: str = "skip",
+        on_cold: str = "error",
+    ) -> "RecommendationLists":
+        """The ``k`` best items for each user after the events so far, best first.
+
+        Arguments are as for the model's ``recommend_many``; ``on_cold`` chooses the answer for
+        users without a session.
+
+        Raises:
+            UsageError: a user has no session and ``on_cold`` is ``error``, or ``k`` is out of
+                range.
+            UnknownItemError: no candidate is known, or an id is unknown and ``on_unknown`` is
+                ``error``.
+        """
+        one_of("on_cold", on_cold, ON_COLD)
+        batch_size = whole_number("batch_size", batch_size, 1)
+        names = list_of("users", "user ids", users)
+        vocabulary = self.model.vocabulary
+        choice = read_choice(vocabulary, len(names), k, candidates, exclude, on_unknown)
+        with self._lock:
+            found = [self._users.get(name) for name in names]
+            if on_cold == "error" and None in found:
+                raise UsageError(
+                    f"user {names[found.index(None)]!r} has no session: observe events first, or "
+                    "choose what users without one get: on_cold popular or empty"
+                )
+            rows = [row for row, user in enumerate(found) if user is not None]
+            known = [user for user in found if user is not None]
+            with inference(self.model):
+                hidden = self._hidden(known)
+            seen = [() if user is None else user.seen for user in found] if exclude_seen else None
+            batches = [
+                (rows[start : start + batch_size], hidden[start : start + batch_size])
+                for start in range(0, len(rows), batch_size)
+            ]
+            return self.model.recommend_batches(batches, choice, seen, on_cold, len(names))
+
+    def forget(self, user: str) -> None:
+        """Remove a user's session; a user without one is left as is."""
+        with self._lock:
+            found = self._users.pop(user, None)
+            if found is not None:
+                self._remove([found])
+
+    def _read(self, events: Any) -> tuple[dict[str, _User], list[list[_Event]]]:
+        """Users by name and their events, checked; in each round a user has at most one event."""
+        users: dict[str, _User] = {}
+        newest: dict[str, tuple[int, int | None]] = {}
+        rounds: list[list[_Event]] = []
+        for event in list_of("events", "(user, item, timestamp)", events):
+            if not isinstance(event, tuple | list) or not 2 <= len(event) <= 3:
+                raise UsageError(
+                    f"an event is {event!r}; expected (user, item) or (user, item, timestamp)"
+                )
+            name, item, timestamp = event if len(event) == 3 else (*event, None)
+            user = users.get(name) if isinstance(name, str) else None
+            if user is None:
+                if not isinstance(name, str):
+                    raise UsageError(
+                        f"user {name!r} is {type(name).__name__}; user ids are strings"
+                    )
+                user = users[name] = self._users.get(name) or _User(self._bound or 0)
+                newest[name] = (user.count, user.newest)
+            count, before = newest[name]
+            index = self.model.vocabulary.index(item)
+            timestamp = None if timestamp is None else read_time(timestamp)
+            passed = elapsed(count, before, timestamp, f"user '{name}'")
+            newest[name] = (count + 1, timestamp)
+            if count - user.count == len(rounds):
+                rounds.append([])
+            rounds[count - user.count].append((user, index, passed, timestamp))
+        return users, rounds
+
+    def _apply(self, events: list[_Event]) -> None:
+        """Apply events of different users."""
+        groups: dict[tuple[int, bool], list[_Event]] = {}
+        windowed = []
+        for event in events:
+            user = event[0]
+            if self._bound is not None and user.count >= self._bound:
+                windowed.append(event)
+            else:
+                groups.setdefault((id(user.pool), event[3] is None), []).append(event)
+        self._remove([event[0] for event in windowed])
+        for user, item, _, timestamp in windowed:
+            user.add(item, timestamp)
+        for group in groups.values():
+            group.sort(key=lambda event: event[0].row)
+            pool = group[0][0].pool
+            rows = _MOST_ROWS if pool is None else _CHUNK_BYTES // pool.row_bytes
+            rows = min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
+            chunks = [group[start : start + rows] for start in range(0, len(group), rows)]
+            # From the end, because the last rows take the place of rows that are removed.
+            for chunk in reversed(chunks):
+                self._step(pool, chunk)
+
+    def _step(self, pool: Pool | None, events: list[_Event]) -> None:
+        """One event of each of some users whose states are in one pool."""
+        model, device = self.model, self.model.device
+        holders = [event[0] for event in events]
+        rows = [holder.row for holder in holders]
+        if pool is None:
+            states = None, model.backbone.initial_state(len(events))
+        else:
+            _, *states = put_together(pool.form, iter(pool.read(rows)))
+        items = torch.tensor([event[1] for event in events], device=device)
+        gaps = None
+        if events[0][2] is not None:
+            gaps = torch.tensor([event[2] for event in events], device=device)
+        state = step(model, items, gaps, *states)
+        tensors: list[Tensor] = []
+        form = take_apart(state, len(events), tensors)
+        if pool is not None and form == pool.form:
+            pool.write(rows, tensors)
+        else:
+            self._move(holders, form, tensors)
+        for user, item, _, timestamp in events:
+            user.add(item, timestamp)
+
+    def _move(self, users: Sequence[_User], form: Form, tensors: list[Tensor]) -> None:
+        """Put the states of users into the pool of their form."""
+        if form not in self._pools:
+            self._pools[form] = Pool(form, tensors)
+        pool = self._pools[form]
+        self._remove(users)
+        pool.add(users, tensors)
+
+    def _remove(self, users: Sequence[_User]) -> None:
+        """Forget the states of users; pools that become empty are dropped."""
+        by_pool: dict[int, list[_User]] = {}
+        for user in users:
+            if user.pool is not None:
+                by_pool.setdefault(id(user.pool), []).append(user)
+        for group in by_pool.values():
+            pool = group[0].pool
+            if pool is not None:
+                pool.remove(group)
+                if not pool:
+                    del self._pools[pool.form]
+
+    def _hidden(self, users: Sequence[_User]) -> Tensor:
+        """User vectors [B, D]."""
+        self._encode_windows(list({id(user): user for user in users if user.pool is None}.values()))
+        table = self.model.embedder.item_table
+        hidden = table.new_empty(len(users), table.shape[1])
+        groups: dict[int, list[tuple[int, _User]]] = {}
+        for place, user in enumerate(users):
+            groups.setdefault(id(user.pool), []).append((place, user))
+        for group in groups.values():
+            pool = group[0][1].pool
+            if pool is not None:
+                places = torch.tensor([place for place, _ in group], device=hidden.device)
+                rows = torch.tensor([user.row for _, user in group], device=hidden.device)
+                hidden[places] = pool.tensors[0][rows]
+        return hidden
+
+    def _encode_windows(self, users: Sequence[_User]) -> None:
+        """Encode the windows of users who have no state, and keep their vectors."""
+        for start in range(0, len(users), _FEWEST_ROWS):
+            some = users[start : start + _FEWEST_ROWS]
+            newest = slice(-(self._bound or 0), None)
+            timed = [user for user in some if user.times]
+            untimed = [user for user in some if not user.times]
+            for group in filter(None, (timed, untimed)):
+                batch = SequenceBatch.from_histories(
+                    [user.items[newest] for user in group],
+                    [user.times[newest] for user in group] if group is timed else None,
+                )
+                hidden = self.model.last(batch.to(self.model.device))
+                tensors: list[Tensor] = []
+                form = take_apart((hidden, None, None), len(group), tensors)
+                self._move(group, form, tensors)
