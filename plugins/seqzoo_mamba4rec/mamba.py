@@ -96,7 +96,7 @@ class MambaBlock(nn.Module):
         x, gate = self.in_proj(hidden).chunk(2, dim=-1)
         inputs = torch.cat([inputs, x[:, None]], dim=1)
         weight, bias = self.conv1d.weight, self.conv1d.get_parameter("bias")
-        x = functional.silu(torch.einsum("bki,ik->bi", inputs, weight[:, 0]) + bias)
+        x = functional.silu((inputs * weight[:, 0].T).sum(1) + bias)
         step, write, read = self._select(x)
         y, states = selective_scan_step(x, step, self._decay(), write, read, states, self.backend)
         y = y + self.D * x

@@ -165,7 +165,8 @@ class Sessions:
         with self._lock:
             found = self._users.pop(user, None)
             if found is not None:
-                self._remove([found])
+                with torch.inference_mode():
+                    self._remove(_rows_by_pool([found]))
 
     def _read(self, events: Any) -> tuple[dict[str, _User], list[list[_Event]]]:
         """Users by name and their events, checked; in each round a user has at most one event."""
@@ -198,20 +199,20 @@ class Sessions:
 
     def _apply(self, events: list[_Event]) -> None:
         """Apply events of different users."""
-        groups: dict[tuple[int, bool], list[_Event]] = {}
+        groups: dict[tuple[Pool | None, bool], list[_Event]] = {}
         windowed = []
         for event in events:
             user = event[0]
             if self._bound is not None and user.count >= self._bound:
                 windowed.append(event)
             else:
-                groups.setdefault((id(user.pool), event[3] is None), []).append(event)
-        self._remove([event[0] for event in windowed])
+                groups.setdefault((user.pool, event[3] is None), []).append(event)
+        self._remove(_rows_by_pool([event[0] for event in windowed]))
         for user, item, _, timestamp in windowed:
+            user.pool = None
             user.add(item, timestamp)
-        for group in groups.values():
+        for (pool, _), group in groups.items():
             group.sort(key=lambda event: event[0].row)
-            pool = group[0][0].pool
             rows = _MOST_ROWS if pool is None else _CHUNK_BYTES // pool.row_bytes
             rows = min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
             chunks = [group[start : start + rows] for start in range(0, len(group), rows)]
@@ -246,37 +247,31 @@ class Sessions:
         """Put the states of users into the pool of their form."""
         if form not in self._pools:
             self._pools[form] = Pool(form, tensors)
-        pool = self._pools[form]
-        self._remove(users)
-        pool.add(users, tensors)
+        before = _rows_by_pool(users)
+        # Copied first, because the new state may share memory with the previous one.
+        self._pools[form].add(users, tensors)
+        self._remove(before)
 
-    def _remove(self, users: Sequence[_User]) -> None:
-        """Forget the states of users; pools that become empty are dropped."""
-        by_pool: dict[int, list[_User]] = {}
-        for user in users:
-            if user.pool is not None:
-                by_pool.setdefault(id(user.pool), []).append(user)
-        for group in by_pool.values():
-            pool = group[0].pool
-            if pool is not None:
-                pool.remove(group)
-                if not pool:
-                    del self._pools[pool.form]
+    def _remove(self, rows: dict[Pool, list[int]]) -> None:
+        """Remove rows of pools; pools that become empty are dropped."""
+        for pool, gone in rows.items():
+            pool.remove(gone)
+            if not pool:
+                del self._pools[pool.form]
 
     def _hidden(self, users: Sequence[_User]) -> Tensor:
         """User vectors [B, D]."""
         self._encode_windows(list({id(user): user for user in users if user.pool is None}.values()))
         table = self.model.embedder.item_table
         hidden = table.new_empty(len(users), table.shape[1])
-        groups: dict[int, list[tuple[int, _User]]] = {}
-        for place, user in enumerate(users):
-            groups.setdefault(id(user.pool), []).append((place, user))
-        for group in groups.values():
-            pool = group[0][1].pool
-            if pool is not None:
-                places = torch.tensor([place for place, _ in group], device=hidden.device)
-                rows = torch.tensor([user.row for _, user in group], device=hidden.device)
-                hidden[places] = pool.tensors[0][rows]
+        positions: dict[Pool, list[int]] = {}
+        for position, user in enumerate(users):
+            if user.pool is not None:
+                positions.setdefault(user.pool, []).append(position)
+        rows = _rows_by_pool(users)
+        for pool, of_pool in positions.items():
+            index = torch.tensor([of_pool, rows[pool]], device=hidden.device)
+            hidden[index[0]] = pool.tensors[0][index[1]]
         return hidden
 
     def _encode_windows(self, users: Sequence[_User]) -> None:
@@ -295,3 +290,12 @@ class Sessions:
                 tensors: list[Tensor] = []
                 form = take_apart((hidden, None, None), len(group), tensors)
                 self._move(group, form, tensors)
+
+
+def _rows_by_pool(users: Sequence[_User]) -> dict[Pool, list[int]]:
+    """Where the states of users are; users without a state are left out."""
+    rows: dict[Pool, list[int]] = {}
+    for user in users:
+        if user.pool is not None:
+            rows.setdefault(user.pool, []).append(user.row)
+    return rows

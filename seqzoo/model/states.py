@@ -100,7 +100,7 @@ class Pool:
             mine.index_copy_(0, index, given)
 
     def add(self, holders: Sequence[Holder], tensors: Sequence[Tensor]) -> None:
-        """Take in users who are in no pool, with their states."""
+        """Take in users with their states."""
         first = len(self.holders)
         self.holders.extend(holders)
         for row, holder in enumerate(holders, start=first):
@@ -112,9 +112,9 @@ class Pool:
         for mine, given in zip(self.tensors, tensors, strict=True):
             mine[first : len(self.holders)] = given
 
-    def remove(self, holders: Sequence[Holder]) -> None:
-        """Forget the states of some users of this pool."""
-        gone = {holder.row for holder in holders}
+    def remove(self, rows: Sequence[int]) -> None:
+        """Forget the states of some users."""
+        gone = set(rows)
         left = len(self.holders) - len(gone)
         moved = [row for row in range(left, len(self.holders)) if row not in gone]
         holes = sorted(row for row in gone if row < left)
@@ -122,10 +122,8 @@ class Pool:
             self.holders[hole] = self.holders[row]
             self.holders[hole].row = hole
         if holes:
-            self.write(holes, self.read(moved))
+            self.write(holes, [tensor.clone() for tensor in self.read(moved)])
         del self.holders[left:]
-        for holder in holders:
-            holder.pool = None
         capacity = self._capacity
         while capacity > _FEWEST and left <= capacity // 4:
             capacity //= 2
