@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seqzoo.data.padding import batch_slices, padded
 from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import Split
 from seqzoo.interfaces import SequenceBatch
@@ -37,7 +38,11 @@ class EvaluationBatch:
 
 
 def evaluation_batches(
-    sequences: Sequences, split: Split, max_length: int, batch_size: int
+    sequences: Sequences,
+    split: Split,
+    max_length: int,
+    batch_size: int,
+    device: torch.device,
 ) -> Iterator[tuple[Int64s, EvaluationBatch]]:
     """Yield the rows of a split, sorted by sequence length, in batches with their row numbers.
 
@@ -45,12 +50,13 @@ def evaluation_batches(
         sequences: the data.
         split: which histories and targets.
         max_length: the number of newest events that the model reads.
-        batch_size: rows of one batch.
+        batch_size: maximum number of rows of one batch.
+        device: that computes; batches for a CPU are smaller where histories are long.
     """
     lengths = np.minimum(split.history_end - split.history_start, max_length)
     order = np.argsort(lengths, kind="stable")
-    for first in range(0, len(order), batch_size):
-        rows = order[first : first + batch_size]
+    for part in batch_slices(lengths[order], batch_size, device):
+        rows = order[part]
         starts, ends = split.history_start[rows], split.history_end[rows]
         owner, positions = _ranges(starts, ends)
         targets = sequences.items[split.target[rows]]
@@ -196,17 +202,7 @@ def training_batch(sequences: Sequences, windows: Windows, every_position: bool)
 
 def gather(sequences: Sequences, starts: Int64s, lengths: Int64s) -> SequenceBatch:
     """The ranges ``starts[i] : starts[i] + lengths[i]`` as a batch padded on the right [B, L]."""
-    width = np.arange(int(lengths.max()))
-    inside = width < lengths[:, None]
-    positions = (starts[:, None] + width)[inside]
-    items = np.zeros(inside.shape, dtype=np.int64)
-    items[inside] = sequences.items[positions]
-    times = None
-    if sequences.timestamps is not None:
-        filled = np.zeros(inside.shape, dtype=np.int64)
-        filled[inside] = sequences.timestamps[positions]
-        times = torch.from_numpy(filled)
-    return SequenceBatch(torch.from_numpy(items), torch.from_numpy(lengths.copy()), times)
+    return padded(sequences.items, sequences.timestamps, starts, lengths)
 
 
 def _ranges(starts: Int64s, ends: Int64s) -> tuple[Int64s, Int64s]:

@@ -74,7 +74,7 @@ def rank_targets(
     better = np.zeros((len(remove_seen), len(split)), dtype=np.int64)
     tied = np.zeros_like(better)
     length = min(window or model.max_length, model.max_length)
-    for rows, batch in evaluation_batches(sequences, split, length, batch_size):
+    for rows, batch in evaluation_batches(sequences, split, length, batch_size, model.device):
         with inference(model):
             hidden = model.last(batch.histories.to(model.device))
             seen = (batch.seen[0].to(hidden.device), batch.seen[1].to(hidden.device))

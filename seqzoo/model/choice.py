@@ -23,6 +23,9 @@ Exclusions: TypeAlias = Sequence[str] | Sequence[Sequence[str]]
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
+Seen: TypeAlias = Sequence[Sequence[int] | npt.NDArray[np.int32]]
+"""Indices of the items that each user has interacted with."""
+
 _SHOWN = 5
 
 
@@ -40,16 +43,14 @@ class Choice:
     allowed: Indices | None
     excluded: list[Indices] | None
 
-    def pairs(
-        self, users: Sequence[int], seen: Sequence[Sequence[int]] | None
-    ) -> tuple[Tensor, Tensor] | None:
+    def pairs(self, users: Sequence[int], seen: Seen | None) -> tuple[Tensor, Tensor] | None:
         """What must not be recommended to some of the users: row and item indices [E], [E].
 
         Args:
             users: the user of each row.
             seen: item indices of each row's history, to leave out too; None to keep them.
         """
-        groups: list[Sequence[Sequence[int] | Indices]] = [] if seen is None else [seen]
+        groups: list[Any] = [] if seen is None else [seen]
         if self.excluded is not None:
             groups.append([self.excluded[user] for user in users])
         if not groups or not users:

@@ -1,12 +1,18 @@
 """Convert histories of item ids to the indices and timestamps that a model reads."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seqzoo.data.padding import batch_slices, padded
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError
+from seqzoo.interfaces import SequenceBatch
 from seqzoo.storage.messages import listing
 from seqzoo.validation import list_of, one_of, read_times
 
@@ -23,18 +29,47 @@ _COLD = ", or choose what users without a known item get: on_cold (--on-cold) po
 
 
 @dataclass(frozen=True)
-class EncodedHistory:
-    """One user's history, encoded with a vocabulary.
+class EncodedHistories:
+    """Histories encoded with a vocabulary, one after another in flat arrays.
 
     Attributes:
-        items: indices of the known items, oldest first.
-        timestamps: unix seconds of each item, if given.
-        unknown: ids that are not in the vocabulary, in their order.
+        items: indices of the known items, oldest first [E].
+        timestamps: unix seconds of each of them [E]; None if not given.
+        offsets: the history of user u is at ``offsets[u]:offsets[u + 1]`` [U + 1].
+        unknown: for each user the ids that are not in the vocabulary, in their order.
     """
 
-    items: list[int]
-    timestamps: list[int] | None
-    unknown: list[str]
+    items: npt.NDArray[np.int32]
+    timestamps: npt.NDArray[np.int64] | None
+    offsets: npt.NDArray[np.int64]
+    unknown: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.unknown)
+
+    def items_of(self, user: int) -> npt.NDArray[np.int32]:
+        """Indices of one user's known items."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+    def batches(
+        self, window: int, rows: int, device: torch.device
+    ) -> Iterator[tuple[list[int], SequenceBatch]]:
+        """Numbers of users, and their newest events; users without a known item are left out.
+
+        Histories of similar length come together, to limit padding.
+
+        Args:
+            window: number of newest events of each history.
+            rows: maximum number of histories of a batch.
+            device: that computes.
+        """
+        lengths = np.minimum(np.diff(self.offsets), window)
+        order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+        for part in batch_slices(lengths[order], rows, device):
+            users = order[part]
+            starts = self.offsets[users + 1] - lengths[users]
+            batch = padded(self.items, self.timestamps, starts, lengths[users])
+            yield users.tolist(), batch.to(device)
 
 
 def encode_histories(
@@ -43,11 +78,11 @@ def encode_histories(
     timestamps: Sequence[Sequence[int]] | None,
     on_unknown: str,
     on_cold: str | None = None,
-) -> list[EncodedHistory]:
+) -> EncodedHistories:
     """Encode histories; arguments and errors as for ``SequenceModel.recommend_many``.
 
-    Users without a known item have no ``items``; they are an error if ``on_cold`` is ``error``, or
-    None, if the caller offers no other answer.
+    Users without a known item have an empty history. They are an error if ``on_cold`` is ``error``,
+    or None because the caller offers no other answer.
     """
     one_of("on_unknown", on_unknown, ON_UNKNOWN)
     rows = list_of("histories", "histories", histories)
@@ -59,11 +94,12 @@ def encode_histories(
             f"{len(timestamps_of)} lists of timestamps for {len(rows)} histories; "
             "give one list for each history"
         )
-    encoded = []
+    items, seconds, unknown_of = [], [], []
     for row, (given, given_timestamps) in enumerate(zip(rows, timestamps_of, strict=True)):
         history = list_of("a history", "item ids", given)
-        times = None if timestamps is None else read_times(given_timestamps, len(history))
         known, unknown = vocabulary.encode(history)
+        if timestamps is not None:
+            seconds.append(np.array(read_times(given_timestamps, len(history)), dtype=np.int64))
         what = "history" if len(rows) == 1 else f"histories[{row}]"
         remedy = "" if on_cold is None else _COLD
         if not history and on_cold in (None, "error"):
@@ -74,11 +110,17 @@ def encode_histories(
             refuse_unknown(vocabulary, what, unknown, remedy)
         if unknown:
             logger.info("left out items that the model does not know: %s", ", ".join(unknown))
-            if times is not None:
+            if timestamps is not None:
                 missing = set(unknown)
-                times = [t for item, t in zip(history, times, strict=True) if item not in missing]
-        encoded.append(EncodedHistory(known.tolist(), times, unknown))
-    return encoded
+                seconds[-1] = seconds[-1][[item not in missing for item in history]]
+        items.append(known)
+        unknown_of.append(unknown)
+    return EncodedHistories(
+        np.concatenate([np.zeros(0, dtype=np.int32), *items]),
+        np.concatenate([np.zeros(0, dtype=np.int64), *seconds]) if timestamps is not None else None,
+        np.cumsum([0, *map(len, items)]),
+        unknown_of,
+    )
 
 
 def refuse_unknown(

@@ -12,9 +12,9 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import NotFiniteError, UsageError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.build import Parts
-from seqzoo.model.choice import Choice, Exclusions, read_choice
+from seqzoo.model.choice import Choice, Exclusions, Seen, read_choice
 from seqzoo.model.display import RecommendationLists, Recommendations
-from seqzoo.model.histories import ON_COLD, EncodedHistory, History, encode_histories
+from seqzoo.model.histories import ON_COLD, EncodedHistories, History, encode_histories
 from seqzoo.model.inference import inference
 from seqzoo.plugins import catalogue
 from seqzoo.validation import list_of, one_of, whole_number
@@ -106,7 +106,8 @@ class ScoringModel(nn.Module):
         Args:
             histories: item ids of each user, oldest first.
             timestamps: unix seconds of each event, for models that use timestamps.
-            batch_size: number of histories per batch.
+            batch_size: maximum number of histories per batch. On a CPU, batches of long histories
+                are smaller, so that they fit its cache.
             on_unknown: ``skip`` ignores items that the model does not know, ``error`` raises.
 
         Raises:
@@ -172,7 +173,8 @@ class ScoringModel(nn.Module):
             candidates: ids of the candidate items; None for the whole catalogue.
             exclude: ids of items that are never recommended, or a list of ids for each user.
             timestamps: unix seconds of each event, for models that use timestamps.
-            batch_size: number of histories per batch.
+            batch_size: maximum number of histories per batch. On a CPU, batches of long histories
+                are smaller, so that they fit its cache.
             on_unknown: ``skip`` ignores ids of histories, candidates and exclusions that the model
                 does not know, ``error`` raises.
             on_cold: the answer for a user whose history has no known item: ``error`` raises,
@@ -191,12 +193,12 @@ class ScoringModel(nn.Module):
         self._warn_of_timestamps(timestamps)
         users = encode_histories(self.vocabulary, histories, timestamps, on_unknown, on_cold)
         choice = read_choice(self.vocabulary, len(users), k, candidates, exclude, on_unknown)
-        seen = [user.items for user in users] if exclude_seen else None
+        seen = [users.items_of(user) for user in range(len(users))] if exclude_seen else None
         answers = self.recommend_batches(
             self._encode_batches(users, batch_size), choice, seen, on_cold, len(users)
         )
-        for answer, user in zip(answers, users, strict=True):
-            answer.unknown = user.unknown
+        for answer, unknown in zip(answers, users.unknown, strict=True):
+            answer.unknown = unknown
         return answers
 
     def recommend_from(
@@ -236,7 +238,7 @@ class ScoringModel(nn.Module):
         self,
         batches: Iterable[tuple[Sequence[int], Tensor]],
         choice: Choice,
-        seen: Sequence[Sequence[int]] | None,
+        seen: Seen | None,
         on_cold: str,
         users: int,
     ) -> RecommendationLists:
@@ -389,22 +391,11 @@ class ScoringModel(nn.Module):
             )
 
     def _encode_batches(
-        self, encoded: list[EncodedHistory], batch_size: int
+        self, encoded: EncodedHistories, batch_size: int
     ) -> Iterator[tuple[list[int], Tensor]]:
-        """Row numbers and user vectors of batches of similar length, to limit padding."""
+        """Numbers of users, and their vectors [B, D], batch by batch."""
         batch_size = whole_number("batch_size", batch_size, 1)
-        window = self.max_length
-        lengths = np.array([min(len(user.items), window) for user in encoded], dtype=np.int64)
-        order = np.argsort(lengths, kind="stable")[(lengths == 0).sum() :].tolist()
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            times = [encoded[row].timestamps for row in rows]
-            batch = SequenceBatch.from_histories(
-                [encoded[row].items[-window:] for row in rows],
-                None
-                if any(time is None for time in times)
-                else [time[-window:] for time in times if time is not None],
-            )
+        for rows, batch in encoded.batches(self.max_length, batch_size, self.device):
             with inference(self):
-                hidden = self.last(batch.to(self.device))
+                hidden = self.last(batch)
             yield rows, hidden

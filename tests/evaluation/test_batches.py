@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
+from seqzoo.data import padding
 from seqzoo.data.batches import evaluation_batches
 from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import leave_one_out
 
+CPU = torch.device("cpu")
 LENGTHS = [3, 1, 12, 4, 2, 7, 8, 9, 30, 5, 3]
 
 
@@ -28,7 +31,7 @@ def test_window_target_and_seen(sequences, batch_size, part, held_out, window):
     users = [user for user, length in enumerate(LENGTHS) if length >= 3]
     split = leave_one_out(sequences, part)
     found = {}
-    for rows, batch in evaluation_batches(sequences, split, window, batch_size):
+    for rows, batch in evaluation_batches(sequences, split, window, batch_size, CPU):
         assert len(rows) <= batch_size
         assert batch.histories.items.shape[1] == batch.histories.lengths.max() <= window
         for place, row in enumerate(rows):
@@ -56,6 +59,19 @@ def test_window_target_and_seen(sequences, batch_size, part, held_out, window):
 def test_little_is_padded(sequences):
     split = leave_one_out(sequences, "test")
     widths = [
-        batch.histories.items.shape[1] for _, batch in evaluation_batches(sequences, split, 50, 2)
+        batch.histories.items.shape[1]
+        for _, batch in evaluation_batches(sequences, split, 50, 2, CPU)
     ]
     assert widths == sorted(widths)
+
+
+def test_long_histories_come_in_small_batches_on_a_cpu(sequences, monkeypatch):
+    monkeypatch.setattr(padding, "CACHED_POSITIONS", 20)
+    split = leave_one_out(sequences, "test")
+
+    def shapes(device):
+        batches = evaluation_batches(sequences, split, 50, 4, torch.device(device))
+        return [tuple(batch.histories.items.shape) for _, batch in batches]
+
+    assert shapes("cpu") == [(4, 4), (2, 7), (1, 8), (1, 11), (1, 29)]
+    assert shapes("meta") == [(4, 4), (4, 11), (1, 29)]

@@ -1,0 +1,51 @@
+"""Cut flat arrays of histories into padded batches whose size suits the processor's cache."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seqzoo.interfaces import SequenceBatch
+
+Int64s = npt.NDArray[np.int64]
+
+CACHED_POSITIONS = 2**14
+"""Positions of a batch on a CPU, at most. A batch's vectors then fit a core's cache; larger batches
+made inference slower, not faster."""
+
+
+def batch_slices(widths: Int64s, rows: int, device: torch.device) -> Iterator[slice]:
+    """Slices of histories that make one batch each.
+
+    Args:
+        widths: lengths of the histories, ascending.
+        rows: maximum number of histories of a batch.
+        device: that computes. On a CPU a batch also has at most ``CACHED_POSITIONS`` positions,
+            but at least one history.
+    """
+    first = 0
+    while first < len(widths):
+        size = min(rows, len(widths) - first)
+        if device.type == "cpu":
+            fits = widths[first : first + size] * np.arange(1, size + 1) <= CACHED_POSITIONS
+            size = max(1, int(np.count_nonzero(fits)))
+        yield slice(first, first + size)
+        first += size
+
+
+def padded(
+    items: npt.NDArray[np.int32], timestamps: Int64s | None, starts: Int64s, lengths: Int64s
+) -> SequenceBatch:
+    """The ranges ``starts[i] : starts[i] + lengths[i]`` as a batch padded on the right [B, L]."""
+    width = np.arange(int(lengths.max()))
+    inside = width < lengths[:, None]
+    positions = (starts[:, None] + width)[inside]
+
+    def filled(values: npt.NDArray[np.int32] | Int64s) -> torch.Tensor:
+        rows = np.zeros(inside.shape, dtype=np.int64)
+        rows[inside] = values[positions]
+        return torch.from_numpy(rows)
+
+    times = None if timestamps is None else filled(timestamps)
+    return SequenceBatch(filled(items), torch.from_numpy(lengths.copy()), times)
