@@ -2,6 +2,8 @@
 
 import logging
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -28,6 +30,19 @@ def test_the_callers_generators_go_on_as_if_nothing_had_been_trained(recipe, tmp
     assert draws() == expected[0]
     train(recipe("sasrec", epochs=1), tmp_path / "run")
     assert draws() == expected[1]
+
+
+def test_the_first_use_of_train_in_a_process_leaves_the_generators_alone():
+    program = (
+        "import random, numpy, torch, seqzoo\n"
+        "def states():\n"
+        "    return random.getstate(), str(numpy.random.get_state()), torch.get_rng_state().tolist()\n"
+        "before = states()\n"
+        "seqzoo.train\n"
+        "assert 'rich' in __import__('sys').modules\n"
+        "assert states() == before\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_after_an_error_too(recipe, tmp_path):
