@@ -19,7 +19,11 @@ from seqzoo.training.checks import prepare_data
 from seqzoo.training.folder import RunFolder
 from seqzoo.training.generators import kept_generators
 from seqzoo.training.processes import make_accelerator, warnings_once
-from seqzoo.training.progress import Reporter
+
+# It imports rich, which draws from Python's generator then.
+with kept_generators():
+    from seqzoo.training.progress import Reporter
+
 from seqzoo.training.recipe import Recipe
 from seqzoo.training.result import TrainingResult as TrainingResult
 from seqzoo.training.result import result_of, stored_metrics

@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from seqzoo.metric_names import metric_title
-from seqzoo.training.generators import kept_generators
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-# The import of rich draws from Python's global generator.
-with kept_generators():
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+from seqzoo.metric_names import metric_title
 
 __all__ = [
     "Reporter",
