@@ -21,8 +21,9 @@ LAYERS = [
     ["evaluation"],
     ["model"],
     ["checkpoint"],
-    ["storage"],
     ["data"],
+    # Below the data too: prepared data are files that are written and checked as checkpoints are.
+    ["storage"],
     ["parts"],
     ["ops"],
     [
