@@ -75,7 +75,7 @@ def compare(
         resamples: number of bootstrap samples for the intervals.
         permutations: number of random sign changes for the p-values.
         seed: random seed of both.
-        batch_size: number of histories per batch.
+        batch_size: maximum number of histories per batch.
         settings: fields of ``DataConfig`` that differ from the recipes', for example ``min_count``.
         sizes: bytes of each model's weights file by name; by default the bytes of its tensors.
         advance: called with the number of finished users, for a progress bar.

@@ -172,7 +172,7 @@ def evaluate(
         data: the name of a data set, a path, interactions, or a table in memory (polars, pandas,
             Arrow, a list of rows).
         protocol: registered name.
-        batch_size: number of histories per batch.
+        batch_size: maximum number of histories per batch.
         name: name of the model in the result; None for its architecture.
         settings: fields of ``DataConfig`` that differ from the recipe's, for example column names.
         advance: called with the number of finished users, for a progress bar.
@@ -247,7 +247,7 @@ def measure(
         model: the model.
         held_out: the data, read with its vocabulary.
         protocols: the protocols; one pass over the users serves all of them.
-        batch_size: number of histories per batch.
+        batch_size: maximum number of histories per batch.
         name: name of the model in the results; None for its architecture.
         advance: called with the number of finished users.
     """

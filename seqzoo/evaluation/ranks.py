@@ -65,7 +65,7 @@ def rank_targets(
         split: histories and targets.
         remove_seen: for each result, whether history items are excluded from the candidates.
         window: number of newest events to read; None for the model's maximum.
-        batch_size: number of histories per batch.
+        batch_size: maximum number of histories per batch.
         advance: called with the number of rows done, for a progress bar.
 
     Raises:
@@ -142,7 +142,7 @@ def gains_by_user(
         model: the model.
         held_out: the data, read with the model's vocabulary.
         protocols: the protocols.
-        batch_size: number of histories per batch.
+        batch_size: maximum number of histories per batch.
         advance: called with the number of users done, for a progress bar.
 
     Raises:

@@ -25,7 +25,7 @@ __all__ = [
     "Sessions",
 ]
 
-_CHUNK_BYTES = 2**21
+_CHUNK_BYTES = 2**22
 _MOST_ROWS, _FEWEST_ROWS = 128, 16
 
 

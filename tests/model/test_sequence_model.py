@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import seqzoo
+from seqzoo.data import padding
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError
 from seqzoo.model.sequence_model import SequenceModel
@@ -159,3 +160,36 @@ def test_saving_and_loading_gives_the_same_scores(model, tmp_path):
     assert torch.equal(again.encode([HISTORY]), model.encode([HISTORY]))
     assert again.recommend(HISTORY) == model.recommend(HISTORY)
     assert type(model).from_pretrained(tmp_path / "mine").vocabulary == model.vocabulary
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_histories_of_any_length_get_the_same_in_any_batches(monkeypatch, timed):
+    torch.manual_seed(0)
+    model = seqzoo.create("tim4rec", num_items=30, hidden_size=16, max_length=10).eval()
+    histories = [
+        [str(1 + (7 * user + event) % 34) for event in range(length)]
+        for user, length in enumerate([3, 25, 1, 0, 10, 11, 2])
+    ]
+    times = [[100 * event for event in range(len(history))] for history in histories]
+    given = times if timed else None
+    expected = [
+        model.recommend(history, timestamps=times[user] if timed else None, on_cold="empty")
+        for user, history in enumerate(histories)
+    ]
+    for positions, batch_size in ((10, 7), (10_000, 7), (10_000, 2)):
+        monkeypatch.setattr(padding, "CACHED_POSITIONS", positions)
+        found = model.recommend_many(
+            histories, timestamps=given, on_cold="empty", batch_size=batch_size
+        )
+        for answer, alone in zip(found, expected, strict=True):
+            assert [each.item for each in answer] == [each.item for each in alone]
+            assert [each.score for each in answer] == pytest.approx(
+                [each.score for each in alone], abs=1e-5
+            )
+            assert (answer.unknown, answer.cold) == (alone.unknown, alone.cold)
+    assert any(answer.unknown for answer in expected)
+    known = [history for history in histories if history]
+    vectors = model.encode(known, timestamps=[t for t in times if t] if timed else None)
+    assert vectors.shape == (6, 16)
+    assert not vectors.is_inference()
+    assert model.encode([]).shape == (0, 16)
