@@ -76,7 +76,7 @@ def test_vectors_that_are_not_finite_or_overflow(model, value):
     ("item", "options", "error", "message"),
     [
         ("Film 4", {}, UnknownItemError, "'Film 4' is not among the 30 items.*mean 'film-4'"),
-        (4, {}, UsageError, "item ids are text"),
+        (4, {}, UsageError, "item ids are strings"),
         ("film-4", {"k": 0}, UsageError, "k is 0; expected 1 to 30"),
         ("film-4", {"k": 31}, UsageError, "k is 31; expected 1 to 30"),
         ("film-4", {"candidates": "film-5"}, UsageError, "candidates is a list"),
