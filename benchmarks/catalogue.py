@@ -12,6 +12,7 @@ from timing import arguments, medians, report
 import seqzoo
 from seqzoo.data.item_index import HashedIndices
 from seqzoo.interfaces import SequenceBatch
+from seqzoo.parts.int8_index import Int8Index
 from seqzoo.training.schedule import parameter_groups
 from seqzoo.training.sparse import RowwiseAdamW, sparse_table
 
@@ -35,7 +36,15 @@ def best_of(users: int) -> dict[str, Callable[[], object]]:
     def blocks() -> object:
         return head.topk(hidden, K)
 
-    return {"all scores": plain, "in blocks": blocks}
+    if users > 1:
+        return {"all scores": plain, "in blocks": blocks}
+    index = Int8Index(head)
+
+    @torch.inference_mode()
+    def rounded() -> object:
+        return index.topk(hidden, K)
+
+    return {"all scores": plain, "in blocks": blocks, "index int8": rounded}
 
 
 def step_of(sparse: bool) -> Callable[[], None]:
