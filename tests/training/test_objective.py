@@ -8,6 +8,7 @@ from torch.nn import functional
 from seqzoo.data.batches import TrainingBatch
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.interfaces import Backbone, SequenceBatch
+from seqzoo.model.build import Parts
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.objective import ModelWithLoss, NextItem
 
@@ -37,9 +38,8 @@ def make(backbone=None):
         "sasrec", {"hidden_size": 8, "max_length": 6, "num_heads": 1}, vocabulary
     )
     if backbone is not None:
-        model = SequenceModel(
-            "sasrec", model.config, vocabulary, model.embedder, backbone, model.head
-        )
+        parts = Parts(model.config, model.embedder, backbone, model.head)
+        model = SequenceModel("sasrec", parts, vocabulary)
     return model.double().eval()
 
 
