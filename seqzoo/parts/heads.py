@@ -23,7 +23,7 @@ __all__ = [
 
 _ALL = slice(None)
 _BLOCK_SCORES = 2**19
-"""Number of scores in a block."""
+"""Number of scores in a block for each thread."""
 _FEWEST_ITEMS = 2**10
 _MOST_ITEMS = 2**16
 """Number of items in a block, for any number of users."""
@@ -92,7 +92,8 @@ class TiedHead(Head):
         users = self.user_vectors(hidden)
         table = self.table
         count = len(table) if items is None else len(items)
-        size = min(_MOST_ITEMS, max(_FEWEST_ITEMS, _BLOCK_SCORES // max(1, len(users))))
+        scores = _BLOCK_SCORES * torch.get_num_threads()
+        size = min(_MOST_ITEMS, max(_FEWEST_ITEMS, scores // max(1, len(users))))
         for start in range(0, count, size):
             part = slice(start, start + size)
             yield start, users @ self.item_vectors(table, part if items is None else items[part]).T
