@@ -39,6 +39,9 @@ from seqzoo.version import __version__
 
 logger = logging.getLogger("seqzoo")
 
+_LARGE = 64 << 20
+"""Weights up to this size in bytes are held until they are written."""
+
 
 def render_checkpoint(
     folder: str | os.PathLike[str],
@@ -72,7 +75,7 @@ def render_checkpoint(
     """
     folder, entries = Path(folder), plain("the metrics", dict(metrics))
     render: dict[str, Callable[[], bytes | EncodedTensors]] = {
-        WEIGHTS: lambda: EncodedTensors(tensors),
+        WEIGHTS: lambda: _render_weights(tensors),
         VOCABULARY: lambda: _render_vocabulary(folder / VOCABULARY, vocabulary),
         RECIPE: lambda: render_recipe(recipe),
         METRICS: lambda: _render_metrics(folder / METRICS, entries),
@@ -151,6 +154,12 @@ def _render_vocabulary(path: Path, vocabulary: Vocabulary) -> bytes:
     items = vocabulary.to_json()
     check(path, items, VocabularyFile, "change the ids or the titles of the items")
     return (json.dumps(items, ensure_ascii=False) + "\n").encode()
+
+
+def _render_weights(tensors: Mapping[str, Tensor]) -> bytes | EncodedTensors:
+    # Small weights as they are now. Large ones are checked for changes when they are written.
+    encoded = EncodedTensors(tensors)
+    return bytes(encoded) if len(encoded) <= _LARGE else encoded
 
 
 def _render_metrics(path: Path, entries: Mapping[str, Any]) -> bytes:
