@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from seqzoo.errors import ConfigError, PluginError
+from seqzoo.errors import ConfigError, PluginError, one_line
 from seqzoo.registry import Catalogue
 from seqzoo.specs import ArchitectureSpec
 
@@ -35,6 +35,7 @@ SchemaT = TypeVar("SchemaT")
 
 
 _WORDS = ("", "on", "off", "yes", "no")
+_SHOWN = 100  # characters of a value in a message
 """What YAML 1.1 takes for true, false or nothing, and what people mean as a string."""
 
 
@@ -90,8 +91,8 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
         # OmegaConf would insert the value it refers to, including secrets of the environment.
         if "${" in str(value):
             raise ConfigError(
-                f"setting '{section}.{key}' is {value!r}; references are not supported; write the "
-                "value out"
+                f"setting '{section}.{key}' is {one_line(repr(value), _SHOWN)}; references are not "
+                "supported; write the value out"
             )
         try:
             # Not `config[key] = value`: that warns if 5 is given for 5.0.
@@ -101,7 +102,7 @@ def structure(schema: type[SchemaT], values: Mapping[str, Any], section: str) ->
             kind = fields[key].type
             expected = getattr(kind, "__name__", kind)
             raise ConfigError(
-                f"setting '{section}.{key}' is {value!r}; expected {expected}"
+                f"setting '{section}.{key}' is {one_line(repr(value), _SHOWN)}; expected {expected}"
             ) from None
         if isinstance(number, float) and not math.isfinite(number):
             raise ConfigError(f"setting '{section}.{key}' is {number}; expected a finite number")

@@ -116,6 +116,7 @@ def test_defaults_are_not_shared():
         ({"zzz": 3}, r"unknown setting 'model\.zzz'; Known: column, fast"),
         ({"width": 2.5}, r"setting 'model\.width' is 2\.5; expected int"),
         ({"width": "wide"}, r"'model\.width' is 'wide'; expected int"),
+        ({"width": [[]] * 9999}, r"'model\.width' is .{100}; expected int$"),
         ({"width": True}, r"'model\.width' is True; expected int"),
         ({"width": None}, r"'model\.width' is None; expected int"),
         ({"rate": "fast"}, r"'model\.rate' is 'fast'; expected float"),

@@ -275,3 +275,11 @@ def test_members_that_shrink_well_are_read(tmp_path):
         archive.writestr("shop/ratings.csv", HEAD + "1,a,10\n2,a,10\n" * 100_000)
     assert path.stat().st_size < 10_000
     assert len(read_interactions(path)) == 200_000
+
+
+def test_a_carriage_return_within_a_field(tmp_path):
+    """Python's reader of CSV refuses it; the message says where, and gives no advice on Python."""
+    path = tmp_path / "shop.csv"
+    path.write_bytes(b"user,item,timestamp\nann,a\rb,1\nbob,c\n")
+    with pytest.raises(DataError, match=r"shop\.csv, line 2: new-line .*line$"):
+        read_interactions(path)

@@ -75,7 +75,10 @@ def read_text(file: SourceFile, layout: Layout, first_line: tuple[int, str] | No
     if layout.header:
         names = first.split(layout.separator)
         if layout.quote is not None:
-            names = next(csv.reader([first], delimiter=layout.separator))
+            try:
+                names = next(csv.reader([first], delimiter=layout.separator))
+            except csv.Error as error:
+                raise _malformed(f"{file.shown}, line {number}", error) from error
         columns = tuple(name.strip() for name in names)
         for name in columns:
             if columns.count(name) > 1:
@@ -212,9 +215,12 @@ def _records(file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]]
             return
         reader = csv.reader(text, delimiter=layout.separator)
         line = before + 1
-        for fields in reader:
-            yield line, fields
-            line = before + reader.line_num + 1
+        try:
+            for fields in reader:
+                yield line, fields
+                line = before + reader.line_num + 1
+        except csv.Error as error:
+            raise _malformed(f"{file.shown}, line {line}", error) from error
 
 
 def _raise_for_damage(file: SourceFile, layout: Layout, expected: int) -> None:
@@ -225,17 +231,19 @@ def _raise_for_damage(file: SourceFile, layout: Layout, expected: int) -> None:
     with file.open() as stream:
         for number, raw in enumerate(stream, start=1):
             _decode(file, number, raw)
-    line = 1
-    try:
-        for line, fields in _records(file, layout):
-            if fields and len(fields) != expected:
-                hint = "too short" if len(fields) < expected else "too long"
-                raise DataError(
-                    f"{file.shown}, line {line}: {len(fields)} fields, expected {expected}; "
-                    f"the row is {hint}: correct or remove the line"
-                )
-    except csv.Error as error:
-        raise DataError(f"{file.shown}, after line {line}: {error}; correct the line") from error
+    for line, fields in _records(file, layout):
+        if fields and len(fields) != expected:
+            hint = "too short" if len(fields) < expected else "too long"
+            raise DataError(
+                f"{file.shown}, line {line}: {len(fields)} fields, expected {expected}; "
+                f"the row is {hint}: correct or remove the line"
+            )
+
+
+def _malformed(place: str, error: csv.Error) -> DataError:
+    # The end of Python's message advises its programmers.
+    reason = str(error).partition(" - ")[0]
+    return DataError(f"{place}: {reason}; correct or remove the line")
 
 
 def _decode(file: SourceFile, line: int, raw: bytes) -> str:
