@@ -30,16 +30,21 @@ __all__ = [
 ]
 
 
+_LONGEST = 2000
+
+
 class SeqzooError(Exception):
     """Base class of all errors that seqzoo raises on purpose.
 
-    The text is always one line, also where a message quotes a name that has line breaks.
+    The text is always one line of at most 2,000 characters, whatever name or value it quotes.
     """
 
     exit_code = 2
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().splitlines())
+        text = " ".join(super().__str__().splitlines())
+        # The remedy is at the end.
+        return text if len(text) <= _LONGEST else f"{text[:1200]} … {text[3 - _LONGEST + 1200 :]}"
 
 
 class UsageError(SeqzooError):

@@ -164,3 +164,29 @@ def test_headers_of_pages_are_read_as_parquet_writes_them(tmp_path):
         pyarrow.parquet.write_table(arrow, path, **options)
         check_pages(SourceFile("shop", path))
     assert len(read_interactions(path)) == 5000
+
+
+@pytest.mark.parametrize("line", ["a,x\ry,1", 'a\r,"x",2'])
+def test_a_carriage_return_in_a_field(tmp_path, line):
+    path = tmp_path / "shop.csv"
+    path.write_bytes(f"user,item,timestamp\nb,x,1\n{line}\n,y,3\n".encode())
+    with pytest.raises(DataError, match=r"shop.csv"):
+        read_interactions(path)
+    path.write_bytes(b'user,"item\r",timestamp\rx\na,x,1\nb,y,2\n')
+    with pytest.raises(DataError, match=r"shop.csv"):
+        read_interactions(path)
+
+
+def test_titles_of_a_file_whose_columns_have_no_types(tmp_path):
+    (tmp_path / "shop.inter").write_text(
+        "user_id:token\titem_id:token\ttimestamp:float\nu\ta\t1\nv\ta\t2\n"
+    )
+    (tmp_path / "shop.item").write_text("item_id\ttitle:token_seq\na\tA\n")
+    assert read_interactions(tmp_path / "shop.inter").labels == {"a": "A"}
+
+
+def test_messages_are_cut_in_the_middle():
+    text = str(DataError(f"{'a' * 5000}\nx; the remedy"))
+    assert len(text) == 2000
+    assert text.startswith("aaa")
+    assert text.endswith("x; the remedy")

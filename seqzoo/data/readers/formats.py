@@ -46,18 +46,18 @@ def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
     name = interactions.removesuffix(".inter") + ".item"
     if name not in source:
         return {}
-    rows = read_text(source[name], ATOMIC_LAYOUT)
-    texts = [column for column in rows.head.frame.columns if column.endswith(":token_seq")]
-    title = texts[0].removesuffix(":token_seq") if texts else None
-    rows = _without_types(rows)
+    typed = read_text(source[name], ATOMIC_LAYOUT)
+    rows = _without_types(typed)
     columns = rows.head.frame.columns
+    names = zip(typed.head.frame.columns, columns, strict=True)
+    texts = [column for name, column in names if name.endswith(":token_seq")]
     item = find_columns(columns, ITEM_NAMES)
     if not item:
         raise DataError(
             f"{rows.head.file.shown}: no column is recognised as the item column "
             f"(columns: {', '.join(columns)}); expected item_id:token"
         )
-    titles = [title] if title else find_columns(columns, LABEL_NAMES)
+    titles = texts or find_columns(columns, LABEL_NAMES)
     if not titles:
         return {}
     label = pl.col(titles[0])
@@ -138,6 +138,7 @@ def read_parquet(file: SourceFile) -> Rows:
     Raises:
         DataError: the file is damaged or has no rows.
     """
+    check_pages(file)
     if isinstance(file.content, bytes):
         content = file.content
         return rows_of_frame(file, _checked(file, lambda: pl.read_parquet(content)))
@@ -160,7 +161,6 @@ def read_parquet(file: SourceFile) -> Rows:
 
 def _checked(file: SourceFile, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     try:
-        check_pages(file)
         with panics_as_errors():
             return read()
     except (pl.exceptions.PolarsError, OSError) as error:
