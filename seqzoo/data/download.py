@@ -76,8 +76,14 @@ def download(
         if not expected.published and known.sha256 is None:
             with contextlib.suppress(PermissionError):  # a shared cache may be read-only
                 remember(destination, found)
-    # ValueError: a redirect or a length that is none.
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+    # ValueError and OverflowError: an address or a length that is none.
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        OSError,
+        ValueError,
+        OverflowError,
+    ) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise DownloadError(
             f"{url} could not be fetched into {destination}: {one_line(reason, 200)}; {_RUN_AGAIN}"

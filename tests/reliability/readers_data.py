@@ -1,7 +1,9 @@
 """Readers of data files: what users and publishers have."""
 
+import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -9,10 +11,14 @@ from random import Random
 import polars as pl
 
 from seqzoo.data.interactions import k_core
+from seqzoo.data.prepare import DataConfig, prepare
+from seqzoo.data.prepared import PreparedFolder, write_prepared
 from seqzoo.data.readers import read_interactions
 from seqzoo.data.sequences import build_sequences
+from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
 from tests.reliability import mutations
 from tests.reliability.readers import reader
+from tests.reliability.readers_checkpoint import any_json
 
 ROWS = [
     ("u1", "a", 5, 978300019), ("u1", "b", 3, 978300020), ("u1", "c", 4, 978300021),
@@ -234,3 +240,53 @@ class Memory:
             else frame.to_dict()
         )
         return build_sequences(read_interactions(source))  # type: ignore[arg-type]
+
+
+def any_prepared(seeds: Sequence[bytes], chance: Random) -> bytes:
+    """Damage to one file of a prepared folder, which the first byte names."""
+    seed = chance.choice(seeds)
+    if seed[1:2] == b"{":
+        return seed[:1] + any_json([seed[1:]], chance)
+    damaged = seed[1:101] if chance.randrange(2) else seed[1:]
+    return seed[:1] + mutations.damage(damaged, chance) + seed[1 + len(damaged) :]
+
+
+@reader("a prepared folder", "data", any_prepared)
+class Prepared:
+    """The sums of the damaged file agree, and half of the times that of a damaged manifest."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "prepared"
+        (home / "shop.csv").write_bytes(CSV)
+        config = DataConfig(source=str(home / "shop.csv"), min_count=1)
+        write_prepared(self.folder, prepare(config), config)
+        self.good = {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        self.names = sorted(self.good)
+        self.seeds = [bytes([i]) + self.good[name] for i, name in enumerate(self.names)]
+
+    def read(self, content: bytes) -> object:
+        for name, good in self.good.items():
+            (self.folder / name).write_bytes(good)
+        name = self.names[content[0] % len(self.names)]
+        (self.folder / name).write_bytes(content[1:])
+        self._seal(name, content[1:])
+        folder = PreparedFolder.open(self.folder)
+        data = folder.load()
+        assert folder.summaries
+        assert folder.files
+        return [data.sequences[user].sum() for user in range(min(len(data.sequences), 100))]
+
+    def _seal(self, name: str, content: bytes) -> None:
+        path = self.folder / "prepared.json"
+        with suppress(ValueError, RecursionError, TypeError, UnicodeError):
+            document = json.loads(path.read_bytes())
+            if not isinstance(document, dict) or len(content) % 4 == 0:
+                return
+            if name != path.name:
+                document["files"][name] = {
+                    "sha256": sha256_of_bytes(content),
+                    "size": len(content),
+                }
+            document.pop("sha256", None)
+            document["sha256"] = sha256_of_document(document)
+            path.write_text(json.dumps(document))

@@ -6,6 +6,7 @@ they are written in Thrift's compact protocol.
 """
 
 import mmap
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -85,14 +86,15 @@ def _check_column(data: Buffer, column: Struct) -> None:
 @contextmanager
 def _buffer(file: SourceFile) -> Iterator[Buffer]:
     """The bytes of a file; those of a file on disk are not read before they are needed."""
-    if isinstance(file.content, bytes) or file.content.stat().st_size == 0:
-        yield file.content if isinstance(file.content, bytes) else b""
+    if isinstance(file.content, bytes):
+        yield file.content
         return
-    with (
-        file.content.open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        yield data
+    with file.open() as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            yield b""  # an empty file cannot be mapped
+            return
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
 
 
 def _varint(data: Buffer, at: int) -> tuple[int, int]:
