@@ -75,7 +75,8 @@ class TiedHead(Head):
     @property
     def samples_items(self) -> bool:
         """Whether the loss reads only the vectors of the targets and of some other items."""
-        return self._loss.samples_items
+        # A loss of a plugin need not say.
+        return bool(getattr(self._loss, "samples_items", False))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of all items [..., V + 1]."""

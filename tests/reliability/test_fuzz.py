@@ -52,7 +52,12 @@ class Careless:
         if content == b"1":
             return int("x")
         if content == b"2":
-            raise SeqzooError("two\nlines")
+
+            class SeveralLinesError(SeqzooError):
+                def __str__(self) -> str:
+                    return "two\nlines"
+
+            raise SeveralLinesError
         if content == b"3":
             import os
 
