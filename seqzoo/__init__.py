@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from seqzoo.evaluation.comparison import Comparison
     from seqzoo.evaluation.evaluate import Evaluation
     from seqzoo.evaluation.evaluate import evaluate as evaluate
-    from seqzoo.model.display import Recommendations
-    from seqzoo.model.scoring import Recommendation
+    from seqzoo.model.recommendations import Recommendation, Recommendations
     from seqzoo.model.sequence_model import SequenceModel
     from seqzoo.training.loop import TrainingResult, train
     from seqzoo.zoo import create, info, list_models, load, push
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Comparison": "seqzoo.evaluation.comparison",
     "Evaluation": "seqzoo.evaluation.evaluate",
-    "Recommendation": "seqzoo.model.scoring",
-    "Recommendations": "seqzoo.model.display",
+    "Recommendation": "seqzoo.model.recommendations",
+    "Recommendations": "seqzoo.model.recommendations",
     "SeqzooError": "seqzoo.errors",
     "SequenceModel": "seqzoo.model.sequence_model",
     "TrainingResult": "seqzoo.training.loop",

@@ -4,6 +4,7 @@ Equal scores are ordered by position, the lowest first, whatever the size of the
 """
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,15 +24,23 @@ class Pairs:
     """
 
     def __init__(self, rows: Tensor, columns: Tensor) -> None:
-        self._columns, order = columns.sort()
-        self._rows = rows[order]
+        self._rows, self._columns = rows, columns
+        self._largest = int(columns.max()) if len(columns) else -1
+
+    @cached_property
+    def _by_column(self) -> tuple[Tensor, Tensor]:
+        columns, order = self._columns.sort()
+        return self._rows[order], columns
 
     def within(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Rows, and columns counted from ``start``, of the pairs in columns start to stop."""
+        if start == 0 and stop > self._largest:
+            return self._rows, self._columns
+        rows, columns = self._by_column
         first, last = torch.searchsorted(
-            self._columns, torch.tensor([start, stop], device=self._columns.device)
+            columns, torch.tensor([start, stop], device=columns.device)
         ).tolist()
-        return self._rows[first:last], self._columns[first:last] - start
+        return rows[first:last], columns[first:last] - start
 
 
 def top_of_blocks(
@@ -82,7 +91,10 @@ def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         values, columns = scores.sort(dim=1, descending=True, stable=True)
         return values, columns
     values, columns = scores.topk(k + 1, dim=1)
-    tied = (values[:, k - 1] == values[:, k]) & (values[:, k] > -torch.inf)
+    equal = values[:, 1:] == values[:, :-1]
+    if not bool(equal.any()):
+        return values[:, :k], columns[:, :k]
+    tied = equal[:, -1] & (values[:, k] > -torch.inf)
     columns, order = columns[:, :k].sort(dim=1)
     values, best = values[:, :k].gather(1, order).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, best)

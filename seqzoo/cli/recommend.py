@@ -18,7 +18,7 @@ from seqzoo.storage.messages import listing
 from seqzoo.validation import looks_like_path
 
 if TYPE_CHECKING:
-    from seqzoo.model.display import Recommendations
+    from seqzoo.model.recommendations import Recommendations
 
 _SHOWN = 20
 

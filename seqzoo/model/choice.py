@@ -62,6 +62,16 @@ class Choice:
             torch.from_numpy(np.concatenate(each)),
         )
 
+    def first(self, ranking: Indices, user: int) -> list[int]:
+        """The first ``k`` items of a ranking [V] of all items that the user may get."""
+        left_out = self.excluded[user] if self.excluded is not None else ()
+        if self.allowed is None:
+            ranking = ranking[: self.k + len(left_out)]
+        else:
+            ranking = ranking[np.isin(ranking, self.allowed)][: self.k + len(left_out)]
+        first: list[int] = ranking[~np.isin(ranking, left_out)][: self.k].tolist()
+        return first
+
 
 def read_choice(
     vocabulary: Vocabulary,

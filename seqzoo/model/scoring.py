@@ -2,9 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,15 +11,18 @@ from seqzoo.errors import NotFiniteError, UsageError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.build import Parts
 from seqzoo.model.choice import Choice, Exclusions, Seen, read_choice
-from seqzoo.model.display import RecommendationLists, Recommendations
 from seqzoo.model.histories import ON_COLD, EncodedHistories, History, encode_histories
 from seqzoo.model.inference import inference
+from seqzoo.model.recommendations import (
+    Recommendation,
+    RecommendationLists,
+    Recommendations,
+)
 from seqzoo.parts.int8_index import Int8Index
 from seqzoo.plugins import catalogue
 from seqzoo.validation import list_of, one_of, whole_number
 
 __all__ = [
-    "Recommendation",
     "ScoringModel",
 ]
 
@@ -30,15 +31,6 @@ logger = logging.getLogger("seqzoo")
 INDICES = ("int8",)
 _WHOLE_HISTORY = 2**31 - 1
 _SMALLEST = 1e-12
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One recommended item: its id, its score and its title, if there is one."""
-
-    item: str
-    score: float
-    label: str | None = None
 
 
 class ScoringModel(nn.Module):
@@ -183,7 +175,7 @@ class ScoringModel(nn.Module):
         batch_size: int = 256,
         on_unknown: str = "skip",
         on_cold: str = "error",
-    ) -> list[Recommendations]:
+    ) -> RecommendationLists:
         """The ``k`` best items after each history, best first.
 
         Args:
@@ -230,7 +222,7 @@ class ScoringModel(nn.Module):
         candidates: Sequence[str] | None = None,
         exclude: Exclusions | None = None,
         on_unknown: str = "skip",
-    ) -> list[Recommendations]:
+    ) -> RecommendationLists:
         """The ``k`` best items for given user vectors, best first.
 
         Args:
@@ -285,13 +277,9 @@ class ScoringModel(nn.Module):
                 answers[row] = best
         if ranking is not None:
             counts = self.vocabulary.counts or ()
-            if choice.allowed is not None:
-                ranking = ranking[np.isin(ranking, choice.allowed)]
             for row, answer in enumerate(answers):
                 if answer.cold:
-                    left_out = choice.excluded[row] if choice.excluded else ()
-                    popular = ranking[: choice.k + len(left_out)]
-                    popular = popular[~np.isin(popular, left_out)][: choice.k].tolist()
+                    popular = choice.first(ranking, row)
                     answer.extend(self._items(popular, [float(counts[i - 1]) for i in popular]))
         return answers
 

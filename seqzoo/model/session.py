@@ -31,7 +31,7 @@ from seqzoo.storage.messages import malformed
 from seqzoo.validation import one_of, read_time, read_times
 
 if TYPE_CHECKING:
-    from seqzoo.model.display import Recommendations
+    from seqzoo.model.recommendations import Recommendations
     from seqzoo.model.sequence_model import SequenceModel
 
 __all__ = [

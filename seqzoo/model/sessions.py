@@ -18,7 +18,7 @@ from seqzoo.model.streaming import step, streaming_bound
 from seqzoo.validation import list_of, one_of, read_time, whole_number
 
 if TYPE_CHECKING:
-    from seqzoo.model.display import RecommendationLists
+    from seqzoo.model.recommendations import RecommendationLists
     from seqzoo.model.sequence_model import SequenceModel
 
 __all__ = [
