@@ -25,15 +25,35 @@ def medians(calls: Mapping[str, Callable[[], object]], turns: int) -> dict[str, 
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def report(title: str, seconds: Mapping[str, float], peer: str, as_json: bool) -> None:
-    """Print each median and its ratio to the peer's."""
-    ratios = {name: value / seconds[peer] for name, value in seconds.items()}
+def report(
+    title: str,
+    values: Mapping[str, float],
+    peer: str,
+    as_json: bool,
+    *,
+    unit: str = "ms",
+    factor: float = 1000,
+) -> None:
+    """Print each median and its ratio to the peer's.
+
+    Args:
+        title: what is compared.
+        values: seconds, unless ``unit`` and ``factor`` say otherwise.
+        peer: the name among ``values`` that the others are compared with.
+        as_json: print one JSON line.
+        unit: the unit that is printed.
+        factor: converts the values to this unit.
+    """
+    shown = {name: value * factor for name, value in values.items()}
+    ratios = {name: value / values[peer] for name, value in values.items()}
+    threads = torch.get_num_threads()
     if as_json:
-        print(json.dumps({"title": title, "peer": peer, "seconds": seconds, "ratios": ratios}))
+        line = {"title": title, "peer": peer, "unit": unit, "values": shown, "ratios": ratios}
+        print(json.dumps({**line, "threads": threads}), flush=True)
         return
-    print(f"{title} ({torch.get_num_threads()} threads)")
-    for name, value in seconds.items():
-        print(f"  {name:32} {value * 1000:9.1f} ms   {ratios[name]:5.2f} x {peer}")
+    print(f"{title} ({threads} threads)")
+    for name, value in shown.items():
+        print(f"  {name:32} {value:9.1f} {unit}   {ratios[name]:5.2f} x {peer}", flush=True)
 
 
 def arguments(description: str | None) -> argparse.Namespace:

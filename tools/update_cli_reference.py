@@ -5,16 +5,16 @@ current. Commands of third-party plugins that happen to be installed are left ou
 """
 
 import argparse
+import io
 import os
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from seqzoo.cli.app import run
 from seqzoo.plugins import catalogue
 
 # Help is as wide as the terminal, and plugins add commands: neither belongs on the page.
-SETTINGS = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "SEQZOO_PLUGINS": ""}
+os.environ.update({"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "SEQZOO_PLUGINS": ""})
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 _INTRODUCTION = """\
 # Command line
@@ -29,14 +29,10 @@ metrics that differ from the stored ones), 2 for wrong usage or input, and 130 a
 
 def help_of(*words: str) -> str:
     """What ``seqzoo WORDS --help`` prints."""
-    done = subprocess.run(  # noqa: S603 our own command
-        [sys.executable, "-m", "seqzoo", *words, "--help"],
-        env={**os.environ, **SETTINGS},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    answer = io.StringIO()
+    if code := run([*words, "--help"], answer):
+        raise SystemExit(f"seqzoo {' '.join(words)} --help exits with {code}")
+    return "\n".join(line.rstrip() for line in answer.getvalue().strip("\n").splitlines())
 
 
 def commands(overview: str) -> list[str]:
@@ -63,8 +59,7 @@ def sections_of(name: str) -> list[str]:
 def render() -> str:
     """The whole page."""
     overview = help_of()
-    with ThreadPoolExecutor() as pool:
-        sections = [text for found in pool.map(sections_of, commands(overview)) for text in found]
+    sections = [text for name in commands(overview) for text in sections_of(name)]
     return "\n".join([_INTRODUCTION, f"```text\n{overview}\n```\n", *sections])
 
 

@@ -1,0 +1,140 @@
+"""Run the benchmarks, store what they print, and write the page of the docs anew.
+
+``python benchmarks/all.py`` runs all, ``--only length users`` some of them; ``--page`` runs none
+and writes the page from the stored results. A benchmark that fails keeps its stored result.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import page
+import torch
+
+from seqzoo.ops.backends import verdicts
+from seqzoo.version import __version__
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A script of this folder with its options.
+
+    Attributes:
+        words: the script and its options, as typed after ``python benchmarks/``.
+        threads: number of threads; 1 where the peers use one as well.
+        data: whether it needs ``--data``, which is passed on.
+    """
+
+    words: tuple[str, ...]
+    threads: int = 1
+    data: bool = False
+
+    def command(self, data: str | None) -> list[str]:
+        """The words that follow ``python``."""
+        return [
+            f"benchmarks/{self.words[0]}",
+            *self.words[1:],
+            *(["--data", str(data)] if self.data else []),
+        ]
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "kernels": Benchmark(("kernels.py",)),
+    "length": Benchmark(("length.py", "--turns", "3")),
+    "users": Benchmark(("users.py", "--turns", "3")),
+    "sessions": Benchmark(("sessions.py",)),
+    "catalogue": Benchmark(("catalogue.py",)),
+    "preparation": Benchmark(("preparation.py", "--rows", "20000000"), threads=2),
+    "start": Benchmark(("start.py",)),
+    "time_to_quality": Benchmark(("time_to_quality.py",), data=True),
+}
+
+
+def machine() -> dict[str, Any]:
+    """The processor and the versions that the results depend on."""
+    processor = platform.processor() or platform.machine()
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        names = [line for line in described.read_text().splitlines() if "model name" in line]
+        processor = names[0].partition(":")[2].strip() if names else processor
+    chosen = {each.op: each.backend for each in verdicts(torch.device("cpu")) if each.chosen}
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "seqzoo": __version__,
+        "backends": chosen,
+    }
+
+
+def run(name: str, data: str | None) -> dict[str, Any]:
+    """Run one benchmark: its command, the lines that it printed, and the machine."""
+    chosen = BENCHMARKS[name]
+    words = chosen.command(data)
+    done = subprocess.run(
+        [sys.executable, *words, "--json"],
+        cwd=HERE.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(chosen.threads)},
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    # The place of the data belongs to whoever runs it.
+    shown = [*words[:-1], "PATH"] if chosen.data else words
+    return {
+        "command": f"OMP_NUM_THREADS={chosen.threads} python {' '.join(shown)}",
+        "date": date.today().isoformat(),
+        "load": round(os.getloadavg()[1], 1),
+        "machine": machine(),
+        "results": lines,
+    }
+
+
+def store(name: str, result: Mapping[str, Any]) -> None:
+    """Write a result, whole or not at all."""
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=RESULTS, suffix=".json", delete=False) as file:
+        json.dump(result, file, indent=1)
+        file.write("\n")
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(RESULTS / f"{name}.json")
+
+
+def main() -> int:
+    """Run what was asked for; exit 1 if a benchmark failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), help="run only these")
+    parser.add_argument("--data", help="MovieLens-100K, for those that train to a quality")
+    parser.add_argument("--page", action="store_true", help="run none, only write the page")
+    options = parser.parse_args()
+    failed = []
+    for name in [] if options.page else options.only or BENCHMARKS:
+        if BENCHMARKS[name].data and options.data is None:
+            print(f"{name}: left out, as it needs --data", file=sys.stderr)
+            continue
+        print(f"{name} …", file=sys.stderr)
+        try:
+            store(name, run(name, options.data))
+        except (subprocess.CalledProcessError, json.JSONDecodeError) as error:
+            failed.append(name)
+            print(f"{name}: failed, its stored result stays: {error}", file=sys.stderr)
+    page.write(RESULTS)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""A start of the command line beside a process that imports torch and reads the same weights."""
+
+import subprocess
+import sys
+
+from timing import arguments, medians, report
+
+from seqzoo.checkpoint.manifest import WEIGHTS
+from seqzoo.zoo import info
+
+MODEL, HISTORY = "mamba4rec-ml1m", ("1", "260", "1196")
+
+
+def main() -> None:
+    """Time all in turns."""
+    given = arguments(__doc__)
+    weights = f"{info(MODEL)['source']}/{WEIGHTS}"
+    least = f"import torch, safetensors.torch; safetensors.torch.load_file({weights!r})"
+    commands = {
+        "import torch, read the weights": ["-c", least],
+        "seqzoo recommend": ["-m", "seqzoo", "recommend", MODEL, "--history", *HISTORY],
+        "seqzoo list": ["-m", "seqzoo", "list"],
+        "seqzoo --help": ["-m", "seqzoo", "--help"],
+    }
+
+    def call(words: list[str]) -> object:
+        return subprocess.run([sys.executable, *words], capture_output=True, check=True)
+
+    calls = {name: lambda words=words: call(words) for name, words in commands.items()}
+    seconds = medians(calls, given.turns)
+    report("a start", seconds, "import torch, read the weights", given.json)
+
+
+if __name__ == "__main__":
+    main()
