@@ -123,7 +123,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the core's embedders, heads, losses, data sets, metrics, protocols and verbs."""
+    """Register the core's parts, losses, data sets, splits, metrics, protocols and verbs."""
     zoo.embedder(
         "item", "seqzoo.parts.embedders:ItemEmbedder", config=f"{_CONFIG}:ItemEmbedderConfig"
     )
@@ -151,8 +151,21 @@ def seqzoo_register(zoo: Registrar) -> None:
     ):
         zoo.loss(name, f"seqzoo.parts.losses:{loss}", config=f"{_CONFIG}:{config}")
 
+    zoo.split(
+        "leave-one-out",
+        "seqzoo.data.splits:LeaveOneOut",
+        description="the last event of each user for testing, the one before for validation",
+    )
+    zoo.split(
+        "time",
+        "seqzoo.data.time_split:TimeSplit",
+        description="what lies after a moment for testing: one cut for all users",
+    )
+
     for name in ("hit", "ndcg", "mrr"):
         zoo.metric(name, f"seqzoo.evaluation.metrics:{name}")
+    for name in ("coverage", "novelty", "diversity", "arp", "gini"):
+        zoo.metric(name, f"seqzoo.evaluation.list_metrics:{name}", of="lists")
 
     zoo.protocol(
         "loo-full",
@@ -171,6 +184,21 @@ def seqzoo_register(zoo: Registrar) -> None:
         remove_seen=False,
         order="float32-time-row",
         min_count=5,
+    )
+
+    zoo.protocol(
+        "time-full",
+        description="one cut in time for all users; all items are candidates, including those of "
+        "the history",
+        split="time",
+        remove_seen=False,
+    )
+    zoo.protocol(
+        "time-full-unseen",
+        description="one cut in time for all users; all items except those of the whole history "
+        "are candidates",
+        split="time",
+        remove_seen=True,
     )
 
     for verb in _VERBS:

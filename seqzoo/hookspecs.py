@@ -26,4 +26,4 @@ class HookSpecs:
 
     @hookspec
     def seqzoo_register(self, zoo: "Registrar") -> None:
-        """Register parts, architectures, checkpoints, data sets, metrics, protocols, commands."""
+        """Register parts, architectures, checkpoints, data sets, splits, metrics and protocols."""

@@ -16,6 +16,7 @@ from seqzoo.specs import (
     ProtocolSpec,
     PublishedMetrics,
     Spec,
+    SplitSpec,
 )
 
 __all__ = ["Registrar"]
@@ -244,9 +245,31 @@ class Registrar:
             self._target(f"data set '{name}'", fields["target"])
         self.staged.append(("data set", DatasetSpec(name, self._plugin, **fields)))
 
-    def metric(self, name: str, target: str) -> None:
-        """Register a metric function ``(ranks [U], cutoff) -> values [U]``."""
-        spec = MetricSpec(name, self._plugin, self._target(f"metric '{name}'", target))
+    def split(self, name: str, target: str, *, description: str = "") -> None:
+        """Register a split: a dataclass of its settings, a ``seqzoo.data.splits.Splitter``."""
+        self._string(f"description of split '{name}'", description)
+        spec = SplitSpec(name, self._plugin, self._target(f"split '{name}'", target), description)
+        self.staged.append(("split", spec))
+
+    def metric(self, name: str, target: str, *, of: str = "ranks") -> None:
+        """Register a metric.
+
+        Args:
+            name: of the metric; a cutoff follows in results: ``name@10``.
+            target: lazy function: of ``ranks``, ``(ranks [U], cutoff) -> values [U]``; of
+                ``lists``, ``(lists, cutoff) -> value``, see
+                ``seqzoo.evaluation.lists.RecommendedLists``.
+            of: ``ranks`` of the held-out items, or ``lists`` of recommended items.
+
+        Raises:
+            PluginError: ``of`` is something else.
+        """
+        if of not in ("ranks", "lists"):
+            raise PluginError(
+                f"plugin '{self._plugin}' registers the metric '{name}' of {of!r}; expected "
+                "'ranks' or 'lists'"
+            )
+        spec = MetricSpec(name, self._plugin, self._target(f"metric '{name}'", target), of)
         self.staged.append(("metric", spec))
 
     def protocol(self, name: str, *, description: str = "", **settings: Any) -> None:

@@ -22,6 +22,7 @@ from seqzoo.specs import (
     PretrainedSpec,
     ProtocolSpec,
     Spec,
+    SplitSpec,
 )
 
 __all__ = [
@@ -148,6 +149,7 @@ class Catalogue:
         self.architectures: Registry[ArchitectureSpec] = Registry("architecture")
         self.pretrained: Registry[PretrainedSpec] = Registry("checkpoint")
         self.datasets: Registry[DatasetSpec] = Registry("data set")
+        self.splits: Registry[SplitSpec] = Registry("split")
         self.metrics: Registry[MetricSpec] = Registry("metric")
         self.protocols: Registry[ProtocolSpec] = Registry("protocol")
         self.commands: Registry[CommandSpec] = Registry("command")

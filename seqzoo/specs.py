@@ -158,7 +158,21 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True)
 class MetricSpec(TargetSpec):
-    """A ranking metric: a lazy function ``(ranks [U], cutoff) -> values [U]``."""
+    """A metric: a lazy function.
+
+    Attributes:
+        of: ``ranks``: the function is ``(ranks [U], cutoff) -> values [U]``; ``lists``: it is
+            ``(lists, cutoff) -> value`` of the recommended lists of all users.
+    """
+
+    of: str = "ranks"
+
+
+@dataclass(frozen=True)
+class SplitSpec(TargetSpec):
+    """A split: a lazy dataclass of its settings, a subclass of ``seqzoo.data.splits.Splitter``."""
+
+    description: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ CARDS = Path(__file__).parent.parent / "model_cards"
 def verdict(found: Evaluation) -> str:
     """Whether measured and stored metrics agree."""
     if found.data["match"] != "same":
-        return {"timestamps": "other timestamps", "other": "other data"}[found.data["match"]]
+        differing = {"timestamps": "other timestamps", "split": "another split"}
+        return differing.get(found.data["match"], "other data")
     return "drift" if found.drift else "ok"
 
 

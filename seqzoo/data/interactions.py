@@ -42,6 +42,7 @@ class Interactions:
         user_ids: the id of each user code (U,), text; codes are in order of first appearance.
         item_ids: the id of each item code (V,), text; codes are in order of first appearance.
         labels: titles by item id; empty if the data have none.
+        categories: names of categories by item id, genres for example; empty if the data have none.
         name: the name of the data in messages and recipes.
         has_times: True where ``order`` is unix seconds, False where it is only a position.
         filters: the filters that were applied, such as ``5-core``, each with a summary of the data
@@ -55,6 +56,7 @@ class Interactions:
     user_ids: pl.Series
     item_ids: pl.Series
     labels: Mapping[str, str] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     name: str = "interactions"
     has_times: bool = True
     filters: tuple[tuple[str, Summary], ...] = ()

@@ -43,6 +43,8 @@ class DataConfig:
             order of the rows.
         label_col: column of item titles; None finds it by common names.
         order: ``time-row``, or ``float32-time-row`` for RecBole's order of events.
+        split: settings of the protocol's split, for example ``share`` of the split by time; None
+            keeps those of the protocol.
         options: settings of a generated data set.
         fingerprint: fingerprint of the prepared data; training writes it.
     """
@@ -54,6 +56,7 @@ class DataConfig:
     time_col: str | None = None
     label_col: str | None = None
     order: str = "time-row"
+    split: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
 

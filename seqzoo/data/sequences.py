@@ -1,7 +1,7 @@
 """Users' histories in compressed form: one flat array of items, and where each user starts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,7 @@ class SequenceData:
             same for a model that reads no timestamps.
         dropped: number of interactions with items that the given vocabulary lacks.
         summaries: the interactions as read and after each filter.
+        categories: names of categories by item id, as far as the data have them.
     """
 
     sequences: Sequences
@@ -131,6 +132,7 @@ class SequenceData:
     fingerprints: Mapping[str, str]
     dropped: int = 0
     summaries: tuple[Summary, ...] = ()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 ORDERS = ("time-row", "float32-time-row")
@@ -221,6 +223,7 @@ def build_sequences(
         fingerprints={"sequences": hashes.sequences, "times": hashes.times},
         dropped=dropped,
         summaries=interactions.summaries,
+        categories=interactions.categories,
     )
 
 

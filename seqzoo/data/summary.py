@@ -127,6 +127,14 @@ def summarise(
     )
 
 
+def day_and_time(seconds: int) -> str:
+    """A moment in UTC, without its time if that is midnight."""
+    day = _date(seconds)
+    if day == str(seconds) or seconds % 86_400 == 0:
+        return day
+    return f"{day} {datetime.fromtimestamp(seconds, timezone.utc):%H:%M:%S} UTC"
+
+
 def _date(seconds: int | None) -> str:
     """The day of a moment in UTC; the seconds themselves where there is no such day."""
     if seconds is None:

@@ -15,6 +15,7 @@ from seqzoo.evaluation.comparison import Compared, Comparison, Pair
 from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.evaluate import check_model, drift_of, environment_of, known_targets
 from seqzoo.evaluation.held_out import HeldOut, hold_out
+from seqzoo.evaluation.lists import list_metrics
 from seqzoo.evaluation.preparation import (
     Data,
     PreparedData,
@@ -23,7 +24,7 @@ from seqzoo.evaluation.preparation import (
     warn_of_unknown_items,
 )
 from seqzoo.evaluation.protocol import Protocol
-from seqzoo.evaluation.ranks import Floats, gains_by_user, means
+from seqzoo.evaluation.ranks import Floats, Ranks, gains_of, means, ranks_of
 from seqzoo.evaluation.significance import bootstrap_means, holm, interval, randomisation_test
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import distinct_state
@@ -41,7 +42,7 @@ _SESSION_EVENTS = 200
 
 @dataclass(frozen=True)
 class _Run:
-    """A model, its name in the result, and the data as the model reads them."""
+    """A model, its name in the result, and what it is measured on, as the model reads it."""
 
     name: str
     model: SequenceModel
@@ -60,11 +61,13 @@ def compare(
     batch_size: int = 128,
     settings: Mapping[str, Any] | None = None,
     sizes: Mapping[str, int] | None = None,
+    lists: bool = False,
     advance: Callable[[int], None] = lambda users: None,
 ) -> Comparison:
     """Measure models on the same users, with intervals and p-values of their differences.
 
-    A held-out item that a model does not know counts as a miss of that model.
+    A held-out item that a model does not know counts as a miss of that model. If the protocol holds
+    out several items of a user, users are still drawn as a whole, with all of their targets.
 
     Args:
         models: two or more models by their names in the result.
@@ -78,14 +81,15 @@ def compare(
         batch_size: maximum number of histories per batch.
         settings: fields of ``DataConfig`` that differ from the recipes', for example ``min_count``.
         sizes: bytes of each model's weights file by name; by default the bytes of its tensors.
-        advance: called with the number of finished users, for a progress bar.
+        lists: compute the metrics of lists, too.
+        advance: called with the number of finished targets, for a progress bar.
 
     Raises:
         UnknownNameError: the protocol, the metric or the data set does not exist.
         UsageError: there are fewer than two models, a number is too small, or the recipes of the
-            models filter or read the data differently.
-        DataError: the data cannot be read, have no item of a model, or have no user with the three
-            interactions that leave-one-out needs.
+            models filter, read or split the data differently.
+        DataError: the data cannot be read, have no item of a model, or cannot be split as the
+            protocol says.
     """
     started = time.perf_counter()
     if not isinstance(models, Mapping):
@@ -100,35 +104,48 @@ def compare(
     check_metric(metric, chosen)
     runs = _prepare(models, PreparedData(data, settings), chosen)
     gains: list[dict[str, Floats]] = []
+    recommended: list[Ranks] = []
     timings: list[tuple[float, float]] = []
     for run in runs:
         before = time.perf_counter()
         # The first batch of a process is slow and would make the first model alone look slow.
-        _gains(replace(run, held_out=run.held_out.first(batch_size)), chosen, batch_size)
+        _ranks(replace(run, held_out=run.held_out.first(batch_size)), chosen, batch_size)
         ranking = time.perf_counter()
-        gains.append(_gains(run, chosen, batch_size, advance))
+        ranks = _ranks(run, chosen, batch_size, advance)
         after = time.perf_counter()
+        gains.append(gains_of(ranks, run.held_out, chosen))
         timings.append((len(run.held_out.rows) / (after - ranking), after - before))
+        # Apart from the ranks, so that the speed does not depend on what is asked for.
+        recommended.append(_ranks(run, chosen, batch_size, lists=True) if lists else ranks)
     keys = list(gains[0])
-    table = np.stack([own[key] for own in gains for key in keys], axis=1)
-    resampled = bootstrap_means(table, resamples, seed).reshape(resamples, len(runs), len(keys))
+    first = runs[0].held_out
+    table = _by_user(np.stack([own[key] for own in gains for key in keys], axis=1), first)
+    counts = _by_user(np.ones((first.targets, 1)), first)
+    resampled = bootstrap_means(np.hstack([table, counts]), resamples, seed)
+    resampled = (resampled[:, :-1] / resampled[:, -1:]).reshape(resamples, len(runs), len(keys))
     compared = [
-        _compared(run, own, resampled[:, index], timings[index], chosen, sizes or {})
-        for index, (run, own) in enumerate(zip(runs, gains, strict=True))
+        _compared(run, own, ranks, resampled[:, index], timings[index], chosen, sizes or {})
+        for index, (run, own, ranks) in enumerate(zip(runs, gains, recommended, strict=True))
     ]
-    prepared = runs[0].held_out.data
+    at = keys.index(metric)
+    values = table.reshape(first.users, len(runs), len(keys))[:, :, at]
+    prepared = first.data
     return Comparison(
         protocol=protocol,
         metric=metric,
-        data={"name": prepared.name, "fingerprint": prepared.fingerprint},
-        users=runs[0].held_out.users,
+        data={
+            "name": prepared.name,
+            "fingerprint": prepared.fingerprint,
+            "split": first.facts,
+        },
+        users=first.users,
         left_out=0,
         models=compared,
         pairs=_pairs(
             list(models),
             metric,
-            np.stack([own[metric] for own in gains], axis=1),
-            resampled[:, :, keys.index(metric)],
+            values / first.targets,
+            resampled[:, :, at],
             permutations,
             seed,
         ),
@@ -143,9 +160,15 @@ def check_metric(metric: str, protocol: Protocol) -> None:
     """Check that a protocol measures a metric.
 
     Raises:
+        UsageError: it is a metric of lists, which has no value for a single user.
         UnknownNameError: it does not; the message shows the nearest metric that it measures.
     """
     known = [f"{name}@{cutoff}" for name in protocol.metrics for cutoff in protocol.cutoffs]
+    if metric.partition("@")[0] in protocol.list_metrics:
+        raise UsageError(
+            f"'{metric}' is a metric of the lists of all users together, which has no p-value; "
+            f"compare by one of: {', '.join(known)}"
+        )
     if metric not in known:
         raise UnknownNameError(
             f"unknown metric '{metric}'{nearest(metric, known) or '.'} "
@@ -192,14 +215,21 @@ def _prepare(
                 f"{first} and {name} would be measured on different data: their recipes have "
                 f"{reason}; {remedy}"
             )
-    for name, model in models.items():
-        warn_of_differences(model, prepared[name], protocol, name=name)
+    splits = {name: data.split(model, protocol) for name, model in models.items()}
+    for name, split in splits.items():
+        if split != splits[first]:
+            raise UsageError(
+                f"{first} and {name} would be measured on different targets: their recipes split "
+                f"the data with {splits[first].settings} and {split.settings}; give --split for "
+                "all of them"
+            )
     runs = []
     for name, model in models.items():
         try:
-            held_out = hold_out(prepared[name], model.vocabulary)
+            held_out = hold_out(prepared[name], model.vocabulary, splits[name])
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
+        warn_of_differences(model, held_out, protocol, name=name)
         warn_of_unknown_items(held_out, name=name)
         runs.append(_Run(name, model, held_out))
     if len({frozenset(model.vocabulary.items) for model in models.values()}) > 1:
@@ -209,25 +239,40 @@ def _prepare(
     return runs
 
 
-def _gains(
+def _ranks(
     run: _Run,
     protocol: Protocol,
     batch_size: int,
     advance: Callable[[int], None] = lambda users: None,
-) -> dict[str, Floats]:
-    """Every metric of the protocol for each user: ``{"hit@10": (U,)}``."""
+    *,
+    lists: bool = False,
+) -> Ranks:
+    """The ranks of the targets that the model can rank."""
     try:
-        (gains,) = gains_by_user(
-            run.model, run.held_out, [protocol], batch_size=batch_size, advance=advance
+        (ranks,) = ranks_of(
+            run.model,
+            run.held_out,
+            [protocol],
+            lists=lists,
+            batch_size=batch_size,
+            advance=advance,
         )
     except DataError as error:
         raise DataError(f"{run.name}: {error}") from error
-    return gains
+    return ranks
+
+
+def _by_user(values: Floats, held_out: HeldOut) -> Floats:
+    """The sums over each user's targets [U, C] of values by target [T, C]."""
+    sums = np.zeros((held_out.users, values.shape[1]))
+    np.add.at(sums, held_out.owners, values)
+    return sums
 
 
 def _compared(
     run: _Run,
     gains: Mapping[str, Floats],
+    ranks: Ranks,
     resampled: Floats,
     timing: tuple[float, float],
     protocol: Protocol,
@@ -237,9 +282,11 @@ def _compared(
     started = time.perf_counter()
     model, held_out = run.model, run.held_out
     metrics = means(gains)
+    if ranks.lists is not None:
+        metrics |= list_metrics(ranks.lists, model, held_out, protocol)[0]
     record = model.metrics.get(protocol.name, {})
     stored = dict(record.get("metrics", {}))
-    match = data_match(record.get("data", {}), held_out.data, uses_time=model.backbone.uses_time)
+    match = data_match(record, held_out, uses_time=model.backbone.uses_time)
     size = sizes.get(run.name)
     if size is None:
         size = sum(tensor.nbytes for tensor in distinct_state(model)[0].values())
@@ -249,6 +296,7 @@ def _compared(
         name=run.name,
         architecture=model.architecture,
         users=held_out.users,
+        targets=held_out.targets,
         items=len(model.vocabulary),
         metrics=metrics,
         known_targets=known_targets(held_out, gains),
@@ -289,7 +337,10 @@ def _state_bytes(run: _Run) -> int | None:
 def _pairs(
     names: list[str], metric: str, values: Floats, resampled: Floats, permutations: int, seed: int
 ) -> list[Pair]:
-    """Every pair of models, from values by user [U, models] and resampled means [R, models]."""
+    """Every pair of models, from shares by user [U, models] and resampled means [R, models].
+
+    The shares of all users sum up to the metric of a model.
+    """
     both = list(itertools.combinations(range(len(names)), 2))
     left, right = [a for a, _ in both], [b for _, b in both]
     differences = values[:, left] - values[:, right]
@@ -299,7 +350,7 @@ def _pairs(
             a=names[a],
             b=names[b],
             metric=metric,
-            difference=float(differences[:, index].mean()),
+            difference=float(differences[:, index].sum()),
             interval=interval(resampled[:, a] - resampled[:, b]),
             p_value=p_values[index],
             p_adjusted=p_adjusted,

@@ -21,12 +21,14 @@ class Compared:
         name: the caller's name of the model.
         architecture: registered name.
         users: number of users.
+        targets: number of held-out items; more than users if the split holds out several of a user.
         items: number of candidates.
-        metrics: measured values of ``hit@10`` and so on; a held-out item that the model does not
-            know counts as a miss.
-        known_targets: number of ``users`` whose held-out item the model knows, and the ``metrics``
-            over these users only.
-        interval: lower and upper bound of each metric's 95 % interval, bootstrapped over users.
+        metrics: measured values of ``hit@10`` and so on, over the targets; a held-out item that the
+            model does not know counts as a miss. With metrics of lists, if they were asked for.
+        known_targets: number of ``users`` with a held-out item that the model knows, number of
+            these ``targets``, and the ``metrics`` over these targets only.
+        interval: lower and upper bound of each metric's 95 % interval, bootstrapped over users;
+            metrics of lists have none.
         stored: the checkpoint's metrics under this protocol; empty if there are none.
         drift: measured minus stored value of every metric that differs; empty if the data differ
             from those of the stored metrics.
@@ -34,7 +36,7 @@ class Compared:
         bytes: size of the weights.
         state_bytes: size of one user's session state after as many events as the model reads (200
             at most); None if the model cannot stream.
-        users_per_second: users ranked per second over all candidates, in this run.
+        users_per_second: targets ranked per second over all candidates, in this run.
         seconds: total wall time for this model.
         environment: versions, device, threads and dtype.
     """
@@ -42,6 +44,7 @@ class Compared:
     name: str
     architecture: str
     users: int
+    targets: int
     items: int
     metrics: dict[str, float]
     known_targets: dict[str, Any]
@@ -85,7 +88,7 @@ class Comparison:
     Attributes:
         protocol: name of the protocol.
         metric: the metric that the pairs are compared by.
-        data: name and fingerprint.
+        data: name and fingerprint, and what the ``split`` holds out.
         users: number of users.
         left_out: always 0, as every user counts for every model; kept for readers of the JSON.
         models: the models, in the order in which they were given.

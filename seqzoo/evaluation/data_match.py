@@ -1,25 +1,38 @@
-"""Whether data are the same as those of stored metrics, by their fingerprints."""
+"""Whether data and split are those of stored metrics, by fingerprints and settings."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from seqzoo.data.sequences import SequenceData
+from seqzoo.evaluation.held_out import HeldOut
 
-DataMatch: TypeAlias = Literal["same", "timestamps", "other"]
-"""``same`` for this model, other ``timestamps`` that the model reads, or ``other`` data."""
+DataMatch: TypeAlias = Literal["same", "timestamps", "split", "other"]
+"""``same`` data, other ``timestamps`` that matter here, another ``split``, or ``other`` data."""
 
 
-def data_match(stored: Mapping[str, Any], data: SequenceData, *, uses_time: bool) -> DataMatch:
-    """Compare data with those that metrics were stored for.
+def data_match(record: Mapping[str, Any], held_out: HeldOut, *, uses_time: bool) -> DataMatch:
+    """Compare what a model is measured on with what its metrics were stored for.
 
-    A model that reads no timestamps is compared by users, items and their order alone.
+    Where neither the model nor the split reads timestamps, users, items and their order alone are
+    compared.
 
     Args:
-        stored: ``data`` of the stored metrics; older checkpoints have a single fingerprint over
-            everything; without any fingerprint, the data count as the same.
-        data: the data to compare.
+        record: the stored metrics under the protocol, with ``data`` and ``split``; older
+            checkpoints have a single fingerprint over everything; without any fingerprint, the
+            data count as the same.
+        held_out: what the model is measured on.
         uses_time: whether the model reads timestamps.
     """
+    data, splitter = held_out.data, held_out.chosen.splitter
+    found = _match_of_data(record.get("data", {}), data, uses_time or splitter.uses_time)
+    # Metrics that name no split are those of a split without settings.
+    settings = record.get("split", {}).get("settings", {})
+    if found == "same" and record and settings != held_out.chosen.settings:
+        return "split"
+    return found
+
+
+def _match_of_data(stored: Mapping[str, Any], data: SequenceData, uses_time: bool) -> DataMatch:
     prints = stored.get("fingerprints")
     if not prints:
         return "same" if stored.get("fingerprint") in (None, data.fingerprint) else "other"

@@ -3,15 +3,17 @@
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from seqzoo.data.splits import ChosenSplit
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.held_out import HeldOut, hold_out
+from seqzoo.evaluation.lists import list_metrics
 from seqzoo.evaluation.preparation import (
     Data,
     PreparedData,
@@ -20,7 +22,7 @@ from seqzoo.evaluation.preparation import (
     warn_of_unknown_items,
 )
 from seqzoo.evaluation.protocol import Protocol
-from seqzoo.evaluation.ranks import Floats, gains_by_user, means
+from seqzoo.evaluation.ranks import Floats, gains_of, means, ranks_of
 from seqzoo.metric_names import metric_title
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.notebook import block, line, metrics_table, number, table
@@ -51,17 +53,20 @@ class Evaluation:
         model: the name of the model, as the caller gave it.
         protocol: name of the protocol.
         users: number of users.
+        targets: number of held-out items; more than users if the split holds out several of a user.
         items: number of candidates.
-        metrics: measured values of ``hit@10`` and so on; a held-out item that the model does not
-            know counts as a miss.
-        known_targets: number of ``users`` whose held-out item the model knows, and the ``metrics``
-            over these users only.
+        metrics: measured values of ``hit@10`` and so on, over the targets; a held-out item that the
+            model does not know counts as a miss. With metrics of lists, if they were asked for.
+        known_targets: number of ``users`` with a held-out item that the model knows, number of
+            these ``targets``, and the ``metrics`` over these targets only.
         stored: the checkpoint's metrics under this protocol; empty if there are none.
         drift: measured minus stored value of every metric that differs by more than ``TOLERANCE``.
         data: name and fingerprints, those of the stored metrics, whether they match (``same``,
-            other ``timestamps`` that the model reads, or ``other`` data), the numbers of
-            interactions and of held-out items that the model does not know, and summaries of the
-            interactions as read and after each filter (``stages``).
+            other ``timestamps`` that matter, another ``split``, or ``other`` data), the numbers of
+            interactions and of held-out items that the model does not know, what the ``split``
+            holds out, and summaries of the interactions as read and after each filter (``stages``).
+        lists: what the metrics of lists were computed from, see
+            ``seqzoo.evaluation.lists.list_metrics``; empty if they were not asked for.
         seconds: wall time.
         environment: versions, device, threads and dtype.
     """
@@ -69,6 +74,7 @@ class Evaluation:
     model: str
     protocol: str
     users: int
+    targets: int
     items: int
     metrics: dict[str, float]
     known_targets: dict[str, Any]
@@ -77,6 +83,7 @@ class Evaluation:
     data: dict[str, Any]
     seconds: float
     environment: dict[str, Any]
+    lists: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values."""
@@ -106,10 +113,16 @@ class Evaluation:
         ).text
 
     def record(self, seed: int) -> dict[str, Any]:
-        """The entry of this protocol in ``metrics.json``."""
+        """The entry of this protocol in ``metrics.json``: the metrics of ranks.
+
+        The lists of two machines may differ in their last items, which would look like drift.
+        """
+        split = self.data["split"]
         return {
-            "metrics": self.metrics,
+            "metrics": {key: self.metrics[key] for key in self.known_targets["metrics"]},
             "data": {key: self.data[key] for key in ("name", "fingerprint", "fingerprints")},
+            # Leave-one-out has no settings; older checkpoints have no entry for it.
+            **({"split": split} if split["settings"] else {}),
             "users": self.users,
             "items": self.items,
             "seed": seed,
@@ -163,6 +176,7 @@ def evaluate(
     batch_size: int = 128,
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    lists: bool = False,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> Evaluation:
     """Measure a model on data and compare the metrics with the stored ones.
@@ -174,15 +188,18 @@ def evaluate(
         protocol: registered name.
         batch_size: maximum number of histories per batch.
         name: name of the model in the result; None for its architecture.
-        settings: fields of ``DataConfig`` that differ from the recipe's, for example column names.
-        advance: called with the number of finished users, for a progress bar.
+        settings: fields of ``DataConfig`` that differ from the recipe's, for example column names
+            or ``{"split": {"share": 0.2}}``.
+        lists: compute the metrics of lists, too.
+        advance: called with the number of finished targets, for a progress bar.
 
     Raises:
         UnknownNameError: the protocol or the data set is not registered.
         UsageError: the first argument is not a model, ``batch_size`` is below 1, or the settings
             request a different k-core than the protocol's.
-        DataError: the data cannot be read, have no item of the model, or have no user with the
-            three interactions that leave-one-out needs.
+        ConfigError: a setting is unknown or has an invalid value.
+        DataError: the data cannot be read, have no item of the model, or cannot be split as the
+            protocol says, for example because they have no timestamps.
     """
     (result,) = evaluate_all(
         model,
@@ -191,6 +208,7 @@ def evaluate(
         batch_size=batch_size,
         name=name,
         settings=settings,
+        lists=lists,
         advance=advance,
     )
     return result
@@ -204,29 +222,34 @@ def evaluate_all(
     batch_size: int = 128,
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    lists: bool = False,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> list[Evaluation]:
     """Measure a model under several protocols, with the data read and prepared once.
 
-    Protocols that share filter and order are measured in one pass over the users. Arguments and
-    errors are those of ``evaluate``.
+    Protocols that share filter, order and split are measured in one pass over the users. Arguments
+    and errors are those of ``evaluate``.
     """
     started = time.perf_counter()
     check_model(model)
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; expected 1 or more")
     reader = PreparedData(data, settings)
-    groups: dict[tuple[int, str], list[Protocol]] = {}
+    groups: dict[str, list[Protocol]] = {}
+    splits: dict[str, ChosenSplit] = {}
     for protocol in map(protocol_with_plugin_metrics, protocols):
-        groups.setdefault((reader.minimum(model, protocol), protocol.order), []).append(protocol)
+        split = reader.split(model, protocol)
+        key = f"{reader.minimum(model, protocol)} {protocol.order} {split!r}"
+        splits[key] = split
+        groups.setdefault(key, []).append(protocol)
     results = {}
-    for group in groups.values():
-        held_out = hold_out(reader.of(model, group[0]), model.vocabulary)
+    for key, group in groups.items():
+        held_out = hold_out(reader.of(model, group[0]), model.vocabulary, splits[key])
         for protocol in group:
-            warn_of_differences(model, held_out.data, protocol)
+            warn_of_differences(model, held_out, protocol)
         warn_of_unknown_items(held_out)
         for result in measure(
-            model, held_out, group, batch_size=batch_size, name=name, advance=advance
+            model, held_out, group, lists=lists, batch_size=batch_size, name=name, advance=advance
         ):
             results[result.protocol] = replace(result, seconds=time.perf_counter() - started)
     return [results[protocol] for protocol in protocols]
@@ -237,38 +260,46 @@ def measure(
     held_out: HeldOut,
     protocols: Sequence[Protocol],
     *,
+    lists: bool = False,
     batch_size: int = 128,
     name: str | None = None,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> list[Evaluation]:
-    """Measure a model on prepared data under protocols that share filter and order.
+    """Measure a model on prepared data under protocols that share filter, order and split.
 
     Args:
         model: the model.
         held_out: the data, read with its vocabulary.
-        protocols: the protocols; one pass over the users serves all of them.
+        protocols: the protocols; one pass over the targets serves all of them.
+        lists: compute the metrics of lists, too.
         batch_size: maximum number of histories per batch.
         name: name of the model in the results; None for its architecture.
-        advance: called with the number of finished users.
+        advance: called with the number of finished targets.
     """
     started = time.perf_counter()
-    gains = gains_by_user(model, held_out, protocols, batch_size=batch_size, advance=advance)
+    ranks = ranks_of(
+        model, held_out, protocols, lists=lists, batch_size=batch_size, advance=advance
+    )
     environment = environment_of(model)
     results = []
-    for protocol, own in zip(protocols, gains, strict=True):
+    for protocol, found in zip(protocols, ranks, strict=True):
+        own = gains_of(found, held_out, protocol)
         metrics = means(own)
+        about_lists: dict[str, Any] = {}
+        if found.lists is not None:
+            values, about_lists = list_metrics(found.lists, model, held_out, protocol)
+            metrics |= values
         record = model.metrics.get(protocol.name, {})
         stored: dict[str, float] = dict(record.get("metrics", {}))
-        stored_data = dict(record.get("data", {}))
-        uses_time = model.backbone.uses_time
         data = {
             "name": held_out.data.name,
             "fingerprint": held_out.data.fingerprint,
             "fingerprints": dict(held_out.data.fingerprints),
-            "stored": stored_data,
-            "match": data_match(stored_data, held_out.data, uses_time=uses_time),
+            "stored": dict(record.get("data", {})),
+            "match": data_match(record, held_out, uses_time=model.backbone.uses_time),
             "unknown_interactions": held_out.unknown_interactions,
             "unknown_targets": held_out.unknown_targets,
+            "split": held_out.facts,
             "stages": [summary.to_json() for summary in held_out.data.summaries],
         }
         results.append(
@@ -276,6 +307,7 @@ def measure(
                 model=name or model.architecture,
                 protocol=protocol.name,
                 users=held_out.users,
+                targets=held_out.targets,
                 items=len(model.vocabulary),
                 metrics=metrics,
                 known_targets=known_targets(held_out, own),
@@ -284,11 +316,16 @@ def measure(
                 data=data,
                 seconds=time.perf_counter() - started,
                 environment=environment,
+                lists=about_lists,
             )
         )
     return results
 
 
 def known_targets(held_out: HeldOut, gains: Mapping[str, Floats]) -> dict[str, Any]:
-    """The number of users whose held-out item the model knows, and the metrics over them only."""
-    return {"users": int(held_out.known.sum()), "metrics": means(gains, held_out.known)}
+    """The numbers of users and targets that the model knows, and the metrics over these only."""
+    return {
+        "users": held_out.known_users,
+        "targets": int(held_out.known.sum()),
+        "metrics": means(gains, held_out.known),
+    }

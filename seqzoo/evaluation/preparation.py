@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,10 +23,12 @@ from seqzoo.data.prepare import (
 from seqzoo.data.prepared import is_prepared
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData, build_sequences
+from seqzoo.data.splits import ChosenSplit, in_histories
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.held_out import HeldOut
-from seqzoo.evaluation.protocol import Protocol, get_protocol
+from seqzoo.evaluation.lists import RecommendedLists
+from seqzoo.evaluation.protocol import Protocol, get_protocol, split_of
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import CORE, catalogue
 
@@ -43,24 +45,34 @@ def protocol_with_plugin_metrics(name: str) -> Protocol:
         UnknownNameError: no protocol has the name.
     """
     chosen = get_protocol(name)
-    named = set(chosen.metrics)
     for spec in catalogue().metrics:
-        if spec.plugin == CORE or spec.name in named:
+        names = chosen.metrics if spec.of == "ranks" else chosen.list_metrics
+        if spec.plugin == CORE or spec.name in names:
             continue
         try:
-            values = np.asarray(spec.load()(np.arange(1.0, 4.0), 2), dtype=np.float64)
-            works = values.shape == (3,) and bool(np.isfinite(values).all())
-            reason = "" if works else "it does not give a finite number for each rank"
+            reason = _fault(spec.load(), spec.of)
         # A metric that was not requested must not prevent the measurement of the others.
         except Exception as error:
-            works, reason = False, f"{type(error).__name__}: {error}"
-        if works:
-            chosen.metrics.append(spec.name)
+            reason = f"{type(error).__name__}: {error}"
+        if not reason:
+            names.append(spec.name)
         else:
             logger.warning(
                 "metric '%s' of plugin '%s' is left out: %s", spec.name, spec.plugin, reason
             )
     return chosen
+
+
+def _fault(metric: Callable[..., Any], of: str) -> str:
+    """What is wrong with the values of a metric, in a first try; empty if nothing is."""
+    if of == "ranks":
+        values = np.asarray(metric(np.arange(1.0, 4.0), 2), dtype=np.float64)
+        works = values.shape == (3,) and bool(np.isfinite(values).all())
+        return "" if works else "it does not give a finite number for each rank"
+    lists = RecommendedLists(np.array([[1, 2], [2, 3]]), np.array([0, 3, 2, 1, 1]))
+    value = metric(lists, 2)
+    works = value is None or (np.ndim(value) == 0 and bool(np.isfinite(value)))
+    return "" if works else "it does not give a finite number for the lists"
 
 
 class PreparedData:
@@ -111,7 +123,7 @@ class PreparedData:
             named = {**section, "source": source_name(interactions)}
             fields = asdict(structure(DataConfig, named, "data"))
             # These act on a table after it has been read.
-            for later in ("min_count", "order", "fingerprint"):
+            for later in ("min_count", "order", "split", "fingerprint"):
                 del fields[later]
             source = json.dumps(fields, sort_keys=True)
             if source not in self._read:
@@ -122,6 +134,20 @@ class PreparedData:
             self._sorted[key] = build_sequences(k_core(interactions, minimum), order=protocol.order)
             log_summaries(self._sorted[key])
         return self._sorted[key]
+
+    def split(self, model: SequenceModel, protocol: Protocol) -> ChosenSplit:
+        """How a model's data are split under a protocol.
+
+        The settings of the model's own split hold here too where it is the protocol's, so that a
+        model is not tested on what it was trained on.
+
+        Raises:
+            ConfigError: a setting is unknown or has an invalid value.
+        """
+        trained = trained_split(model.recipe)
+        own = trained.settings if trained is not None and trained.name == protocol.split else {}
+        asked = structure(DataConfig, {"split": self._settings.get("split")}, "data").split
+        return split_of(protocol, {**own, **(asked or {})})
 
     def _mapped(
         self, folder: str | Path, model: SequenceModel, minimum: int, order: str
@@ -149,31 +175,46 @@ class PreparedData:
         return {**section, **settings_of_source(self._data), **self._settings}
 
 
+def trained_split(recipe: Mapping[str, Any]) -> ChosenSplit | None:
+    """The split that a recipe trains under: that of its first protocol; None if it is not known."""
+    train = recipe.get("train")
+    protocols = train.get("protocols") if isinstance(train, Mapping) else None
+    name = protocols[0] if isinstance(protocols, list) and protocols else "loo-full"
+    if name not in catalogue().protocols:
+        return None
+    section = recipe.get("data")
+    settings = section.get("split") if isinstance(section, Mapping) else None
+    checked = structure(DataConfig, {"split": settings}, "data").split
+    return split_of(get_protocol(name), checked)
+
+
 def warn_of_differences(
-    model: SequenceModel, prepared: SequenceData, protocol: Protocol, *, name: str = ""
+    model: SequenceModel, held_out: HeldOut, protocol: Protocol, *, name: str = ""
 ) -> None:
     """Warn if metrics may differ from the stored ones, or if test items were training items.
 
     Args:
         model: the model.
-        prepared: the data.
+        held_out: what it is measured on.
         protocol: the protocol.
         name: name of the model in the warnings; empty for none.
     """
     about = f"{name}: " if name else ""
-    stored_data = model.metrics.get(protocol.name, {}).get("data", {})
-    match = data_match(stored_data, prepared, uses_time=model.backbone.uses_time)
+    record = model.metrics.get(protocol.name, {})
+    match = data_match(record, held_out, uses_time=model.backbone.uses_time)
     if match != "same":
         reason = {
-            "timestamps": "the model reads timestamps, and they differ from those",
+            "timestamps": "the timestamps, which matter here, differ from those",
+            "split": "the settings of the split differ from those",
             "other": "the data differ from those",
         }[match]
         logger.warning(
             "%s%s of the stored metrics (%s): the metrics may differ",
             about,
             reason,
-            stored_data.get("name", "unnamed"),
+            record.get("data", {}).get("name", "unnamed"),
         )
+    _warn_of_trained_targets(model, held_out, protocol, about)
     trained_on = model.recipe.get("data")
     trained = dict(trained_on).get("order", "time-row") if trained_on else protocol.order
     if trained != protocol.order:
@@ -185,6 +226,36 @@ def warn_of_differences(
             protocol.name,
             protocol.order,
         )
+
+
+def _warn_of_trained_targets(
+    model: SequenceModel, held_out: HeldOut, protocol: Protocol, about: str
+) -> None:
+    """Warn if a model that was trained under another split has seen what it is tested on."""
+    trained, tested = trained_split(model.recipe), held_out.chosen
+    if not model.recipe.get("data") or trained is None or trained == tested:
+        return
+    # Events can only be compared on the data that the model was trained on.
+    data = held_out.data
+    same = dict(model.recipe["data"]).get("fingerprint") == data.fingerprint
+    if same:
+        inside = in_histories(data.sequences, trained.part(data, "train"))
+        leaked = int(np.count_nonzero(inside[tested.part(data, "test").target]))
+        if not leaked:
+            return
+        found = f"{leaked:,} of its {held_out.targets:,} test events were training events"
+    elif trained.name == tested.name:
+        return
+    else:
+        found = "some of its test events may have been training events"
+    logger.warning(
+        "%sthe model was trained under the split '%s' and %s tests under the split '%s': %s",
+        about,
+        trained.name,
+        protocol.name,
+        tested.name,
+        found,
+    )
 
 
 def warn_of_unknown_items(held_out: HeldOut, *, name: str = "") -> None:
@@ -202,7 +273,14 @@ def warn_of_unknown_items(held_out: HeldOut, *, name: str = "") -> None:
             about,
             held_out.unknown_interactions,
         )
-    if held_out.unknown_targets:
+    if held_out.unknown_targets and held_out.targets > held_out.users:
+        logger.warning(
+            "%sthe model does not know %d of %d held-out items, which count as misses",
+            about,
+            held_out.unknown_targets,
+            held_out.targets,
+        )
+    elif held_out.unknown_targets:
         logger.warning(
             "%sthe model does not know the held-out item of %d of %d users, which counts as a miss",
             about,

@@ -33,11 +33,14 @@ class Ranks:
         better: candidates with a higher score [M].
         tied: candidates with the target's score, itself included [M].
         candidates: size of the catalogue.
+        lists: the items that are recommended for each target [M, K], the best first, 0 where fewer
+            could be; None if they were not asked for.
     """
 
     better: npt.NDArray[np.int64]
     tied: npt.NDArray[np.int64]
     candidates: int
+    lists: npt.NDArray[np.int32] | None = None
 
     def mean_gain(self, gain: Gain, cutoff: int) -> Floats:
         """The metric of each target [M], averaged over the ranks that its tie could take."""
@@ -54,6 +57,7 @@ def rank_targets(
     *,
     remove_seen: Sequence[bool],
     window: int | None = None,
+    top: int = 0,
     batch_size: int = 128,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> list[Ranks]:
@@ -65,6 +69,7 @@ def rank_targets(
         split: histories and targets.
         remove_seen: for each result, whether history items are excluded from the candidates.
         window: number of newest events to read; None for the model's maximum.
+        top: number of items to recommend for each target; 0 recommends none.
         batch_size: maximum number of histories per batch.
         advance: called with the number of rows done, for a progress bar.
 
@@ -73,6 +78,8 @@ def rank_targets(
     """
     better = np.zeros((len(remove_seen), len(split)), dtype=np.int64)
     tied = np.zeros_like(better)
+    top = min(top, len(model.vocabulary))
+    lists = [np.zeros((len(split), top), dtype=np.int32) for _ in remove_seen]
     length = min(window or model.max_length, model.max_length)
     for rows, batch in evaluation_batches(sequences, split, length, batch_size, model.device):
         with inference(model):
@@ -80,9 +87,16 @@ def rank_targets(
             seen = (batch.seen[0].to(hidden.device), batch.seen[1].to(hidden.device))
             found = _ranks(model.head, hidden, batch.targets.to(hidden.device), seen, remove_seen)
             better[:, rows], tied[:, rows] = found.cpu().numpy()
+            for index, removes in enumerate(remove_seen if top else ()):
+                scores, items = model.head.topk(hidden, top, seen if removes else None)
+                items[scores == -torch.inf] = 0
+                lists[index][rows] = items.cpu().numpy()
         advance(len(rows))
-    items = len(model.vocabulary)
-    return [Ranks(better[index], tied[index], items) for index in range(len(remove_seen))]
+    size = len(model.vocabulary)
+    return [
+        Ranks(better[index], tied[index], size, lists[index] if top else None)
+        for index in range(len(remove_seen))
+    ]
 
 
 def _ranks(
@@ -125,30 +139,31 @@ def _ranks(
     return counts
 
 
-def gains_by_user(
+def ranks_of(
     model: SequenceModel,
     held_out: HeldOut,
     protocols: Sequence[Protocol],
     *,
+    lists: bool = False,
     batch_size: int = 128,
     advance: Callable[[int], None] = lambda rows: None,
-) -> list[dict[str, Floats]]:
-    """The metrics of each user under several protocols: ``{"hit@10": (U,)}`` for each of them.
+) -> list[Ranks]:
+    """The ranks of the targets that can be ranked, for each of several protocols.
 
-    Protocols that read the same number of events share one pass over the users. Users whose history
-    or held-out item the model does not know get 0 in every metric, as a miss.
+    Protocols that read the same number of events share one pass over the targets.
 
     Args:
         model: the model.
         held_out: the data, read with the model's vocabulary.
         protocols: the protocols.
+        lists: recommend as many items for each target as the largest cutoff, too.
         batch_size: maximum number of histories per batch.
-        advance: called with the number of users done, for a progress bar.
+        advance: called with the number of targets done, for a progress bar.
 
     Raises:
         DataError: the model gives a NaN score.
     """
-    gains: list[dict[str, Floats]] = [{} for _ in protocols]
+    found: dict[int, Ranks] = {}
     for window in sorted({protocol.window or 0 for protocol in protocols}):
         chosen = [i for i, protocol in enumerate(protocols) if (protocol.window or 0) == window]
         ranks = rank_targets(
@@ -157,22 +172,49 @@ def gains_by_user(
             held_out.split,
             remove_seen=[protocols[index].remove_seen for index in chosen],
             window=window or None,
+            top=max(max(protocols[index].cutoffs) for index in chosen) if lists else 0,
             batch_size=batch_size,
             advance=advance,
         )
-        for index, found in zip(chosen, ranks, strict=True):
-            for name in protocols[index].metrics:
-                gain: Gain = catalogue().metrics.get(name).load()
-                for cutoff in protocols[index].cutoffs:
-                    values = np.zeros(held_out.users)
-                    values[held_out.rows] = found.mean_gain(gain, cutoff)
-                    gains[index][f"{name}@{cutoff}"] = values
+        found.update(zip(chosen, ranks, strict=True))
+    return [found[index] for index in range(len(protocols))]
+
+
+def gains_of(ranks: Ranks, held_out: HeldOut, protocol: Protocol) -> dict[str, Floats]:
+    """The metrics of each target under a protocol: ``{"hit@10": (T,)}``.
+
+    Targets that the model does not know, and those in whose history it knows nothing, get 0 in
+    every metric, as a miss.
+    """
+    gains = {}
+    for name in protocol.metrics:
+        gain: Gain = catalogue().metrics.get(name).load()
+        for cutoff in protocol.cutoffs:
+            values = np.zeros(held_out.targets)
+            values[held_out.rows] = ranks.mean_gain(gain, cutoff)
+            gains[f"{name}@{cutoff}"] = values
     return gains
 
 
+def gains_by_user(
+    model: SequenceModel,
+    held_out: HeldOut,
+    protocols: Sequence[Protocol],
+    *,
+    batch_size: int = 128,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> list[dict[str, Floats]]:
+    """``gains_of`` the ranks under each of several protocols; arguments as ``ranks_of``."""
+    ranks = ranks_of(model, held_out, protocols, batch_size=batch_size, advance=advance)
+    return [
+        gains_of(found, held_out, protocol)
+        for found, protocol in zip(ranks, protocols, strict=True)
+    ]
+
+
 def means(
-    gains: Mapping[str, Floats], users: npt.NDArray[np.bool_] | None = None
+    gains: Mapping[str, Floats], targets: npt.NDArray[np.bool_] | None = None
 ) -> dict[str, float]:
-    """The mean of every metric over all users, or over some of them; 0 if there are none."""
-    chosen = gains if users is None else {key: values[users] for key, values in gains.items()}
+    """The mean of every metric over all targets, or over some of them; 0 if there are none."""
+    chosen = gains if targets is None else {key: values[targets] for key, values in gains.items()}
     return {key: float(values.mean()) if len(values) else 0.0 for key, values in chosen.items()}

@@ -124,7 +124,11 @@ def verify_metrics(
     if not source:
         raise UsageError(f"{name} does not say what data it was trained on; give them with --data")
     results = evaluate_all(model, source, list(model.metrics), name=name, advance=advance)
-    differs = {"timestamps": "has other timestamps than", "other": "differs from"}
+    differs = {
+        "timestamps": "has other timestamps than",
+        "split": "is split otherwise than",
+        "other": "differs from",
+    }
     checks = []
     for result in results:
         ok = False

@@ -7,14 +7,12 @@ from seqzoo.data.interactions import Interactions
 from seqzoo.data.prepare import log_summaries, prepare
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
+from seqzoo.data.splits import ChosenSplit, in_histories, split_text
 from seqzoo.errors import DataError, TrainingError, nearest
-from seqzoo.evaluation.protocol import Protocol
+from seqzoo.evaluation.protocol import Protocol, by_split
 from seqzoo.training.recipe import Recipe
 
 logger = logging.getLogger("seqzoo")
-
-_SHORTEST = 4
-"""Two interactions are held out, and one of the others has to be predicted from the one before."""
 
 
 def prepare_data(
@@ -27,7 +25,7 @@ def prepare_data(
         source: what to read instead of its ``data.source``.
 
     Raises:
-        DataError: the data cannot be read, or no history is long enough to train on.
+        DataError: the data cannot be read.
     """
     data = prepare(recipe.data, source)
     expected = recipe.data.fingerprint
@@ -36,12 +34,6 @@ def prepare_data(
             "the data differ from those of the recipe: their fingerprint is %s, the recipe's is %s",
             data.fingerprint,
             expected,
-        )
-    longest = int(data.sequences.lengths.max())
-    if longest < _SHORTEST:
-        raise DataError(
-            f"{data.name}: the longest history has {longest} interactions; training needs one "
-            f"of {_SHORTEST} or more, as the last two are held out"
         )
     log_summaries(data)
     return data
@@ -75,3 +67,49 @@ def check_protocols(recipe: Recipe, protocols: list[Protocol]) -> None:
             f"train.metric is '{metric}'{nearest(metric, known) or ';'} the protocol "
             f"'{first.name}' has: {', '.join(known)}"
         )
+
+
+def training_split(recipe: Recipe, protocols: list[Protocol], data: SequenceData) -> ChosenSplit:
+    """The split of the first protocol, checked against the data and the other protocols.
+
+    Says how many events are for training, for validation and for testing.
+
+    Raises:
+        ConfigError: a setting of the split is unknown or has an invalid value.
+        DataError: the data cannot be split in this way, or no history is long enough to train on.
+        TrainingError: a protocol tests on events that are trained on, or validated on, under the
+            split of the first one.
+    """
+    groups = by_split(protocols, recipe.data.split)
+    chosen = groups[0][0]
+    train, valid = chosen.part(data, "train"), chosen.part(data, "valid")
+    longest = int((train.history_end - train.history_start).max())
+    if longest < 2:
+        whole = int(data.sequences.lengths.max())
+        raise DataError(
+            f"{data.name}: the longest history has {whole} interactions, {longest} of them for "
+            f"training under the split '{chosen.name}'; training needs a history of 2 or more, and "
+            "validation and test hold out later events"
+        )
+    used = in_histories(data.sequences, train)
+    logger.info(
+        "%s, split '%s': training on %s of %s interactions of %s users",
+        data.name,
+        chosen.name,
+        f"{int(used.sum()):,}",
+        f"{len(used):,}",
+        f"{int((train.history_end > train.history_start).sum()):,}",
+    )
+    logger.info("validation: %s", split_text(chosen.facts(data.sequences, valid)))
+    used[valid.target] = True
+    for other, group in groups:
+        test = other.part(data, "test")
+        leaked = int(used[test.target].sum())
+        if leaked:
+            raise TrainingError(
+                f"the protocol '{group[0].name}' (split '{other.name}') tests on {leaked:,} events "
+                f"that '{protocols[0].name}' (split '{chosen.name}') trains or validates on; name "
+                "protocols of one split as train.protocols"
+            )
+        logger.info("test: %s", split_text(other.facts(data.sequences, test)))
+    return chosen

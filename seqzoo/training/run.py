@@ -14,16 +14,16 @@ from seqzoo.checkpoint.manifest import METRICS, RECIPE, VOCABULARY, WEIGHTS, rea
 from seqzoo.checkpoint.record import read_file
 from seqzoo.data.batches import TrainingBatch, Windows
 from seqzoo.data.sequences import SequenceData
-from seqzoo.data.splits import leave_one_out, train_counts
+from seqzoo.data.splits import train_counts
 from seqzoo.errors import TrainingError
 from seqzoo.evaluation.evaluate import measure
 from seqzoo.evaluation.held_out import hold_out
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.protocol import by_split, get_protocol
 from seqzoo.evaluation.ranks import gains_by_user, means
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import put_weights
-from seqzoo.training.checks import check_protocols
+from seqzoo.training.checks import check_protocols, training_split
 from seqzoo.training.folder import RunFolder
 from seqzoo.training.objective import ModelWithLoss, NextItem
 from seqzoo.training.processes import from_main_process, own_share, seed_of_epoch
@@ -77,11 +77,13 @@ class Run:
         self.config: TrainConfig = recipe.train
         self.protocols = [get_protocol(name) for name in self.config.protocols]
         check_protocols(recipe, self.protocols)
-        self.split = leave_one_out(data.sequences, "train")
+        chosen = training_split(recipe, self.protocols, data)
+        self.split = chosen.part(data, "train")
         torch.manual_seed(self.config.seed)
-        counts = train_counts(data.sequences, len(data.vocabulary))
+        counts = train_counts(data.sequences, self.split, len(data.vocabulary))
         vocabulary = data.vocabulary.with_counts(counts.tolist())
         self.model = SequenceModel.build(recipe.architecture, recipe.model, vocabulary)
+        self.valid = hold_out(data, self.model.vocabulary, chosen, "valid")
         if self.config.context >= self.model.max_length:
             raise TrainingError(
                 f"train.context is {self.config.context}; expected less than the "
@@ -225,8 +227,7 @@ class Run:
         return float(accelerator.reduce(loss.detach(), "mean"))
 
     def _validate(self) -> float:
-        held_out = hold_out(self.data, self.model.vocabulary, "valid")
-        (gains,) = gains_by_user(self.model, held_out, self.protocols[:1])
+        (gains,) = gains_by_user(self.model, self.valid, self.protocols[:1])
         return means(gains)[self.config.metric]
 
     def _measure(self) -> dict[str, dict[str, float]]:
@@ -236,8 +237,12 @@ class Run:
             manifest = read_manifest(self.out)
             put_weights(self.model, read_file(manifest, WEIGHTS), str(self.out / WEIGHTS))
             self._written[WEIGHTS] = manifest.files[WEIGHTS]
-        held_out = hold_out(self.data, self.model.vocabulary)
-        results = measure(self.model.eval(), held_out, self.protocols)
+        found = {}
+        for chosen, protocols in by_split(self.protocols, self.recipe.data.split):
+            held_out = hold_out(self.data, self.model.vocabulary, chosen)
+            for result in measure(self.model.eval(), held_out, protocols):
+                found[result.protocol] = result
+        results = [found[protocol.name] for protocol in self.protocols]
         records = {result.protocol: result.record(self.config.seed) for result in results}
         self.progress.finished = True
         if self.accelerator.is_main_process:

@@ -79,14 +79,14 @@ def test_the_json_has_the_keys_of_the_contract(trained, other, seqzoo, tmp_path)
         "permutations", "seed", "seconds",
     }  # fmt: skip
     assert (said["metric"], said["seed"], said["users"]) == ("hit@5", 3, 120)
-    assert said["data"].keys() == {"name", "fingerprint"}
+    assert said["data"].keys() == {"name", "fingerprint", "split"}
     # The order is the one in which they were given.
     assert [model["name"] for model in said["models"]] == [str(other), str(trained.folder)]
     for model in said["models"]:
         assert model.keys() == {
-            "name", "architecture", "users", "items", "metrics", "known_targets", "interval",
-            "stored", "drift", "parameters", "bytes", "state_bytes", "users_per_second", "seconds",
-            "environment",
+            "name", "architecture", "users", "targets", "items", "metrics", "known_targets",
+            "interval", "stored", "drift", "parameters", "bytes", "state_bytes", "users_per_second",
+            "seconds", "environment",
         }  # fmt: skip
     alone = json.loads(seqzoo("eval", trained.folder, "--json").out)
     assert said["models"][1]["metrics"] == alone["metrics"]

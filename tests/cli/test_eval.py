@@ -23,8 +23,8 @@ def test_the_json_has_the_keys_of_the_contract(trained, seqzoo):
     assert (answer.code, answer.err) == (0, "")
     said = json.loads(answer.out)
     assert said.keys() == {
-        "model", "protocol", "users", "items", "metrics", "known_targets", "stored", "drift",
-        "data", "seconds", "environment",
+        "model", "protocol", "users", "targets", "items", "metrics", "known_targets", "stored",
+        "drift", "data", "seconds", "environment", "lists",
     }  # fmt: skip
     assert said["protocol"] == "loo-full"
     assert (said["users"], said["items"]) == (120, 40)

@@ -6,7 +6,7 @@ import pytest
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.readers import read_interactions
 from seqzoo.data.sequences import build_sequences
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import LeaveOneOut
 
 COUNTS = {
     "ml-1m": (6_040, 3_416, 999_611),
@@ -42,7 +42,7 @@ def test_ml_1m_lengths_and_titles(load):
     lengths = data.sequences.lengths
     assert (round(lengths.mean()), np.median(lengths), lengths.max()) == (165, 96, 2_277)
     assert data.vocabulary.label(data.vocabulary.index("1")) == "Toy Story (1995)"
-    assert len(leave_one_out(data.sequences, "test")) == 6_040
+    assert len(LeaveOneOut().part(data.sequences, "test")) == 6_040
 
 
 def test_ml_1m_times_are_exact(load):
@@ -51,7 +51,7 @@ def test_ml_1m_times_are_exact(load):
     data = build_sequences(core)
     moved = build_sequences(core, vocabulary=data.vocabulary, order="float32-time-row")
     for part, share in (("test", 0.198), ("valid", 0.329)):
-        targets = leave_one_out(data.sequences, part).target
+        targets = LeaveOneOut().part(data.sequences, part).target
         differ = data.sequences.items[targets] != moved.sequences.items[targets]
         assert differ.mean() == pytest.approx(share, abs=0.002)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seqzoo.data.sequences import Sequences
-from seqzoo.data.splits import leave_one_out, train_counts
+from seqzoo.data.splits import LeaveOneOut, train_counts
 from seqzoo.errors import UsageError
 
 
@@ -20,15 +20,15 @@ def rows(split):
 
 
 def test_test_has_the_last(sequences):
-    assert rows(leave_one_out(sequences, "test")) == [(0, 0, 3, 3), (3, 6, 8, 8)]
+    assert rows(LeaveOneOut().part(sequences, "test")) == [(0, 0, 3, 3), (3, 6, 8, 8)]
 
 
 def test_valid_has_the_second_last(sequences):
-    assert rows(leave_one_out(sequences, "valid")) == [(0, 0, 2, 2), (3, 6, 7, 7)]
+    assert rows(LeaveOneOut().part(sequences, "valid")) == [(0, 0, 2, 2), (3, 6, 7, 7)]
 
 
 def test_train_has_the_rest_and_all_of_short_users(sequences):
-    assert rows(leave_one_out(sequences, "train")) == [
+    assert rows(LeaveOneOut().part(sequences, "train")) == [
         (0, 0, 2, -1),
         (1, 4, 6, -1),
         (2, 6, 6, -1),
@@ -38,24 +38,36 @@ def test_train_has_the_rest_and_all_of_short_users(sequences):
 
 
 def test_no_target_is_trained_on(sequences):
-    train = leave_one_out(sequences, "train")
+    train = LeaveOneOut().part(sequences, "train")
     trained = {
         position
         for start, end in zip(train.history_start, train.history_end, strict=True)
         for position in range(start, end)
     }
     for part in ("valid", "test"):
-        assert not trained & set(leave_one_out(sequences, part).target.tolist())
+        assert not trained & set(LeaveOneOut().part(sequences, part).target.tolist())
 
 
 def test_counts_leave_out_what_is_held_out(sequences):
     # Items 3 and 4 of the first user and 8 and 9 of the fourth are targets; 11 is not in the data.
-    assert train_counts(sequences, 11).tolist() == [1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0]
+    assert train_counts(sequences, LeaveOneOut().part(sequences, "train"), 11).tolist() == [
+        1,
+        1,
+        0,
+        0,
+        1,
+        1,
+        1,
+        0,
+        0,
+        1,
+        0,
+    ]
     items = np.array([1, 1, 1, 2, 2, 1], dtype=np.int32)
     repeated = Sequences(items, None, np.array([0, 4, 6]))
-    assert train_counts(repeated, 2).tolist() == [3, 1]
+    assert train_counts(repeated, LeaveOneOut().part(repeated, "train"), 2).tolist() == [3, 1]
 
 
 def test_unknown_part(sequences):
     with pytest.raises(UsageError, match=r"'validation' is unknown.*did you mean 'valid'"):
-        leave_one_out(sequences, "validation")
+        LeaveOneOut().part(sequences, "validation")

@@ -7,7 +7,7 @@ import torch
 from seqzoo.data import padding
 from seqzoo.data.batches import evaluation_batches
 from seqzoo.data.sequences import Sequences
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import LeaveOneOut
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 1, 12, 4, 2, 7, 8, 9, 30, 5, 3]
@@ -29,7 +29,7 @@ def sequences():
 @pytest.mark.parametrize("window", [1, 6, 50])
 def test_window_target_and_seen(sequences, batch_size, part, held_out, window):
     users = [user for user, length in enumerate(LENGTHS) if length >= 3]
-    split = leave_one_out(sequences, part)
+    split = LeaveOneOut().part(sequences, part)
     found = {}
     for rows, batch in evaluation_batches(sequences, split, window, batch_size, CPU):
         assert len(rows) <= batch_size
@@ -57,7 +57,7 @@ def test_window_target_and_seen(sequences, batch_size, part, held_out, window):
 
 
 def test_little_is_padded(sequences):
-    split = leave_one_out(sequences, "test")
+    split = LeaveOneOut().part(sequences, "test")
     widths = [
         batch.histories.items.shape[1]
         for _, batch in evaluation_batches(sequences, split, 50, 2, CPU)
@@ -67,7 +67,7 @@ def test_little_is_padded(sequences):
 
 def test_long_histories_come_in_small_batches_on_a_cpu(sequences, monkeypatch):
     monkeypatch.setattr(padding, "CACHED_POSITIONS", 20)
-    split = leave_one_out(sequences, "test")
+    split = LeaveOneOut().part(sequences, "test")
 
     def shapes(device):
         batches = evaluation_batches(sequences, split, 50, 4, torch.device(device))

@@ -143,7 +143,7 @@ def test_a_new_item_that_was_bought_is_a_miss(model, interactions, plain, caplog
     # The item before the new one is history now, and no target.
     before = evaluate(model, interactions, protocol, settings={"min_count": 1})
     assert found.metrics["hit@10"] < before.metrics["hit@10"]
-    assert before.known_targets == {"users": 100, "metrics": before.metrics}
+    assert before.known_targets == {"users": 100, "targets": 100, "metrics": before.metrics}
 
 
 def test_new_items_in_histories_alone_change_no_target(model, interactions, plain):
@@ -175,7 +175,8 @@ def test_only_new_items_were_bought(model):
     frame = pl.DataFrame(rows, schema=["user", "item", "order"], orient="row")
     found = evaluate(model, Interactions.from_frame(frame), settings={"min_count": 1})
     assert set(found.metrics.values()) == {0.0}
-    assert found.known_targets == {"users": 0, "metrics": dict.fromkeys(found.metrics, 0.0)}
+    misses = dict.fromkeys(found.metrics, 0.0)
+    assert found.known_targets == {"users": 0, "targets": 0, "metrics": misses}
 
 
 def test_unknown_names(model, interactions):
@@ -189,7 +190,7 @@ def test_unknown_names(model, interactions):
 
 def test_too_short_histories(model, interactions):
     frame = interactions.frame.group_by("user", maintain_order=True).head(2)
-    with pytest.raises(DataError, match="no user has 3 interactions or more"):
+    with pytest.raises(DataError, match="needs users with 3 interactions or more"):
         evaluate(model, Interactions.from_frame(frame), settings={"min_count": 1})
 
 
@@ -239,7 +240,6 @@ def test_the_package_has_the_names_of_the_docs_and_imports_no_torch_for_them():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"split": "random"}, "split 'random'; expected 'leave-one-out'"),
         ({"candidates": "sampled"}, "candidates 'sampled'; expected 'all'"),
         ({"ties": "best"}, "ties 'best'; expected 'half'"),
         ({"remove_sen": True}, "remove_sen'; did you mean .*remove_seen"),

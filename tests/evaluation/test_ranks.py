@@ -6,6 +6,7 @@ import torch
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers import read_interactions
 from seqzoo.data.sequences import build_sequences
+from seqzoo.data.splits import choose_split
 from seqzoo.errors import DataError
 from seqzoo.evaluation.evaluate import evaluate
 from seqzoo.evaluation.held_out import hold_out
@@ -13,11 +14,12 @@ from seqzoo.evaluation.protocol import Protocol, get_protocol
 from seqzoo.evaluation.ranks import gains_by_user, means, rank_targets
 from seqzoo.interfaces import Head
 
+LOO = choose_split("leave-one-out", {})
 PROTOCOLS = {"loo-full": False, "loo-full-unseen": True}
 
 
 def ranks_of(model, interactions, remove_seen, part="test", **options):
-    held_out = hold_out(build_sequences(interactions), model.vocabulary, part)
+    held_out = hold_out(build_sequences(interactions), model.vocabulary, LOO, part)
     found = rank_targets(
         model, held_out.sequences, held_out.split, remove_seen=remove_seen, **options
     )
@@ -25,7 +27,7 @@ def ranks_of(model, interactions, remove_seen, part="test", **options):
 
 
 def metrics_of(model, interactions, protocols, part="test", **options):
-    held_out = hold_out(build_sequences(interactions), model.vocabulary, part)
+    held_out = hold_out(build_sequences(interactions), model.vocabulary, LOO, part)
     return [means(gains) for gains in gains_by_user(model, held_out, protocols, **options)]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from seqzoo.data.batches import training_batch, training_batches, training_windows
 from seqzoo.data.sequences import Sequences, build_sequences
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import LeaveOneOut
 from seqzoo.data.synthetic import synthetic
 
 WINDOW = 10
@@ -29,7 +29,7 @@ def epoch(
     sequences, *, seed=0, shift=True, every_position=True, positions=40, window=WINDOW, context=0
 ):
     generator = np.random.default_rng(seed)
-    split = leave_one_out(sequences, "train")
+    split = LeaveOneOut().part(sequences, "train")
     windows = training_windows(split, window, generator, shift, context)
     return [
         training_batch(sequences, rows, every_position)

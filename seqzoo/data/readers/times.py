@@ -76,6 +76,12 @@ def read_times(table: Table, column: str, *, dates: bool) -> Timestamps:
     return found
 
 
+def unix_seconds(text: str) -> int | None:
+    """The unix seconds of a moment written as a number or as an ISO date; None for other text."""
+    text = text.strip()
+    return int(text) if re.fullmatch(r"-?[0-9]{1,15}", text) else _from_date(text)[0]
+
+
 def holds_dates(values: pl.Series) -> bool:
     """Whether the first value of a column is text that is a date and not a number."""
     if values.dtype != pl.String or values[0] is None:
