@@ -2,7 +2,7 @@
 
 __all__ = ["metric_title"]
 
-_TITLES = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR"}
+_TITLES = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR", "arp": "ARP", "gini": "Gini"}
 
 
 def metric_title(name: str) -> str:

@@ -70,6 +70,7 @@ def compare(
             batch_size=options.batch_size,
             settings=options.settings,
             sizes=sizes,
+            lists=options.lists,
             advance=advance,
         )
     # The metrics are shown first: a plot that cannot be written must not lose them.

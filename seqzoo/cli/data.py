@@ -153,6 +153,10 @@ def _config(source: str, settings: Sequence[str], options: Mapping[str, Any]) ->
     sections = parse_overrides(settings)
     if others := sorted(set(sections) - {"data"}):
         raise UsageError(f"data takes settings of data.*; got some of {', '.join(others)}")
+    if "split" in sections.get("data", {}):
+        raise UsageError(
+            "data.split belongs to train, eval and compare, which split the data; leave it out here"
+        )
     section = {**settings_of_source(source), **sections.get("data", {}), **options}
     return structure(DataConfig, {**section, "source": source}, "data")
 

@@ -10,6 +10,7 @@ from seqzoo.cli.measuring import Options, with_options
 from seqzoo.cli.options import Checkpoint
 from seqzoo.cli.output import print_json
 from seqzoo.cli.tables import Column, show, table
+from seqzoo.data.splits import split_text
 from seqzoo.data.summary import Summary
 from seqzoo.evaluation import evaluate as evaluation
 from seqzoo.metric_names import metric_title
@@ -33,6 +34,7 @@ def evaluate(name: Checkpoint, options: Options) -> None:
             batch_size=options.batch_size,
             name=name,
             settings=options.settings,
+            lists=options.lists,
             advance=advance,
         )
     if options.as_json:
@@ -47,9 +49,16 @@ def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
     columns = [Column("metric"), Column("measured", right=True)]
     rows = [[metric_title(name), metric(value)] for name, value in result.metrics.items()]
     known = result.known_targets
+    several = result.targets > result.users
     users = f"{result.users:,} users"
-    if known["users"] < result.users:
-        users += f" ({known['users']:,} with a held-out item that the model knows)"
+    if several:
+        users = f"{result.targets:,} held-out items of {users}"
+    if known["targets"] < result.targets:
+        users += (
+            f" ({known['targets']:,} that the model knows)"
+            if several
+            else f" ({known['users']:,} with a held-out item that the model knows)"
+        )
         columns.append(Column("known items", right=True))
         for row, name in zip(rows, result.metrics, strict=True):
             row.append(metric(known["metrics"].get(name)))
@@ -67,9 +76,32 @@ def _show(result: evaluation.Evaluation, protocols: Sequence[str]) -> None:
         table(columns, rows),
         "",
         *(f"{each['stage']}: {Summary(**each).text()}" for each in result.data["stages"]),
+        *_split_lines(result),
+        *_list_lines(result),
         f"data {result.data['fingerprint']}",
         _verdict(result, protocols),
     )
+
+
+def _split_lines(result: evaluation.Evaluation) -> list[str]:
+    """What the split holds out, unless that is an item of every user."""
+    facts = result.data["split"]
+    if not facts["settings"] and not facts["left_out"]:
+        return []
+    return [f"split {facts['name']}: {split_text(facts)}"]
+
+
+def _list_lines(result: evaluation.Evaluation) -> list[str]:
+    """What the metrics of lists were computed from."""
+    if not result.lists:
+        return []
+    categories = result.lists["categories"]
+    about = f", {categories} categories of items" if categories else ""
+    skipped = result.lists["skipped"].items()
+    return [
+        f"lists: {result.lists['lists']:,}{about}",
+        *(f"{metric_title(name)} is left out: {reason}" for name, reason in skipped),
+    ]
 
 
 def _verdict(result: evaluation.Evaluation, protocols: Sequence[str]) -> str:
@@ -78,6 +110,8 @@ def _verdict(result: evaluation.Evaluation, protocols: Sequence[str]) -> str:
         remedy = f"; there are some for {' and '.join(others)}" if others else ""
         return f"no metrics are stored for {result.protocol}: nothing to compare with{remedy}"
     if result.data["match"] != "same":
+        if result.data["match"] == "split":
+            return "the stored metrics were measured with other settings of the split"
         what = "timestamps" if result.data["match"] == "timestamps" else "data"
         name, fingerprint = (result.data["stored"].get(key) for key in ("name", "fingerprint"))
         return f"the stored metrics were measured on other {what}: {name} {fingerprint}"

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import PurePath
@@ -15,17 +15,20 @@ from seqzoo.cli.options import (
     Device,
     ItemCol,
     Json,
+    Lists,
     MinCount,
     Protocol,
     Quiet,
+    SplitSettings,
     TimeCol,
     UserCol,
     given,
+    read_split,
 )
 from seqzoo.cli.output import log_from
 from seqzoo.cli.progress import users_bar
 from seqzoo.errors import UsageError
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.model.sequence_model import SequenceModel
 
 
@@ -35,10 +38,12 @@ class Options:
 
     data: Data = None
     protocol: Protocol = "loo-full"
+    split: SplitSettings = None
     user_col: UserCol = None
     item_col: ItemCol = None
     time_col: TimeCol = None
     min_count: MinCount = None
+    lists: Lists = False
     batch_size: BatchSize = 128
     device: Device = "cpu"
     as_json: Json = False
@@ -50,12 +55,13 @@ class Options:
         Raises:
             UsageError: the batch size is below 1, or the data are an empty string.
             UnknownNameError: no protocol has the name.
+        ConfigError: a setting of the split is unknown or has an invalid value.
         """
         if self.batch_size < 1:
             raise UsageError(f"--batch-size is {self.batch_size}; expected 1 or more")
         if self.data == "":
             raise UsageError("--data is empty; give the name of a data set, a file or a folder")
-        get_protocol(self.protocol)
+        split_of(get_protocol(self.protocol), read_split(self.split))
         if self.quiet:
             log_from(logging.ERROR)
 
@@ -67,6 +73,7 @@ class Options:
             item_col=self.item_col,
             time_col=self.time_col,
             min_count=self.min_count,
+            split=read_split(self.split),
         )
 
     def source_of(self, name: str, model: SequenceModel) -> str:
@@ -84,14 +91,19 @@ class Options:
     def progress(
         self, models: Sequence[SequenceModel], source: str
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar for the users of all models, with a length if the data are the stored ones."""
+        """A bar for the targets of all models, with a length if the data are the stored ones."""
         stored = [model.metrics.get(self.protocol, {}) for model in models]
         same = all(
             entry.get("data", {}).get("name") == PurePath(source).name and "users" in entry
             for entry in stored
         )
-        total = sum(entry["users"] for entry in stored) if same else None
+        total = sum(targets_of(entry) for entry in stored) if same else None
         return users_bar(total, quiet=self.quiet)
+
+
+def targets_of(record: Mapping[str, Any]) -> int:
+    """The number of targets of stored metrics, which is that of the users unless it is stored."""
+    return int(record.get("split", {}).get("targets", record["users"]))
 
 
 def with_options(verb: Callable[..., None]) -> Callable[..., None]:

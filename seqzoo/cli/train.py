@@ -16,15 +16,17 @@ from seqzoo.cli.options import (
     LabelCol,
     MinCount,
     Quiet,
+    SplitSettings,
     TimeCol,
     UserCol,
     given,
+    read_split,
 )
 from seqzoo.cli.output import log_from, print_json
 from seqzoo.cli.tables import facts, metrics_table, show
 from seqzoo.config import parse_overrides
 from seqzoo.errors import ConfigError, TrainingError
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.training import loop
 from seqzoo.training.processes import is_main_process
 from seqzoo.training.progress import Reporter, for_terminal
@@ -55,6 +57,7 @@ def train(
     time_col: TimeCol = None,
     label_col: LabelCol = None,
     min_count: MinCount = None,
+    split: SplitSettings = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a different run in the folder.")
     ] = False,
@@ -77,6 +80,7 @@ def train(
         time_col=time_col,
         label_col=label_col,
         min_count=min_count,
+        split=read_split(split),
     )
     recipe = _recipe(what, settings or [], options)
     if out is None:
@@ -113,7 +117,7 @@ def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> Recip
     values = _merged(_merged(values, parse_overrides(settings)), {"data": options})
     recipe = Recipe.make(values)
     for protocol in recipe.train.protocols:
-        get_protocol(protocol)
+        split_of(get_protocol(protocol), recipe.data.split)
     return recipe
 
 

@@ -50,19 +50,8 @@ def test_no_target_is_trained_on(sequences):
 
 def test_counts_leave_out_what_is_held_out(sequences):
     # Items 3 and 4 of the first user and 8 and 9 of the fourth are targets; 11 is not in the data.
-    assert train_counts(sequences, LeaveOneOut().part(sequences, "train"), 11).tolist() == [
-        1,
-        1,
-        0,
-        0,
-        1,
-        1,
-        1,
-        0,
-        0,
-        1,
-        0,
-    ]
+    train = LeaveOneOut().part(sequences, "train")
+    assert train_counts(sequences, train, 11).tolist() == [1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0]
     items = np.array([1, 1, 1, 2, 2, 1], dtype=np.int32)
     repeated = Sequences(items, None, np.array([0, 4, 6]))
     assert train_counts(repeated, LeaveOneOut().part(repeated, "train"), 2).tolist() == [3, 1]

@@ -211,7 +211,7 @@ def test_models_without_an_item_in_common(make):
     with pytest.raises(DataError, match=r"other: .*none of its 6 items"):
         compare({"back": pair["back"], "other": other}, Interactions.from_frame(frame), **ALL)
     short = Interactions.from_frame(frame.filter(pl.col("order") < 2))
-    with pytest.raises(DataError, match="a: .*needs users with 3 interactions"):
+    with pytest.raises(DataError, match=r"a: .*needs users with 3 interactions"):
         compare({"a": pair["front"], "b": pair["front"]}, short, **ALL)
 
 

@@ -184,9 +184,7 @@ def rows(lengths, path):
 
 def test_histories_that_are_too_short(recipe, tmp_path):
     data = rows([3] * 6, tmp_path / "short.csv")
-    with pytest.raises(
-        DataError, match=r"longest history has 3 interactions, 1 of them for training"
-    ):
+    with pytest.raises(DataError, match=r"has 3 interactions, 1 of them for training"):
         train(recipe("sasrec", data=data), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
