@@ -123,7 +123,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the core's parts, losses, data sets, splits, metrics, protocols and verbs."""
+    """Register everything that the core provides, from parts to verbs."""
     zoo.embedder(
         "item", "seqzoo.parts.embedders:ItemEmbedder", config=f"{_CONFIG}:ItemEmbedderConfig"
     )
@@ -161,6 +161,14 @@ def seqzoo_register(zoo: Registrar) -> None:
         "seqzoo.data.time_split:TimeSplit",
         description="what lies after a moment for testing: one cut for all users",
     )
+    for name, objective, config in (
+        ("next-item", "rows:NextItem", "NextItemConfig"),
+        ("next-item-last", "rows:NextItemLast", "NextItemConfig"),
+        ("masked-item", "masked:MaskedItem", "MaskedItemConfig"),
+        ("cl4srec", "cl4srec:Cl4SRec", "Cl4SRecConfig"),
+        ("duorec", "duorec:DuoRec", "DuoRecConfig"),
+    ):
+        zoo.objective(name, f"seqzoo.objectives.{objective}", config=f"{_CONFIG}:{config}")
 
     for name in ("hit", "ndcg", "mrr"):
         zoo.metric(name, f"seqzoo.evaluation.metrics:{name}")

@@ -1,8 +1,8 @@
 """Strict configuration: dataclass schemas checked by OmegaConf; an unknown key is an error.
 
-The settings of a model are flat: the fields of its embedder, backbone and head together. A field
-that several parts have, for example ``dropout``, is one setting that they share. One more setting,
-``head``, replaces the architecture's own head with another registered one.
+The settings of a model are flat: the fields of its embedder, backbone, head and objective together.
+A field that several parts have, for example ``dropout``, is one setting that they share. Two more
+settings, ``head`` and ``objective``, replace those of the architecture with other registered ones.
 """
 
 import copy
@@ -22,7 +22,7 @@ from seqzoo.registry import Catalogue
 from seqzoo.specs import ArchitectureSpec
 
 __all__ = [
-    "choose_head",
+    "choose_parts",
     "model_config",
     "model_schema",
     "parse_overrides",
@@ -34,6 +34,8 @@ __all__ = [
 SchemaT = TypeVar("SchemaT")
 
 
+_CHOSEN = ("head", "objective")
+"""The parts that a setting of the same name replaces."""
 _WORDS = ("", "on", "off", "yes", "no")
 _SHOWN = 100  # characters of a value in a message
 """What YAML 1.1 takes for true, false or nothing, and what people mean as a string."""
@@ -118,8 +120,8 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
     """The flat dataclass of an architecture's settings, with its defaults in place.
 
     Raises:
-        PluginError: two parts give one field different types, one calls a field ``head``, or a
-            default names no field.
+        PluginError: two parts give one field different types, one calls a field ``head`` or
+            ``objective``, or a default names no field.
     """
     merged: dict[str, tuple[type, dataclasses.Field[Any]]] = {}
     owner: dict[str, str] = {}
@@ -133,11 +135,12 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
                 )
             merged.setdefault(field.name, (field.type, field))  # type: ignore[arg-type]
             owner.setdefault(field.name, part.name)
-    if "head" in merged:
-        raise PluginError(
-            f"architecture '{architecture.name}': '{owner['head']}' has a setting 'head', the name "
-            "that chooses a head; rename it"
-        )
+    for part in _CHOSEN:
+        if part in merged:
+            raise PluginError(
+                f"architecture '{architecture.name}': '{owner[part]}' has a setting '{part}', the "
+                f"name that chooses the {part}; rename it"
+            )
     unknown = set(architecture.defaults) - set(merged)
     if unknown:
         raise PluginError(
@@ -145,7 +148,7 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
             f"which none of its parts has; known: {sorted(merged)}"
         )
     columns: list[tuple[str, type, Any]] = [
-        ("head", str, dataclasses.field(default=architecture.head))
+        (part, str, dataclasses.field(default=getattr(architecture, part))) for part in _CHOSEN
     ]
     for name, (kind, field) in merged.items():
         if name in architecture.defaults:
@@ -164,35 +167,39 @@ def model_config(
 ) -> dict[str, Any]:
     """The resolved settings of a model, every field present, as plain values.
 
-    Only ``head`` is left out, if it is the architecture's own.
+    Only ``head`` and ``objective`` are left out, where they are the architecture's own.
 
     Raises:
-        UnknownNameError: no head has the name given.
+        UnknownNameError: no head or no objective has the name given.
         ConfigError: as ``structure`` does.
         PluginError: as ``model_schema`` does.
     """
-    chosen = choose_head(architecture, values, catalogue)
+    chosen = choose_parts(architecture, values, catalogue)
     resolved = dataclasses.asdict(structure(model_schema(chosen, catalogue), values, "model"))
     for part in parts_of(chosen, catalogue):
         part_config(part.load_config(), resolved)
-    head = resolved.pop("head")
-    return resolved if head == architecture.head else {"head": head, **resolved}
+    named = {part: resolved.pop(part) for part in _CHOSEN}
+    other = {part: name for part, name in named.items() if name != getattr(architecture, part)}
+    return {**other, **resolved}
 
 
-def choose_head(
+def choose_parts(
     architecture: ArchitectureSpec, values: Mapping[str, Any], catalogue: Catalogue
 ) -> ArchitectureSpec:
-    """The architecture with the head that the settings name, or unchanged if they name none.
+    """The architecture with the head and the objective that the settings name, if they name any.
 
-    Defaults that only the architecture's own head has are removed together with that head.
+    Defaults that only the architecture's own parts have are removed together with these.
 
     Raises:
-        UnknownNameError: no head has the name.
+        UnknownNameError: no head or no objective has the name.
     """
-    name = str(values.get("head", architecture.head))
-    if name == architecture.head:
+    named = {part: str(values.get(part, getattr(architecture, part))) for part in _CHOSEN}
+    other: dict[str, Any] = {
+        part: name for part, name in named.items() if name != getattr(architecture, part)
+    }
+    if not other:
         return architecture
-    chosen = dataclasses.replace(architecture, head=catalogue.heads.get(name).name, defaults={})
+    chosen = dataclasses.replace(architecture, **other, defaults={})
     taken = {
         field.name
         for part in parts_of(chosen, catalogue)
@@ -209,11 +216,12 @@ def part_config(schema: type[SchemaT], resolved: Mapping[str, Any]) -> SchemaT:
 
 
 def parts_of(architecture: ArchitectureSpec, catalogue: Catalogue) -> list[Any]:
-    """The specs of an architecture's embedder, backbone and head."""
+    """The specs of an architecture's embedder, backbone, head and objective."""
     return [
         catalogue.embedders.get(architecture.embedder),
         catalogue.backbones.get(architecture.backbone),
         catalogue.heads.get(architecture.head),
+        catalogue.objectives.get(architecture.objective),
     ]
 
 

@@ -6,16 +6,18 @@ padding. Histories are padded on the right, so the newest event of history b is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seqzoo.topk import Pairs, top_of_blocks
 
 __all__ = [
+    "MASK",
     "Backbone",
     "Embedder",
     "Head",
@@ -31,12 +33,19 @@ out. Tensors are on the device of the weights. Numbers, strings and None may sta
 A session saves the state, without pickle."""
 
 
+MASK = -1
+"""Index of a hidden event in ``SequenceBatch.items``; its vector is ``Embedder.mask_vector``.
+
+It is no item: no item table, vocabulary or list of candidates has it."""
+
+
 @dataclass(frozen=True)
 class SequenceBatch:
     """A batch of histories, padded on the right.
 
     Attributes:
-        items: item indices [B, L], int64, 0 where padded.
+        items: item indices [B, L], int64, 0 where padded and ``MASK`` where an objective hides
+            the item.
         lengths: number of real events of each history [B], int64, at least 1.
         timestamps: unix seconds [B, L], int64, 0 where padded; None if the data have none.
     """
@@ -70,14 +79,19 @@ class SequenceBatch:
         """``values`` [B, L, ...] at the newest event of each history: [B, ...]."""
         return values[torch.arange(len(self.lengths), device=values.device), self.lengths - 1]
 
+    def take(self, rows: Tensor | slice) -> "SequenceBatch":
+        """Some of the histories, padded as far as before."""
+        return self._each(lambda tensor: tensor[rows])
+
     def to(self, device: torch.device | str) -> "SequenceBatch":
         """The same batch on another device."""
-        timestamps = None if self.timestamps is None else self.timestamps.to(device)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "SequenceBatch":
+        """The same batch with every tensor changed."""
+        timestamps = None if self.timestamps is None else change(self.timestamps)
         return replace(
-            self,
-            items=self.items.to(device),
-            lengths=self.lengths.to(device),
-            timestamps=timestamps,
+            self, items=change(self.items), lengths=change(self.lengths), timestamps=timestamps
         )
 
 
@@ -98,11 +112,33 @@ class Embedder(nn.Module, ABC):
     sparse_gradients: bool = False
     """Whether the gradient of ``item_table`` should be sparse; ``train.sparse_table`` sets it.
 
-    An embedder supports it by passing it to ``torch.nn.functional.embedding`` as ``sparse``."""
+    An embedder supports it by ``look_up``, or by passing it to ``torch.nn.functional.embedding`` as
+    ``sparse``."""
+    takes_mask: bool = False
+    """Whether ``forward`` takes ``MASK`` among the items, as it does with ``look_up``."""
+    mask_vector: nn.Parameter | None
+    """The vector of a hidden event [D]; None unless the model's objective hides events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_parameter("mask_vector", None)
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Embed every position of a batch: [B, L, D]."""
+
+    def look_up(self, items: Tensor) -> Tensor:
+        """Rows of ``item_table``, and ``mask_vector`` where an item is ``MASK``: [...] -> [..., D].
+
+        The gradient of the table is sparse if ``sparse_gradients`` says so.
+        """
+        if self.mask_vector is None:
+            return functional.embedding(items, self.item_table, sparse=self.sparse_gradients)
+        # Padding's row stands for the mask until it is replaced.
+        vectors = functional.embedding(
+            items.clamp(min=0), self.item_table, sparse=self.sparse_gradients
+        )
+        return torch.where((items == MASK)[..., None], self.mask_vector, vectors)
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
         """Embed one new event of each user, for streaming.

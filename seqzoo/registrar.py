@@ -6,6 +6,7 @@ from typing import Any
 
 from seqzoo.errors import PluginError
 from seqzoo.specs import (
+    DEFAULT_OBJECTIVE,
     ArchitectureSpec,
     BackboneSpec,
     CommandSpec,
@@ -71,6 +72,10 @@ class Registrar:
         """Register a loss class and the dataclass of its settings."""
         self._part("loss", name, target, config)
 
+    def objective(self, name: str, target: str, *, config: str) -> None:
+        """Register a ``seqzoo.objectives.Objective`` and the dataclass of its settings."""
+        self._part("objective", name, target, config)
+
     def backbone(
         self,
         name: str,
@@ -116,8 +121,9 @@ class Registrar:
         importer: str | None = None,
         migration: str | None = None,
         published: Sequence[Mapping[str, Any]] = (),
+        objective: str = DEFAULT_OBJECTIVE,
     ) -> None:
-        """Register a combination of three parts.
+        """Register a combination of parts.
 
         Args:
             name: of the architecture.
@@ -137,12 +143,14 @@ class Registrar:
                 ones: each a mapping with ``data`` and ``protocol`` (registered names), ``source``,
                 metrics by name (``hit@10``) and, if they apply to some settings of the model only,
                 ``settings``.
+            objective: registered name; what the architecture is trained on.
 
         Raises:
             PluginError: a name is not a string, or an entry of ``published`` is incomplete.
         """
         strings = {"embedder": embedder, "backbone": backbone, "head": head, "paper": paper}
-        for what, value in {**strings, "description": description}.items():
+        strings |= {"description": description, "objective": objective}
+        for what, value in strings.items():
             self._string(f"{what} of architecture '{name}'", value)
         for key in [*(defaults or {}), *(recipe or {})]:
             self._string(f"a setting of architecture '{name}'", key)
@@ -159,6 +167,7 @@ class Registrar:
             None if importer is None else self._target(f"importer of '{name}'", importer),
             None if migration is None else self._target(f"migration of '{name}'", migration),
             tuple(self._published(name, entry) for entry in published),
+            objective,
         )
         self.staged.append(("architecture", spec))
 

@@ -146,6 +146,7 @@ class Catalogue:
         self.backbones: Registry[BackboneSpec] = Registry("backbone")
         self.heads: Registry[PartSpec] = Registry("head")
         self.losses: Registry[PartSpec] = Registry("loss")
+        self.objectives: Registry[PartSpec] = Registry("objective")
         self.architectures: Registry[ArchitectureSpec] = Registry("architecture")
         self.pretrained: Registry[PretrainedSpec] = Registry("checkpoint")
         self.datasets: Registry[DatasetSpec] = Registry("data set")
@@ -187,5 +188,6 @@ class Catalogue:
             (self.embedders, architecture.embedder),
             (self.backbones, architecture.backbone),
             (self.heads, architecture.head),
+            (self.objectives, architecture.objective),
         )
         return [f"{registry.kind} '{name}'" for registry, name in parts if name not in registry]

@@ -51,7 +51,7 @@ class TargetSpec(Spec):
 
 @dataclass(frozen=True)
 class PartSpec(TargetSpec):
-    """An embedder, a backbone, a head or a loss: a lazy class and its lazy config schema."""
+    """An embedder, backbone, head, loss or objective: a lazy class and its lazy config schema."""
 
     config: str
 
@@ -84,9 +84,13 @@ class PublishedMetrics:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+DEFAULT_OBJECTIVE = "next-item"
+"""The objective of architectures that name none, and of checkpoints that store none."""
+
+
 @dataclass(frozen=True)
 class ArchitectureSpec(Spec):
-    """A named choice of embedder, backbone and head with default settings."""
+    """A named choice of embedder, backbone, head and objective with default settings."""
 
     embedder: str
     backbone: str
@@ -98,6 +102,7 @@ class ArchitectureSpec(Spec):
     importer: str | None = None
     migration: str | None = None
     published: tuple[PublishedMetrics, ...] = ()
+    objective: str = DEFAULT_OBJECTIVE
 
     def published_for(self, settings: Mapping[str, Any]) -> list[PublishedMetrics]:
         """The published metrics that apply to a model with these settings."""

@@ -64,6 +64,7 @@ class Parts(_Closed):
     embedder: Name
     backbone: Name
     head: Name
+    objective: Name | UnsetType = UNSET
 
 
 class PluginEntry(_Closed):

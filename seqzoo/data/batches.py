@@ -58,7 +58,7 @@ def evaluation_batches(
     for part in batch_slices(lengths[order], batch_size, device):
         rows = order[part]
         starts, ends = split.history_start[rows], split.history_end[rows]
-        owner, positions = _ranges(starts, ends)
+        owner, positions = ranges(starts, ends)
         targets = sequences.items[split.target[rows]]
         yield (
             rows,
@@ -75,11 +75,11 @@ def evaluation_batches(
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Windows of training histories with the items to predict.
+    """Training histories with the items to predict.
 
     Attributes:
         histories: the input events.
-        targets: the item after each position [B, L], 0 where there is no target.
+        targets: the item that each position predicts [B, L], 0 where it predicts none.
     """
 
     histories: SequenceBatch
@@ -135,7 +135,7 @@ def training_windows(
         offsets = np.where(inputs > max_length, generator.integers(0, stride, len(inputs)), 0)
     # The offset shortens the newest window, so one more window may be needed.
     counts = 1 + np.maximum(-(-(inputs + offsets - max_length) // stride), 0)
-    owner, number = _ranges(np.zeros_like(counts), counts)
+    owner, number = ranges(np.zeros_like(counts), counts)
     ends = starts[owner] + inputs[owner] + offsets[owner] - number * stride
     begins = np.maximum(ends - max_length, starts[owner])
     # No older window has the first targets of the oldest one.
@@ -205,7 +205,7 @@ def gather(sequences: Sequences, starts: Int64s, lengths: Int64s) -> SequenceBat
     return padded(sequences.items, sequences.timestamps, starts, lengths)
 
 
-def _ranges(starts: Int64s, ends: Int64s) -> tuple[Int64s, Int64s]:
+def ranges(starts: Int64s, ends: Int64s) -> tuple[Int64s, Int64s]:
     """For every position in the ranges ``starts[i]:ends[i]``: the range number i, the position."""
     counts = ends - starts
     owner = np.repeat(np.arange(len(counts)), counts)

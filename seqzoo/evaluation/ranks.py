@@ -83,7 +83,7 @@ def rank_targets(
     length = min(window or model.max_length, model.max_length)
     for rows, batch in evaluation_batches(sequences, split, length, batch_size, model.device):
         with inference(model):
-            hidden = model.last(batch.histories.to(model.device))
+            hidden = model.read(batch.histories.to(model.device))
             seen = (batch.seen[0].to(hidden.device), batch.seen[1].to(hidden.device))
             found = _ranks(model.head, hidden, batch.targets.to(hidden.device), seen, remove_seen)
             better[:, rows], tied[:, rows] = found.cpu().numpy()

@@ -161,7 +161,7 @@ def _scores(model: SequenceModel) -> Check:
                 rows = histories[start : start + _BATCH]
                 times = [[day * _DAY for day in range(len(row))] for row in rows]
                 batch = SequenceBatch.from_histories(rows, times).to(model.device)
-                scores = model.head(model.last(batch))[:, 1:]
+                scores = model.head(model.read(batch))[:, 1:]
                 broken += int((~scores.isfinite()).any(1).sum())
     # The parts are third-party code: whatever they raise, the checkpoint cannot be used.
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Build the three parts of a model from settings, without trusting the sizes in them.
+"""Build the parts of a model from settings, without trusting the sizes in them.
 
 The settings of a checkpoint come from outside: a width of a million or a billion layers would fill
 the memory long before any tensor is compared. So building stops as soon as a part requests far more
@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqzoo.config import choose_head, model_config, part_config, parts_of
+from seqzoo.config import choose_parts, model_config, part_config, parts_of
 from seqzoo.interfaces import Backbone, Embedder, Head
+from seqzoo.objectives.base import Objective
+from seqzoo.parts.layers import INITIAL_STD
 from seqzoo.plugins import catalogue
 
 _SLACK = 1 << 20
@@ -37,6 +39,7 @@ class Parts:
     embedder: Embedder
     backbone: Backbone
     head: Head
+    objective: Objective
 
 
 def build_parts(architecture: str, settings: Mapping[str, Any], num_items: int) -> Parts:
@@ -55,15 +58,19 @@ def build_parts(architecture: str, settings: Mapping[str, Any], num_items: int) 
     everything = catalogue()
     spec = everything.architectures.get(architecture)
     config = model_config(spec, settings, everything)
-    embedder_spec, backbone_spec, head_spec = parts_of(
-        choose_head(spec, config, everything), everything
+    embedder_spec, backbone_spec, head_spec, objective_spec = parts_of(
+        choose_parts(spec, config, everything), everything
     )
 
     def part(part_spec: Any, *arguments: Any) -> Any:
         return part_spec.load()(part_config(part_spec.load_config(), config), *arguments)
 
-    embedder = part(embedder_spec, num_items)
-    return Parts(config, embedder, part(backbone_spec), part(head_spec, embedder))
+    embedder, backbone = part(embedder_spec, num_items), part(backbone_spec)
+    objective = part(objective_spec, backbone)
+    if "mask" in objective.needs and embedder.takes_mask:
+        embedder.mask_vector = nn.Parameter(torch.empty(embedder.item_table.shape[1]))
+        nn.init.normal_(embedder.mask_vector, 0.0, INITIAL_STD)
+    return Parts(config, embedder, backbone, part(head_spec, embedder), objective)
 
 
 class TooLargeError(BaseException):

@@ -20,6 +20,7 @@ from seqzoo.model.recommendations import (
 )
 from seqzoo.parts.int8_index import Int8Index
 from seqzoo.plugins import catalogue
+from seqzoo.specs import DEFAULT_OBJECTIVE
 from seqzoo.validation import list_of, one_of, whole_number
 
 __all__ = [
@@ -41,6 +42,7 @@ class ScoringModel(nn.Module):
         config: resolved settings, flat.
         vocabulary: the items it knows, in index order.
         embedder, backbone, head: the three parts.
+        objective: what it is trained on, and how it reads a history.
     """
 
     def __init__(self, architecture: str, parts: Parts, vocabulary: Vocabulary) -> None:
@@ -51,14 +53,22 @@ class ScoringModel(nn.Module):
         self.embedder = parts.embedder
         self.backbone = parts.backbone
         self.head = parts.head
+        self.objective = parts.objective
         self.index: Int8Index | None = None
 
     @property
     def parts(self) -> dict[str, str]:
-        """Registered names of the three parts."""
+        """Registered names of the parts; the objective only if it is not the default one."""
         spec = catalogue().architectures.get(self.architecture)
-        head = self.config.get("head", spec.head)
-        return {"embedder": spec.embedder, "backbone": spec.backbone, "head": head}
+        head, objective = self.config.get("head", spec.head), self.objective_name
+        parts = {"embedder": spec.embedder, "backbone": spec.backbone, "head": head}
+        return parts if objective == DEFAULT_OBJECTIVE else {**parts, "objective": objective}
+
+    @property
+    def objective_name(self) -> str:
+        """Registered name of the objective."""
+        spec = catalogue().architectures.get(self.architecture)
+        return str(self.config.get("objective", spec.objective))
 
     @property
     def device(self) -> torch.device:
@@ -104,6 +114,13 @@ class ScoringModel(nn.Module):
     def last(self, batch: SequenceBatch) -> Tensor:
         """Hidden vectors after the newest event of each history: [B, D]."""
         return self.backbone.last(self.embedder(batch), batch)
+
+    def read(self, batch: SequenceBatch) -> Tensor:
+        """User vectors of histories, as the objective reads them: [B, D].
+
+        Those of ``last``, unless the objective adds to the history, such as a hidden event.
+        """
+        return self.objective.read(self, batch)
 
     def encode(
         self,
@@ -406,5 +423,5 @@ class ScoringModel(nn.Module):
         batch_size = whole_number("batch_size", batch_size, 1)
         for rows, batch in encoded.batches(self.max_length, batch_size, self.device):
             with inference(self):
-                hidden = self.last(batch)
+                hidden = self.read(batch)
             yield rows, hidden

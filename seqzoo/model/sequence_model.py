@@ -37,6 +37,7 @@ class SequenceModel(ScoringModel):
         config: resolved settings, flat.
         vocabulary: the items it knows, in index order.
         embedder, backbone, head: the three parts.
+        objective: what it is trained on, and how it reads a history.
         recipe: its training recipe, as in ``recipe.yaml``; empty for fresh weights.
         metrics: stored metrics by protocol, as in ``metrics.json``; empty for fresh weights.
         as_built: the model that loading its checkpoint would build.
@@ -61,10 +62,12 @@ class SequenceModel(ScoringModel):
 
         Raises:
             UnknownNameError: no architecture has the name.
-            ConfigError: a setting is unknown or has the wrong type.
+            ConfigError: a setting is unknown or has the wrong type, or the objective needs what
+                another part lacks.
             PluginError: a part cannot be imported.
         """
         model = cls(architecture, build_parts(architecture, settings, len(vocabulary)), vocabulary)
+        model.objective.check(model)
         model.recipe, model.metrics, model.provenance = {}, {}, None
         model.as_built = AsBuilt.of(model)
         return model
@@ -113,14 +116,10 @@ class SequenceModel(ScoringModel):
             saved: folder of a saved session to continue; None for a new session.
 
         Raises:
-            UsageError: the backbone cannot stream, or the folder holds no session of this model.
+            UsageError: the folder holds no session of this model.
         """
         return Session(self) if saved is None else Session.restore(self, saved)
 
     def sessions(self) -> Sessions:
-        """Start sessions of many users, whose events are computed together.
-
-        Raises:
-            UsageError: the backbone cannot stream.
-        """
+        """Start sessions of many users, whose events are computed together."""
         return Sessions(self)

@@ -25,7 +25,7 @@ from seqzoo.model.session_file import (
     unflatten,
     write_session,
 )
-from seqzoo.model.streaming import step, streaming_bound
+from seqzoo.model.streaming import Streaming, step
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.storage.messages import malformed
 from seqzoo.validation import one_of, read_time, read_times
@@ -47,18 +47,18 @@ class Session:
     only the newest ``max_length`` events). Otherwise the cache grows up to the maximum length.
     Beyond it, every event moves the window, which invalidates the cache: ``observe`` only stores
     the event, and the next recommendation encodes the window again, at the cost of the model's own
-    ``recommend``.
-
-    Raises:
-        UsageError: the model's backbone cannot stream.
+    ``recommend``. So it is from the first event on where the model keeps no state: its backbone
+    does not stream, or its objective changes the history.
     """
 
     def __init__(self, model: "SequenceModel") -> None:
         self.model = model
-        self._bound = streaming_bound(model)
+        self._streaming = Streaming.of(model)
         self._events = Events(kept=None)
         self._embedder_state: State = None
-        self._backbone_state: State = model.backbone.initial_state(1)
+        self._backbone_state: State = None
+        if self._streaming.keeps_state(0):
+            self._backbone_state = model.backbone.initial_state(1)
         self._hidden: Tensor | None = None
 
     def __len__(self) -> int:
@@ -77,11 +77,11 @@ class Session:
                 "on_cold='popular'"
             )
         if self._hidden is None:
-            newest = slice(-(self._bound or 0), None)
+            newest = slice(-self._streaming.window, None)
             items, times = self._events.items[newest], self._events.times[newest]
             window = SequenceBatch.from_histories([items], [times] if times else None)
             with inference(self.model):
-                self._hidden = self.model.last(window.to(self.model.device))
+                self._hidden = self.model.read(window.to(self.model.device))
         return self._hidden[0]
 
     @property
@@ -111,10 +111,10 @@ class Session:
         index = self.model.vocabulary.index(item)
         timestamp = None if timestamp is None else read_time(timestamp)
         gap = elapsed(self._events.count, self._events.newest, timestamp, "a session")
-        if self._bound is not None and self._events.count >= self._bound:
-            self._embedder_state = self._backbone_state = self._hidden = None
-        else:
+        if self._streaming.keeps_state(self._events.count):
             self._hidden, self._embedder_state, self._backbone_state = self._step(index, gap)
+        else:
+            self._embedder_state = self._backbone_state = self._hidden = None
         self._events.add(index, timestamp)
 
     def _step(self, index: int, gap: int | None) -> tuple[Tensor, State, State]:
@@ -237,7 +237,7 @@ class Session:
         self._hidden = hidden
         self._embedder_state, self._backbone_state = states["embedder"], states["backbone"]
         events = self._events
-        if not events.count or (self._bound is not None and events.count >= self._bound):
+        if not events.count or not self._streaming.keeps_state(events.count):
             return
         try:
             self._step(events.items[-1], None if events.newest is None else 0)

@@ -14,7 +14,7 @@ from seqzoo.model.events import Events, elapsed
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
 from seqzoo.model.states import Form, Pool, put_together, take_apart
-from seqzoo.model.streaming import step, streaming_bound
+from seqzoo.model.streaming import Streaming, step
 from seqzoo.validation import list_of, one_of, read_time, whole_number
 
 if TYPE_CHECKING:
@@ -53,14 +53,11 @@ class Sessions:
     only stored, and the next recommendation encodes the user's window.
 
     Calls from several threads take turns.
-
-    Raises:
-        UsageError: the model's backbone cannot stream.
     """
 
     def __init__(self, model: "SequenceModel") -> None:
         self.model = model
-        self._bound = streaming_bound(model)
+        self._streaming = Streaming.of(model)
         self._users: dict[str, _User] = {}
         self._pools: dict[Form, Pool] = {}
         self._lock = threading.Lock()
@@ -185,7 +182,7 @@ class Sessions:
                     raise UsageError(
                         f"user {name!r} is {type(name).__name__}; user ids are strings"
                     )
-                user = users[name] = self._users.get(name) or _User(self._bound or 0)
+                user = users[name] = self._users.get(name) or _User(self._streaming.window)
                 newest[name] = (user.count, user.newest)
             count, before = newest[name]
             index = self.model.vocabulary.index(item)
@@ -203,10 +200,10 @@ class Sessions:
         windowed = []
         for event in events:
             user = event[0]
-            if self._bound is not None and user.count >= self._bound:
-                windowed.append(event)
-            else:
+            if self._streaming.keeps_state(user.count):
                 groups.setdefault((user.pool, event[3] is None), []).append(event)
+            else:
+                windowed.append(event)
         self._remove(_rows_by_pool([event[0] for event in windowed]))
         for user, item, _, timestamp in windowed:
             user.pool = None
@@ -278,7 +275,7 @@ class Sessions:
         """Encode the windows of users who have no state, and keep their vectors."""
         for start in range(0, len(users), _FEWEST_ROWS):
             some = users[start : start + _FEWEST_ROWS]
-            newest = slice(-(self._bound or 0), None)
+            newest = slice(-self._streaming.window, None)
             timed = [user for user in some if user.times]
             untimed = [user for user in some if not user.times]
             for group in filter(None, (timed, untimed)):
@@ -286,7 +283,7 @@ class Sessions:
                     [user.items[newest] for user in group],
                     [user.times[newest] for user in group] if group is timed else None,
                 )
-                hidden = self.model.last(batch.to(self.model.device))
+                hidden = self.model.read(batch.to(self.model.device))
                 tensors: list[Tensor] = []
                 form = take_apart((hidden, None, None), len(group), tensors)
                 self._move(group, form, tensors)

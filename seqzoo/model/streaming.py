@@ -1,29 +1,45 @@
 """One more event for users with a state, and how many events a model can stream."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from seqzoo.errors import UsageError
 from seqzoo.interfaces import State
 
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
 
-def streaming_bound(model: "SequenceModel") -> int | None:
-    """The number of events that a model can stream; None for any number.
+@dataclass(frozen=True)
+class Streaming:
+    """How a model follows a user's events.
 
-    Raises:
-        UsageError: the model's backbone cannot stream.
+    Attributes:
+        bound: the number of events up to which there is a state: None for any number, 0 for a model
+            that keeps none.
+        window: the number of newest events that are read again where there is no state.
     """
-    if not model.backbone.streaming:
-        raise UsageError(
-            f"a model of architecture '{model.architecture}' cannot stream with its settings; "
-            "use recommend() with the whole history"
-        )
-    bounds = [model.embedder.max_length, model.backbone.max_length]
-    return min((bound for bound in bounds if bound is not None), default=None)
+
+    bound: int | None
+    window: int
+
+    @classmethod
+    def of(cls, model: "SequenceModel") -> "Streaming":
+        """How a model follows events.
+
+        A model keeps no state if its backbone has no ``step``, or if its objective changes the
+        history for every recommendation.
+        """
+        if not model.backbone.streaming or model.objective.changes_history:
+            return cls(0, model.max_length)
+        bounds = [model.embedder.max_length, model.backbone.max_length]
+        bound = min((bound for bound in bounds if bound is not None), default=None)
+        return cls(bound, bound or 0)
+
+    def keeps_state(self, events: int) -> bool:
+        """Whether one more event is streamed after so many events."""
+        return self.bound is None or events < self.bound
 
 
 def step(

@@ -9,12 +9,17 @@ from typing import Any
 from seqzoo.errors import ConfigError, nearest
 
 __all__ = [
+    "Cl4SRecConfig",
+    "ContrastiveConfig",
     "CosineSoftmaxConfig",
     "CrossEntropyConfig",
+    "DuoRecConfig",
     "GeneralisedBceConfig",
     "ItemEmbedderConfig",
     "ItemPositionEmbedderConfig",
+    "MaskedItemConfig",
     "NegativesConfig",
+    "NextItemConfig",
     "SampledSoftmaxConfig",
     "TiedSoftmaxConfig",
     "check_choice",
@@ -215,3 +220,85 @@ class GeneralisedBceConfig(NegativesConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("calibration", self.calibration, 0.0, 1.0, closed=True)
+
+
+@dataclass
+class NextItemConfig:
+    """Settings of the objectives ``next-item`` and ``next-item-last``: none."""
+
+
+@dataclass
+class MaskedItemConfig:
+    """Settings of the objective ``masked-item``.
+
+    Attributes:
+        mask_ratio: share of a window's items that are hidden, at least one item.
+        mask_newest_ratio: share of the windows in which only the newest item is hidden.
+    """
+
+    mask_ratio: float = 0.2
+    mask_newest_ratio: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("mask_ratio", "mask_newest_ratio"):
+            check_range(name, getattr(self, name), 0.0, 1.0, closed=True)
+
+
+@dataclass
+class ContrastiveConfig:
+    """Settings that contrastive objectives share.
+
+    Attributes:
+        main_objective: name of a registered objective, whose loss the contrastive term is added to.
+        main_options: settings of that objective.
+        contrast_weight: factor of the contrastive term.
+        contrast_temperature: divisor of the similarities.
+        contrast_similarity: ``dot`` product or ``cosine``.
+    """
+
+    main_objective: str = "next-item"
+    main_options: dict[str, Any] = field(default_factory=dict)
+    contrast_weight: float = 0.1
+    contrast_temperature: float = 1.0
+    contrast_similarity: str = "dot"
+
+    def __post_init__(self) -> None:
+        check_range("contrast_weight", self.contrast_weight, 0.0)
+        check_range("contrast_temperature", self.contrast_temperature, 1e-4)
+        check_choice("contrast_similarity", self.contrast_similarity, ("dot", "cosine"))
+
+
+@dataclass
+class Cl4SRecConfig(ContrastiveConfig):
+    """Settings of the objective ``cl4srec``.
+
+    Attributes:
+        crop_ratio: share of a history that a cropped view keeps.
+        hide_ratio: share of the items that a masked view hides.
+        reorder_ratio: share of a history that is shuffled in a reordered view.
+    """
+
+    crop_ratio: float = 0.6
+    hide_ratio: float = 0.3
+    reorder_ratio: float = 0.6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("crop_ratio", "hide_ratio", "reorder_ratio"):
+            check_range(name, getattr(self, name), 0.0, 1.0, closed=True)
+
+
+@dataclass
+class DuoRecConfig(ContrastiveConfig):
+    """Settings of the objective ``duorec``.
+
+    Attributes:
+        contrast_pairs: what is contrasted: ``dropout``, ``same-target``, ``both`` or ``crossed``.
+    """
+
+    contrast_pairs: str = "crossed"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pairs = ("dropout", "same-target", "both", "crossed")
+        check_choice("contrast_pairs", self.contrast_pairs, pairs)

@@ -20,6 +20,8 @@ class ItemEmbedder(Embedder):
     Mamba4Rec has dropout before LayerNorm (arXiv 2403.03900, section 3.1).
     """
 
+    takes_mask = True
+
     def __init__(self, config: ItemEmbedderConfig, num_items: int) -> None:
         super().__init__()
         # Parameters before values are drawn: loading leaves that out for parameters.
@@ -35,14 +37,11 @@ class ItemEmbedder(Embedder):
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Embed all positions: [B, L, D]."""
-        return self._finish(self._rows(batch.items))
+        return self._finish(self.look_up(batch.items))
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
         """Embed one new event of each user: [B] -> [B, D]; there is no state."""
-        return self._finish(self._rows(items)), state
-
-    def _rows(self, items: Tensor) -> Tensor:
-        return nn.functional.embedding(items, self.item_table, sparse=self.sparse_gradients)
+        return self._finish(self.look_up(items)), state
 
     def _finish(self, vectors: Tensor) -> Tensor:
         if self.norm_order == "before-dropout":
@@ -75,7 +74,7 @@ class ItemPositionEmbedder(ItemEmbedder):
                 f"a history of {length} events is longer than max_length = "
                 f"{len(self.position_table)}; keep only its newest events"
             )
-        vectors = self._rows(batch.items)
+        vectors = self.look_up(batch.items)
         return self._finish(vectors + self.position_table[:length])
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
@@ -92,5 +91,5 @@ class ItemPositionEmbedder(ItemEmbedder):
                 f"event {position + 1} of a session is beyond max_length = "
                 f"{len(self.position_table)}, the number of learned positions"
             )
-        vectors = self._rows(items)
+        vectors = self.look_up(items)
         return self._finish(vectors + self.position_table[position]), position + 1

@@ -23,6 +23,7 @@ from seqzoo.testing.conformance import (
     check_streaming,
 )
 from seqzoo.testing.errors import ConformanceError
+from seqzoo.testing.objectives import check_objective
 from seqzoo.testing.parts import (
     check_command,
     check_dataset,
@@ -50,6 +51,7 @@ __all__ = [
     "check_loss",
     "check_metric",
     "check_model",
+    "check_objective",
     "check_padding_invariance",
     "check_protocol",
     "check_registered",

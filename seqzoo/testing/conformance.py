@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from seqzoo.config import choose_head, parts_of, structure
+from seqzoo.config import choose_parts, parts_of, structure
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
@@ -217,7 +217,8 @@ def _gradients(model: SequenceModel) -> dict[str, torch.Tensor | None]:
     was_training = model.training
     model.train()
     try:
-        loss = model.head.loss(model.last(batch), batch.items[:, 0])
+        # As the objective reads histories: only so a vector of hidden events is used.
+        loss = model.head.loss(model.read(batch), batch.items[:, 0])
         if model.backbone.causal:
             hidden = model(batch)[batch.mask]
             loss = loss + model.head.loss(hidden, batch.items[batch.mask])
@@ -256,7 +257,9 @@ def check_round_trip(model: SequenceModel) -> None:
             "config: settings change when saved and loaded; use plain numbers, strings and lists"
         )
     batch = example_batch(model)
-    if not torch.equal(last_of(again.to(model.device), batch), last_of(model, batch)):
+    with torch.inference_mode():
+        same = torch.equal(again.to(model.device).read(batch), model.eval().read(batch))
+    if not same:
         raise ConformanceError(
             "round trip: a loaded model scores differently; keep all state in parameters or buffers"
         )
@@ -265,7 +268,7 @@ def check_round_trip(model: SequenceModel) -> None:
 def check_settings(model: SequenceModel) -> None:
     """Parts that share a setting agree on its default; the architecture's recipe is valid."""
     everything = catalogue()
-    spec = choose_head(everything.architectures.get(model.architecture), model.config, everything)
+    spec = choose_parts(everything.architectures.get(model.architecture), model.config, everything)
     first: dict[str, tuple[str, object]] = {}
     for part in parts_of(spec, everything):
         for name, value in asdict(part.load_config()()).items():

@@ -18,6 +18,7 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec
 from seqzoo.testing.conformance import CHECKS
+from seqzoo.testing.objectives import check_objective
 from seqzoo.testing.parts import (
     check_command,
     check_config,
@@ -32,6 +33,7 @@ _WIDTH = 16
 _LENGTH = 20
 _BY_NAME: dict[str, Callable[[str], object]] = {
     "loss": check_loss,
+    "objective": check_objective,
     "metric": check_metric,
     "protocol": check_protocol,
     "data set": check_dataset,

@@ -4,16 +4,16 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import GeneralTracker
 from accelerate.utils import broadcast
 
-from seqzoo.data.batches import Windows
 from seqzoo.errors import TrainingError
+from seqzoo.objectives.base import Inputs
 
 _SEEDS = 2**53
 """More than the seeds of all epochs of one process, so that no two processes share one."""
@@ -63,10 +63,20 @@ def warnings_once(accelerator: Accelerator) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def own_share(windows: Windows, accelerator: Accelerator) -> Windows:
-    """The part of a batch that this process computes, which may be empty."""
-    rows = np.arange(accelerator.process_index, len(windows), accelerator.num_processes)
-    return windows if accelerator.num_processes == 1 else windows.take(rows)
+def own_share(inputs: Inputs, accelerator: Accelerator) -> Inputs:
+    """The part of a batch that this process computes, with its weight in the whole.
+
+    Gradients become the mean over processes; the weights make it the mean over targets.
+    """
+    processes = accelerator.num_processes
+    if processes == 1:
+        return inputs
+    rows = torch.arange(accelerator.process_index, len(inputs.main.targets), processes)
+    own = inputs.take(rows)
+    if not own.count:
+        # A process without a share takes part too; otherwise the others would wait for it.
+        return replace(inputs, weight=0.0)
+    return replace(own, weight=own.count * processes / inputs.count)
 
 
 def seed_of_epoch(seed: int, epoch: int, accelerator: Accelerator) -> int:

@@ -12,7 +12,6 @@ from accelerate import Accelerator
 
 from seqzoo.checkpoint.manifest import METRICS, RECIPE, VOCABULARY, WEIGHTS, read_manifest
 from seqzoo.checkpoint.record import read_file
-from seqzoo.data.batches import TrainingBatch, Windows
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import train_counts
 from seqzoo.errors import TrainingError
@@ -23,9 +22,10 @@ from seqzoo.evaluation.ranks import gains_by_user, means
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import put_weights
+from seqzoo.objectives.base import Inputs
 from seqzoo.training.checks import check_protocols, training_split
 from seqzoo.training.folder import RunFolder
-from seqzoo.training.objective import ModelWithLoss, NextItem
+from seqzoo.training.objective import ModelWithLoss, batch_generator, window_settings
 from seqzoo.training.processes import from_main_process, own_share, seed_of_epoch
 from seqzoo.training.progress import Reporter, RunFacts
 from seqzoo.training.recipe import Recipe, TrainConfig
@@ -89,7 +89,8 @@ class Run:
                 f"train.context is {self.config.context}; expected less than the "
                 f"{self.model.max_length} events that the model reads (model.max_length)"
             )
-        self.objective = NextItem(self.model.backbone.causal)
+        self.windows = window_settings(self.config, self.model.max_length)
+        self.objective = self.model.objective.prepared(data.sequences, self.split, self.windows)
         groups = parameter_groups(self.model, self.config.weight_decay)
         if self.config.sparse_table:
             table = sparse_table(self.model, accelerator.num_processes)
@@ -186,15 +187,17 @@ class Run:
         config = self.config
         generator = np.random.default_rng([config.seed, number])
         torch.manual_seed(seed_of_epoch(config.seed, number, self.accelerator))
-        batches = self.objective.plan(self.split, self.model.max_length, config, generator)
+        batches = self.objective.plan(self.split, self.windows, generator)
         self.wrapped.train()
         self.reporter.start(number + 1, config.epochs, len(batches))
         total, targets, began = 0.0, 0, time.perf_counter()
         for index, windows in enumerate(batches):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(config, number + index / len(batches))
-            count = self.objective.count(windows)
-            loss = self._step(windows, count)
+            drawn = batch_generator(config.seed, number, index)
+            inputs = self.objective.batch(self.data.sequences, windows, drawn)
+            count = inputs.count
+            loss = self._step(own_share(inputs, self.accelerator))
             if not np.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss} in epoch {number + 1}; lower train.lr or set "
@@ -204,18 +207,10 @@ class Run:
             self.reporter.batch(loss, targets / (time.perf_counter() - began))
         return total / max(targets, 1)
 
-    def _step(self, windows: Windows, count: int) -> float:
-        """One step on a batch of ``count`` targets, of which each process computes a share."""
+    def _step(self, inputs: Inputs) -> float:
+        """One step on this process's share of a batch."""
         accelerator = self.accelerator
-        own = own_share(windows, accelerator)
-        # Gradients become the mean over processes; the weights make it the mean over targets.
-        weight = self.objective.count(own) * accelerator.num_processes / count
-        # A process without a share takes part too; otherwise the others would wait for it.
-        batch = self.objective.batch(self.data.sequences, own if len(own) else windows)
-        moved = TrainingBatch(
-            batch.histories.to(accelerator.device), batch.targets.to(accelerator.device)
-        )
-        loss = self.wrapped(moved) * weight
+        loss = self.wrapped(inputs.to(accelerator.device))
         accelerator.backward(loss)
         if self.config.clip_norm and self.config.sparse_table:
             accelerator.unscale_gradients()

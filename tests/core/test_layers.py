@@ -21,6 +21,7 @@ LAYERS = [
     ["evaluation"],
     ["model"],
     ["checkpoint"],
+    ["objectives"],
     ["data"],
     # Below the data too: prepared data are files that are written and checked as checkpoints are.
     ["storage"],

@@ -210,10 +210,16 @@ def test_users_without_a_session_are_cold(gru):
     assert list(sessions) == ["ann"]
 
 
-def test_a_model_that_cannot_stream_has_no_sessions():
-    model = seqzoo.create("elastic", num_items=9, causal=False)
-    with pytest.raises(UsageError, match="cannot stream with its settings"):
-        model.sessions()
+def test_a_model_that_cannot_stream_reads_the_window_again():
+    model = seqzoo.create("elastic", num_items=9, causal=False, max_length=4, hidden_size=16)
+    sessions = model.sessions()
+    history = ["3", "1", "4", "1", "5", "9"]
+    for length, item in enumerate(history, start=1):
+        sessions.observe([("ann", item)])
+        (found,) = sessions.recommend(["ann"], k=9, exclude_seen=False)
+        expected = model.recommend(history[:length], k=9, exclude_seen=False)
+        assert [each.item for each in found] == [each.item for each in expected]
+        assert found[0].score == pytest.approx(expected[0].score, abs=1e-5)
 
 
 def test_the_mode_of_the_model_stays(gru):

@@ -10,7 +10,10 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.interfaces import Backbone, SequenceBatch
 from seqzoo.model.build import Parts
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.training.objective import ModelWithLoss, NextItem
+from seqzoo.objectives.base import Inputs
+from seqzoo.objectives.rows import NextItem
+from seqzoo.parts.config import NextItemConfig
+from seqzoo.training.objective import ModelWithLoss
 
 HISTORIES = SequenceBatch.from_histories([[1, 2, 3, 4], [5], [6, 7, 8]])
 NEXT = torch.tensor([[2, 3, 4, 9], [6, 0, 0, 0], [7, 8, 1, 0]])
@@ -38,13 +41,14 @@ def make(backbone=None):
         "sasrec", {"hidden_size": 8, "max_length": 6, "num_heads": 1}, vocabulary
     )
     if backbone is not None:
-        parts = Parts(model.config, model.embedder, backbone, model.head)
+        objective = NextItem(NextItemConfig(), backbone)
+        parts = Parts(model.config, model.embedder, backbone, model.head, objective)
         model = SequenceModel("sasrec", parts, vocabulary)
     return model.double().eval()
 
 
 def objective_of(model):
-    return ModelWithLoss(model, NextItem(model.backbone.causal))
+    return ModelWithLoss(model, model.objective)
 
 
 def mean_loss(model, pairs):
@@ -74,7 +78,7 @@ def test_causal_every_position_counts_once():
         ([6, 7, 8], 1),
     ]
     expected = mean_loss(model, pairs)
-    loss = objective_of(model)(TrainingBatch(HISTORIES, NEXT))
+    loss = objective_of(model)(Inputs(TrainingBatch(HISTORIES, NEXT)))
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
     for got, wanted in zip(gradients(loss, model), gradients(expected, model), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
@@ -84,7 +88,7 @@ def test_not_causal_only_the_newest_event_counts():
     model = make(Mean(8))
     targets = torch.tensor([[0, 0, 0, 9], [6, 0, 0, 0], [0, 0, 1, 0]])
     expected = mean_loss(model, [([1, 2, 3, 4], 9), ([5], 6), ([6, 7, 8], 1)])
-    loss = objective_of(model)(TrainingBatch(HISTORIES, targets))
+    loss = objective_of(model)(Inputs(TrainingBatch(HISTORIES, targets)))
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
     # Positions are not Mean's business, so its embedder's table has them only where they are.
     for got, wanted in zip(gradients(loss, model), gradients(expected, model), strict=True):
@@ -96,7 +100,7 @@ def test_positions_without_a_target_do_not_count(backbone):
     model = make(Mean(8) if backbone else None)
     targets = torch.zeros_like(NEXT)
     targets[0, 3] = 9
-    loss = objective_of(model)(TrainingBatch(HISTORIES, targets))
+    loss = objective_of(model)(Inputs(TrainingBatch(HISTORIES, targets)))
     expected = mean_loss(model, [([1, 2, 3, 4], 9)])
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
 
@@ -108,7 +112,7 @@ def test_a_backbone_that_is_not_causal_learns():
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     losses = []
     for _ in range(40):
-        loss = objective(TrainingBatch(HISTORIES, targets))
+        loss = objective(Inputs(TrainingBatch(HISTORIES, targets)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

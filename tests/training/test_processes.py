@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from safetensors.torch import load_file
 
 from seqzoo.data.batches import Windows
 from seqzoo.data.sequences import Sequences
-from seqzoo.training.objective import NextItem
+from seqzoo.objectives.rows import NextItem
+from seqzoo.parts.config import NextItemConfig
+from seqzoo.training.processes import own_share
 
 SETTINGS = [
     "sasrec",
@@ -112,12 +115,20 @@ def test_the_error_of_a_folder_is_said_once(tmp_path):
     assert done.stderr.count("is not empty and holds no run") == 1
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_the_number_of_targets_is_known_without_the_batch(causal):
+def test_shares_of_a_batch_have_all_of_its_rows_and_weights():
     sequences = Sequences(
         np.arange(1, 41, dtype=np.int32), None, np.array([0, 12, 40], dtype=np.int64)
     )
     windows = Windows(np.array([0, 12, 20]), np.array([11, 9, 15]), np.array([0, 0, 4]))
-    objective = NextItem(causal)
-    targets = objective.batch(sequences, windows).targets
-    assert objective.count(windows) == int((targets > 0).sum()) == (31 if causal else 3)
+    backbone = types.SimpleNamespace(causal=True)
+    inputs = NextItem(NextItemConfig(), backbone).batch(sequences, windows, None)
+    shares = [
+        own_share(inputs, types.SimpleNamespace(process_index=index, num_processes=4))
+        for index in range(4)
+    ]
+    assert [share.weight for share in shares] == [11 * 4 / 31, 9 * 4 / 31, 11 * 4 / 31, 0.0]
+    for row, share in enumerate(shares[:3]):
+        assert share.main.targets.tolist() == inputs.main.targets[[row]].tolist()
+        assert share.main.histories.lengths.tolist() == [windows.lengths[row]]
+    # A process without a row computes something, for nothing.
+    assert shares[3].count == inputs.count == 31

@@ -7,7 +7,7 @@ import seqzoo_tim4rec.backbone as backbone_module
 import torch
 from seqzoo_tim4rec.time_ssd import CausalTimeSsdBlock
 
-from seqzoo.errors import ConfigError, UsageError
+from seqzoo.errors import ConfigError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.testing import check_model
 from seqzoo.testing.conformance import CHECKS, ConformanceError, check_causality
@@ -202,8 +202,12 @@ def test_session_agrees_with_encode(mode, small, tmp_path):
 
 def test_the_reference_cannot_stream(small):
     model = small("reference")
-    with pytest.raises(UsageError, match="cannot stream with its settings"):
-        model.session()
+    session = model.session()
+    for item, time in (("item-3", 978_300_000), ("item-7", 978_400_000)):
+        session.observe(item, timestamp=time)
+    # It reads the history again for each recommendation.
+    expected = model.encode([["item-3", "item-7"]], timestamps=[[978_300_000, 978_400_000]])[0]
+    torch.testing.assert_close(session.hidden, expected, rtol=0, atol=1e-5)
     with pytest.raises(NotImplementedError, match="time_mode='reference'"):
         model.backbone.initial_state(1)
 

@@ -1,0 +1,95 @@
+"""The masked-item objective, a Cloze task (BERT4Rec, arXiv 1904.06690)."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from seqzoo.data.batches import TrainingBatch, Windows, gather, training_batches, training_windows
+from seqzoo.data.sequences import Sequences
+from seqzoo.data.splits import Split
+from seqzoo.interfaces import MASK, Backbone, SequenceBatch
+from seqzoo.objectives.base import Inputs, WindowSettings
+from seqzoo.objectives.rows import RowObjective
+from seqzoo.parts.config import MaskedItemConfig
+
+
+class MaskedItem(RowObjective):
+    """Hide some items of a history and predict them from all others, on both sides.
+
+    Of every window a share of the items is hidden, at least one; of some windows only the newest,
+    as it is in a recommendation. For a recommendation a hidden event follows the history, and its
+    vector is the user's. Section 3.5 of the paper; the share of hidden items is drawn without
+    replacement, as in the authors' code, and afresh in every epoch, unlike there.
+    """
+
+    needs = frozenset({"non-causal", "mask"})
+    changes_history = True
+
+    def __init__(self, config: MaskedItemConfig, backbone: Backbone) -> None:
+        super().__init__(config, backbone)
+        self.mask_ratio = config.mask_ratio
+        self.mask_newest_ratio = config.mask_newest_ratio
+
+    def plan(
+        self, split: Split, settings: WindowSettings, generator: np.random.Generator
+    ) -> list[Windows]:
+        """The batches of one epoch: windows over all events of the training histories."""
+        # The windows of the next item end one event early, because their targets are one later.
+        whole = replace(split, history_end=split.history_end + 1)
+        windows = training_windows(
+            whole, settings.max_length, generator, settings.shift, settings.context
+        )
+        # A hidden item alone would be predicted from nothing.
+        return training_batches(
+            windows.take(np.flatnonzero(windows.lengths > 1)),
+            positions_per_batch=settings.positions_per_batch,
+            generator=generator,
+            every_position=True,
+        )
+
+    def batch(
+        self, sequences: Sequences, windows: Windows, generator: np.random.Generator
+    ) -> Inputs:
+        """Each window with some of its items hidden; these are the targets."""
+        histories = gather(sequences, windows.starts, windows.lengths)
+        items = histories.items.numpy()
+        columns, lengths = np.arange(items.shape[1]), windows.lengths[:, None]
+        free = (columns >= windows.contexts[:, None]) & (columns < lengths)
+        wanted = np.maximum(np.rint(self.mask_ratio * free.sum(1)), 1)
+        draws = np.where(free, generator.random(items.shape), np.inf)
+        hidden = free & (draws.argsort(1).argsort(1) < wanted[:, None])
+        newest = generator.random(len(items)) < self.mask_newest_ratio
+        hidden[newest] = (columns == lengths - 1)[newest]
+        targets = torch.from_numpy(np.where(hidden, items, 0))
+        corrupted = torch.from_numpy(np.where(hidden, MASK, items))
+        return Inputs(TrainingBatch(replace(histories, items=corrupted), targets))
+
+    def query(self, batch: SequenceBatch, max_length: int) -> SequenceBatch:
+        """A hidden event after each history; of full histories the oldest event is dropped."""
+        return with_mask(batch, max_length)
+
+
+def with_mask(batch: SequenceBatch, max_length: int) -> SequenceBatch:
+    """Append a hidden event to each history.
+
+    Args:
+        batch: histories of at most ``max_length`` events.
+        max_length: maximum number of events; a history of as many loses its oldest. The time of the
+            hidden event is that of the newest.
+    """
+    rows = torch.arange(len(batch.items), device=batch.items.device)
+    full = batch.lengths >= max_length
+    lengths = torch.where(full, batch.lengths, batch.lengths + 1)
+    width = min(batch.items.shape[1] + 1, max_length)
+
+    def appended(values: torch.Tensor, newest: torch.Tensor) -> torch.Tensor:
+        wider = torch.cat([values, values.new_zeros(len(values), 1)], 1)
+        wider[rows, batch.lengths] = newest
+        return torch.where(full[:, None], wider.roll(-1, 1), wider)[:, :width]
+
+    timestamps = batch.timestamps
+    if timestamps is not None:
+        timestamps = appended(timestamps, batch.gather_last(timestamps))
+    items = appended(batch.items, batch.items.new_full((len(rows),), MASK))
+    return replace(batch, items=items, lengths=lengths, timestamps=timestamps)
