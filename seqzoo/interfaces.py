@@ -8,13 +8,16 @@ padding. Histories are padded on the right, so the newest event of history b is 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.topk import Pairs, top_of_blocks
+
+if TYPE_CHECKING:
+    from seqzoo.data.sequences import Sequences
 
 __all__ = [
     "MASK",
@@ -209,7 +212,17 @@ class Backbone(nn.Module, ABC):
 
 
 class Head(nn.Module, ABC):
-    """Scores all items, ``[..., D] -> [..., V + 1]``, and computes the training loss."""
+    """Scores all items, ``[..., D] -> [..., V + 1]``, and computes the training loss.
+
+    A head that counts instead of following gradients sets ``closed_form`` and has ``fit``; its
+    ``loss`` is never called.
+    """
+
+    closed_form: bool = False
+    """Whether training is one call of ``fit`` instead of epochs.
+
+    The parameters of embedder and backbone then stay as they were initialised. What is learnt
+    belongs in buffers whose shapes follow from the settings and the number of items."""
 
     @abstractmethod
     def forward(self, hidden: Tensor) -> Tensor:
@@ -218,6 +231,33 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of predicting ``targets`` [M] (1..V) from ``hidden`` [M, D]: a scalar."""
+
+    def fit(self, sequences: "Sequences") -> None:
+        """Learn from the training part of the histories, in one pass.
+
+        Only a head with ``closed_form`` has it. A second call replaces what the first has learnt,
+        and the same histories give the same tensors, bit for bit.
+
+        Args:
+            sequences: item indices, timestamps and offsets as flat arrays; no held-out event is
+                among them.
+
+        Raises:
+            NotImplementedError: this head learns by gradients.
+            TrainingError: the histories lack something that the head needs, such as timestamps.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no fit()")
+
+    def similarity(self, item: int) -> Tensor | None:
+        """How similar all items are to one [V + 1], for a head with a measure of its own.
+
+        None stands for the cosine of the vectors in the embedder's ``item_table``. Items with
+        ``-inf`` are never part of an answer.
+
+        Raises:
+            UsageError: the head cannot tell which items are similar.
+        """
+        return None
 
     def score_blocks(
         self, hidden: Tensor, items: Tensor | None = None

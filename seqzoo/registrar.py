@@ -122,6 +122,7 @@ class Registrar:
         migration: str | None = None,
         published: Sequence[Mapping[str, Any]] = (),
         objective: str = DEFAULT_OBJECTIVE,
+        baseline: bool = False,
     ) -> None:
         """Register a combination of parts.
 
@@ -144,14 +145,21 @@ class Registrar:
                 metrics by name (``hit@10``) and, if they apply to some settings of the model only,
                 ``settings``.
             objective: registered name; what the architecture is trained on.
+            baseline: whether models are compared with it; it must train in seconds.
 
         Raises:
-            PluginError: a name is not a string, or an entry of ``published`` is incomplete.
+            PluginError: a name is not a string, ``baseline`` is neither True nor False, or an
+                entry of ``published`` is incomplete.
         """
         strings = {"embedder": embedder, "backbone": backbone, "head": head, "paper": paper}
         strings |= {"description": description, "objective": objective}
         for what, value in strings.items():
             self._string(f"{what} of architecture '{name}'", value)
+        if not isinstance(baseline, bool):
+            raise PluginError(
+                f"plugin '{self._plugin}' gives {baseline!r} as baseline of architecture "
+                f"'{name}'; expected True or False"
+            )
         for key in [*(defaults or {}), *(recipe or {})]:
             self._string(f"a setting of architecture '{name}'", key)
         spec = ArchitectureSpec(
@@ -168,6 +176,7 @@ class Registrar:
             None if migration is None else self._target(f"migration of '{name}'", migration),
             tuple(self._published(name, entry) for entry in published),
             objective,
+            baseline,
         )
         self.staged.append(("architecture", spec))
 

@@ -90,7 +90,10 @@ DEFAULT_OBJECTIVE = "next-item"
 
 @dataclass(frozen=True)
 class ArchitectureSpec(Spec):
-    """A named choice of embedder, backbone, head and objective with default settings."""
+    """A named choice of embedder, backbone, head and objective with default settings.
+
+    A ``baseline`` is one that models are compared with: it trains in seconds.
+    """
 
     embedder: str
     backbone: str
@@ -103,6 +106,7 @@ class ArchitectureSpec(Spec):
     migration: str | None = None
     published: tuple[PublishedMetrics, ...] = ()
     objective: str = DEFAULT_OBJECTIVE
+    baseline: bool = False
 
     def published_for(self, settings: Mapping[str, Any]) -> list[PublishedMetrics]:
         """The published metrics that apply to a model with these settings."""

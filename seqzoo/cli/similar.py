@@ -19,11 +19,12 @@ def similar(
 ) -> None:
     """Show the items most similar to an item.
 
-    The score is the cosine of the item vectors that the model has learned, -1 to 1.
+    The score is the cosine of the item vectors that the model has learned, -1 to 1, or the model's
+    own measure where it has one (item-knn, markov).
     """
     model = zoo.load(name)
     found = model.similar(item, min(DEFAULT_K, len(model.vocabulary)) if k is None else k)
     if as_json:
         print_json({"model": name, "item": item, "similar": [asdict(one) for one in found]})
     else:
-        show_items(found, "cosine")
+        show_items(found, "score")

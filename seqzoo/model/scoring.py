@@ -18,6 +18,7 @@ from seqzoo.model.recommendations import (
     RecommendationLists,
     Recommendations,
 )
+from seqzoo.model.similarity import similarities
 from seqzoo.parts.int8_index import Int8Index
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DEFAULT_OBJECTIVE
@@ -31,7 +32,6 @@ logger = logging.getLogger("seqzoo")
 
 INDICES = ("int8",)
 _WHOLE_HISTORY = 2**31 - 1
-_SMALLEST = 1e-12
 
 
 class ScoringModel(nn.Module):
@@ -312,6 +312,8 @@ class ScoringModel(nn.Module):
         """The ``k`` items most similar to an item, most similar first.
 
         The score is the cosine of the two items' vectors in the embedder's ``item_table``, -1 to 1.
+        A head may have a measure of its own, such as the similarities of ``item-knn``; it may know
+        fewer than ``k`` similar items.
 
         Args:
             item: an id of the model's vocabulary; it is not part of the answer.
@@ -324,22 +326,20 @@ class ScoringModel(nn.Module):
         Raises:
             UnknownItemError: the item is unknown, no candidate is known, or an id is unknown and
                 ``on_unknown`` is ``error``.
-            UsageError: ``k`` is out of range.
+            UsageError: ``k`` is out of range, or the model cannot tell which items are similar.
             NotFiniteError: a vector is NaN or too large.
         """
         index = self.vocabulary.index(item)
         choice = read_choice(self.vocabulary, 1, k, candidates, exclude, on_unknown)
         with inference(self):
-            table = self.embedder.item_table
-            lengths = torch.linalg.vector_norm(table, dim=-1).clamp_min(_SMALLEST)
-            cosines = table @ table[index] / lengths / lengths[index]
-            if not (cosines[1:].isfinite() & lengths[1:].isfinite()).all():
+            cosines = similarities(self, index)
+            if cosines is None:
                 raise self._not_finite("cosines that are not finite numbers")
             cosines[[0, index, *(choice.excluded[0] if choice.excluded else ())]] = -torch.inf
             allowed = torch.arange(len(cosines))
             if choice.allowed is not None:
                 allowed = torch.from_numpy(choice.allowed)
-            allowed = allowed.to(table.device)
+            allowed = allowed.to(cosines.device)
             scores, order = cosines[allowed].topk(min(k, len(allowed)))
         return Recommendations(self._items(allowed[order].tolist(), scores.tolist()))
 

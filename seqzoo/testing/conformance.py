@@ -17,6 +17,7 @@ from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
+from seqzoo.testing.fitting import check_fit
 from seqzoo.testing.probes import (
     example_batch,
     hidden_of,
@@ -197,8 +198,10 @@ def check_gradients(model: SequenceModel) -> None:
 
     In a fresh model a gradient may be zero because something else is: a gate that starts closed,
     item features before there are data. It counts as missing only if it stays zero after noise has
-    been added to all parameters and to buffers of zeros.
+    been added to all parameters and to buffers of zeros. A head in closed form has no loss.
     """
+    if model.head.closed_form:
+        return
     fresh = _gradients(model)
     moved = _gradients(perturbed(model, buffers=True))
     for name, gradient in fresh.items():
@@ -345,6 +348,7 @@ CHECKS: dict[str, Callable[[SequenceModel], None]] = {
     "last": check_last,
     "streaming": check_streaming,
     "gradients": check_gradients,
+    "fit": check_fit,
     "determinism": check_determinism,
     "round trip": check_round_trip,
 }

@@ -158,8 +158,9 @@ class TerminalReporter(Reporter):
             self._best = f"best {record['value']:.4f}"
         seconds = record["seconds"]
         spent = f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        loss = "" if record["loss"] is None else f"loss {record['loss']:.4f}  "
         self._print(
-            f"epoch {record['epoch']:>3}  loss {record['loss']:.4f}  "
+            f"epoch {record['epoch']:>3}  {loss}"
             f"valid {metric_title(record['metric'])} {record['value']:.4f}  {spent:>5}{mark}"
         )
 

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from seqzoo.checkpoint.manifest import METRICS, RECIPE, VOCABULARY, WEIGHTS, read_manifest
 from seqzoo.checkpoint.record import read_file
+from seqzoo.data.parts import histories_of
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import train_counts
 from seqzoo.errors import TrainingError
@@ -150,6 +151,8 @@ class Run:
         )
 
     def _is_over(self) -> bool:
+        if self.model.head.closed_form:
+            return self.progress.epoch > 0
         waited = self.progress.epoch - self.progress.best_epoch
         return self.progress.epoch >= self.config.epochs or waited >= self.config.patience
 
@@ -182,9 +185,12 @@ class Run:
         self.reporter.epoch(record, best)
         self.trackers.epoch(record)
 
-    def _train_epoch(self, number: int) -> float:
-        """Train on all batches once; the mean loss over all targets."""
+    def _train_epoch(self, number: int) -> float | None:
+        """Train on all batches once; the mean loss over all targets, None without a loss."""
         config = self.config
+        if self.model.head.closed_form:
+            self.model.head.fit(histories_of(self.data.sequences, self.split))
+            return None
         generator = np.random.default_rng([config.seed, number])
         torch.manual_seed(seed_of_epoch(config.seed, number, self.accelerator))
         batches = self.objective.plan(self.split, self.windows, generator)

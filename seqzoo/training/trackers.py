@@ -50,7 +50,8 @@ class Trackers:
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Report the record of an epoch."""
-        values = {key: record[key] for key in ("loss", "lr", "seconds")}
+        measured = ("loss", "lr", "seconds")
+        values = {key: record[key] for key in measured if record[key] is not None}
         values[f"valid/{record['metric']}"] = record["value"]
         self._log(values, record["epoch"])
 

@@ -20,7 +20,7 @@ def test_the_table(seqzoo, tiny):
     answer = seqzoo("similar", tiny, "i3", "-k", 2)
     assert (answer.code, answer.err) == (0, "")
     head, *rows = answer.out.splitlines()
-    assert head.split() == ["item", "cosine", "title"]
+    assert head.split() == ["item", "score", "title"]
     assert [row.split()[0] for row in rows] == ["1", "2"]
     assert len(seqzoo("similar", tiny, "i3").out.splitlines()) == 11
 
