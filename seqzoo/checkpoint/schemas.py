@@ -160,23 +160,29 @@ class MeasuredData(Struct):
     fingerprints: Annotated[dict[str, Text], Meta(description="an object of strings")] = {}
 
 
+MetricValues: TypeAlias = Annotated[
+    dict[
+        Annotated[
+            str,
+            Meta(
+                # ASCII digits only: int() accepts some other digits and not others.
+                pattern=r"\A[^@]*(@([0-9]{1,9}|[A-Za-z].*)?)?\Z",
+                description="a metric's name, with 1 to 9 digits as its cutoff",
+            ),
+        ],
+        Number,
+    ],
+    Meta(description="an object of metrics by name"),
+]
+
+
 class ProtocolEntry(Struct):
     """The metrics of one protocol and the circumstances of their measurement."""
 
-    metrics: Annotated[
-        dict[
-            Annotated[
-                str,
-                Meta(
-                    # ASCII digits only: int() accepts some other digits and not others.
-                    pattern=r"\A[^@]*(@([0-9]{1,9}|[A-Za-z].*)?)?\Z",
-                    description="a metric's name, with 1 to 9 digits as its cutoff",
-                ),
-            ],
-            Number,
-        ],
-        Meta(description="an object of metrics by name"),
-    ]
+    metrics: MetricValues
+    baselines: Annotated[
+        dict[Text, MetricValues], Meta(description="an object of baselines with their metrics")
+    ] = {}
     users: Count = 0
     items: Count = 0
     data: Annotated[MeasuredData, Meta(description="an object with the name of the data")] = field(

@@ -84,6 +84,18 @@ class HeldOut:
         """The same, restricted to the first ``count`` targets that can be ranked."""
         return replace(self, split=self.split.take(slice(count)), rows=self.rows[:count])
 
+    def evenly(self, count: int) -> "HeldOut":
+        """The same, restricted to ``count`` users that are evenly spaced; all if they are fewer."""
+        if self.users <= count:
+            return self
+        chosen = np.linspace(0, self.users - 1, count).astype(np.int64)
+        position = np.full(self.users, -1, dtype=np.int64)
+        position[chosen] = np.arange(count)
+        kept = position[self.rows] >= 0
+        fields = ("history_start", "history_end", "target", "users")
+        split = replace(self.split, **{name: getattr(self.split, name)[kept] for name in fields})
+        return replace(self, split=split, rows=position[self.rows[kept]], known=self.known[chosen])
+
 
 def hold_out(
     data: SequenceData, vocabulary: Vocabulary, chosen: ChosenSplit, part: str = "test"

@@ -64,6 +64,8 @@ class TrainConfig:
             used, because results are the same bit for bit only with the same number.
         precision: ``no`` is float32; ``bf16`` and ``fp16`` are mixed precision.
         protocols: protocols under which the finished checkpoint is measured on the test items.
+        baselines: fit the registered baselines too, measure them on the same test items, and warn
+            if the model does not beat them.
     """
 
     epochs: int = 100
@@ -82,6 +84,7 @@ class TrainConfig:
     threads: int = 0
     precision: str = "no"
     protocols: list[str] = field(default_factory=lambda: ["loo-full", "loo-full-unseen"])
+    baselines: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):

@@ -24,6 +24,7 @@ from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import put_weights
 from seqzoo.objectives.base import Inputs
+from seqzoo.training.beaten import measure_baselines
 from seqzoo.training.checks import check_protocols, training_split
 from seqzoo.training.folder import RunFolder
 from seqzoo.training.objective import ModelWithLoss, batch_generator, window_settings
@@ -238,13 +239,20 @@ class Run:
             manifest = read_manifest(self.out)
             put_weights(self.model, read_file(manifest, WEIGHTS), str(self.out / WEIGHTS))
             self._written[WEIGHTS] = manifest.files[WEIGHTS]
-        found = {}
+        found, baselines = {}, {}
         for chosen, protocols in by_split(self.protocols, self.recipe.data.split):
             held_out = hold_out(self.data, self.model.vocabulary, chosen)
             for result in measure(self.model.eval(), held_out, protocols):
                 found[result.protocol] = result
+            if self.config.baselines and not self.model.head.closed_form:
+                own = found[protocols[0].name].metrics
+                baselines |= measure_baselines(
+                    self.model, held_out, protocols, own, self.config.metric
+                )
         results = [found[protocol.name] for protocol in self.protocols]
         records = {result.protocol: result.record(self.config.seed) for result in results}
+        for name, measured in baselines.items():
+            records[name]["baselines"] = measured
         self.progress.finished = True
         if self.accelerator.is_main_process:
             self._save(records, unchanged=(WEIGHTS, VOCABULARY, RECIPE))

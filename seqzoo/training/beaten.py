@@ -1,0 +1,82 @@
+"""After training: does the model beat the baselines on the same test users?"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqzoo.evaluation.baselines import fit_baselines
+from seqzoo.evaluation.held_out import HeldOut
+from seqzoo.evaluation.protocol import Protocol
+from seqzoo.evaluation.ranks import gains_by_user, means
+from seqzoo.metric_names import metric_title
+from seqzoo.model.sequence_model import SequenceModel
+
+__all__ = ["MOST_USERS", "measure_baselines"]
+
+logger = logging.getLogger("seqzoo")
+
+MOST_USERS = 20_000
+"""Of more test users, so many are measured, evenly spaced."""
+
+
+def measure_baselines(
+    model: SequenceModel,
+    held_out: HeldOut,
+    protocols: Sequence[Protocol],
+    measured: Mapping[str, float],
+    metric: str,
+) -> dict[str, dict[str, Any]]:
+    """Measure the baselines beside a model that has been trained, and warn if one is better.
+
+    Args:
+        model: the trained model, whose items are those of the data.
+        held_out: the test part, read with the model's vocabulary.
+        protocols: of this split; the first decides the warning.
+        measured: the model's metrics of all test users under the first protocol.
+        metric: the metric that decides.
+
+    Returns:
+        For each protocol the metrics of each baseline, as ``metrics.json`` stores them; empty if
+        only some of the users were measured.
+    """
+    fitted = fit_baselines(held_out.data, held_out.chosen, leave_out=[model.architecture])
+    if not fitted:
+        return {}
+    some = held_out.evenly(MOST_USERS)
+    gains = {name: gains_by_user(each, some, protocols) for name, each in fitted.items()}
+    own = measured if some is held_out else means(gains_by_user(model, some, protocols[:1])[0])
+    found = [
+        {name: means(of_baseline[index]) for name, of_baseline in gains.items()}
+        for index in range(len(protocols))
+    ]
+    if metric in own:
+        _warn(model.architecture, own[metric], found[0], metric, protocols[0].name, some.users)
+    if some is not held_out:
+        return {}
+    return {protocol.name: own for protocol, own in zip(protocols, found, strict=True)}
+
+
+def _warn(
+    architecture: str,
+    own: float,
+    baselines: Mapping[str, Mapping[str, float]],
+    metric: str,
+    protocol: str,
+    users: int,
+) -> None:
+    """Say which baselines the model does not beat, in one line."""
+    better = {name: values[metric] for name, values in baselines.items() if values[metric] >= own}
+    if better:
+        names = sorted(better, key=lambda name: -better[name])
+        logger.warning(
+            "%s does not beat %s: %s of %.4f on %d test users under %s; train longer, change its "
+            "settings (`seqzoo tune %s` searches), or use the baseline: `seqzoo train %s`",
+            architecture,
+            " and ".join(f"{name} ({better[name]:.4f})" for name in names),
+            metric_title(metric),
+            own,
+            users,
+            protocol,
+            architecture,
+            names[0],
+        )
