@@ -56,16 +56,23 @@ def open_checkpoint(name: str | os.PathLike[str], *, keep: bool = False) -> "Che
     Raises:
         UnknownNameError, CheckpointError, HubError: as ``find`` and ``read_checkpoint`` do.
     """
+    return open_located(name, keep=keep)[0]
+
+
+def open_located(
+    name: str | os.PathLike[str], *, keep: bool = False
+) -> tuple["Checkpoint", HubAddress | None]:
+    """``open_checkpoint``, and repository and commit if the files are in the Hub's cache."""
     from seqzoo.checkpoint.record import read_checkpoint  # torch, which finding does without
 
     folder, manifest, address = locate_checkpoint(name, verify=False)
     try:
-        return read_checkpoint(folder, manifest=manifest, keep=keep)
+        return read_checkpoint(folder, manifest=manifest, keep=keep), address
     except IntegrityError:
         if address is None:
             raise
         # A file in the Hub's cache is damaged: it is fetched again, once.
-        return read_checkpoint(find(name), keep=keep)
+        return read_checkpoint(find(name), keep=keep), address
 
 
 def bundled_folder(spec: PretrainedSpec) -> Path | None:

@@ -115,10 +115,12 @@ class RecipeSections(_Recipe, forbid_unknown_fields=True):
     """A recipe that is to be run; its data may be a table in memory."""
 
     data: Settings = {}
+    start: Any = None
 
 
 GivenRecipe: TypeAlias = Annotated[
-    RecipeSections, Meta(description="sections by name: architecture, data, model and train")
+    RecipeSections,
+    Meta(description="sections by name: architecture, start, data, model and train"),
 ]
 """A recipe, as the command line and ``seqzoo.train`` take it."""
 

@@ -28,16 +28,20 @@ from seqzoo.config import parse_overrides
 from seqzoo.errors import ConfigError, TrainingError
 from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.training import loop
+from seqzoo.training.live import with_epochs_of_run
 from seqzoo.training.processes import is_main_process
 from seqzoo.training.progress import Reporter, for_terminal
 from seqzoo.training.recipe import Recipe, read_recipe_file
+from seqzoo.training.start import names_checkpoint
 
 
 def train(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="ARCHITECTURE|RECIPE", help="Name of an architecture, or path of a recipe.yaml."
+            metavar="ARCHITECTURE|RECIPE|CHECKPOINT",
+            help="Name of an architecture, path of a recipe.yaml, or a checkpoint to carry on: its "
+            "name, ./folder or hf://org/name.",
         ),
     ],
     settings: Annotated[
@@ -50,7 +54,10 @@ def train(
     data: Data = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the run (default: runs/ARCHITECTURE)."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the run (default: runs/ARCHITECTURE, or runs/CHECKPOINT-newer).",
+        ),
     ] = None,
     user_col: UserCol = None,
     item_col: ItemCol = None,
@@ -70,7 +77,8 @@ def train(
 ) -> None:
     """Train a model; the folder of the run is a checkpoint.
 
-    Ctrl-C stops the run and keeps the best epoch so far; the same command resumes it.
+    Ctrl-C stops the run and keeps the best epoch so far; the same command resumes it. A checkpoint
+    is carried on with newer data: its weights, its items in their order, new items added.
     """
     log_from(logging.ERROR if quiet else logging.INFO)
     options = given(
@@ -84,12 +92,13 @@ def train(
     )
     recipe = _recipe(what, settings or [], options)
     if out is None:
-        out = Path("runs", recipe.architecture)
+        out = loop.default_folder(recipe)
     _require_writable(out)
     reporter = Reporter() if quiet else for_terminal()
     result = loop.train(recipe, out, reporter=reporter, overwrite=overwrite, trackers=tracker or [])
     if not is_main_process():
         return
+    started = {"start": result.start, "new_items": result.new_items} if result.start else {}
     if as_json:
         print_json(
             {
@@ -100,6 +109,7 @@ def train(
                 "seconds": result.seconds,
                 "interrupted": result.interrupted,
                 "stages": [summary.to_json() for summary in result.stages],
+                **started,
             }
         )
     else:
@@ -111,10 +121,20 @@ def train(
 def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> Recipe:
     """The complete recipe, checked before any data are read."""
     is_file = what.endswith((".yaml", ".yml"))
-    if (Path(what) / "recipe.yaml").is_file():
-        raise ConfigError(f"{what} is a folder; train its recipe: seqzoo train {what}/recipe.yaml")
-    values = read_recipe_file(what) if is_file else {"architecture": what}
-    values = _merged(_merged(values, parse_overrides(settings)), {"data": options})
+    changes = parse_overrides(settings)
+    if is_file:
+        values = read_recipe_file(what)
+        changes = with_epochs_of_run(changes, Path(what).parent)
+    elif names_checkpoint(what):
+        values = {"start": what}
+    elif (Path(what) / "config.json").is_file():
+        raise ConfigError(
+            f"'{what}' would be a registered name; to carry on the checkpoint in the folder: "
+            f"seqzoo train ./{what} --data NEWER"
+        )
+    else:
+        values = {"architecture": what}
+    values = _merged(_merged(values, changes), {"data": options})
     recipe = Recipe.make(values)
     for protocol in recipe.train.protocols:
         split_of(get_protocol(protocol), recipe.data.split)
@@ -147,9 +167,12 @@ def _require_writable(out: Path) -> None:
 def _show(result: loop.TrainingResult) -> None:
     model = as_model(result.out)
     state = "stopped" if result.interrupted else "trained"
+    kept = f"the best, epoch {result.best_epoch}, is in {result.out}"
+    if not result.validated:
+        kept = f"the weights are in {result.out}, without validation and without stored metrics"
+    added = f"; {result.new_items:,} new items" if result.start else ""
     show(
-        f"{state}: {result.epochs} epochs in {seconds(result.seconds)}; the best, epoch "
-        f"{result.best_epoch}, is in {result.out}",
+        f"{state}: {result.epochs} epochs in {seconds(result.seconds)}; {kept}{added}",
         "",
         *([metrics_table(result.metrics), ""] if result.metrics else []),
         facts(

@@ -119,7 +119,8 @@ def training_windows(
     """Cut the training histories into windows in which every interaction is a target once.
 
     Args:
-        split: the training histories; windows are cut from their newest end.
+        split: the training histories; windows are cut from their newest end, and those before the
+            first target are left out.
         max_length: maximum number of inputs of a window.
         generator: draws the offsets.
         shift: move the cuts of every history that is longer than a window by a random number of
@@ -142,7 +143,13 @@ def training_windows(
     oldest = number == counts[owner] - 1
     contexts = np.where(oldest, 0, context)
     ends = np.minimum(ends, starts[owner] + inputs[owner])
-    return Windows(begins, ends - begins, contexts)
+    windows = Windows(begins, ends - begins, contexts)
+    if split.first_target is None:
+        return windows
+    first = split.first_target[split.history_end - split.history_start - 1 > 0][owner]
+    contexts = np.maximum(contexts, first - 1 - begins)
+    windows = Windows(begins, ends - begins, contexts)
+    return windows.take(np.flatnonzero(contexts < windows.lengths))
 
 
 def training_batches(

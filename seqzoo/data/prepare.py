@@ -47,6 +47,9 @@ class DataConfig:
             keeps those of the protocol.
         options: settings of a generated data set.
         fingerprint: fingerprint of the prepared data; training writes it.
+        replay_source: older events of the same users, a name or a path: what a model that is
+            carried on was trained on. They are the context of the newer events, which alone are
+            targets, but for those that ``train.replay`` draws. Read with the same columns.
     """
 
     source: str = ""
@@ -59,6 +62,7 @@ class DataConfig:
     split: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
+    replay_source: str | None = None
 
     def __post_init__(self) -> None:
         if self.min_count < 1:

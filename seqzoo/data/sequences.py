@@ -122,6 +122,8 @@ class SequenceData:
         dropped: number of interactions with items that the given vocabulary lacks.
         summaries: the interactions as read and after each filter.
         categories: names of categories by item id, as far as the data have them.
+        new_from: of data that were joined from older and newer ones, the position of each user's
+            first newer event in ``Sequences.items`` (U,), int64; None for other data.
     """
 
     sequences: Sequences
@@ -133,6 +135,7 @@ class SequenceData:
     dropped: int = 0
     summaries: tuple[Summary, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    new_from: Int64s | None = None
 
 
 ORDERS = ("time-row", "float32-time-row")

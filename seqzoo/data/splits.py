@@ -7,7 +7,7 @@ settings.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,6 +50,8 @@ class Split:
         left_out: number of users with events to predict, all of which are left out because no
             earlier event of the user is there to predict them from.
         begins: the moment at which the part begins, in unix seconds; None if it is not cut by time.
+        first_target: in ``train``, position of the first event of each history that is a target
+            (M,), int64; the events before it are read only. None if all but the first are targets.
     """
 
     history_start: Int64s
@@ -58,6 +60,7 @@ class Split:
     users: Int64s
     left_out: int = 0
     begins: int | None = None
+    first_target: Int64s | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -71,6 +74,7 @@ class Split:
             self.users[rows],
             self.left_out,
             self.begins,
+            None if self.first_target is None else self.first_target[rows],
         )
 
 
@@ -244,13 +248,15 @@ def choose_split(name: str, settings: Mapping[str, Any]) -> ChosenSplit:
 
 
 def train_counts(sequences: Sequences, train: Split, items: int) -> Int64s:
-    """The number of interactions of each item in the histories of the training part (V,).
+    """The number of events of each item that are trained on (V,).
 
     Args:
         sequences: the histories of all users.
-        train: the training part; its histories do not overlap.
+        train: the training part; of joined data only the newer events count.
         items: size V of the vocabulary.
     """
+    if train.first_target is not None:
+        train = replace(train, history_start=train.first_target)
     counts = np.bincount(sequences.items[in_histories(sequences, train)], minlength=items + 1)
     return counts[1:]
 

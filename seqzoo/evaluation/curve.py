@@ -32,7 +32,8 @@ def plot_curve(
     if not epochs:
         raise UsageError(f"the picture '{file}' has no epochs to show; expected one or more")
     for number, record in enumerate(epochs, start=1):
-        missing = [key for key in ("epoch", "loss", "metric", "value") if key not in record]
+        keys = ("epoch", "loss", "metric", "value")
+        missing = [key for key in keys if record.get(key) is None]
         if missing:
             raise UsageError(
                 f"epoch record {number} lacks {', '.join(missing)}; expected epoch, loss, metric "

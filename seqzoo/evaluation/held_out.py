@@ -85,16 +85,20 @@ class HeldOut:
         return replace(self, split=self.split.take(slice(count)), rows=self.rows[:count])
 
     def evenly(self, count: int) -> "HeldOut":
-        """The same, restricted to ``count`` users that are evenly spaced; all if they are fewer."""
-        if self.users <= count:
+        """The same, restricted to ``count`` targets that are evenly spaced; all if fewer."""
+        if self.targets <= count:
             return self
-        chosen = np.linspace(0, self.users - 1, count).astype(np.int64)
-        position = np.full(self.users, -1, dtype=np.int64)
+        chosen = np.linspace(0, self.targets - 1, count).astype(np.int64)
+        position = np.full(self.targets, -1, dtype=np.int64)
         position[chosen] = np.arange(count)
-        kept = position[self.rows] >= 0
-        fields = ("history_start", "history_end", "target", "users")
-        split = replace(self.split, **{name: getattr(self.split, name)[kept] for name in fields})
-        return replace(self, split=split, rows=position[self.rows[kept]], known=self.known[chosen])
+        kept = np.flatnonzero(position[self.rows] >= 0)
+        return replace(
+            self,
+            split=self.split.take(kept),
+            rows=position[self.rows[kept]],
+            known=self.known[chosen],
+            owners=np.unique(self.owners[chosen], return_inverse=True)[1],
+        )
 
 
 def hold_out(

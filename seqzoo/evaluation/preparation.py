@@ -122,8 +122,8 @@ class PreparedData:
             section = self._section(model)
             named = {**section, "source": source_name(interactions)}
             fields = asdict(structure(DataConfig, named, "data"))
-            # These act on a table after it has been read.
-            for later in ("min_count", "order", "split", "fingerprint"):
+            # These act on a table after it has been read, or on training alone.
+            for later in ("min_count", "order", "split", "fingerprint", "replay_source"):
                 del fields[later]
             source = json.dumps(fields, sort_keys=True)
             if source not in self._read:

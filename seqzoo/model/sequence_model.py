@@ -1,6 +1,6 @@
 """``SequenceModel``: a model that can be built, loaded, saved and published."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.model.build import build_parts
 from seqzoo.model.display import model_html
+from seqzoo.model.extend import extended_vocabulary, with_items
 from seqzoo.model.load import load_model
 from seqzoo.model.provenance import AsBuilt, Provenance
 from seqzoo.model.save import checkpoint_of, save_model
@@ -105,6 +106,35 @@ class SequenceModel(ScoringModel):
         address = repository_address(repo)
         checkpoint = checkpoint_of(self, address.name)
         return str(push_checkpoint(checkpoint, address, private=private).address)
+
+    def extend(
+        self,
+        items: Sequence[str],
+        *,
+        labels: Sequence[str | None] | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Add items, which get the indices after the known ones.
+
+        The vectors of the known items do not change. A new item's vector is drawn from a normal
+        distribution with the mean and the spread of the trained items' vectors; training on newer
+        data (``seqzoo train CHECKPOINT``) gives it its own. Optimizers that were made for the model
+        before must be made again.
+
+        Args:
+            items: ids of the new items.
+            labels: their titles.
+            seed: of the drawn vectors.
+
+        Raises:
+            UsageError: an id is known already, or the numbers of items and labels differ.
+            DataError: an id is empty or given twice.
+        """
+        vocabulary = extended_vocabulary(self.vocabulary, items, labels)
+        bigger = with_items(self, vocabulary, seed=seed)
+        self.embedder, self.backbone, self.head = bigger.embedder, bigger.backbone, bigger.head
+        self.vocabulary, self.as_built = vocabulary, bigger.as_built
+        self.index = None
 
     def _repr_html_(self) -> str:
         return model_html(self)

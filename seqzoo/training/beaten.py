@@ -11,12 +11,12 @@ from seqzoo.evaluation.ranks import gains_by_user, means
 from seqzoo.metric_names import metric_title
 from seqzoo.model.sequence_model import SequenceModel
 
-__all__ = ["MOST_USERS", "measure_baselines"]
+__all__ = ["MOST_TARGETS", "measure_baselines"]
 
 logger = logging.getLogger("seqzoo")
 
-MOST_USERS = 20_000
-"""Of more test users, so many are measured, evenly spaced."""
+MOST_TARGETS = 20_000
+"""Of more test items, so many are measured, evenly spaced."""
 
 
 def measure_baselines(
@@ -37,12 +37,12 @@ def measure_baselines(
 
     Returns:
         For each protocol the metrics of each baseline, as ``metrics.json`` stores them; empty if
-        only some of the users were measured.
+        only some of the test items were measured.
     """
     fitted = fit_baselines(held_out.data, held_out.chosen, leave_out=[model.architecture])
     if not fitted:
         return {}
-    some = held_out.evenly(MOST_USERS)
+    some = held_out.evenly(MOST_TARGETS)
     gains = {name: gains_by_user(each, some, protocols) for name, each in fitted.items()}
     own = measured if some is held_out else means(gains_by_user(model, some, protocols[:1])[0])
     found = [

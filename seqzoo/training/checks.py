@@ -1,10 +1,12 @@
 """Checks before the first epoch, so that no run ends without its metrics."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from seqzoo.data.interactions import Interactions
-from seqzoo.data.prepare import log_summaries, prepare
+from seqzoo.data.joined import joined
+from seqzoo.data.prepare import log_summaries, prepare, settings_of_source
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import ChosenSplit, in_histories, split_text
@@ -16,18 +18,31 @@ logger = logging.getLogger("seqzoo")
 
 
 def prepare_data(
-    recipe: Recipe, source: str | Path | Interactions | InMemory | None = None
+    recipe: Recipe,
+    source: str | Path | Interactions | InMemory | None = None,
+    older: str | Path | Interactions | InMemory | None = None,
 ) -> SequenceData:
     """Read and filter the data of a recipe; warn if their fingerprint differs from the recipe's.
+
+    Data for a recipe with a start have the items of that checkpoint in their order.
 
     Args:
         recipe: its section ``data`` says how to read and filter.
         source: what to read instead of its ``data.source``.
+        older: what to read instead of its ``data.replay_source``.
 
     Raises:
         DataError: the data cannot be read.
+        TrainingError: a setting needs a start or older data, and there are none.
     """
+    older = recipe.data.replay_source if older is None else older
+    _check_replay(recipe, older is not None)
     data = prepare(recipe.data, source)
+    if recipe.start is not None:
+        if older is not None:
+            before = prepare(replace(recipe.data, min_count=_minimum(older)), older)
+            data = joined(before, data, recipe.start.model.vocabulary)
+        data = recipe.start.with_new_items(data)
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:
         logger.warning(
@@ -37,6 +52,26 @@ def prepare_data(
         )
     log_summaries(data)
     return data
+
+
+def _check_replay(recipe: Recipe, has_older: bool) -> None:
+    """Check that the settings of replay are used together, and with a start."""
+    if has_older and recipe.start is None:
+        raise TrainingError(
+            "data.replay_source holds the older events of a model that is carried on, and the "
+            "recipe has no start; train a checkpoint (`seqzoo train CHECKPOINT --data NEWER`), or "
+            "give all events as --data"
+        )
+    if recipe.train.replay and not has_older:
+        raise TrainingError(
+            f"train.replay is {recipe.train.replay}, and there are no older events to train on "
+            "again; give them as data.replay_source"
+        )
+
+
+def _minimum(older: str | Path | Interactions | InMemory) -> int:
+    """The k-core of older data: none, as the start's items are known; prepared data have theirs."""
+    return int(settings_of_source(older).get("min_count", 1))
 
 
 def check_protocols(recipe: Recipe, protocols: list[Protocol]) -> None:

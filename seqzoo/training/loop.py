@@ -58,9 +58,11 @@ def train(
     processes, and only the main process reports and writes.
 
     Args:
-        recipe: the architecture, its settings, the data and the training settings.
-        out: folder of the checkpoint; None for ``runs/ARCHITECTURE``. The run keeps its state in
-            the subfolder ``training``. Only one training run at a time may use the folder.
+        recipe: the architecture, its settings, the data and the training settings; or ``start``,
+            the checkpoint that is carried on, and what its recipe is to be changed in.
+        out: folder of the checkpoint; None for ``runs/ARCHITECTURE``, or ``runs/NAME-newer`` for a
+            recipe with a start. The run keeps its state in the subfolder ``training``. Only one
+            training run at a time may use the folder.
         reporter: receives the progress. If None, a notebook shows a progress bar and the curve of
             the validation metric, and a script prints nothing. The command line uses
             ``seqzoo.training.progress.for_terminal()``; ``Reporter()`` prints nothing, also in a
@@ -77,17 +79,18 @@ def train(
         ConfigError, DataError, CheckpointError: the recipe is invalid, the data cannot be used, or
             the checkpoint cannot be written.
     """
-    if data is None and isinstance(recipe, Mapping):
-        section = recipe.get("data")
-        source = section.get("source") if isinstance(section, Mapping) else None
+    older = None
+    if isinstance(recipe, Mapping):
         # A table may also stand in the recipe itself.
-        data = None if isinstance(source, str) else source
+        data = table_in(recipe, "source") if data is None else data
+        older = table_in(recipe, "replay_source")
     if not isinstance(recipe, Recipe):
         recipe = Recipe.make(recipe, data)
     elif data is not None:
         recipe = replace(recipe, data=replace(recipe.data, source=source_name(data)))
     threads = torch.get_num_threads()
-    folder = RunFolder(Path("runs", recipe.architecture) if out is None else Path(out))
+    folder = RunFolder(default_folder(recipe) if out is None else Path(out))
+    check_not_start(recipe, folder.path)
     told = check_trackers(trackers)
     with kept_generators(), folder:
         accelerator = make_accelerator(recipe.train.precision, folder.path / FOLDER, told)
@@ -97,15 +100,42 @@ def train(
             progress = folder.claim(recipe, overwrite, lock=main)
         try:
             with warnings_once(accelerator):
-                prepared = prepare_data(recipe, data)
+                prepared = prepare_data(recipe, data, older)
                 _check_same_data(folder.path, progress, prepared)
                 if progress.finished:
                     logger.info("%s is finished; its metrics are read back", folder.path)
-                    return result_of(folder.path, progress, prepared, stored_metrics(folder.path))
-                shown = (reporter or _default_reporter()) if main else Reporter()
-                return Run(recipe, folder, progress, prepared, accelerator, shown).go()
+                    metrics = stored_metrics(folder.path)
+                    found = result_of(folder.path, progress, prepared, metrics)
+                else:
+                    shown = (reporter or _default_reporter()) if main else Reporter()
+                    found = Run(recipe, folder, progress, prepared, accelerator, shown).go()
+                return found.started_from(recipe.start, prepared)
         finally:
             torch.set_num_threads(threads)
+
+
+def table_in(recipe: Mapping[str, Any], key: str) -> Any:
+    """What stands in a recipe's data section if it is a table in memory, else None."""
+    section = recipe.get("data")
+    source = section.get(key) if isinstance(section, Mapping) else None
+    return None if isinstance(source, str) else source
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """The folder of a run for which none is given."""
+    if recipe.start is None:
+        return Path("runs", recipe.architecture)
+    name = Path(recipe.start.source.partition("@")[0]).name
+    return Path("runs", f"{name or recipe.architecture}-newer")
+
+
+def check_not_start(recipe: Recipe, out: Path) -> None:
+    """Refuse to write over the checkpoint that a run starts from, which resuming reads again."""
+    start = None if recipe.start is None else recipe.start.folder
+    if start is not None and start.resolve() == out.resolve():
+        raise TrainingError(
+            f"{out} is the checkpoint that the run starts from; give another folder as --out"
+        )
 
 
 def _default_reporter() -> Reporter:

@@ -85,7 +85,7 @@ class NotebookReporter(Reporter):
         lines = [line(text) for text in details]
         lines.append(line(bar, f"epoch {self._epoch}/{self._epochs}"))
         lines.append(line(self._status))
-        if self._records:
+        if self._records and self._records[0]["value"] is not None:
             lines.append(curve(self._records))
         return block(title, *lines).text
 

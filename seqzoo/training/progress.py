@@ -43,6 +43,7 @@ class RunFacts:
         processes: number of processes that train together.
         threads: CPU threads in each process.
         device: device of the weights, for example ``cpu`` or ``cuda``.
+        notes: what else there is to say, one line each.
     """
 
     architecture: str
@@ -56,9 +57,10 @@ class RunFacts:
     processes: int
     threads: int
     device: str
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """The facts as two lines of text."""
+        """The facts as lines of text."""
         going_on = f", continuing after epoch {self.done}" if self.done else ""
         processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
@@ -67,6 +69,7 @@ class RunFacts:
             f"training {self.architecture} ({self.parameters:,} parameters) on {self.data}: "
             f"{self.users:,} users, {self.items:,} items, {self.interactions:,} interactions",
             f"up to {self.epochs} epochs{going_on}; {processes} on {self.device}, {threads}{each}",
+            *self.notes,
         ]
 
 
@@ -153,16 +156,15 @@ class TerminalReporter(Reporter):
 
     def epoch(self, record: dict[str, Any], best: bool) -> None:
         """Print the line of an epoch."""
-        mark = "  best so far" if best else ""
-        if best:
-            self._best = f"best {record['value']:.4f}"
+        value, valid, mark = record["value"], "", ""
+        if value is not None:
+            valid = f"valid {metric_title(record['metric'])} {value:.4f}  "
+            mark = "  best so far" if best else ""
+            self._best = f"best {value:.4f}" if best else self._best
         seconds = record["seconds"]
         spent = f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
         loss = "" if record["loss"] is None else f"loss {record['loss']:.4f}  "
-        self._print(
-            f"epoch {record['epoch']:>3}  {loss}"
-            f"valid {metric_title(record['metric'])} {record['value']:.4f}  {spent:>5}{mark}"
-        )
+        self._print(f"epoch {record['epoch']:>3}  {loss}{valid}{spent:>5}{mark}")
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from seqzoo.checkpoint.recipe_file import parse_recipe
-from seqzoo.checkpoint.schemas import GivenRecipe
+from seqzoo.checkpoint.schemas import GivenRecipe, RecipeSections
 from seqzoo.config import model_config, structure
 from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions
@@ -17,6 +17,7 @@ from seqzoo.errors import CheckpointError, ConfigError, SeqzooError
 from seqzoo.parts.config import check_choice, check_range
 from seqzoo.plugins import catalogue
 from seqzoo.storage.documents import match
+from seqzoo.training.start import Start
 
 __all__ = [
     "PRECISIONS",
@@ -31,6 +32,8 @@ logger = logging.getLogger("seqzoo")
 
 SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("no", "bf16", "fp16")
+HOLD_OUT = ("split", "none")
+PARTS = ("embedder", "backbone", "head")
 _REMEDY = (
     "a setting belongs to 'model', 'data' or 'train', for example train.lr=5e-4; "
     "`seqzoo train FILE` reads a recipe from a file"
@@ -66,6 +69,12 @@ class TrainConfig:
         protocols: protocols under which the finished checkpoint is measured on the test items.
         baselines: fit the registered baselines too, measure them on the same test items, and warn
             if the model does not beat them.
+        hold_out: ``split`` keeps validation and test items out of training, as the protocols' split
+            says; ``none`` trains on all events for exactly ``epochs`` epochs, without validation
+            and without stored metrics.
+        freeze: parts whose weights stay as they are: ``embedder``, ``backbone``, ``head``.
+        replay: number of older events that are trained on again for each newer one, in every epoch;
+            needs ``data.replay_source``.
     """
 
     epochs: int = 100
@@ -85,16 +94,22 @@ class TrainConfig:
     precision: str = "no"
     protocols: list[str] = field(default_factory=lambda: ["loo-full", "loo-full-unseen"])
     baselines: bool = True
+    hold_out: str = "split"
+    freeze: list[str] = field(default_factory=list)
+    replay: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
             check_range(name, getattr(self, name), 1)
-        for name in ("warmup", "weight_decay", "clip_norm", "context"):
+        for name in ("warmup", "weight_decay", "clip_norm", "context", "replay"):
             check_range(name, getattr(self, name), 0)
         check_range("threads", self.threads, 0, _MOST_THREADS, closed=True)
         check_range("seed", self.seed, 0, 2**32)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
+        check_choice("hold_out", self.hold_out, HOLD_OUT)
+        for part in self.freeze:
+            check_choice("freeze", part, PARTS)
         if not self.protocols:
             raise ConfigError("setting 'protocols' is empty; name one, loo-full for example")
         if self.lr <= 0:
@@ -110,12 +125,14 @@ class Recipe:
         model: resolved settings of the model.
         data: which interactions it is trained on.
         train: how it is trained.
+        start: the checkpoint that training starts from; None for new weights.
     """
 
     architecture: str
     model: Mapping[str, Any]
     data: DataConfig
     train: TrainConfig
+    start: Start | None = None
 
     @classmethod
     def make(
@@ -138,23 +155,30 @@ class Recipe:
         except CheckpointError as error:
             raise ConfigError(str(error)) from None
         everything = catalogue()
+        start = None if sections.start is None else Start.open(sections.start)
+        if start is not None:
+            sections = _completed(sections, start, source)
         spec = everything.architectures.get(sections.architecture)
         section = dict(sections.data)
         if source is not None:
             section["source"] = source_name(source)
         section = {**settings_of_source(section.get("source")), **section}
+        if section.get("replay_source") is not None:
+            section["replay_source"] = source_name(section["replay_source"])
         data = structure(DataConfig, section, "data")
+        if not data.source and start is not None:
+            raise ConfigError(
+                f"no newer data given to carry {start.source} on with; name them: --data NEWER (to "
+                f"train its own recipe again: seqzoo train {start.source}/recipe.yaml)"
+            )
         if not data.source:
             raise ConfigError(
                 "no data given; name a data set or a file with --data "
                 f"(data sets: {', '.join(everything.datasets.names())})"
             )
-        return cls(
-            spec.name,
-            model_config(spec, sections.model, everything),
-            data,
-            structure(TrainConfig, {**spec.recipe, **sections.train}, "train"),
-        )
+        train = structure(TrainConfig, {**spec.recipe, **sections.train}, "train")
+        _check_epochs(train, sections.train)
+        return cls(spec.name, model_config(spec, sections.model, everything), data, train, start)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in ``recipe.yaml``."""
@@ -163,6 +187,7 @@ class Recipe:
             "model": dict(self.model),
             "data": {key: value for key, value in asdict(self.data).items() if value is not None},
             "train": asdict(self.train),
+            **({} if self.start is None else {"start": self.start.to_dict()}),
         }
 
     def asked_for(self) -> dict[str, Any]:
@@ -173,19 +198,44 @@ class Recipe:
         return values
 
 
+def _completed(sections: RecipeSections, start: Start, source: object) -> RecipeSections:
+    """The sections of a recipe with what they take from the checkpoint that it starts from."""
+    given = {"model": sections.model, "data": sections.data, "train": sections.train}
+    names = [each.name for each in fields(TrainConfig)]
+    source = sections.data.get("source") if source is None else source
+    return RecipeSections(
+        architecture=start.check_architecture(sections.architecture),
+        start=sections.start,
+        **start.defaults(given, names, source),
+    )
+
+
+def _check_epochs(train: TrainConfig, given: Mapping[str, Any]) -> None:
+    """Without validation nothing ends a run too early or too late: the number must be chosen."""
+    if train.hold_out == "none" and "epochs" not in given:
+        raise ConfigError(
+            "train.hold_out=none trains without validation for a fixed number of epochs: give it, "
+            "for example train.epochs=20, the best epoch of an earlier run with validation"
+        )
+
+
 def differences(stored: Mapping[str, Any], asked_for: Mapping[str, Any]) -> list[str]:
     """The differences between a run's stored recipe and another one, in words.
 
     A setting that an older version did not store has its default, so that a run of that version
     resumes unless the new setting is used.
     """
+    # Its start is compared, not read: a stored recipe is complete without it.
+    own = {key: value for key, value in stored.items() if key != "start"}
     try:
-        known = Recipe.make(stored).asked_for()
+        known = Recipe.make(own).asked_for()
     except SeqzooError as error:
         return [f"that this version cannot run: {error}"]
+    if "start" in stored:
+        known["start"] = stored["start"]
     found = []
-    for section, here in asked_for.items():
-        there = known[section]
+    for section in {**asked_for, **known}:
+        here, there = asked_for.get(section, {}), known.get(section, {})
         if not isinstance(here, Mapping):
             here, there = {"": here}, {"": there}
         for key in sorted(here.keys() | there.keys()):

@@ -1,7 +1,7 @@
 """The outcome of a run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seqzoo.checkpoint.manifest import read_manifest, read_metrics
@@ -9,6 +9,7 @@ from seqzoo.data.sequences import SequenceData
 from seqzoo.data.summary import Summary
 from seqzoo.metric_names import metric_title
 from seqzoo.notebook import block, facts, line, metrics_table
+from seqzoo.training.start import Start
 from seqzoo.training.state import Progress
 
 __all__ = [
@@ -31,6 +32,9 @@ class TrainingResult:
         interrupted: whether Ctrl-C ended it.
         examples: a few item ids that the model knows.
         stages: the interactions as read and after each filter.
+        start: ``source`` and ``sha256`` of the checkpoint that the run started from, if any.
+        new_items: number of items that the start did not know.
+        validated: whether validation chose the epoch; False with ``train.hold_out=none``.
     """
 
     out: Path
@@ -41,6 +45,16 @@ class TrainingResult:
     interrupted: bool = False
     examples: tuple[str, ...] = ()
     stages: tuple[Summary, ...] = ()
+    start: dict[str, str] | None = None
+    new_items: int = 0
+    validated: bool = True
+
+    def started_from(self, start: Start | None, data: SequenceData) -> "TrainingResult":
+        """The same result with the checkpoint that the run started from, if any."""
+        if start is None:
+            return self
+        added = start.new_items(data.vocabulary)
+        return replace(self, start=start.to_dict(), new_items=added)
 
     def __repr__(self) -> str:
         """Folder, epochs, time and the metrics at 10, on one line."""
@@ -50,12 +64,18 @@ class TrainingResult:
             for protocol, values in self._headline().items()
         ]
         state = ["interrupted"] if self.interrupted else []
-        words = [f"best epoch {self.best_epoch} of {self.epochs}", f"{self.seconds:.1f} s"]
+        best = f"best epoch {self.best_epoch} of {self.epochs}"
+        if not self.validated:
+            best = f"{self.epochs} epochs without validation"
+        words = [best, f"{self.seconds:.1f} s"]
+        words += [f"{self.new_items} new items"] if self.start else []
         return f"TrainingResult('{self.out}', {'; '.join([*words, *state, *shown])})"
 
     def _repr_html_(self) -> str:
         state = "stopped" if self.interrupted else "trained"
         epochs = f"{self.epochs}; the checkpoint holds the best, epoch {self.best_epoch}"
+        if not self.validated:
+            epochs = f"{self.epochs}, without validation"
         rows = [
             ("checkpoint", self.out),
             ("epochs", epochs),
@@ -86,6 +106,7 @@ def result_of(
         progress.seconds,
         examples=data.vocabulary.items[:3],
         stages=data.summaries,
+        validated=any(record.get("value") is not None for record in progress.epochs),
     )
 
 

@@ -16,21 +16,22 @@ from seqzoo.data.parts import histories_of
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import train_counts
 from seqzoo.errors import TrainingError
-from seqzoo.evaluation.evaluate import measure
-from seqzoo.evaluation.held_out import hold_out
+from seqzoo.evaluation.evaluate import Evaluation, measure
+from seqzoo.evaluation.held_out import HeldOut, hold_out
 from seqzoo.evaluation.protocol import by_split, get_protocol
 from seqzoo.evaluation.ranks import gains_by_user, means
 from seqzoo.model.save import save_model
-from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.weights import put_weights
 from seqzoo.objectives.base import Inputs
 from seqzoo.training.beaten import measure_baselines
 from seqzoo.training.checks import check_protocols, training_split
 from seqzoo.training.folder import RunFolder
+from seqzoo.training.initial import initial_model, notes_of
 from seqzoo.training.objective import ModelWithLoss, batch_generator, window_settings
 from seqzoo.training.processes import from_main_process, own_share, seed_of_epoch
 from seqzoo.training.progress import Reporter, RunFacts
 from seqzoo.training.recipe import Recipe, TrainConfig
+from seqzoo.training.replay import split_of_epoch, trained_part
 from seqzoo.training.result import TrainingResult, result_of, stored_metrics
 from seqzoo.training.schedule import learning_rate, parameter_groups
 from seqzoo.training.sparse import RowwiseAdamW, clip_gradients, sparse_table
@@ -79,13 +80,14 @@ class Run:
         self.config: TrainConfig = recipe.train
         self.protocols = [get_protocol(name) for name in self.config.protocols]
         check_protocols(recipe, self.protocols)
-        chosen = training_split(recipe, self.protocols, data)
-        self.split = chosen.part(data, "train")
+        held = self.config.hold_out != "none"
+        chosen = training_split(recipe, self.protocols, data) if held else None
+        self.split = trained_part(data, chosen)
         torch.manual_seed(self.config.seed)
         counts = train_counts(data.sequences, self.split, len(data.vocabulary))
         vocabulary = data.vocabulary.with_counts(counts.tolist())
-        self.model = SequenceModel.build(recipe.architecture, recipe.model, vocabulary)
-        self.valid = hold_out(data, self.model.vocabulary, chosen, "valid")
+        self.model = initial_model(recipe, vocabulary)
+        self.valid = hold_out(data, vocabulary, chosen, "valid") if chosen is not None else None
         if self.config.context >= self.model.max_length:
             raise TrainingError(
                 f"train.context is {self.config.context}; expected less than the "
@@ -149,6 +151,7 @@ class Run:
             processes=self.accelerator.num_processes,
             threads=self.progress.threads,
             device=self.accelerator.device.type,
+            notes=tuple(notes_of(self.recipe, self.model)),
         )
 
     def _is_over(self) -> bool:
@@ -161,7 +164,7 @@ class Run:
         number = self.progress.epoch
         started = time.perf_counter()
         loss = self._train_epoch(number)
-        value = from_main_process(self._validate(), self.accelerator)
+        value = None if self.valid is None else self._validate(self.valid)
         seconds = time.perf_counter() - started
         self.progress.epoch = number + 1
         self.progress.seconds += seconds
@@ -174,9 +177,11 @@ class Run:
             "seconds": round(seconds, 2),
         }
         self.progress.epochs.append(record)
-        best = value > self.progress.best_value
+        # Without validation the newest weights are the checkpoint.
+        best = value is None or value > self.progress.best_value
         if best:
-            self.progress.best_epoch, self.progress.best_value = number + 1, value
+            self.progress.best_epoch = number + 1
+            self.progress.best_value = self.progress.best_value if value is None else value
         if self.accelerator.is_main_process:
             if best:
                 self._save({}, unchanged=(VOCABULARY, RECIPE, METRICS))
@@ -194,7 +199,8 @@ class Run:
             return None
         generator = np.random.default_rng([config.seed, number])
         torch.manual_seed(seed_of_epoch(config.seed, number, self.accelerator))
-        batches = self.objective.plan(self.split, self.windows, generator)
+        split = split_of_epoch(self.split, config, number)
+        batches = self.objective.plan(split, self.windows, generator)
         self.wrapped.train()
         self.reporter.start(number + 1, config.epochs, len(batches))
         total, targets, began = 0.0, 0, time.perf_counter()
@@ -228,19 +234,21 @@ class Run:
         self.optimizer.zero_grad()
         return float(accelerator.reduce(loss.detach(), "mean"))
 
-    def _validate(self) -> float:
-        (gains,) = gains_by_user(self.model, self.valid, self.protocols[:1])
-        return means(gains)[self.config.metric]
+    def _validate(self, valid: HeldOut) -> float:
+        (gains,) = gains_by_user(self.model, valid, self.protocols[:1])
+        return from_main_process(means(gains)[self.config.metric], self.accelerator)
 
     def _measure(self) -> dict[str, dict[str, float]]:
-        """Measure the best weights on the test items and finish the checkpoint."""
+        """Measure the best weights on the test items, if there are any; finish the checkpoint."""
         # The state of the last epoch is on the disk already; the model goes back to the best one.
         if self.progress.best_epoch != self.progress.epoch:
             manifest = read_manifest(self.out)
             put_weights(self.model, read_file(manifest, WEIGHTS), str(self.out / WEIGHTS))
             self._written[WEIGHTS] = manifest.files[WEIGHTS]
-        found, baselines = {}, {}
-        for chosen, protocols in by_split(self.protocols, self.recipe.data.split):
+        groups = by_split(self.protocols, self.recipe.data.split) if self.valid is not None else []
+        found: dict[str, Evaluation] = {}
+        baselines: dict[str, dict[str, Any]] = {}
+        for chosen, protocols in groups:
             held_out = hold_out(self.data, self.model.vocabulary, chosen)
             for result in measure(self.model.eval(), held_out, protocols):
                 found[result.protocol] = result
@@ -249,7 +257,7 @@ class Run:
                 baselines |= measure_baselines(
                     self.model, held_out, protocols, own, self.config.metric
                 )
-        results = [found[protocol.name] for protocol in self.protocols]
+        results = [found[each.name] for each in self.protocols if each.name in found]
         records = {result.protocol: result.record(self.config.seed) for result in results}
         for name, measured in baselines.items():
             records[name]["baselines"] = measured

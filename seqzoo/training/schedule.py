@@ -24,10 +24,15 @@ def learning_rate(config: TrainConfig, epoch: float) -> float:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices with weight decay; biases, norms and ``_no_weight_decay`` parameters without."""
+    """Matrices with weight decay; biases, norms and ``_no_weight_decay`` parameters without.
+
+    Frozen parameters are in no group.
+    """
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
         exempt = parameter.ndim < 2 or getattr(parameter, "_no_weight_decay", False)
         (others if exempt else decayed).append(parameter)
     return [

@@ -52,7 +52,8 @@ class Trackers:
         """Report the record of an epoch."""
         measured = ("loss", "lr", "seconds")
         values = {key: record[key] for key in measured if record[key] is not None}
-        values[f"valid/{record['metric']}"] = record["value"]
+        if record["value"] is not None:
+            values[f"valid/{record['metric']}"] = record["value"]
         self._log(values, record["epoch"])
 
     def metrics(self, metrics: Mapping[str, Mapping[str, float]], epoch: int) -> None:

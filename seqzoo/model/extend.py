@@ -1,0 +1,161 @@
+"""Add items to a model: the known ones keep their indices and weights, the new ones get rows.
+
+A row is the vector of an item in the embedder's table, its bias in a head, or whatever else a part
+keeps for every item: all tensors that become larger when there are more items.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import ConfigError, UsageError
+from seqzoo.model.weights import distinct_state
+from seqzoo.storage.messages import listing
+from seqzoo.validation import list_of
+
+if TYPE_CHECKING:
+    from seqzoo.model.sequence_model import SequenceModel
+
+ModelT = TypeVar("ModelT", bound="SequenceModel")
+
+
+def extended_vocabulary(
+    known: Vocabulary, items: Sequence[str], labels: Sequence[str | None] | None = None
+) -> Vocabulary:
+    """A vocabulary with new items after the known ones, whose indices do not change.
+
+    New items have no interactions, if the vocabulary counts them.
+
+    Args:
+        known: the items of a model.
+        items: ids of the new items.
+        labels: their titles, or None.
+
+    Raises:
+        UsageError: an id is not text or known already, or the numbers of items and labels differ.
+        DataError: an id is empty or given twice, or a label is not text.
+    """
+    items = list_of("items", "item ids", items)
+    if not items:
+        raise UsageError("no items to add; expected a list of at least one item id")
+    for item in items:
+        if not isinstance(item, str):
+            raise UsageError(f"item {item!r} is {type(item).__name__}; item ids are strings")
+        if item in known:
+            raise UsageError(f"item '{item}' is in the model already; give only new items")
+    if labels is not None and len(labels) != len(items):
+        raise UsageError(f"{len(labels)} labels for {len(items)} items; expected one for each")
+    titles: list[str | None] | None = None
+    if labels is not None or known.labels is not None:
+        titles = [
+            *(known.labels or [None] * len(known)),
+            *([None] * len(items) if labels is None else labels),
+        ]
+    counts = None if known.counts is None else [*known.counts, *[0] * len(items)]
+    return Vocabulary([*known.items, *items], titles, counts)
+
+
+def with_items(
+    model: ModelT,
+    vocabulary: Vocabulary,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> ModelT:
+    """A copy of a model with more items, and with other settings if they leave the weights usable.
+
+    A new row is drawn from a normal distribution with the mean and the standard deviation of the
+    rows of the items that the model was trained on (of all items, if it does not count them), value
+    by value.
+
+    Args:
+        model: copied; it does not change.
+        vocabulary: its items in their order, then the new ones.
+        settings: settings that differ from the model's.
+        seed: of the new rows.
+
+    Raises:
+        ConfigError: with a changed setting the weights do not fit; names the setting.
+    """
+    config = {**model.config, **(settings or {})}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        bigger = type(model).build(model.architecture, config, vocabulary)
+    bigger = bigger.to(model.device)
+    source, target = distinct_state(model)[0], distinct_state(bigger)[0]
+    known, added = len(model.vocabulary), len(vocabulary) - len(model.vocabulary)
+    if not _fits(source, target, added):
+        raise _misfit(model, config, added)
+    trained = np.arange(known)
+    if model.vocabulary.counts is not None and any(model.vocabulary.counts):
+        trained = np.flatnonzero(model.vocabulary.counts)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in target.items():
+            old = source[name]
+            dimension = _grown(old, tensor, added)
+            if dimension is None:
+                tensor.copy_(old)
+                continue
+            rows, new_rows = old.movedim(dimension, 0), tensor.movedim(dimension, 0)
+            new_rows[: len(rows)] = rows
+            # The first rows are not items: padding, and what else a part puts before them.
+            alike = rows[torch.from_numpy(trained + len(rows) - known).to(rows.device)]
+            if tensor.is_floating_point():
+                new_rows[len(rows) :] = _drawn(alike, added, generator)
+    bigger.recipe, bigger.metrics = dict(model.recipe), dict(model.metrics)
+    bigger.provenance = model.provenance
+    return bigger.train(model.training)
+
+
+def _drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """New rows with the mean and the standard deviation of rows, value by value."""
+    noise = torch.randn((count, *rows.shape[1:]), generator=generator, dtype=torch.float32)
+    spread = rows.std(0, correction=0)
+    return rows.mean(0) + spread * noise.to(rows.device, rows.dtype)
+
+
+def _grown(old: Tensor, new: Tensor, added: int) -> int | None:
+    """The dimension along which a tensor has ``added`` more entries; None if shapes are equal."""
+    if old.shape == new.shape:
+        return None
+    return next(d for d in range(old.dim()) if old.shape[d] != new.shape[d])
+
+
+def _fits(source: Mapping[str, Tensor], target: Mapping[str, Tensor], added: int) -> bool:
+    """Whether all tensors are equal in shape but for the rows of the new items."""
+    if source.keys() != target.keys():
+        return False
+    for name, old in source.items():
+        if old.dim() != target[name].dim():
+            return False
+        more = [n - o for o, n in zip(old.shape, target[name].shape, strict=True) if n != o]
+        if more not in ([], [added]):
+            return False
+    return True
+
+
+def _misfit(model: "SequenceModel", config: Mapping[str, Any], added: int) -> ConfigError:
+    """The error that names the changed settings with which the weights do not fit."""
+    changed = [key for key, value in config.items() if model.config.get(key) != value]
+    source = distinct_state(model)[0]
+    guilty = []
+    for key in changed:
+        with torch.random.fork_rng(devices=[]):
+            other = type(model).build(
+                model.architecture, {**model.config, key: config[key]}, model.vocabulary
+            )
+        if not _fits(source, distinct_state(other)[0], 0):
+            guilty.append(key)
+    named = ", ".join(
+        f"model.{key} is {config[key]} and {model.config.get(key, 'not set')} in the weights"
+        for key in (guilty or changed)[:3]
+    )
+    return ConfigError(
+        f"the weights of the {model.architecture} do not fit: {named}; leave out "
+        f"{listing([f'model.{key}' for key in guilty or changed])}, or train from the start"
+    )

@@ -1,0 +1,44 @@
+"""The model that a run starts with: new weights or a checkpoint's, some of them frozen."""
+
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import TrainingError
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.training.recipe import Recipe
+
+
+def initial_model(recipe: Recipe, vocabulary: Vocabulary) -> SequenceModel:
+    """A model with random weights from torch's global generator, or with those of the start.
+
+    Args:
+        recipe: the run's.
+        vocabulary: the items with the numbers of their training events.
+
+    Raises:
+        ConfigError: the weights of the start do not fit the settings.
+        TrainingError: all parts with weights are frozen.
+    """
+    if recipe.start is None:
+        model = SequenceModel.build(recipe.architecture, recipe.model, vocabulary)
+    else:
+        model = recipe.start.model_for(vocabulary, recipe.model, recipe.train.seed)
+    for part in recipe.train.freeze:
+        getattr(model, part).requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise TrainingError(
+            f"train.freeze={recipe.train.freeze} leaves nothing to train; freeze fewer parts"
+        )
+    return model
+
+
+def notes_of(recipe: Recipe, model: SequenceModel) -> list[str]:
+    """What a user should know at the beginning of a run, beside its size."""
+    start, config = recipe.start, recipe.train
+    notes = [] if start is None else start.notes(model.vocabulary)
+    if config.freeze:
+        notes.append(f"frozen: {', '.join(config.freeze)}")
+        if "embedder" in config.freeze and start is not None:
+            added = start.new_items(model.vocabulary)
+            notes += [f"the {added:,} new items keep the vectors that were drawn"] if added else []
+    if config.hold_out == "none":
+        notes.append(f"all events for {config.epochs} epochs: no validation, no stored metrics")
+    return notes
