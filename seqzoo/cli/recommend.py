@@ -1,5 +1,6 @@
 """``seqzoo recommend``: the best items after a history."""
 
+import logging
 from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +9,21 @@ import typer
 
 from seqzoo import zoo
 from seqzoo.cli.formats import metric
-from seqzoo.cli.options import CHECKPOINT_HELP, DEFAULT_K, Json, K
-from seqzoo.cli.output import note, print_json
+from seqzoo.cli.options import (
+    CHECKPOINT_HELP,
+    DEFAULT_K,
+    BatchSize,
+    Device,
+    ItemCol,
+    Json,
+    K,
+    Quiet,
+    TimeCol,
+    UserCol,
+)
+from seqzoo.cli.output import log_from, note, print_json
 from seqzoo.cli.parsing import read_whole_number
+from seqzoo.cli.recommend_file import recommend_to_file, source_of
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
 from seqzoo.plugins import catalogue
@@ -53,19 +66,21 @@ def recommend(
         OnUnknown, typer.Option(help="Skip items that the model does not know, or fail.")
     ] = OnUnknown.SKIP,
     on_cold: Annotated[
-        OnCold,
+        OnCold | None,
         typer.Option(
             help="If the model knows no item of the history: fail, recommend nothing, or recommend "
-            "the most popular items."
+            "the most popular items (default: error, with --out empty)."
         ),
-    ] = OnCold.ERROR,
+    ] = None,
     candidates: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID...", help="Restrict to these items (default: all)."),
+        typer.Option(
+            metavar="ID...", help="Restrict to these items (default: all); with --out also a file."
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID...", help="Never recommend these items."),
+        typer.Option(metavar="ID...", help="Never recommend these items; with --out also a file."),
     ] = None,
     timestamps: Annotated[
         list[int] | None,
@@ -75,17 +90,77 @@ def recommend(
             help="Unix timestamps of the history, for models that use them.",
         ),
     ] = None,
+    histories: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of many users: one row an event or a user; .csv, .parquet or .jsonl.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Data set, file or folder whose users to serve."),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="File for the recommendations of all users: .parquet, .csv or .jsonl.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --out file.")] = False,
+    user_col: UserCol = None,
+    item_col: ItemCol = None,
+    time_col: TimeCol = None,
+    history_col: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of whole histories (default: found by name)."),
+    ] = None,
+    batch_size: BatchSize = 256,
+    device: Device = "cpu",
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Recommend the next items after a history."""
+    """Recommend the next items after a history, or for all users of a file."""
     history = list(history or [])
+    source = source_of(histories, data, out, history)
+    if source is not None:
+        if name is None or timestamps:
+            raise UsageError(
+                "name the model, and leave out --timestamps: seqzoo recommend NAME --histories "
+                "FILE --out FILE"
+            )
+        if quiet:
+            log_from(logging.ERROR)
+        recommend_to_file(
+            zoo.load(name, device=device),
+            name,
+            source,
+            str(out),
+            quiet=quiet,
+            as_json=as_json,
+            k=DEFAULT_K if k is None else k,
+            exclude_seen=exclude_seen,
+            candidates=candidates,
+            exclude=exclude,
+            on_unknown=on_unknown.value,
+            on_cold=(on_cold or OnCold.EMPTY).value,
+            batch_size=batch_size,
+            user_col=user_col,
+            item_col=item_col,
+            time_col=time_col,
+            history_col=history_col,
+            overwrite=overwrite,
+        )
+        return
+    on_cold = on_cold or OnCold.ERROR
     name = name or _model_among(history)
     if not history and on_cold is OnCold.ERROR:
         raise UsageError(
             "the history is empty; give item ids, oldest first: --history ID [ID ...], or ask for "
             "the most popular items: --on-cold popular"
         )
-    model = zoo.load(name)
+    model = zoo.load(name, device=device)
     best = model.recommend(
         history,
         min(DEFAULT_K, len(model.vocabulary)) if k is None else k,

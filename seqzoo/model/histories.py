@@ -25,7 +25,9 @@ ON_UNKNOWN = ("skip", "error")
 ON_COLD = ("error", "empty", "popular")
 
 _SHOWN = 5
-_COLD = ", or choose what users without a known item get: on_cold (--on-cold) popular or empty"
+COLD_REMEDY = (
+    ", or choose what users without a known item get: on_cold (--on-cold) popular or empty"
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def encode_histories(
         if timestamps is not None:
             seconds.append(np.array(read_times(given_timestamps, len(history)), dtype=np.int64))
         what = "history" if len(rows) == 1 else f"histories[{row}]"
-        remedy = "" if on_cold is None else _COLD
+        remedy = "" if on_cold is None else COLD_REMEDY
         if not history and on_cold in (None, "error"):
             raise UsageError(f"{what}: the history is empty; give at least one item id{remedy}")
         if unknown and on_unknown == "error":

@@ -10,7 +10,7 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import NotFiniteError, UsageError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.build import Parts
-from seqzoo.model.choice import Choice, Exclusions, Seen, read_choice
+from seqzoo.model.choice import Candidates, Choice, Exclusions, Seen, read_choice
 from seqzoo.model.histories import ON_COLD, EncodedHistories, History, encode_histories
 from seqzoo.model.inference import inference
 from seqzoo.model.recommendations import (
@@ -144,7 +144,7 @@ class ScoringModel(nn.Module):
                 is ``error``.
             UsageError: a history is empty, or the numbers of timestamps and items differ.
         """
-        self._warn_of_timestamps(timestamps)
+        self.warn_of_timestamps(timestamps)
         encoded = encode_histories(self.vocabulary, histories, timestamps, on_unknown)
         table = self.embedder.item_table
         vectors = table.new_empty(len(encoded), table.shape[1], device="cpu")
@@ -186,7 +186,7 @@ class ScoringModel(nn.Module):
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        candidates: Sequence[str] | None = None,
+        candidates: Candidates | None = None,
         exclude: Exclusions | None = None,
         timestamps: Sequence[Sequence[int]] | None = None,
         batch_size: int = 256,
@@ -199,7 +199,8 @@ class ScoringModel(nn.Module):
             histories: item ids of each user, oldest first.
             k: number of items, 1 to the size of the catalogue.
             exclude_seen: exclude all items of the history, including those beyond ``max_length``.
-            candidates: ids of the candidate items; None for the whole catalogue.
+            candidates: ids of the candidate items, or a list of ids for each user; None for the
+                whole catalogue. A user whose list has no known item gets an empty answer.
             exclude: ids of items that are never recommended, or a list of ids for each user.
             timestamps: unix seconds of each event, for models that use timestamps.
             batch_size: maximum number of histories per batch. On a CPU, batches of long histories
@@ -219,9 +220,20 @@ class ScoringModel(nn.Module):
             NotFiniteError: a score is NaN or infinite.
         """
         one_of("on_cold", on_cold, ON_COLD)
-        self._warn_of_timestamps(timestamps)
+        self.warn_of_timestamps(timestamps)
         users = encode_histories(self.vocabulary, histories, timestamps, on_unknown, on_cold)
         choice = read_choice(self.vocabulary, len(users), k, candidates, exclude, on_unknown)
+        return self.recommend_encoded(users, choice, exclude_seen, on_cold, batch_size)
+
+    def recommend_encoded(
+        self,
+        users: EncodedHistories,
+        choice: Choice,
+        exclude_seen: bool,
+        on_cold: str,
+        batch_size: int,
+    ) -> RecommendationLists:
+        """``recommend_many`` for histories and a choice that have been read."""
         seen = [users.items_of(user) for user in range(len(users))] if exclude_seen else None
         answers = self.recommend_batches(
             self._encode_batches(users, batch_size), choice, seen, on_cold, len(users)
@@ -236,7 +248,7 @@ class ScoringModel(nn.Module):
         k: int = 10,
         *,
         seen: Sequence[Sequence[int]] | None = None,
-        candidates: Sequence[str] | None = None,
+        candidates: Candidates | None = None,
         exclude: Exclusions | None = None,
         on_unknown: str = "skip",
     ) -> RecommendationLists:
@@ -246,7 +258,8 @@ class ScoringModel(nn.Module):
             hidden: user vectors [B, D], for example from ``encode``.
             k: number of items, 1 to the size of the catalogue.
             seen: item indices of each user to exclude.
-            candidates: ids of the candidate items; None for the whole catalogue.
+            candidates: ids of the candidate items, or a list of ids for each user; None for the
+                whole catalogue. A user whose list has no known item gets an empty answer.
             exclude: ids of items that are never recommended, or a list of ids for each user.
             on_unknown: ``skip`` ignores ids that the model does not know, ``error`` raises.
 
@@ -287,11 +300,13 @@ class ScoringModel(nn.Module):
         ranking = self.vocabulary.most_popular if on_cold == "popular" else None
         answers = RecommendationLists(Recommendations(cold=True) for _ in range(users))
         for rows, hidden in batches:
-            shown = None if seen is None else [seen[row] for row in rows]
-            for row, best in zip(
-                rows, self._best(hidden, choice, choice.pairs(rows, shown)), strict=True
-            ):
-                answers[row] = best
+            for positions, own in choice.groups(rows):
+                some = [rows[position] for position in positions]
+                shown = None if seen is None else [seen[row] for row in some]
+                vectors = hidden if len(some) == len(rows) else hidden[positions]
+                best = self._best(vectors, own, own.pairs(some, shown))
+                for row, answer in zip(some, best, strict=True):
+                    answers[row] = answer
         if ranking is not None:
             counts = self.vocabulary.counts or ()
             for row, answer in enumerate(answers):
@@ -409,7 +424,8 @@ class ScoringModel(nn.Module):
             "overflow; load another checkpoint, or train again with a lower learning rate"
         )
 
-    def _warn_of_timestamps(self, timestamps: Sequence[Sequence[int]] | None) -> None:
+    def warn_of_timestamps(self, timestamps: object | None) -> None:
+        """Log a warning if the model uses timestamps and there are none."""
         if self.backbone.uses_time and timestamps is None:
             logger.warning(
                 "%s uses timestamps and none were given: all events are treated as simultaneous",

@@ -173,7 +173,7 @@ class Session:
         """
         write_session(
             folder,
-            model=_identity(self.model),
+            model=identity(self.model),
             items=[self.model.vocabulary.item(index) for index in self._events.items],
             timestamps=self._events.times.tolist(),
             states=self._states(),
@@ -194,7 +194,7 @@ class Session:
             )
         try:
             document, tensors = read_session(folder)
-            if document.model != SessionModel(**_identity(model)):
+            if document.model != SessionModel(**identity(model)):
                 raise UsageError(
                     f"{folder} holds a session of another model ('{document.model.name}' "
                     "with other settings or items); load the model that it was saved with"
@@ -249,7 +249,7 @@ class Session:
             ) from error
 
 
-def _identity(model: "SequenceModel") -> dict[str, str]:
+def identity(model: "SequenceModel") -> dict[str, str]:
     return {
         "name": model.architecture,
         "config": sha256_of_document(model.config),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqzoo.errors import UsageError
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.model.choice import Exclusions, read_choice
+from seqzoo.model.choice import Candidates, Exclusions, read_choice
 from seqzoo.model.events import Events, elapsed
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
@@ -117,7 +117,7 @@ class Sessions:
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        candidates: Sequence[str] | None = None,
+        candidates: Candidates | None = None,
         exclude: Exclusions | None = None,
         batch_size: int = 256,
         on_unknown: str = "skip",

@@ -61,7 +61,7 @@ def to_interactions(
     user_col = choose_column(head, "user", user_col, USER_NAMES)
     item_col = choose_column(head, "item", item_col, ITEM_NAMES)
     label_col = _choose_label(head, label_col)
-    time_col, has_times = _choose_time(head, time_col)
+    time_col, has_times = choose_time(head, time_col)
     check_different(head, user=user_col, item=item_col, time=time_col)
 
     columns = list(dict.fromkeys(filter(None, (user_col, item_col, time_col, label_col))))
@@ -72,7 +72,7 @@ def to_interactions(
     titles: dict[str, str] = {}
     dates: bool | None = None
     for table in rows.read(columns):
-        users, items = _ids(table, "user", user_col), _ids(table, "item", item_col)
+        users, items = ids_of(table, "user", user_col), ids_of(table, "item", item_col)
         for encoder, values, part in zip(encoders, (users, items), parts, strict=True):
             part.append(encoder.encode(values))
         if time_col is not None:
@@ -132,8 +132,12 @@ def _choose_label(head: Table, given: str | None) -> str | None:
     return None
 
 
-def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
-    """The column that orders the rows (None keeps their order), and whether it holds timestamps."""
+def choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
+    """The column that orders the rows (None keeps their order), and whether it holds timestamps.
+
+    Raises:
+        DataError: there is no such column, or several.
+    """
     if given == "":
         return None, False
     columns = table.frame.columns
@@ -147,8 +151,12 @@ def _choose_time(table: Table, given: str | None) -> tuple[str | None, bool]:
     return column, not is_position
 
 
-def _ids(table: Table, role: str, column: str) -> pl.Series:
-    """A column of ids as text or whole numbers."""
+def ids_of(table: Table, role: str, column: str) -> pl.Series:
+    """A column of ids as text or whole numbers.
+
+    Raises:
+        DataError: the column cannot hold ids, or an id is missing; the message names its line.
+    """
     ids = table.frame[column]
     dtype = ids.dtype
     if dtype != pl.String and not dtype.is_integer():

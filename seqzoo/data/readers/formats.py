@@ -132,8 +132,8 @@ def read_delimited(file: SourceFile) -> Rows:
     return _without_types(read_text(file, Layout(separator), (number, first)))
 
 
-def read_parquet(file: SourceFile) -> Rows:
-    """Read a Parquet file.
+def read_parquet(file: SourceFile, chunk: int = CHUNK) -> Rows:
+    """Read a Parquet file, ``chunk`` rows at once.
 
     Raises:
         DataError: the file is damaged or has no rows.
@@ -150,8 +150,8 @@ def read_parquet(file: SourceFile) -> Rows:
         raise DataError(f"{file.shown} is empty; expected one interaction per row")
 
     def read(columns: Sequence[str]) -> Iterator[Table]:
-        for start in range(0, count, CHUNK):
-            lazy = pl.scan_parquet(file.content).select(columns).slice(start, CHUNK)
+        for start in range(0, count, chunk):
+            lazy = pl.scan_parquet(file.content).select(columns).slice(start, chunk)
             frame = _checked(file, lazy.collect)
             rows = pl.int_range(start, start + frame.height, eager=True) if start else None
             yield Table(file, frame, rows)

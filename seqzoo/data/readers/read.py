@@ -6,6 +6,7 @@ from pathlib import Path
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers import formats
 from seqzoo.data.readers.convert import to_interactions
+from seqzoo.data.readers.json_lines import read_json_lines
 from seqzoo.data.readers.memory import (
     EXPECTED_SOURCE,
     IN_MEMORY,
@@ -14,17 +15,18 @@ from seqzoo.data.readers.memory import (
     rows_in_memory,
 )
 from seqzoo.data.readers.sources import Source, open_source
-from seqzoo.data.readers.tables import Rows
+from seqzoo.data.readers.tables import CHUNK, Rows
 from seqzoo.data.readers.text import read_text
 from seqzoo.errors import DataError, UsageError
 
 DELIMITED = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
-SUFFIXES = (".inter", ".dat", ".data", ".zip", *DELIMITED, *PARQUET)
+JSON_LINES = (".jsonl", ".ndjson")
+SUFFIXES = (".inter", ".dat", ".data", ".zip", *DELIMITED, *PARQUET, *JSON_LINES)
 
 _KNOWN_FORMATS = (
     "a RecBole folder or .inter file, a GroupLens folder or zip (ratings.dat, u.data, "
-    "ratings.csv), or a .csv, .tsv or .parquet file with named columns"
+    "ratings.csv), or a .csv, .tsv, .parquet or .jsonl file with named columns"
 )
 
 
@@ -40,9 +42,9 @@ def read_interactions(
     """Read interactions from a folder, a file, a publisher's zip archive or a table in memory.
 
     Supported are RecBole's atomic files, GroupLens's MovieLens sets, Amazon's 2014 ratings, and
-    CSV, TSV and Parquet files with named columns. Text ids are kept unchanged, so ``007`` is not
-    ``7``. Timestamps become unix seconds, see :func:`seqzoo.data.readers.times.read_times`. Columns
-    that are not needed are ignored.
+    CSV, TSV, Parquet and JSON lines files with named columns. Text ids are kept unchanged, so
+    ``007`` is not ``7``. Timestamps become unix seconds, see
+    :func:`seqzoo.data.readers.times.read_times`. Columns that are not needed are ignored.
 
     Args:
         source: the folder or file, or a table (see :mod:`seqzoo.data.readers.memory`).
@@ -60,7 +62,7 @@ def read_interactions(
     """
     if isinstance(source, str | Path):
         opened = open_source(source)
-        rows, labels = _read(opened)
+        rows, labels = rows_of(opened), _labels_of(opened)
         name = name or opened.name
     elif is_in_memory(source):
         rows, labels, name = rows_in_memory(source), {}, name or IN_MEMORY
@@ -77,25 +79,45 @@ def read_interactions(
     )
 
 
-def _read(opened: Source) -> tuple[Rows, Mapping[str, str]]:
-    """The rows of interactions, and the titles from a file beside it."""
+def rows_of(opened: Source, chunk: int = CHUNK) -> Rows:
+    """The rows of the interactions at a path.
+
+    Args:
+        opened: the path.
+        chunk: rows of a Parquet file that are read at once.
+
+    Raises:
+        DataError: as :func:`read_interactions`.
+    """
     name = opened.single or _choose_file(opened)
     file = opened[name]
     lower = name.lower()
     if lower.endswith(".inter"):
-        return formats.read_atomic(file), formats.atomic_labels(opened, name)
+        return formats.read_atomic(file)
     if lower.endswith(".dat"):
-        titles = formats.split_labels(opened, "movies.dat", "::")
-        return formats.read_double_colon(file), titles
+        return formats.read_double_colon(file)
     if lower.endswith(".data"):
-        titles = formats.split_labels(opened, "u.item", "|")
-        return read_text(file, formats.TAB_RATINGS), titles
+        return read_text(file, formats.TAB_RATINGS)
     if lower.endswith(PARQUET):
-        return formats.read_parquet(file), {}
+        return formats.read_parquet(file, chunk)
+    if lower.endswith(JSON_LINES):
+        return read_json_lines(file)
     if lower.endswith(DELIMITED):
-        labels = formats.movies_csv_labels(opened) if lower == "ratings.csv" else {}
-        return formats.read_delimited(file), labels
+        return formats.read_delimited(file)
     raise DataError(f"{opened.shown}: the format of the file is unknown; expected {_KNOWN_FORMATS}")
+
+
+def _labels_of(opened: Source) -> Mapping[str, str]:
+    """Titles by item id from a file beside the interactions."""
+    name = opened.single or _choose_file(opened)
+    lower = name.lower()
+    if lower.endswith(".inter"):
+        return formats.atomic_labels(opened, name)
+    if lower.endswith(".dat"):
+        return formats.split_labels(opened, "movies.dat", "::")
+    if lower.endswith(".data"):
+        return formats.split_labels(opened, "u.item", "|")
+    return formats.movies_csv_labels(opened) if lower == "ratings.csv" else {}
 
 
 def _choose_file(opened: Source) -> str:
@@ -103,7 +125,7 @@ def _choose_file(opened: Source) -> str:
     for usual in (f"{opened.name}.inter", "ratings.dat", "u.data", "ratings.csv"):
         if usual in opened:
             return usual
-    found = opened.ending_with(".inter") or opened.ending_with(*DELIMITED, *PARQUET)
+    found = opened.ending_with(".inter") or opened.ending_with(*DELIMITED, *PARQUET, *JSON_LINES)
     if len(found) == 1:
         return found[0]
     if found:

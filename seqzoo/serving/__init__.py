@@ -1,0 +1,1 @@
+"""Models in production: recommendations for everybody into a file, and an HTTP service."""

@@ -1,0 +1,1 @@
+"""Recommendations for all users of a file, in bounded memory."""
