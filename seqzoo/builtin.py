@@ -44,6 +44,12 @@ _VERBS: tuple[dict[str, Any], ...] = (
         "epilog": "Example:  seqzoo similar mamba4rec-ml1m 260 -k 5",
     },
     {
+        "name": "serve",
+        "target": "seqzoo.cli.serve:serve",
+        "help": "Serve models over HTTP, with sessions of users.",
+        "epilog": "Example:  seqzoo serve runs/shop --port 8000 --store sessions.db",
+    },
+    {
         "name": "eval",
         "target": "seqzoo.cli.evaluate:evaluate",
         "help": "Measure a checkpoint and compare with its stored metrics.",

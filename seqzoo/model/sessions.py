@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqzoo.errors import UsageError
+from seqzoo.errors import SeqzooError, UsageError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.choice import Candidates, Exclusions, read_choice
 from seqzoo.model.events import Events, elapsed
@@ -110,6 +110,22 @@ class Sessions:
             finally:
                 # The parts of a model are third-party code: some users may have been stepped.
                 self._users.update((name, user) for name, user in users.items() if user.count)
+
+    def observe_each(self, events: Sequence[Any]) -> list[SeqzooError | None]:
+        """Add the events that are valid, as ``observe`` does.
+
+        Returns:
+            None for each event that was added, and the error of each other one.
+        """
+        errors: list[SeqzooError | None] = [None] * len(events)
+        try:
+            self.observe(events)
+        except SeqzooError as error:
+            if len(events) == 1:
+                return [error]
+            for position, event in enumerate(events):
+                errors[position] = self.observe_each([event])[0]
+        return errors
 
     def recommend(
         self,

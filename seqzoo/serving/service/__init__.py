@@ -1,0 +1,1 @@
+"""The HTTP service: recommendations and sessions of one model or several."""

@@ -1,0 +1,172 @@
+"""The documents of requests and answers, from which OpenAPI is made."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from seqzoo.serving.service.limits import Limits
+
+_FARTHEST = 2**62
+
+OnCold = Literal["error", "empty", "popular"]
+OnUnknown = Literal["skip", "error"]
+
+
+class _Closed(BaseModel):
+    """A request: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Item(BaseModel):
+    """A recommended item."""
+
+    item: str
+    score: float
+    label: str | None
+
+
+class Answer(BaseModel):
+    """The recommendations after one history."""
+
+    history: list[str]
+    unknown: list[str]
+    cold: bool
+    recommendations: list[Item]
+
+
+class Recommended(BaseModel):
+    """The recommendations after a history; ``results`` for ``histories``."""
+
+    model: str
+    history: list[str] | None = None
+    unknown: list[str] | None = None
+    cold: bool | None = None
+    recommendations: list[Item] | None = None
+    results: list[Answer] | None = None
+
+
+class Similar(BaseModel):
+    """The items most similar to an item."""
+
+    model: str
+    item: str
+    similar: list[Item]
+
+
+class Observed(BaseModel):
+    """An event that is kept."""
+
+    model: str
+    user: str
+    events: int
+
+
+class SessionAnswer(BaseModel):
+    """The recommendations after the events of a user."""
+
+    model: str
+    user: str
+    cold: bool
+    recommendations: list[Item]
+
+
+class Forgotten(BaseModel):
+    """How many events were removed."""
+
+    user: str
+    events: int
+
+
+class ServedDocument(BaseModel):
+    """A model of the service."""
+
+    name: str
+    architecture: str
+    items: int
+    parameters: int
+    sessions: bool
+    uses_time: bool
+    loaded: float
+    examples: list[str]
+
+
+class Health(BaseModel):
+    """Whether the service answers requests."""
+
+    status: str
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong."""
+
+    type: str
+    message: str
+
+
+class ErrorDocument(BaseModel):
+    """An answer other than 200."""
+
+    error: ErrorDetail
+
+
+class Documents:
+    """The documents of requests, within limits.
+
+    Attributes:
+        recommend: of ``POST /v1/recommend``.
+        similar: of ``POST /v1/similar``.
+        event: of ``POST /v1/sessions/{user}/events``.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        identifier = Annotated[str, Field(min_length=1, max_length=limits.text)]
+        model: Any = (
+            Annotated[str | None, Field(max_length=limits.text)],
+            Field(None, description="Name of a model; the first one by default."),
+        )
+        history = Annotated[list[identifier], Field(max_length=limits.items)]
+        second = Annotated[int, Field(ge=-_FARTHEST, le=_FARTHEST)]
+        times = Annotated[list[second], Field(max_length=limits.items)]
+        choice = Annotated[list[identifier], Field(max_length=limits.candidates)]
+        k: Any = (Annotated[int, Field(ge=1, le=limits.k)], 10)
+        self.recommend: Any = create_model(
+            "RecommendRequest",
+            __base__=_Closed,
+            __doc__="Ask for recommendations after one history, or after several.",
+            model=model,
+            history=(
+                history | None,
+                Field(None, description="Item ids of one user, oldest first."),
+            ),
+            histories=(
+                Annotated[list[history], Field(min_length=1, max_length=limits.histories)] | None,
+                Field(None, description="Item ids of several users."),
+            ),
+            timestamps=(
+                times | list[times] | None,
+                Field(None, description="Unix seconds, in the form of the history or histories."),
+            ),
+            k=k,
+            exclude_seen=(bool, Field(True, description="Leave out the items of the history.")),
+            candidates=(choice | None, Field(None, description="Item ids to choose from.")),
+            exclude=(choice, Field([], description="Item ids that are not recommended.")),
+            on_unknown=(OnUnknown, "skip"),
+            on_cold=(OnCold, "error"),
+        )
+        self.similar: Any = create_model(
+            "SimilarRequest",
+            __base__=_Closed,
+            __doc__="Ask for the items most similar to an item.",
+            model=model,
+            item=(identifier, ...),
+            k=k,
+        )
+        self.event: Any = create_model(
+            "EventRequest",
+            __base__=_Closed,
+            __doc__="One more event of a user.",
+            model=model,
+            item=(identifier, ...),
+            timestamp=(second | None, Field(None, description="Unix seconds.")),
+        )

@@ -1,0 +1,236 @@
+"""A model in the service: its worker, its sessions, and its replacement by a newer checkpoint."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from seqzoo import zoo
+from seqzoo.errors import SeqzooError, error_text
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.sessions import Sessions
+from seqzoo.serving.service import requests as ask
+from seqzoo.serving.service.batching import Batcher
+from seqzoo.serving.service.errors import ServiceError
+from seqzoo.serving.service.limits import Limits
+from seqzoo.storage.atomic import COMMIT
+from seqzoo.validation import looks_like_path
+
+logger = logging.getLogger("seqzoo.serve")
+
+_CONFIG = "config.json"
+
+
+class ManySessions(Protocol):
+    """Sessions of many users, in memory or in a store."""
+
+    def observe_each(self, events: Sequence[Any]) -> list[SeqzooError | None]:
+        """Add the events that are valid; for each event None or its error."""
+
+    def recommend(self, users: Sequence[str], k: int = 10, **options: Any) -> Sequence[Any]:
+        """Recommendations for users."""
+
+    def events(self, user: str) -> int:
+        """Number of events of a user."""
+
+    def forget(self, user: str) -> None:
+        """Remove all that is kept of a user."""
+
+
+class ServedModel:
+    """One model: all that touches it runs in its worker thread.
+
+    Attributes:
+        name: as it was given to the service.
+        loaded: when it was loaded, unix seconds.
+        reloads: how often it was replaced.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        *,
+        store: str | None = None,
+        device: str = "cpu",
+        observe: Callable[[int, float], None] = lambda size, seconds: None,
+    ) -> None:
+        self.name, self._device, self._store = name, device, store
+        self.folder = Path(name).expanduser() if looks_like_path(name) else None
+        self.reloads = 0
+        self._replacing = threading.Lock()
+        self._signature = self.signature()
+        self.model, self.sessions = self._load()
+        self.loaded = time.time()
+        self.batcher = Batcher(
+            self._work, most=limits.batch, waiting=limits.waiting, name=name, observe=observe
+        )
+
+    def _load(self) -> tuple[SequenceModel, Any]:
+        model = zoo.load(self.name, device=self._device)
+        if not model.backbone.streaming:
+            return model, None
+        return model, Sessions(model)
+
+    def signature(self) -> tuple[int, ...] | None:
+        """What changes when a newer checkpoint is written into the folder; None for no folder."""
+        if self.folder is None:
+            return None
+        found: list[int] = []
+        for path in (self.folder / COMMIT, self.folder / _CONFIG):
+            try:
+                state = path.stat()
+                found += [state.st_ino, state.st_mtime_ns, state.st_size]
+            except OSError:
+                found.append(0)
+        return tuple(found)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the folder holds another checkpoint than the one that is loaded."""
+        return self.signature() != self._signature
+
+    def reload(self) -> bool:
+        """Load the checkpoint again; requests go to the previous model until it is ready.
+
+        Returns:
+            Whether the model was replaced. If not, the previous one stays, and the log says why.
+        """
+        with self._replacing:
+            signature = self.signature()
+            try:
+                model, sessions = self._load()
+            # Parts are third-party code; whatever fails, the previous model goes on.
+            except Exception as error:
+                self._signature = signature
+                logger.error(
+                    "reload failed",
+                    extra={"fields": {"model": self.name, "reason": error_text(error)}},
+                )
+                return False
+            self._signature = signature
+            # Each batch takes the pair once, so none sees a mixture.
+            self.model, self.sessions = model, sessions
+            self.loaded, self.reloads = time.time(), self.reloads + 1
+            logger.info("reloaded", extra={"fields": {"model": self.name}})
+            return True
+
+    def close(self) -> None:
+        """Answer what waits, then end the worker."""
+        self.batcher.close()
+
+    def describe(self) -> dict[str, Any]:
+        """The model as ``GET /v1/models`` shows it."""
+        model = self.model
+        return {
+            "name": self.name,
+            "architecture": model.architecture,
+            "items": len(model.vocabulary),
+            "parameters": model.num_parameters,
+            "sessions": self.sessions is not None,
+            "uses_time": bool(model.backbone.uses_time),
+            "loaded": self.loaded,
+            "examples": list(model.vocabulary.items[:3]),
+        }
+
+    def _work(self, requests: Sequence[Any]) -> list[Any]:
+        """The answers to requests of all kinds, those of one kind computed together."""
+        model, sessions = self.model, self.sessions
+        answers: list[Any] = [None] * len(requests)
+        # Forgetting comes last: what was sent before it belongs to the user who is forgotten.
+        kinds: tuple[tuple[type, Callable[[Sequence[Any]], list[Any]]], ...] = (
+            (ask.RecommendRequest, lambda some: ask.recommend(model, some)),
+            (ask.SimilarRequest, lambda some: [_caught(_similar, model, each) for each in some]),
+            (ask.EventRequest, lambda some: _observe(self.name, sessions, some)),
+            (ask.SessionRequest, lambda some: _of_sessions(self.name, sessions, some)),
+            (ask.ForgetRequest, lambda some: [_caught(_forget, sessions, each) for each in some]),
+        )
+        for kind, answer in kinds:
+            positions = [at for at, each in enumerate(requests) if isinstance(each, kind)]
+            if not positions:
+                continue
+            try:
+                found = answer([requests[at] for at in positions])
+            except Exception as error:
+                found = [error] * len(positions)
+            for at, each in zip(positions, found, strict=True):
+                answers[at] = each
+        return answers
+
+
+def _caught(function: Callable[..., Any], *given: Any) -> Any:
+    """The result of a function, or its exception."""
+    try:
+        return function(*given)
+    except Exception as error:
+        return error
+
+
+def _similar(model: SequenceModel, request: ask.SimilarRequest) -> Any:
+    return model.similar(request.item, request.k)
+
+
+def _forget(sessions: Any, request: ask.ForgetRequest) -> int:
+    if sessions is None:
+        return 0
+    events: int = sessions.events(request.user)
+    sessions.forget(request.user)
+    return events
+
+
+def _observe(name: str, sessions: Any, requests: Sequence[ask.EventRequest]) -> list[Any]:
+    if sessions is None:
+        return [_no_sessions(name)] * len(requests)
+    errors = sessions.observe_each([(each.user, each.item, each.timestamp) for each in requests])
+    return [
+        sessions.events(each.user) if error is None else error
+        for each, error in zip(requests, errors, strict=True)
+    ]
+
+
+def _of_sessions(name: str, sessions: Any, requests: Sequence[ask.SessionRequest]) -> list[Any]:
+    """Recommendations of sessions; requests with the same options are scored together."""
+    if sessions is None:
+        return [_no_sessions(name)] * len(requests)
+    answers: list[Any] = [None] * len(requests)
+    groups: dict[tuple[bool, str], list[int]] = {}
+    most = len(sessions.model.vocabulary)
+    for at, each in enumerate(requests):
+        if each.on_cold == "error" and not sessions.events(each.user):
+            answers[at] = ServiceError(
+                404,
+                "unknown_session",
+                "the user has no session; send events first, or ask with on_cold=popular or empty",
+            )
+        elif not 1 <= each.k <= most:
+            answers[at] = ServiceError(
+                422, "invalid_request", f"k is {each.k}; expected 1 to {most}"
+            )
+        else:
+            # Whoever has events is answered from them, whatever on_cold says.
+            on_cold = "empty" if each.on_cold == "error" else each.on_cold
+            groups.setdefault((each.exclude_seen, on_cold), []).append(at)
+    for (exclude_seen, on_cold), positions in groups.items():
+        users = [requests[at].user for at in positions]
+        k = max(requests[at].k for at in positions)
+        try:
+            found = sessions.recommend(users, k, exclude_seen=exclude_seen, on_cold=on_cold)
+        except Exception as error:
+            found = [error] * len(positions)
+        for at, best in zip(positions, found, strict=True):
+            if isinstance(best, Exception):
+                answers[at] = best
+            else:
+                answers[at] = (best[: requests[at].k], best.cold)
+    return answers
+
+
+def _no_sessions(name: str) -> ServiceError:
+    return ServiceError(
+        422,
+        "invalid_request",
+        f"the model {name} cannot stream, so it has no sessions; send whole histories to "
+        "/v1/recommend",
+    )

@@ -1,0 +1,153 @@
+"""The HTTP interface, from a real process."""
+
+import asyncio
+
+import httpx
+import pytest
+
+import seqzoo
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with service.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return seqzoo.load(checkpoint)
+
+
+def as_json(best):
+    return [{"item": each.item, "score": each.score, "label": each.label} for each in best]
+
+
+def close(found, expected):
+    assert [each["item"] for each in found] == [each["item"] for each in expected]
+    assert [each["label"] for each in found] == [each["label"] for each in expected]
+    scores = [each["score"] for each in expected]
+    assert [each["score"] for each in found] == pytest.approx(scores, abs=1e-5)
+
+
+def error(answer, status, kind):
+    assert answer.status_code == status, answer.text
+    document = answer.json()
+    assert set(document) == {"error"}
+    assert set(document["error"]) == {"type", "message"}
+    assert document["error"]["type"] == kind
+    return document["error"]["message"]
+
+
+def test_recommend_after_one_history(client, model, checkpoint):
+    history = ["item-1", "gone", "item-2"]
+    answer = client.post("/v1/recommend", json={"history": history, "k": 4}).json()
+    assert answer["model"] == str(checkpoint)
+    assert (answer["history"], answer["unknown"], answer["cold"]) == (history, ["gone"], False)
+    close(answer["recommendations"], as_json(model.recommend(history, 4)))
+
+
+def test_recommend_after_several_with_options(client, model):
+    histories = [["item-1"], ["item-3", "item-4"], []]
+    options = {
+        "k": 3,
+        "exclude_seen": False,
+        "candidates": [f"item-{n}" for n in range(1, 12)],
+        "exclude": ["item-5"],
+        "on_cold": "popular",
+    }
+    answer = client.post("/v1/recommend", json={"histories": histories, **options}).json()
+    expected = model.recommend_many(histories, **options)
+    assert [each["cold"] for each in answer["results"]] == [False, False, True]
+    for each, best in zip(answer["results"], expected, strict=True):
+        close(each["recommendations"], as_json(best))
+
+
+def test_similar(client, model):
+    answer = client.post("/v1/similar", json={"item": "item-3", "k": 2}).json()
+    close(answer["similar"], as_json(model.similar("item-3", 2)))
+
+
+def test_a_session(client, model):
+    for number, item in enumerate(["item-1", "item-2", "item-9"], 1):
+        answer = client.post("/v1/sessions/a%20nn/events", json={"item": item})
+        assert (answer.status_code, answer.json()["events"]) == (200, number)
+        assert answer.json()["user"] == "a nn"
+    answer = client.get("/v1/sessions/a nn/recommendations", params={"k": 3}).json()
+    close(answer["recommendations"], as_json(model.recommend(["item-1", "item-2", "item-9"], 3)))
+    assert client.delete("/v1/sessions/a nn").json() == {"user": "a nn", "events": 3}
+    answer = client.get("/v1/sessions/a nn/recommendations")
+    error(answer, 404, "unknown_session")
+    popular = client.get("/v1/sessions/a nn/recommendations", params={"on_cold": "popular"}).json()
+    assert (popular["cold"], popular["recommendations"][0]["item"]) == (True, "item-19")
+
+
+def test_the_rest_of_the_interface(client, checkpoint):
+    assert client.get("/healthz").json() == {"status": "ok"}
+    (one,) = client.get("/v1/models").json()
+    assert (one["name"], one["items"], one["sessions"]) == (str(checkpoint), 20, True)
+    text = client.get("/metrics").text
+    assert 'seqzoo_requests_total{method="GET",route="/healthz",status="200"}' in text
+    assert client.get("/").status_code == 200
+    page = client.get("/docs").text
+    assert "https://" not in page
+    for asset in ("/static-offline-docs/swagger-ui-bundle.js", "/openapi.json"):
+        assert client.get(asset).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "message"),
+    [
+        ({"history": ["item-1"], "k": 0}, 422, "invalid_request", "k: "),
+        ({"history": ["item-1"], "k": 21}, 422, "invalid_request", "k is 21; expected 1 to 20"),
+        ({"history": [1]}, 422, "invalid_request", "history.0: "),
+        ({"history": ["item-1"], "kk": 2}, 422, "invalid_request", "kk: "),
+        ({}, 422, "invalid_request", "one of history and histories"),
+        ({"history": []}, 422, "unknown_item", "no item of the history"),
+        ({"history": ["gone"]}, 422, "unknown_item", "no item of the history"),
+        ({"history": ["item-1", "x"], "on_unknown": "error"}, 422, "unknown_item", "'x'"),
+        ({"history": ["item-1"], "candidates": ["x"]}, 422, "unknown_item", "candidates"),
+        ({"history": ["item-1"], "timestamps": [1, 2]}, 422, "invalid_request", "timestamps"),
+        ({"history": ["item-1"] * 2, "timestamps": [2, 1]}, 422, "invalid_request", "earlier"),
+        ({"history": ["item-1"], "model": "smal"}, 404, "unknown_model", "no model 'smal'"),
+        ({"history": ["item-1"] * 10_001}, 422, "invalid_request", "history: "),
+    ],
+)
+def test_wrong_requests(client, body, status, kind, message):
+    assert message in error(client.post("/v1/recommend", json=body), status, kind)
+
+
+def test_wrong_http(client):
+    json = {"content-type": "application/json"}
+    error(client.post("/v1/recommend", content=b"{", headers=json), 400, "invalid_json")
+    error(client.post("/v1/recommend", content=b"{}"), 415, "unsupported_media_type")
+    error(client.post("/v1/recommend", content=b" " * (5 << 20), headers=json), 413, "too_large")
+    error(client.get("/v1/nothing"), 404, "not_found")
+    error(client.get("/v1/recommend"), 405, "method_not_allowed")
+    message = error(
+        client.post("/v1/sessions/x/events", json={"item": "gone"}), 422, "unknown_item"
+    )
+    assert "gone" in message
+
+
+def test_requests_at_the_same_time_are_scored_together(service, client, model):
+    histories = [[f"item-{n % 20}", f"item-{(3 * n) % 20}"] for n in range(60)]
+
+    async def ask_all():
+        limits = httpx.Limits(max_connections=60)
+        async with httpx.AsyncClient(base_url=service.address, limits=limits, timeout=30) as many:
+            calls = [
+                many.post("/v1/recommend", json={"history": history, "k": 1 + n % 5})
+                for n, history in enumerate(histories)
+            ]
+            return await asyncio.gather(*calls)
+
+    for n, answer in enumerate(asyncio.run(ask_all())):
+        assert answer.status_code == 200
+        expected = as_json(model.recommend(histories[n], 1 + n % 5))
+        close(answer.json()["recommendations"], expected)
+    text = client.get("/metrics").text
+    counts = [line for line in text.splitlines() if line.startswith("seqzoo_batch_size_")]
+    total = float(next(line for line in counts if "_sum{" in line).split()[-1])
+    batches = float(next(line for line in counts if "_count{" in line).split()[-1])
+    assert total > batches
