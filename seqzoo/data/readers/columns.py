@@ -21,6 +21,7 @@ TIME_NAMES = (
 )
 POSITION_NAMES = (("position", "order"),)
 LABEL_NAMES = (("title", "movietitle", "itemtitle", "itemname", "productname", "label"),)
+CATEGORY_NAMES = (("genre", "genres", "category", "categories", "class"),)
 
 
 def choose_column(

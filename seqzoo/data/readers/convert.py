@@ -1,7 +1,6 @@
 """Turn the table of a file into interactions."""
 
 import logging
-from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from seqzoo.data.readers.columns import (
     choose_optional,
     find_columns,
 )
-from seqzoo.data.readers.formats import first_labels
+from seqzoo.data.readers.formats import ItemTexts, first_labels
 from seqzoo.data.readers.tables import Rows, Table
 from seqzoo.data.readers.times import EXACT_IN_FLOAT, holds_dates, read_times
 from seqzoo.errors import DataError
@@ -36,7 +35,7 @@ def to_interactions(
     rows: Rows,
     *,
     name: str,
-    labels: Mapping[str, str],
+    items: ItemTexts,
     user_col: str | None,
     item_col: str | None,
     time_col: str | None,
@@ -47,7 +46,8 @@ def to_interactions(
     Args:
         rows: the rows of the file.
         name: the name of the data in messages.
-        labels: titles by item id from another file; a label column of the table overrides them.
+        items: titles and categories by item id from another file; a label column of the table
+            overrides its titles.
         user_col: the column of users that the user chose, or None.
         item_col: the same for items.
         time_col: the same for timestamps; empty for the order of the rows.
@@ -72,8 +72,8 @@ def to_interactions(
     titles: dict[str, str] = {}
     dates: bool | None = None
     for table in rows.read(columns):
-        users, items = ids_of(table, "user", user_col), ids_of(table, "item", item_col)
-        for encoder, values, part in zip(encoders, (users, items), parts, strict=True):
+        ids = ids_of(table, "user", user_col), ids_of(table, "item", item_col)
+        for encoder, values, part in zip(encoders, ids, parts, strict=True):
             part.append(encoder.encode(values))
         if time_col is not None:
             dates = holds_dates(table.frame[time_col]) if dates is None else dates
@@ -82,10 +82,10 @@ def to_interactions(
             fractions.append(times.fractions.to_numpy())
             if not fractions[-1].any():
                 # A view of one zero takes no memory.
-                fractions[-1] = np.broadcast_to(np.float64(0), len(items))
+                fractions[-1] = np.broadcast_to(np.float64(0), len(ids[1]))
         if label_col is not None:
             texts = table.frame[label_col].cast(pl.String)
-            found = first_labels(pl.DataFrame({"item": items.cast(pl.String), "label": texts}))
+            found = first_labels(pl.DataFrame({"item": ids[1].cast(pl.String), "label": texts}))
             titles = {**found, **titles}
     user_ids, item_ids = (encoder.ids() for encoder in encoders)
     if len(user_ids) == 1:
@@ -103,7 +103,8 @@ def to_interactions(
         fractions=_joined(fractions) if has_fractions else None,
         user_ids=user_ids,
         item_ids=item_ids,
-        labels={**labels, **titles},
+        labels={**items.labels, **titles},
+        categories=items.categories,
         name=name,
         has_times=has_times,
     )

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from seqzoo.data.readers.columns import ITEM_NAMES, LABEL_NAMES, find_columns
+from seqzoo.data.readers.columns import CATEGORY_NAMES, ITEM_NAMES, LABEL_NAMES, find_columns
 from seqzoo.data.readers.panics import panics_as_errors
 from seqzoo.data.readers.parquet_pages import check_pages
 from seqzoo.data.readers.sources import Source, SourceFile
@@ -25,6 +25,19 @@ TAB_RATINGS = Layout("\t", quote=None, header=False, columns=RATING_COLUMNS)
 _AMAZON = re.compile(r"[^,]*,[^,]*,[0-5](\.\d+)?,\d{9,10}")
 
 
+@dataclass(frozen=True)
+class ItemTexts:
+    """What the file of items beside the interactions says.
+
+    Attributes:
+        labels: titles by item id.
+        categories: names of categories, such as genres, by item id.
+    """
+
+    labels: dict[str, str] = field(default_factory=dict)
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 def read_atomic(file: SourceFile) -> Rows:
     """Read one of RecBole's atomic files; the ``:type`` of the column names is removed.
 
@@ -34,18 +47,18 @@ def read_atomic(file: SourceFile) -> Rows:
     return _without_types(read_text(file, ATOMIC_LAYOUT))
 
 
-def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
-    """Titles from the ``.item`` file beside an ``.inter`` file; none where there is no such file.
+def atomic_items(source: Source, interactions: str) -> ItemTexts:
+    """Titles and categories from the ``.item`` file beside an ``.inter`` file, if it is there.
 
     The title is the first ``token_seq`` column. With a column ``release_year`` the labels are
-    ``Title (1995)``.
+    ``Title (1995)``. Categories are the words of a column ``genre``, ``class`` or ``category``.
 
     Raises:
         DataError: the file is damaged or has no column of items.
     """
     name = interactions.removesuffix(".inter") + ".item"
     if name not in source:
-        return {}
+        return ItemTexts()
     typed = read_text(source[name], ATOMIC_LAYOUT)
     rows = _without_types(typed)
     columns = rows.head.frame.columns
@@ -57,16 +70,25 @@ def atomic_labels(source: Source, interactions: str) -> dict[str, str]:
             f"{rows.head.file.shown}: no column is recognised as the item column "
             f"(columns: {', '.join(columns)}); expected item_id:token"
         )
-    titles = texts or find_columns(columns, LABEL_NAMES)
-    if not titles:
-        return {}
-    label = pl.col(titles[0])
-    if "release_year" in columns:
-        year = pl.col("release_year").str.strip_chars()
-        is_year = year.str.contains(r"^\d{4}$").fill_null(False)
-        label = pl.when(is_year).then(pl.format("{} ({})", label, year)).otherwise(label)
+    categories = find_columns(columns, CATEGORY_NAMES)
+    titles = [name for name in texts if name not in categories]
+    titles = titles or find_columns(columns, LABEL_NAMES)
+    if not titles and not categories:
+        return ItemTexts()
     frame = rows.all(columns)
-    return first_labels(frame.select(pl.col(item[0]).alias("item"), label.alias("label")))
+    named = pl.col(item[0]).alias("item")
+    labels, found = {}, {}
+    if titles:
+        label = pl.col(titles[0])
+        if "release_year" in columns:
+            year = pl.col("release_year").str.strip_chars()
+            is_year = year.str.contains(r"^\d{4}$").fill_null(False)
+            label = pl.when(is_year).then(pl.format("{} ({})", label, year)).otherwise(label)
+        labels = first_labels(frame.select(named, label.alias("label")))
+    if categories:
+        texts_of = first_labels(frame.select(named, pl.col(categories[0]).alias("label")))
+        found = {item: tuple(text.split()) for item, text in texts_of.items()}
+    return ItemTexts(labels, found)
 
 
 def read_double_colon(file: SourceFile) -> Rows:
@@ -84,10 +106,13 @@ def read_double_colon(file: SourceFile) -> Rows:
     return read_text(file, Layout("::", quote=None, header=False, columns=RATING_COLUMNS))
 
 
-def split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
-    """Titles from lines such as ``item::title::genres`` of a file beside the ratings, if there."""
+def split_items(source: Source, name: str, separator: str) -> ItemTexts:
+    """Titles, and genres, from lines such as ``item::title::genres`` beside the ratings, if there.
+
+    The lines of ML-100K, which have more fields, have flags instead of genres.
+    """
     if name not in source:
-        return {}
+        return ItemTexts()
     with source[name].open() as stream:
         content = stream.read()
     # GroupLens wrote ML-100K and ML-1M in latin-1, which decodes any byte, and later sets in UTF-8.
@@ -97,23 +122,36 @@ def split_labels(source: Source, name: str, separator: str) -> dict[str, str]:
         text = content.decode("latin-1")
     # Not str.splitlines, which also splits at characters that titles may hold, such as U+0085.
     fields = [line.removesuffix("\r").split(separator) for line in text.split("\n")]
-    return {parts[0]: parts[1] for parts in fields if len(parts) > 1 and parts[0] and parts[1]}
+    named = [parts for parts in fields if len(parts) > 1 and parts[0]]
+    return ItemTexts(
+        {parts[0]: parts[1] for parts in named if parts[1]},
+        {parts[0]: _genres(parts[2]) for parts in named if len(parts) == 3},
+    )
 
 
-def movies_csv_labels(source: Source) -> dict[str, str]:
-    """Titles from ``movies.csv`` (movieId, title, genres) beside ``ratings.csv``.
+def _genres(text: str) -> tuple[str, ...]:
+    """The genres in GroupLens's ``Adventure|Comedy``; none in ``(no genres listed)``."""
+    return tuple(genre for genre in text.split("|") if genre and not genre.startswith("("))
+
+
+def movies_csv_items(source: Source) -> ItemTexts:
+    """Titles and genres from ``movies.csv`` (movieId, title, genres) beside ``ratings.csv``.
 
     Raises:
         DataError: the file is damaged.
     """
     if "movies.csv" not in source:
-        return {}
+        return ItemTexts()
     rows = read_text(source["movies.csv"], Layout(","))
-    if not {"movieId", "title"} <= set(rows.head.frame.columns):
-        return {}
-    return first_labels(
-        rows.all(["movieId", "title"]).rename({"movieId": "item", "title": "label"})
-    )
+    columns = [name for name in ("movieId", "title", "genres") if name in rows.head.frame.columns]
+    if columns[:2] != ["movieId", "title"]:
+        return ItemTexts()
+    frame = rows.all(columns).rename({"movieId": "item", "title": "label"})
+    genres = {}
+    if "genres" in columns:
+        texts = first_labels(frame.select("item", pl.col("genres").alias("label")))
+        genres = {item: _genres(text) for item, text in texts.items()}
+    return ItemTexts(first_labels(frame.select("item", "label")), genres)
 
 
 def read_delimited(file: SourceFile) -> Rows:

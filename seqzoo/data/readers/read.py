@@ -1,11 +1,11 @@
 """Read interactions from any known format, which is recognised by the files that are there."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers import formats
 from seqzoo.data.readers.convert import to_interactions
+from seqzoo.data.readers.formats import ItemTexts
 from seqzoo.data.readers.json_lines import read_json_lines
 from seqzoo.data.readers.memory import (
     EXPECTED_SOURCE,
@@ -62,16 +62,16 @@ def read_interactions(
     """
     if isinstance(source, str | Path):
         opened = open_source(source)
-        rows, labels = rows_of(opened), _labels_of(opened)
+        rows, items = rows_of(opened), _items_of(opened)
         name = name or opened.name
     elif is_in_memory(source):
-        rows, labels, name = rows_in_memory(source), {}, name or IN_MEMORY
+        rows, items, name = rows_in_memory(source), ItemTexts(), name or IN_MEMORY
     else:
         raise UsageError(f"the data are {type(source).__name__}; {EXPECTED_SOURCE}")
     return to_interactions(
         rows,
         name=name,
-        labels=labels,
+        items=items,
         user_col=user_col,
         item_col=item_col,
         time_col=time_col,
@@ -107,17 +107,17 @@ def rows_of(opened: Source, chunk: int = CHUNK) -> Rows:
     raise DataError(f"{opened.shown}: the format of the file is unknown; expected {_KNOWN_FORMATS}")
 
 
-def _labels_of(opened: Source) -> Mapping[str, str]:
-    """Titles by item id from a file beside the interactions."""
+def _items_of(opened: Source) -> ItemTexts:
+    """What a file of items beside the interactions says about them."""
     name = opened.single or _choose_file(opened)
     lower = name.lower()
     if lower.endswith(".inter"):
-        return formats.atomic_labels(opened, name)
+        return formats.atomic_items(opened, name)
     if lower.endswith(".dat"):
-        return formats.split_labels(opened, "movies.dat", "::")
+        return formats.split_items(opened, "movies.dat", "::")
     if lower.endswith(".data"):
-        return formats.split_labels(opened, "u.item", "|")
-    return formats.movies_csv_labels(opened) if lower == "ratings.csv" else {}
+        return formats.split_items(opened, "u.item", "|")
+    return formats.movies_csv_items(opened) if lower == "ratings.csv" else ItemTexts()
 
 
 def _choose_file(opened: Source) -> str:
