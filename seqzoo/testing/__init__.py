@@ -33,6 +33,7 @@ from seqzoo.testing.parts import (
 )
 from seqzoo.testing.probes import example_batch
 from seqzoo.testing.run import Outcome, check_registered, small_model
+from seqzoo.testing.splits import check_list_metric, check_split
 
 __all__ = [
     "CHECKS",
@@ -48,6 +49,7 @@ __all__ = [
     "check_gradients",
     "check_last",
     "check_lengths",
+    "check_list_metric",
     "check_loss",
     "check_metric",
     "check_model",
@@ -57,6 +59,7 @@ __all__ = [
     "check_registered",
     "check_round_trip",
     "check_settings",
+    "check_split",
     "check_streaming",
     "example_batch",
     "small_model",

@@ -20,6 +20,7 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.parts.heads import make_loss
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
+from seqzoo.testing.splits import check_list_metric
 
 _CUTOFFS = (1, 5, 10)
 
@@ -56,8 +57,15 @@ def check_loss(name: str, **options: Any) -> None:
 
 
 def check_metric(name: str) -> None:
-    """A metric is finite for every rank, never worse at a better rank, zero beyond its cutoff."""
-    gain = catalogue().metrics.get(name).load()
+    """A metric is finite for every rank, never worse at a better rank, zero beyond its cutoff.
+
+    For a metric of lists see ``check_list_metric``.
+    """
+    spec = catalogue().metrics.get(name)
+    if spec.of == "lists":
+        check_list_metric(name)
+        return
+    gain = spec.load()
     ranks = np.arange(1.0, 101.0)
     for cutoff in _CUTOFFS:
         values = np.asarray(gain(ranks.copy(), cutoff))

@@ -27,6 +27,7 @@ from seqzoo.testing.parts import (
     check_metric,
     check_protocol,
 )
+from seqzoo.testing.splits import check_split
 
 ITEMS = 30
 _WIDTH = 16
@@ -34,6 +35,7 @@ _LENGTH = 20
 _BY_NAME: dict[str, Callable[[str], object]] = {
     "loss": check_loss,
     "objective": check_objective,
+    "split": check_split,
     "metric": check_metric,
     "protocol": check_protocol,
     "data set": check_dataset,
