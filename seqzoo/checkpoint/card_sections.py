@@ -231,9 +231,28 @@ def _circumstances(entry: Mapping[str, Any]) -> str:
     named = {key: entry[key] for key in ("seed", "backend", "dtype") if key in entry}
     named |= entry.get("versions", {})
     parts += [f"{markdown_text(key)} {markdown_text(value)}" for key, value in named.items()]
+    if split := entry.get("split"):
+        parts.append(_split(split))
     if fingerprint := entry.get("data", {}).get("fingerprint"):
         parts.append(f"data fingerprint {code_span(fingerprint)}")
     return ", ".join(parts)
+
+
+def _split(split: Mapping[str, Any]) -> str:
+    """How the data were split, unless that needs no settings."""
+    # Imported here because it is slow and listing checkpoints does without it.
+    from seqzoo.data.summary import day_and_time
+
+    settings = ", ".join(
+        f"{markdown_text(key)} {markdown_text(value)}"
+        for key, value in split.get("settings", {}).items()
+        if value is not None
+    )
+    text = f"split {markdown_text(split['name'])}" + (f" ({settings})" if settings else "")
+    if (begins := split.get("begins")) is not None:
+        text += f", test from {day_and_time(begins)}"
+    counts = (("targets", "targets"), ("new_users", "new users"), ("left_out", "users left out"))
+    return ", ".join([text, *(f"{split[key]:,} {what}" for key, what in counts if split.get(key))])
 
 
 def _licence(facts: CardFacts) -> str:

@@ -178,6 +178,18 @@ MetricValues: TypeAlias = Annotated[
 ]
 
 
+class MeasuredSplit(Struct):
+    """How the data of metrics were split, and what that held out."""
+
+    name: Text
+    settings: Settings = {}
+    targets: Count = 0
+    users: Count = 0
+    left_out: Count = 0
+    new_users: Count = 0
+    begins: Annotated[int | None, Meta(description="unix seconds as a whole number")] = None
+
+
 class ProtocolEntry(Struct):
     """The metrics of one protocol and the circumstances of their measurement."""
 
@@ -190,6 +202,9 @@ class ProtocolEntry(Struct):
     data: Annotated[MeasuredData, Meta(description="an object with the name of the data")] = field(
         default_factory=MeasuredData
     )
+    split: Annotated[
+        MeasuredSplit | UnsetType, Meta(description="an object with the name of the split")
+    ] = UNSET
     versions: Annotated[dict[str, Text], Meta(description="an object of strings")] = {}
 
 

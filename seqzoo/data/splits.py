@@ -26,6 +26,9 @@ __all__ = [
     "Split",
     "Splitter",
     "choose_split",
+    "in_histories",
+    "leaked_events",
+    "split_text",
     "train_counts",
 ]
 
@@ -259,6 +262,30 @@ def train_counts(sequences: Sequences, train: Split, items: int) -> Int64s:
         train = replace(train, history_start=train.first_target)
     counts = np.bincount(sequences.items[in_histories(sequences, train)], minlength=items + 1)
     return counts[1:]
+
+
+def leaked_events(data: SequenceData, trained: ChosenSplit, tested: ChosenSplit) -> int:
+    """How many events one split trains or validates on that another one keeps for testing.
+
+    Under a split by time these are all events after the cut, not the targets alone: other users'
+    future must not be learnt from either.
+
+    Raises:
+        DataError: the data cannot be split in one of the ways.
+    """
+    used, allowed = (_not_for_testing(data, each, whole) for each, whole in
+        ((trained, False), (tested, True)))  # fmt: skip
+    return int(np.count_nonzero(used & ~allowed))
+
+
+def _not_for_testing(data: SequenceData, chosen: ChosenSplit, whole: bool) -> npt.NDArray[np.bool_]:
+    """The events of training and the targets of validation (N,); all of validation if ``whole``."""
+    valid = chosen.part(data, "valid")
+    inside = in_histories(data.sequences, chosen.part(data, "train"))
+    if whole:
+        inside |= in_histories(data.sequences, valid)
+    inside[valid.target] = True
+    return inside
 
 
 def in_histories(sequences: Sequences, split: Split) -> npt.NDArray[np.bool_]:

@@ -23,7 +23,7 @@ from seqzoo.data.prepare import (
 from seqzoo.data.prepared import is_prepared
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData, build_sequences
-from seqzoo.data.splits import ChosenSplit, in_histories
+from seqzoo.data.splits import ChosenSplit, leaked_events
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.held_out import HeldOut
@@ -231,25 +231,24 @@ def warn_of_differences(
 def _warn_of_trained_targets(
     model: SequenceModel, held_out: HeldOut, protocol: Protocol, about: str
 ) -> None:
-    """Warn if a model that was trained under another split has seen what it is tested on."""
+    """Warn if a model that was trained under another split has learnt from what is for testing."""
     trained, tested = trained_split(model.recipe), held_out.chosen
     if not model.recipe.get("data") or trained is None or trained == tested:
         return
     # Events can only be compared on the data that the model was trained on.
     data = held_out.data
-    same = dict(model.recipe["data"]).get("fingerprint") == data.fingerprint
-    if same:
-        inside = in_histories(data.sequences, trained.part(data, "train"))
-        leaked = int(np.count_nonzero(inside[tested.part(data, "test").target]))
+    if dict(model.recipe["data"]).get("fingerprint") == data.fingerprint:
+        leaked = leaked_events(data, trained, tested)
         if not leaked:
             return
-        found = f"{leaked:,} of its {held_out.targets:,} test events were training events"
+        found = f"{leaked:,} events that are for testing here"
     elif trained.name == tested.name:
         return
     else:
-        found = "some of its test events may have been training events"
+        found = "events that may be for testing here"
     logger.warning(
-        "%sthe model was trained under the split '%s' and %s tests under the split '%s': %s",
+        "%sthe model was trained under the split '%s', and %s tests under the split '%s': it has "
+        "learnt from %s, so the metrics may be too high",
         about,
         trained.name,
         protocol.name,

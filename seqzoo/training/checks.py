@@ -9,7 +9,7 @@ from seqzoo.data.joined import joined
 from seqzoo.data.prepare import log_summaries, prepare, settings_of_source
 from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
-from seqzoo.data.splits import ChosenSplit, in_histories, split_text
+from seqzoo.data.splits import ChosenSplit, in_histories, leaked_events, split_text
 from seqzoo.errors import DataError, TrainingError, nearest
 from seqzoo.evaluation.protocol import Protocol, by_split
 from seqzoo.training.recipe import Recipe
@@ -112,8 +112,8 @@ def training_split(recipe: Recipe, protocols: list[Protocol], data: SequenceData
     Raises:
         ConfigError: a setting of the split is unknown or has an invalid value.
         DataError: the data cannot be split in this way, or no history is long enough to train on.
-        TrainingError: a protocol tests on events that are trained on, or validated on, under the
-            split of the first one.
+        TrainingError: a protocol keeps events for testing that are trained on, or validated on,
+            under the split of the first one.
     """
     groups = by_split(protocols, recipe.data.split)
     chosen = groups[0][0]
@@ -136,15 +136,13 @@ def training_split(recipe: Recipe, protocols: list[Protocol], data: SequenceData
         f"{int((train.history_end > train.history_start).sum()):,}",
     )
     logger.info("validation: %s", split_text(chosen.facts(data.sequences, valid)))
-    used[valid.target] = True
     for other, group in groups:
-        test = other.part(data, "test")
-        leaked = int(used[test.target].sum())
-        if leaked:
+        if leaked := leaked_events(data, chosen, other):
             raise TrainingError(
-                f"the protocol '{group[0].name}' (split '{other.name}') tests on {leaked:,} events "
-                f"that '{protocols[0].name}' (split '{chosen.name}') trains or validates on; name "
-                "protocols of one split as train.protocols"
+                f"the protocol '{group[0].name}' keeps {leaked:,} events for testing that "
+                f"'{protocols[0].name}' trains or validates on: their splits, '{other.name}' and "
+                f"'{chosen.name}', differ; name protocols of one split as train.protocols"
             )
+        test = other.part(data, "test")
         logger.info("test: %s", split_text(other.facts(data.sequences, test)))
     return chosen
