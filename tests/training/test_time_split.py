@@ -17,19 +17,19 @@ from seqzoo.training.loop import train
 PROTOCOLS = ["time-full", "time-full-unseen"]
 DAY = 86_400
 PAST, VALID, TEST = 10 * DAY, 20 * DAY, 30 * DAY
-SPLIT = {"at": str(TEST), "share": 0.3}
+SPLIT = {"at": str(TEST), "share": 0.45}
 
 
 def shop(turned=False):
     """In the past b follows a; from VALID on c follows it: nobody can know that before.
 
-    Users of the past, of the time of validation (every fourth) and of the time of testing. With
-    ``turned``, d follows a from VALID on.
+    A quarter of the users is of the past, a quarter of the time of validation and a half of the
+    time of testing. With ``turned``, d follows a from VALID on.
     """
     # All items are known from the beginning, in one order.
     rows = [("u0", item, number) for number, item in enumerate("abcdxyz")]
     for user in range(120):
-        begins = (PAST, PAST, VALID, TEST)[user % 4]
+        begins = (PAST, VALID, TEST, TEST)[user % 4]
         follows = "b" if begins < VALID else "d" if turned else "c"
         shown = ["x", "a", follows, "y", "a", follows, "z"][user % 2 :]
         rows += [(f"u{user}", item, begins + 60 * place) for place, item in enumerate(shown)]
@@ -62,13 +62,13 @@ def test_a_model_cannot_profit_from_the_future(recipe, tmp_path, caplog):
     assert share_after_a(knowing, "c") <= 1
     with caplog.at_level(logging.WARNING, "seqzoo"):
         found = evaluate(knowing, shop(), "time-full", settings={"split": targets})
-    assert found.metrics["mrr@5"] > honest.metrics["mrr@5"] + 0.03
+    assert found.metrics["mrr@5"] > honest.metrics["mrr@5"] + 0.1
     assert "was trained under the split 'leave-one-out', and time-full tests" in caplog.text
     assert "events that are for testing here" in caplog.text
 
 
 def test_events_after_the_cut_change_no_weight(recipe, tmp_path):
-    one = settings(recipe, PROTOCOLS, epochs=2, patience=5)
+    one = settings(recipe, PROTOCOLS, {**SPLIT, "targets": "each"}, epochs=2)
     outs = [train(one, tmp_path / str(turned), data=shop(turned)).out for turned in (False, True)]
     logs = [json.loads((out / "training" / "progress.json").read_text())["epochs"] for out in outs]
     assert [each["loss"] for each in logs[0]] == [each["loss"] for each in logs[1]]
