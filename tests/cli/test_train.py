@@ -14,12 +14,22 @@ def test_the_json_and_the_folder_of_a_run(trained):
     assert said["out"] == str(trained.folder)
     assert (said["epochs"], said["interrupted"]) == (2, False)
     assert set(said["metrics"]) == {"loo-full", "loo-full-unseen"}
-    as_read, filtered, *lines = trained.answer.err.splitlines()
+    as_read, filtered, *parts = trained.answer.err.splitlines()
+    train, valid, test, *lines = parts
     assert as_read.startswith("synthetic, as read: ")
     assert "interactions of 120 users with 40 items, " in as_read
     assert filtered.startswith("synthetic, 5-core: ")
     assert [stage["stage"] for stage in said["stages"]] == ["as read", "5-core"]
     assert f"{said['stages'][1]['rows']:,} interactions" in filtered
+    left = said["stages"][1]["rows"]
+    assert train == (
+        f"synthetic, split 'leave-one-out': training on {left - 240:,} of {left:,} interactions of "
+        "120 users"
+    )
+    assert (valid, test) == (
+        "validation: 120 targets of 120 users",
+        "test: 120 targets of 120 users",
+    )
     assert lines[0].startswith("training sasrec (")
     assert lines[1].startswith("up to 2 epochs; 1 process on cpu")
     assert [line.split()[:2] for line in lines[2:]] == [["epoch", "1"], ["epoch", "2"]]
