@@ -27,7 +27,7 @@ from seqzoo.checkpoint.manifest import (
 from seqzoo.checkpoint.pins import pin_of
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
-from seqzoo.specs import ArchitectureSpec, PretrainedSpec
+from seqzoo.specs import DEFAULT_OBJECTIVE, ArchitectureSpec, PretrainedSpec
 from seqzoo.storage.atomic import locate
 from seqzoo.storage.integrity import read_bytes
 from seqzoo.storage.safetensors_header import count_parameters
@@ -67,6 +67,7 @@ class ModelInfo:
         data: name of the data it was trained on.
         metrics: stored metrics by protocol.
         claims: capabilities of the backbone: causal, streaming, uses_time.
+        objective: what it is trained on.
         paper: where the architecture was published.
         description: the architecture in one line.
     """
@@ -81,6 +82,7 @@ class ModelInfo:
     data: str | None = None
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     claims: dict[str, bool] = field(default_factory=dict)
+    objective: str = DEFAULT_OBJECTIVE
     paper: str = ""
     description: str = ""
 
@@ -245,6 +247,7 @@ def _of_architecture(spec: ArchitectureSpec) -> ModelInfo:
             "streaming": backbone.streaming,
             "uses_time": backbone.uses_time,
         },
+        objective=spec.objective,
         paper=spec.paper,
         description=spec.description,
     )
@@ -295,6 +298,7 @@ def _of_manifest(
         data=data,
         metrics={protocol: dict(entry["metrics"]) for protocol, entry in measured.items()},
         claims=template.claims if template else {},
+        objective=manifest.parts.get("objective", DEFAULT_OBJECTIVE),
         paper=template.paper if template else "",
         description=template.description if template else "",
     )

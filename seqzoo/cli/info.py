@@ -102,6 +102,7 @@ def _common(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("plugin", plugin),
         ("capabilities", ", ".join(has)),
+        ("objective", known["objective"]),
         ("settings", _settings(known["config"])),
     ]
 

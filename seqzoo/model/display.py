@@ -22,7 +22,8 @@ def model_html(model: "SequenceModel") -> str:
         )
         if has
     ]
-    parts = (type(part).__name__ for part in (model.embedder, backbone, model.head))
+    chosen = (model.embedder, backbone, model.head, model.objective)
+    parts = (type(part).__name__ for part in chosen)
     data = model.recipe.get("data", {})
     measured: dict[str, dict[str, float]] = {}
     users = []

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,9 @@ from seqzoo.parts.int8_index import Int8Index
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DEFAULT_OBJECTIVE
 from seqzoo.validation import list_of, one_of, whole_number
+
+if TYPE_CHECKING:
+    from seqzoo.model.sequence_model import SequenceModel
 
 __all__ = [
     "ScoringModel",
@@ -120,7 +124,7 @@ class ScoringModel(nn.Module):
 
         Those of ``last``, unless the objective adds to the history, such as a hidden event.
         """
-        return self.objective.read(self, batch)
+        return self.objective.read(cast("SequenceModel", self), batch)
 
     def encode(
         self,

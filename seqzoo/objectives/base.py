@@ -19,7 +19,7 @@ from seqzoo.errors import ConfigError, PluginError
 from seqzoo.interfaces import Backbone, SequenceBatch
 
 if TYPE_CHECKING:
-    from seqzoo.model.scoring import ScoringModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 NEEDS = ("causal", "non-causal", "mask")
 """What an objective may need of a model: see ``Objective.needs``."""
@@ -102,7 +102,7 @@ class Objective(ABC):
         """
         super().__init__()
 
-    def check(self, model: "ScoringModel") -> None:
+    def check(self, model: "SequenceModel") -> None:
         """Check that a model has what the objective needs, when the model is built.
 
         Raises:
@@ -173,7 +173,7 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def loss(self, model: "ScoringModel", inputs: Inputs) -> Tensor:
+    def loss(self, model: "SequenceModel", inputs: Inputs) -> Tensor:
         """The mean loss over the targets, multiplied by ``inputs.weight``: a scalar.
 
         It uses ``model(histories)`` [B, L, D], ``model.last(histories)`` [B, D] and
@@ -192,6 +192,6 @@ class Objective(ABC):
         """
         return batch
 
-    def read(self, model: "ScoringModel", batch: SequenceBatch) -> Tensor:
+    def read(self, model: "SequenceModel", batch: SequenceBatch) -> Tensor:
         """User vectors of histories: [B, D]."""
         return model.last(self.query(batch, model.max_length))

@@ -15,7 +15,7 @@ from seqzoo.objectives.contrast import ContrastiveObjective
 from seqzoo.parts.config import Cl4SRecConfig
 
 if TYPE_CHECKING:
-    from seqzoo.model.scoring import ScoringModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 CROP, HIDE, REORDER = range(3)
 """The augmentations of section 3.3."""
@@ -47,7 +47,7 @@ class Cl4SRec(ContrastiveObjective):
         return replace(inputs, views=views)
 
     def pairs(
-        self, model: "ScoringModel", hidden: Tensor, inputs: Inputs
+        self, model: "SequenceModel", hidden: Tensor, inputs: Inputs
     ) -> list[tuple[Tensor, Tensor]]:
         """The user vectors of the two views."""
         first, second = inputs.views["first"], inputs.views["second"]

@@ -22,7 +22,7 @@ from seqzoo.parts.config import ContrastiveConfig
 from seqzoo.plugins import catalogue
 
 if TYPE_CHECKING:
-    from seqzoo.model.scoring import ScoringModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 
 class ContrastiveObjective(Objective):
@@ -55,7 +55,7 @@ class ContrastiveObjective(Objective):
         """The main objective's batches."""
         return self.main.plan(split, settings, generator)
 
-    def loss(self, model: "ScoringModel", inputs: Inputs) -> Tensor:
+    def loss(self, model: "SequenceModel", inputs: Inputs) -> Tensor:
         """The main objective's loss plus the weighted contrastive term."""
         hidden = self.main.encode(model, inputs.main.histories)
         loss = self.main.loss_of(model, hidden, inputs)
@@ -73,7 +73,7 @@ class ContrastiveObjective(Objective):
 
     @abstractmethod
     def pairs(
-        self, model: "ScoringModel", hidden: Tensor, inputs: Inputs
+        self, model: "SequenceModel", hidden: Tensor, inputs: Inputs
     ) -> list[tuple[Tensor, Tensor]]:
         """Two vectors of each user, which should be similar: pairs of [B, D].
 
@@ -87,7 +87,7 @@ class ContrastiveObjective(Objective):
         """The history as the main objective reads it."""
         return self.main.query(batch, max_length)
 
-    def read(self, model: "ScoringModel", batch: SequenceBatch) -> Tensor:
+    def read(self, model: "SequenceModel", batch: SequenceBatch) -> Tensor:
         """User vectors [B, D], as the main objective reads them."""
         return self.main.read(model, batch)
 

@@ -18,7 +18,7 @@ from seqzoo.objectives.rows import NextItem
 from seqzoo.parts.config import DuoRecConfig
 
 if TYPE_CHECKING:
-    from seqzoo.model.scoring import ScoringModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 
 class DuoRec(ContrastiveObjective):
@@ -63,7 +63,7 @@ class DuoRec(ContrastiveObjective):
         return replace(inputs, views={"same-target": gather(sequences, starts, targets - starts)})
 
     def pairs(
-        self, model: "ScoringModel", hidden: Tensor, inputs: Inputs
+        self, model: "SequenceModel", hidden: Tensor, inputs: Inputs
     ) -> list[tuple[Tensor, Tensor]]:
         """The user vectors that ``contrast_pairs`` names."""
         histories = inputs.main.histories

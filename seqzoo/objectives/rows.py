@@ -12,7 +12,7 @@ from seqzoo.interfaces import Backbone, SequenceBatch
 from seqzoo.objectives.base import Inputs, Objective, WindowSettings
 
 if TYPE_CHECKING:
-    from seqzoo.model.scoring import ScoringModel
+    from seqzoo.model.sequence_model import SequenceModel
 
 
 class RowObjective(Objective):
@@ -24,11 +24,11 @@ class RowObjective(Objective):
 
     newest_only: bool = False
 
-    def encode(self, model: "ScoringModel", histories: SequenceBatch) -> Tensor:
+    def encode(self, model: "SequenceModel", histories: SequenceBatch) -> Tensor:
         """The vectors that predict: of the newest events [B, D], or of all positions [B, L, D]."""
         return model.last(histories) if self.newest_only else model(histories)
 
-    def loss_of(self, model: "ScoringModel", hidden: Tensor, inputs: Inputs) -> Tensor:
+    def loss_of(self, model: "SequenceModel", hidden: Tensor, inputs: Inputs) -> Tensor:
         """The loss of vectors that ``encode`` has returned for ``inputs.main``."""
         targets = inputs.main.targets
         if self.newest_only:
@@ -37,7 +37,7 @@ class RowObjective(Objective):
         wanted = targets > 0
         return model.head.loss(hidden[wanted], targets[wanted]) * inputs.weight
 
-    def loss(self, model: "ScoringModel", inputs: Inputs) -> Tensor:
+    def loss(self, model: "SequenceModel", inputs: Inputs) -> Tensor:
         """The mean loss over the targets, multiplied by ``inputs.weight``."""
         return self.loss_of(model, self.encode(model, inputs.main.histories), inputs)
 

@@ -18,7 +18,6 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import MASK, Backbone, Embedder, Head, SequenceBatch
 from seqzoo.model.build import Parts
-from seqzoo.model.scoring import ScoringModel
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.objectives.base import Inputs, Objective, WindowSettings
 from seqzoo.parts.embedders import ItemEmbedder
@@ -185,7 +184,7 @@ def check_targets_are_hidden(name: str, causal: bool) -> None:
     objective = _prepared(name, causal)
     head = _Witness()
     parts = Parts({}, _Identity(), _Copier(causal), head, objective)
-    model = ScoringModel("check", parts, _vocabulary())
+    model = SequenceModel("check", parts, _vocabulary())
     targets = 0
     for inputs in _inputs(name, causal):
         loss = objective.loss(model, inputs)

@@ -38,6 +38,11 @@ class Headed:
     head: int = 2
 
 
+@dataclass
+class Aimed:
+    objective: int = 2
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
@@ -144,6 +149,7 @@ def architecture(configs, **fields):
         if kind == "backbone":
             options["causal"] = True
         getattr(registrar, kind)("part", "json:loads", **options)
+    registrar.objective("next-item", "json:loads", config="seqzoo.parts.config:NextItemConfig")
     registrar.architecture("linrec", embedder="part", backbone="part", head="part", **fields)
     made.take(registrar.staged)
     return made.architectures.get("linrec"), made
@@ -226,10 +232,21 @@ def test_a_default_for_the_head_that_is_replaced_goes_with_it():
     assert config == model_config(spec, {"head": "cosine-softmax"}, catalogue())
 
 
-def test_a_part_may_not_call_a_setting_head():
-    spec, made = architecture([Settings, Headed, Settings])
-    with pytest.raises(PluginError, match="'part' has a setting 'head'"):
+@pytest.mark.parametrize(("config", "name"), [(Headed, "head"), (Aimed, "objective")])
+def test_a_part_may_not_call_a_setting_by_the_name_that_chooses_a_part(config, name):
+    spec, made = architecture([Settings, config, Settings])
+    with pytest.raises(PluginError, match=f"'part' has a setting '{name}'"):
         model_config(spec, {}, made)
+
+
+def test_another_objective_brings_its_settings():
+    spec, everything = catalogue().architectures.get("sasrec"), catalogue()
+    assert "objective" not in model_config(spec, {"objective": "next-item"}, everything)
+    config = model_config(spec, {"objective": "duorec", "contrast_weight": 0.5}, everything)
+    assert (config["objective"], config["contrast_weight"]) == ("duorec", 0.5)
+    assert config["dropout"] == spec.defaults["dropout"], "the architecture's defaults stay"
+    with pytest.raises(ConfigError, match=r"unknown setting 'model\.contrast_weight'"):
+        model_config(spec, {"contrast_weight": 0.5}, everything)
 
 
 def test_every_error_is_one_of_ours():

@@ -123,6 +123,7 @@ def test_one_name_for_things_of_different_kinds():
             ("backbone", ("linrec", "json:loads"), {**parts, "causal": False, "streaming": True}),
             ("head", ("linrec", "json:loads"), parts),
             ("loss", ("linrec", "json:loads"), parts),
+            ("objective", ("linrec", "json:loads"), parts),
             (
                 "architecture",
                 ("linrec",),
@@ -135,7 +136,7 @@ def test_one_name_for_things_of_different_kinds():
             ("command", ("linrec", "json:loads"), {"help": "words"}),
         )
     )
-    assert [len(registry) for registry in catalogue.registries()] == [1] * 10
+    assert [len(registry) for registry in catalogue.registries()] == [1] * 11
     for registry in catalogue.registries():
         assert registry.get("linrec").plugin == "mine"
     backbone = catalogue.backbones.get("linrec")

@@ -2,4 +2,9 @@
 
 import importlib.util
 
-collect_ignore = [] if importlib.util.find_spec("seqzoo_lrurec") else ["seqzoo-lrurec"]
+_MODULES = {name: f"seqzoo_{name}" for name in ("lrurec", "bert4rec", "duorec")}
+collect_ignore = [
+    f"seqzoo-{name}"
+    for name, module in _MODULES.items()
+    if importlib.util.find_spec(module) is None
+]

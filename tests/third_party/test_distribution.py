@@ -1,4 +1,4 @@
-"""A third-party distribution is built, installed, found, checked and trained."""
+"""Third-party distributions are built, installed, found, checked and trained."""
 
 import json
 import os
@@ -8,11 +8,22 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent / "seqzoo-lrurec"
+HERE = Path(__file__).parent
+PROVIDED = {
+    "lrurec": ["backbone lrurec", "architecture lrurec"],
+    "bert4rec": ["backbone bert4rec", "architecture bert4rec"],
+    "duorec": ["objective duorec-clean", "architecture duorec"],
+}
+
+
+@pytest.fixture(scope="module", params=PROVIDED)
+def name(request):
+    """Of the plugin."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, name):
     """Runs ``python -m`` with the plugin installed in a folder of its own."""
     site = tmp_path_factory.mktemp("site")
 
@@ -28,39 +39,39 @@ def run(tmp_path_factory):
         return done.stdout
 
     run("pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
-        "--target", site, SOURCE)  # fmt: skip
+        "--target", site, HERE / f"seqzoo-{name}")  # fmt: skip
     return run
 
 
-def record(run, **environment):
+def record(run, name, **environment):
     (found,) = (
         entry
         for entry in json.loads(run("seqzoo", "plugins", "--json", **environment))
-        if entry["name"] == "lrurec"
+        if entry["name"] == name
     )
     return found
 
 
-def test_it_is_found_and_can_be_switched_off(run):
-    found = record(run, SEQZOO_STRICT_PLUGINS="1")
-    assert (found["distribution"], found["status"]) == ("seqzoo-lrurec", "ok")
-    assert found["provides"] == ["backbone lrurec", "architecture lrurec"]
-    (listed,) = json.loads(run("seqzoo", "list", "lrurec", "--json"))
-    assert listed["plugin"] == "lrurec"
-    assert record(run, SEQZOO_DISABLE_PLUGINS="lrurec")["status"] == "disabled"
+def test_it_is_found_and_can_be_switched_off(run, name):
+    found = record(run, name, SEQZOO_STRICT_PLUGINS="1")
+    assert (found["distribution"], found["status"]) == (f"seqzoo-{name}", "ok")
+    assert found["provides"] == PROVIDED[name]
+    (listed,) = json.loads(run("seqzoo", "list", name, "--json"))
+    assert listed["plugin"] == name
+    assert record(run, name, SEQZOO_DISABLE_PLUGINS=name)["status"] == "disabled"
 
 
-def test_its_own_tests_pass(run):
-    run("pytest", SOURCE, "-p", "no:cacheprovider")
+def test_its_own_tests_pass(run, name):
+    run("pytest", HERE / f"seqzoo-{name}", "-p", "no:cacheprovider")
 
 
 @pytest.mark.slow
-def test_it_trains_and_its_checkpoint_loads(run, tmp_path):
+def test_it_trains_and_its_checkpoint_loads(run, name, tmp_path):
     out = tmp_path / "run"
-    run("seqzoo", "train", "lrurec", "--data", "synthetic", "--out", out,
+    run("seqzoo", "train", name, "--data", "synthetic", "--out", out,
         "model.hidden_size=8", "train.epochs=1")  # fmt: skip
     manifest = json.loads((out / "config.json").read_text("utf-8"))
-    assert "seqzoo-lrurec" in json.dumps(manifest)
+    assert f"seqzoo-{name}" in json.dumps(manifest)
     answer = json.loads(run("seqzoo", "recommend", out, "--history", "i1", "-k", 3, "--json"))
     assert len(answer["recommendations"]) == 3
     # Without the plugin the checkpoint says what to install.
@@ -70,4 +81,4 @@ def test_it_trains_and_its_checkpoint_loads(run, tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert "pip install seqzoo-lrurec" in done.stderr
+    assert f"pip install seqzoo-{name}" in done.stderr
