@@ -1,17 +1,29 @@
 """Write the generated parts of every card in ``model_cards/``; hand-written text stays.
 
 ``python tools/update_cards.py`` rewrites them, ``--check`` only reports whether they are current.
+With ``--baselines``, cards of checkpoints that were measured on the data of
+``benchmarks/baselines.json`` (same fingerprint) get a block with the baselines' metrics, or a new
+one; without it a block that is there stays as it is.
 """
 
 import argparse
+import json
+import re
 import sys
 from pathlib import Path
 
 from seqzoo.checkpoint.card import card_of
+from seqzoo.checkpoint.card_baselines import baselines_table
 from seqzoo.checkpoint.manifest import CARD, CURVE
 from seqzoo.checkpoint.record import read_checkpoint
 
-CARDS = Path(__file__).parent.parent / "model_cards"
+ROOT = Path(__file__).parent.parent
+CARDS = ROOT / "model_cards"
+MEASURED = ROOT / "benchmarks" / "baselines.json"
+
+_END = "<!-- /seqzoo:generated -->"
+_FIGURES = re.compile(rf"<!-- seqzoo:generated figures -->.*?{_END}", re.DOTALL)
+_BASELINES = re.compile(rf"\n\n<!-- seqzoo:generated baselines -->.*?{_END}", re.DOTALL)
 
 
 def card(folder: Path) -> str:
@@ -25,14 +37,33 @@ def card(folder: Path) -> str:
     )
 
 
+def with_baselines(text: str, folder: Path) -> str:
+    """The card with the block of baselines after that of the metrics, where there are any."""
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    tables = []
+    for entry in json.loads(MEASURED.read_text("utf-8")):
+        own = metrics.get(entry["protocol"])
+        if own is not None and own["data"]["fingerprint"] == entry["fingerprint"]:
+            title = f"{entry['data']}, `{entry['protocol']}`"
+            tables.append(baselines_table(own["metrics"], entry["baselines"], title))
+    if not tables:
+        return text
+    content = "\n\n".join(["### Beside baselines", *tables])
+    block = f"\n\n<!-- seqzoo:generated baselines -->\n{content}\n{_END}"
+    return _FIGURES.sub(lambda found: found[0] + block, _BASELINES.sub("", text), count=1)
+
+
 def main() -> int:
     """Rewrite the cards; with ``--check``, exit 1 if one is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 on difference")
+    parser.add_argument("--baselines", action="store_true", help="write the blocks of baselines")
     options = parser.parse_args()
     outdated = []
     for folder in sorted(path for path in CARDS.iterdir() if (path / "config.json").is_file()):
         wanted = card(folder)
+        if options.baselines:
+            wanted = with_baselines(wanted, folder)
         if wanted != (folder / CARD).read_text("utf-8"):
             outdated.append(folder.name)
             if not options.check:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seqzoo.checkpoint.card_baselines import baselines_table
 from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, shell_word
 from seqzoo.metric_names import metric_title
 from seqzoo.specs import DatasetSpec, PublishedMetrics
@@ -169,6 +170,9 @@ def _metrics(facts: CardFacts) -> str:
         parts.append(f"### {title}, protocol {code_span(protocol)}")
         parts.append(_table(facts.values(protocol)))
         parts.append(_published(facts, protocol))
+        baselines = facts.metrics[protocol].get("baselines", {})
+        heading = f"beside baselines, {code_span(protocol, cell=True)}"
+        parts.append(baselines_table(facts.values(protocol), baselines, heading))
         parts.append(_circumstances(facts.metrics[protocol]))
     parts.append(
         "Measured on the test split. All items are ranked unless the protocol says otherwise. To "

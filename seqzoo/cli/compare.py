@@ -38,6 +38,13 @@ def compare(
         str | None,
         typer.Option(metavar="FILE", help="Draw quality against speed: .png, .svg or .pdf."),
     ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Compare with the registered baselines too, such as popular and item-knn.",
+        ),
+    ] = False,
     seed: Annotated[
         int,
         typer.Option(
@@ -50,9 +57,10 @@ def compare(
     Without --data, the data are those of the first checkpoint's recipe. The 95% intervals are
     bootstrapped over users. The p-values compare each model with the best one: a paired
     randomisation test, adjusted for the number of pairs (Holm). Speed is measured on this machine.
+    Baselines are fitted on the training part of the same data.
     The exit code is 1 if the metrics of a model differ from its stored ones (drift).
     """
-    _check_names(names)
+    _check_names(names, baselines)
     if seed < 0:
         raise UsageError(f"--seed is {seed}; expected 0 or more")
     if plot is not None:
@@ -71,6 +79,7 @@ def compare(
             settings=options.settings,
             sizes=sizes,
             lists=options.lists,
+            baselines=baselines,
             advance=advance,
         )
     # The metrics are shown first: a plot that cannot be written must not lose them.
@@ -86,10 +95,11 @@ def compare(
         raise typer.Exit(1)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if len(names) < 2:
+def _check_names(names: Sequence[str], baselines: bool) -> None:
+    if len(names) < 2 and not baselines:
         raise UsageError(
-            f"only one checkpoint is named, {names[0]}; name two or more (`seqzoo list` shows all)"
+            f"only one checkpoint is named, {names[0]}; name two or more (`seqzoo list` shows "
+            "all), or add --baselines"
         )
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:

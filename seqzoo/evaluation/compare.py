@@ -11,6 +11,7 @@ import numpy as np
 
 from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import DataError, UnknownNameError, UsageError, nearest
+from seqzoo.evaluation.baselines import baseline_names, fit_baselines
 from seqzoo.evaluation.comparison import Compared, Comparison, Pair
 from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.evaluate import check_model, drift_of, environment_of, known_targets
@@ -62,6 +63,7 @@ def compare(
     settings: Mapping[str, Any] | None = None,
     sizes: Mapping[str, int] | None = None,
     lists: bool = False,
+    baselines: bool = False,
     advance: Callable[[int], None] = lambda users: None,
 ) -> Comparison:
     """Measure models on the same users, with intervals and p-values of their differences.
@@ -70,7 +72,7 @@ def compare(
     out several items of a user, users are still drawn as a whole, with all of their targets.
 
     Args:
-        models: two or more models by their names in the result.
+        models: two or more models by their names in the result; one is enough with ``baselines``.
         data: the name of a data set, a path, interactions, or a table in memory (polars, pandas,
             Arrow, a list of rows).
         protocol: registered name.
@@ -82,12 +84,14 @@ def compare(
         settings: fields of ``DataConfig`` that differ from the recipes', for example ``min_count``.
         sizes: bytes of each model's weights file by name; by default the bytes of its tensors.
         lists: compute the metrics of lists, too.
+        baselines: compare with the registered baselines too, fitted on the training part of the
+            same data.
         advance: called with the number of finished targets, for a progress bar.
 
     Raises:
         UnknownNameError: the protocol, the metric or the data set does not exist.
-        UsageError: there are fewer than two models, a number is too small, or the recipes of the
-            models filter, read or split the data differently.
+        UsageError: there are fewer than two models, a number is too small, a model has the name of
+            a baseline, or the recipes of the models filter, read or split the data differently.
         DataError: the data cannot be read, have no item of a model, or cannot be split as the
             protocol says.
     """
@@ -99,10 +103,13 @@ def compare(
         )
     for model in models.values():
         check_model(model)
-    _check_numbers(len(models), resamples, permutations, seed, batch_size)
+    number = len(models) + (len(baseline_names()) if baselines and models else 0)
+    _check_numbers(number, resamples, permutations, seed, batch_size)
     chosen = protocol_with_plugin_metrics(protocol)
     check_metric(metric, chosen)
     runs = _prepare(models, PreparedData(data, settings), chosen)
+    if baselines:
+        runs += _baselines(runs)
     gains: list[dict[str, Floats]] = []
     recommended: list[Ranks] = []
     timings: list[tuple[float, float]] = []
@@ -142,7 +149,7 @@ def compare(
         left_out=0,
         models=compared,
         pairs=_pairs(
-            list(models),
+            [run.name for run in runs],
             metric,
             values / first.targets,
             resampled[:, :, at],
@@ -237,6 +244,21 @@ def _prepare(
             "the models know different items, and each ranks the held-out item among its own"
         )
     return runs
+
+
+def _baselines(runs: list[_Run]) -> list[_Run]:
+    """The baselines, fitted on the training part of the data that the models are measured on."""
+    data, chosen = runs[0].held_out.data, runs[0].held_out.chosen
+    taken = sorted({run.name for run in runs} & set(baseline_names()))
+    if taken:
+        raise UsageError(
+            f"the model '{taken[0]}' has the name of a baseline; give it another name, or leave "
+            "the baselines out"
+        )
+    return [
+        _Run(name, model, hold_out(data, model.vocabulary, chosen))
+        for name, model in fit_baselines(data, chosen).items()
+    ]
 
 
 def _ranks(

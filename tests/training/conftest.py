@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from seqzoo.data.prepare import DataConfig, prepare
+from seqzoo.data.sequences import SequenceData
+from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.loop import TrainingResult, train
 from seqzoo.training.progress import Reporter
 
@@ -92,3 +96,11 @@ def same_files() -> Callable[[Path, Path], None]:
             assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
     return same_files
+
+
+@pytest.fixture(scope="session")
+def fresh_model() -> tuple[SequenceModel, SequenceData]:
+    """An untrained model, and the data whose items it knows."""
+    data = prepare(DataConfig(source="synthetic", min_count=1, options=OPTIONS))
+    torch.manual_seed(0)
+    return SequenceModel.build("sasrec", {"hidden_size": 8}, data.vocabulary).eval(), data

@@ -206,7 +206,10 @@ def test_a_protocol_keeps_its_own_filter(recipe, tmp_path):
     """Metrics of another k-core could not be reproduced."""
     data = {"order": "float32-time-row", "min_count": 1}
     with pytest.raises(TrainingError, match=r"5-core, but data\.min_count is 1.*data\.min_count=5"):
-        train(recipe(data=data, epochs=1, protocols=["loo-recbole"]), tmp_path / "run")
+        train(
+            recipe(data=data, epochs=1, protocols=["loo-recbole"], baselines=False),
+            tmp_path / "run",
+        )
 
 
 def test_without_a_folder_a_run_has_the_name_of_its_architecture(recipe, tmp_path, monkeypatch):
@@ -221,7 +224,9 @@ def test_an_order_is_trained_and_tested_alike(recipe, tmp_path, caplog):
         train(recipe(data=data, epochs=1), tmp_path / "refused")
     assert not (tmp_path / "refused" / "model.safetensors").exists()
 
-    result = train(recipe(data=data, epochs=1, protocols=["loo-recbole"]), tmp_path / "run")
+    result = train(
+        recipe(data=data, epochs=1, protocols=["loo-recbole"], baselines=False), tmp_path / "run"
+    )
     model = SequenceModel.from_pretrained(result.out)
     found = evaluate(model, "synthetic", "loo-recbole")
     assert found.metrics == pytest.approx(result.metrics["loo-recbole"], abs=1e-9)
