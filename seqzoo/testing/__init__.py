@@ -23,6 +23,7 @@ from seqzoo.testing.conformance import (
     check_streaming,
 )
 from seqzoo.testing.errors import ConformanceError
+from seqzoo.testing.fitting import check_fit
 from seqzoo.testing.objectives import check_objective
 from seqzoo.testing.parts import (
     check_command,
@@ -46,6 +47,7 @@ __all__ = [
     "check_command",
     "check_dataset",
     "check_determinism",
+    "check_fit",
     "check_gradients",
     "check_last",
     "check_lengths",
