@@ -20,6 +20,7 @@ __all__ = [
     "NotFiniteError",
     "PluginError",
     "SeqzooError",
+    "StoreError",
     "TrainingError",
     "UnknownItemError",
     "UnknownNameError",
@@ -97,6 +98,10 @@ class TrainingError(SeqzooError):
 
 class NotFiniteError(SeqzooError):
     """A model computes NaN or infinite scores: its weights are damaged or overflow."""
+
+
+class StoreError(SeqzooError):
+    """A store of sessions cannot be used."""
 
 
 class BackendUnavailableError(SeqzooError):

@@ -277,6 +277,13 @@ class SessionFile(_Closed):
     sha256: Sha256
 
 
+class PackedStates(_Closed):
+    """The state of a model after the events of one user, in a store of sessions."""
+
+    state: Annotated[SessionStates, Meta(description="an object of states")]
+    tensors: Sha256
+
+
 class ProgressFile(_Closed):
     """``training/progress.json``: the state of a run between two epochs."""
 

@@ -18,7 +18,12 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=CHECKPOINT_HELP)],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help=f"{CHECKPOINT_HELP} With TITLE=NAME, requests call it TITLE."
+        ),
+    ],
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
     ] = "127.0.0.1",
@@ -68,14 +73,14 @@ def serve(
     _require_extra()
     from seqzoo.serving.service.app import Service
     from seqzoo.serving.service.limits import Limits
-    from seqzoo.serving.service.served import ServedModel
+    from seqzoo.serving.service.served import ServedModel, split_name
     from seqzoo.serving.service.server import listen, run
     from seqzoo.serving.service.telemetry import Metrics, log_to_stderr
 
     for option, value in (("--batch", batch), ("--waiting", waiting), ("--timeout", timeout)):
         if not 0 < value <= 1_000_000:
             raise UsageError(f"{option} is {value:g}; expected more than 0")
-    if len(set(names)) < len(names):
+    if len({split_name(name)[0] for name in names}) < len(names):
         raise UsageError(f"a model is named twice: {' '.join(names)}; name each once")
     token = _token(token_file)
     if host not in _LOOPBACK and token is None:
@@ -84,7 +89,13 @@ def serve(
     sock = listen(host, port)
     log_to_stderr(logging.WARNING if quiet else logging.INFO)
     models = [
-        ServedModel(name, limits, store=store, device=device, observe=metrics.batches_of(name))
+        ServedModel(
+            name,
+            limits,
+            store=store,
+            device=device,
+            observe=metrics.batches_of(split_name(name)[0]),
+        )
         for name in names
     ]
     service = Service(models, limits, metrics, token=token)
@@ -93,7 +104,9 @@ def serve(
 
     def ready() -> None:
         if as_json:
-            print_json({"address": address, "models": names, "store": store})
+            print_json(
+                {"address": address, "models": [model.name for model in models], "store": store}
+            )
         else:
             note(f"serving {', '.join(names)} at {address} (interface: {address}/docs)")
 

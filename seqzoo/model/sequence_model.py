@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
@@ -19,6 +19,7 @@ from seqzoo.model.save import checkpoint_of, save_model
 from seqzoo.model.scoring import ScoringModel
 from seqzoo.model.session import Session
 from seqzoo.model.sessions import Sessions
+from seqzoo.model.stored_sessions import StoredSessions, check_store
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -150,6 +151,24 @@ class SequenceModel(ScoringModel):
         """
         return Session(self) if saved is None else Session.restore(self, saved)
 
-    def sessions(self) -> Sessions:
-        """Start sessions of many users, whose events are computed together."""
-        return Sessions(self)
+    @overload
+    def sessions(self, store: None = None) -> Sessions: ...
+
+    @overload
+    def sessions(self, store: str | PathLike[str], **options: Any) -> StoredSessions: ...
+
+    def sessions(
+        self, store: str | PathLike[str] | None = None, **options: Any
+    ) -> Sessions | StoredSessions:
+        """Start or continue sessions of many users, whose events are computed together.
+
+        Args:
+            store: SQLite file that keeps them; None to hold them in memory only.
+            options: of the store, see ``StoredSessions``.
+
+        Raises:
+            UsageError: the backbone cannot stream, or there are options without a store.
+            StoreError: the file is no store of sessions, or cannot be used.
+        """
+        check_store(store, options)
+        return Sessions(self) if store is None else StoredSessions(self, store, **options)

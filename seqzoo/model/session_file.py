@@ -13,7 +13,7 @@ import torch
 from msgspec import UNSET
 from torch import Tensor
 
-from seqzoo.checkpoint.schemas import SessionFile, SessionState
+from seqzoo.checkpoint.schemas import PackedStates, SessionFile, SessionState
 from seqzoo.errors import CheckpointError, SeqzooError
 from seqzoo.interfaces import State
 from seqzoo.storage.atomic import COMMIT, locate, settled, write_files
@@ -145,8 +145,35 @@ def flatten(value: Any, tensors: dict[str, Tensor]) -> dict[str, Any]:
     )
 
 
+def pack_states(states: Mapping[str, State]) -> bytes:
+    """States as bytes: a line of JSON, then the tensors.
+
+    Raises:
+        SeqzooError: a state holds a value that cannot be saved.
+    """
+    tensors: dict[str, Tensor] = {}
+    state = flatten(dict(states), tensors)
+    content = tensors_bytes(tensors)
+    document = plain("the state", {"state": state, "tensors": sha256_of_bytes(content)})
+    return json.dumps(document).encode() + b"\n" + content
+
+
+def unpack_states(content: bytes, device: torch.device) -> dict[str, State]:
+    """The states that ``pack_states`` made into bytes.
+
+    Raises:
+        CheckpointError: the bytes are damaged.
+    """
+    line, _, rest = content.partition(b"\n")
+    where = Path("a stored state")
+    packed = check(where, parse_json(where, line, remedy=RESTORE), PackedStates, RESTORE)
+    if sha256_of_bytes(rest) != packed.tensors:
+        raise CheckpointError(f"{where} does not have the sha256 that it records; {RESTORE}")
+    return unflatten(packed, parse_tensors(where, rest), device)
+
+
 def unflatten(
-    session: SessionFile, tensors: Mapping[str, Tensor], device: torch.device
+    session: SessionFile | PackedStates, tensors: Mapping[str, Tensor], device: torch.device
 ) -> dict[str, State]:
     """The states of ``embedder`` and ``backbone``, and ``hidden``, with tensors on a device.
 

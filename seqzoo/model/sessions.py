@@ -1,14 +1,14 @@
 """``Sessions``: streams the events of many users at once, with recommendations for any of them."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from seqzoo.errors import SeqzooError, UsageError
-from seqzoo.interfaces import SequenceBatch
+from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model.choice import Candidates, Exclusions, read_choice
 from seqzoo.model.events import Events, elapsed
 from seqzoo.model.histories import ON_COLD
@@ -61,6 +61,11 @@ class Sessions:
         self._users: dict[str, _User] = {}
         self._pools: dict[Form, Pool] = {}
         self._lock = threading.Lock()
+
+    @property
+    def bound(self) -> int | None:
+        """Number of events that have a state; users with more have a window. None for any."""
+        return self._streaming.bound
 
     def __len__(self) -> int:
         """Number of users with at least one event."""
@@ -173,13 +178,51 @@ class Sessions:
             ]
             return self.model.recommend_batches(batches, choice, seen, on_cold, len(names))
 
-    def forget(self, user: str) -> None:
-        """Remove a user's session; a user without one is left as is."""
+    def forget(self, user: str) -> int:
+        """Remove a user's session; the number of its events, 0 for a user without one."""
         with self._lock:
             found = self._users.pop(user, None)
-            if found is not None:
-                with torch.inference_mode():
-                    self._remove(_rows_by_pool([found]))
+            if found is None:
+                return 0
+            with torch.inference_mode():
+                self._remove(_rows_by_pool([found]))
+            return found.count
+
+    def states_of(self, user: str) -> dict[str, State] | None:
+        """The states of one user, as ``restore`` takes them; None for a user without one."""
+        with self._lock:
+            found = self._users.get(user)
+            if found is None or found.pool is None or not self._streaming.keeps_state(found.count):
+                return None
+            with torch.inference_mode():
+                tensors = [tensor.clone() for tensor in found.pool.read([found.row])]
+            hidden, embedder, backbone = put_together(found.pool.form, iter(tensors))
+            return {"embedder": embedder, "backbone": backbone, "hidden": hidden}
+
+    def restore(
+        self,
+        user: str,
+        events: Sequence[tuple[int, int | None]],
+        states: Mapping[str, State] | None,
+    ) -> None:
+        """Replace a user's session by events that were observed before.
+
+        Args:
+            user: the user.
+            events: item indices and timestamps, oldest first.
+            states: the states after the events; None if they are more than ``bound``.
+        """
+        self.forget(user)
+        found = _User(self._streaming.window)
+        for item, timestamp in events:
+            found.add(item, timestamp)
+        with self._lock, torch.inference_mode():
+            if states is not None:
+                tensors: list[Tensor] = []
+                state = (states["hidden"], states["embedder"], states["backbone"])
+                form = take_apart(state, 1, tensors)
+                self._move([found], form, tensors)
+            self._users[user] = found
 
     def _read(self, events: Any) -> tuple[dict[str, _User], list[list[_Event]]]:
         """Users by name and their events, checked; in each round a user has at most one event."""
@@ -187,22 +230,13 @@ class Sessions:
         newest: dict[str, tuple[int, int | None]] = {}
         rounds: list[list[_Event]] = []
         for event in list_of("events", "(user, item, timestamp)", events):
-            if not isinstance(event, tuple | list) or not 2 <= len(event) <= 3:
-                raise UsageError(
-                    f"an event is {event!r}; expected (user, item) or (user, item, timestamp)"
-                )
-            name, item, timestamp = event if len(event) == 3 else (*event, None)
-            user = users.get(name) if isinstance(name, str) else None
+            name, item, timestamp = read_event(event)
+            user = users.get(name)
             if user is None:
-                if not isinstance(name, str):
-                    raise UsageError(
-                        f"user {name!r} is {type(name).__name__}; user ids are strings"
-                    )
                 user = users[name] = self._users.get(name) or _User(self._streaming.window)
                 newest[name] = (user.count, user.newest)
             count, before = newest[name]
             index = self.model.vocabulary.index(item)
-            timestamp = None if timestamp is None else read_time(timestamp)
             passed = elapsed(count, before, timestamp, f"user '{name}'")
             newest[name] = (count + 1, timestamp)
             if count - user.count == len(rounds):
@@ -303,6 +337,20 @@ class Sessions:
                 tensors: list[Tensor] = []
                 form = take_apart((hidden, None, None), len(group), tensors)
                 self._move(group, form, tensors)
+
+
+def read_event(event: Any) -> tuple[str, Any, int | None]:
+    """The user, the item and the timestamp of an event.
+
+    Raises:
+        UsageError: it has another form.
+    """
+    if not isinstance(event, tuple | list) or not 2 <= len(event) <= 3:
+        raise UsageError(f"an event is {event!r}; expected (user, item) or (user, item, timestamp)")
+    user, item, timestamp = event if len(event) == 3 else (*event, None)
+    if not isinstance(user, str):
+        raise UsageError(f"user {user!r} is {type(user).__name__}; user ids are strings")
+    return user, item, None if timestamp is None else read_time(timestamp)
 
 
 def _rows_by_pool(users: Sequence[_User]) -> dict[Pool, list[int]]:

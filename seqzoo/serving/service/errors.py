@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from seqzoo.errors import NotFiniteError, SeqzooError, UnknownItemError, one_line
+from seqzoo.errors import NotFiniteError, SeqzooError, StoreError, UnknownItemError, one_line
 
 RETRY_SECONDS = 1
 _LONGEST = 500
@@ -44,6 +44,8 @@ def as_service_error(error: BaseException) -> ServiceError:
     """The error of HTTP for an error of seqzoo; anything else is an internal error."""
     if isinstance(error, ServiceError):
         return error
+    if isinstance(error, StoreError):
+        return ServiceError(503, "store_unavailable", "the store of sessions cannot be used")
     if isinstance(error, UnknownItemError):
         return ServiceError(422, "unknown_item", str(error))
     if isinstance(error, SeqzooError) and not isinstance(error, NotFiniteError):

@@ -1,6 +1,7 @@
 """A model in the service: its worker, its sessions, and its replacement by a newer checkpoint."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 from seqzoo import zoo
 from seqzoo.errors import SeqzooError, error_text
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.model.sessions import Sessions
+from seqzoo.model.stored_sessions import StoredSessions
 from seqzoo.serving.service import requests as ask
 from seqzoo.serving.service.batching import Batcher
 from seqzoo.serving.service.errors import ServiceError
@@ -21,6 +22,7 @@ from seqzoo.validation import looks_like_path
 logger = logging.getLogger("seqzoo.serve")
 
 _CONFIG = "config.json"
+_NAMED = re.compile(r"([\w.-]+)=(.+)")
 
 
 class ManySessions(Protocol):
@@ -35,8 +37,8 @@ class ManySessions(Protocol):
     def events(self, user: str) -> int:
         """Number of events of a user."""
 
-    def forget(self, user: str) -> None:
-        """Remove all that is kept of a user."""
+    def forget(self, user: str) -> int:
+        """Remove all that is kept of a user; the number of events."""
 
 
 class ServedModel:
@@ -57,22 +59,24 @@ class ServedModel:
         device: str = "cpu",
         observe: Callable[[int, float], None] = lambda size, seconds: None,
     ) -> None:
-        self.name, self._device, self._store = name, device, store
-        self.folder = Path(name).expanduser() if looks_like_path(name) else None
+        self.name, self.source = split_name(name)
+        self._device, self._store = device, store
+        self.folder = Path(self.source).expanduser() if looks_like_path(self.source) else None
         self.reloads = 0
         self._replacing = threading.Lock()
+        self._next: tuple[SequenceModel, Any] | None = None
         self._signature = self.signature()
         self.model, self.sessions = self._load()
         self.loaded = time.time()
         self.batcher = Batcher(
-            self._work, most=limits.batch, waiting=limits.waiting, name=name, observe=observe
+            self._work, most=limits.batch, waiting=limits.waiting, name=self.name, observe=observe
         )
 
     def _load(self) -> tuple[SequenceModel, Any]:
-        model = zoo.load(self.name, device=self._device)
+        model = zoo.load(self.source, device=self._device)
         if not model.backbone.streaming:
             return model, None
-        return model, Sessions(model)
+        return model, model.sessions(self._store, **({"name": self.name} if self._store else {}))
 
     def signature(self) -> tuple[int, ...] | None:
         """What changes when a newer checkpoint is written into the folder; None for no folder."""
@@ -111,19 +115,20 @@ class ServedModel:
                 )
                 return False
             self._signature = signature
-            # Each batch takes the pair once, so none sees a mixture.
-            self.model, self.sessions = model, sessions
+            # The worker takes it over between two batches, so that no request sees a mixture.
+            self._next = model, sessions
             self.loaded, self.reloads = time.time(), self.reloads + 1
             logger.info("reloaded", extra={"fields": {"model": self.name}})
             return True
 
     def close(self) -> None:
-        """Answer what waits, then end the worker."""
+        """Answer what waits, end the worker, and store the states of sessions."""
         self.batcher.close()
+        _close(self.sessions)
 
     def describe(self) -> dict[str, Any]:
         """The model as ``GET /v1/models`` shows it."""
-        model = self.model
+        model = self.model if self._next is None else self._next[0]
         return {
             "name": self.name,
             "architecture": model.architecture,
@@ -137,6 +142,10 @@ class ServedModel:
 
     def _work(self, requests: Sequence[Any]) -> list[Any]:
         """The answers to requests of all kinds, those of one kind computed together."""
+        if self._next is not None:
+            previous = self.sessions
+            (self.model, self.sessions), self._next = self._next, None
+            _close(previous)
         model, sessions = self.model, self.sessions
         answers: list[Any] = [None] * len(requests)
         # Forgetting comes last: what was sent before it belongs to the user who is forgotten.
@@ -160,12 +169,24 @@ class ServedModel:
         return answers
 
 
+def split_name(text: str) -> tuple[str, str]:
+    """The name of a model in requests, and its checkpoint, from ``CHECKPOINT`` or ``NAME=…``."""
+    match = _NAMED.fullmatch(text)
+    return (text, text) if match is None else (match[1], match[2])
+
+
 def _caught(function: Callable[..., Any], *given: Any) -> Any:
     """The result of a function, or its exception."""
     try:
         return function(*given)
     except Exception as error:
         return error
+
+
+def _close(sessions: Any) -> None:
+    """Close sessions that are in a store."""
+    if isinstance(sessions, StoredSessions):
+        sessions.close()
 
 
 def _similar(model: SequenceModel, request: ask.SimilarRequest) -> Any:
@@ -175,8 +196,7 @@ def _similar(model: SequenceModel, request: ask.SimilarRequest) -> Any:
 def _forget(sessions: Any, request: ask.ForgetRequest) -> int:
     if sessions is None:
         return 0
-    events: int = sessions.events(request.user)
-    sessions.forget(request.user)
+    events: int = sessions.forget(request.user)
     return events
 
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from seqzoo.errors import UsageError
 from seqzoo.serving.service.app import Service
+from seqzoo.serving.service.errors import ServiceError
 
 logger = logging.getLogger("seqzoo.serve")
 
@@ -61,6 +62,15 @@ def protocol_with(seconds: float) -> type[HttpToolsProtocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
             super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            error = ServiceError(400, "invalid_http", "this is not a valid HTTP request")
+            head = (
+                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(error.body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + error.body)
+            self.transport.close()
 
         def _stop_waiting(self) -> None:
             if self._waiting is not None:
