@@ -143,6 +143,13 @@ def seqzoo_register(zoo: Registrar) -> None:
         config=f"{_CONFIG}:ItemPositionEmbedderConfig",
     )
 
+    for name, embedder, config in (
+        ("item-features", "ItemFeaturesEmbedder", "ItemFeaturesConfig"),
+        ("item-features-position", "ItemFeaturesPositionEmbedder", "ItemFeaturesPositionConfig"),
+    ):
+        target = f"seqzoo.parts.item_features:{embedder}"
+        zoo.embedder(name, target, config=f"{_CONFIG}:{config}")
+
     zoo.head(
         "tied-softmax", "seqzoo.parts.heads:TiedSoftmaxHead", config=f"{_CONFIG}:TiedSoftmaxConfig"
     )

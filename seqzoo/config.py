@@ -1,8 +1,9 @@
 """Strict configuration: dataclass schemas checked by OmegaConf; an unknown key is an error.
 
 The settings of a model are flat: the fields of its embedder, backbone, head and objective together.
-A field that several parts have, for example ``dropout``, is one setting that they share. Two more
-settings, ``head`` and ``objective``, replace those of the architecture with other registered ones.
+A field that several parts have, for example ``dropout``, is one setting that they share. Three more
+settings, ``embedder``, ``head`` and ``objective``, replace those of the architecture with other
+registered ones.
 """
 
 import copy
@@ -33,8 +34,7 @@ __all__ = [
 
 SchemaT = TypeVar("SchemaT")
 
-
-_CHOSEN = ("head", "objective")
+_CHOSEN = ("embedder", "head", "objective")
 """The parts that a setting of the same name replaces."""
 _WORDS = ("", "on", "off", "yes", "no")
 _SHOWN = 100  # characters of a value in a message
@@ -120,8 +120,8 @@ def model_schema(architecture: ArchitectureSpec, catalogue: Catalogue) -> type[A
     """The flat dataclass of an architecture's settings, with its defaults in place.
 
     Raises:
-        PluginError: two parts give one field different types, one calls a field ``head`` or
-            ``objective``, or a default names no field.
+        PluginError: two parts give one field different types, one calls a field ``embedder``,
+            ``head`` or ``objective``, or a default names no field.
     """
     merged: dict[str, tuple[type, dataclasses.Field[Any]]] = {}
     owner: dict[str, str] = {}
@@ -167,10 +167,11 @@ def model_config(
 ) -> dict[str, Any]:
     """The resolved settings of a model, every field present, as plain values.
 
-    Only ``head`` and ``objective`` are left out, where they are the architecture's own.
+    Only ``embedder``, ``head`` and ``objective`` are left out, where they are the architecture's
+    own.
 
     Raises:
-        UnknownNameError: no head or no objective has the name given.
+        UnknownNameError: no embedder, head or objective has the name given.
         ConfigError: as ``structure`` does.
         PluginError: as ``model_schema`` does.
     """
@@ -186,12 +187,12 @@ def model_config(
 def choose_parts(
     architecture: ArchitectureSpec, values: Mapping[str, Any], catalogue: Catalogue
 ) -> ArchitectureSpec:
-    """The architecture with the head and the objective that the settings name, if they name any.
+    """The architecture with the embedder, head and objective that the settings name, if any.
 
     Defaults that only the architecture's own parts have are removed together with these.
 
     Raises:
-        UnknownNameError: no head or no objective has the name.
+        UnknownNameError: no embedder, head or objective has the name.
     """
     named = {part: str(values.get(part, getattr(architecture, part))) for part in _CHOSEN}
     other: dict[str, Any] = {

@@ -17,7 +17,9 @@ from torch.nn import functional
 from seqzoo.topk import Pairs, top_of_blocks
 
 if TYPE_CHECKING:
+    from seqzoo.data.item_table import ItemTable
     from seqzoo.data.sequences import Sequences
+    from seqzoo.data.vocabulary import Vocabulary
 
 __all__ = [
     "MASK",
@@ -121,10 +123,36 @@ class Embedder(nn.Module, ABC):
     """Whether ``forward`` takes ``MASK`` among the items, as it does with ``look_up``."""
     mask_vector: nn.Parameter | None
     """The vector of a hidden event [D]; None unless the model's objective hides events."""
+    uses_item_features: bool = False
+    """Whether ``fit`` needs the features of the items; they are saved with the model."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_parameter("mask_vector", None)
+
+    def fit(self, vocabulary: "Vocabulary", item_table: "ItemTable | None") -> None:
+        """Look at the items themselves, once, after the embedder is made and before it is used.
+
+        It may make parameters and buffers, whose names and shapes must depend on the settings, the
+        number of items and the columns of the table alone: the embedder of a checkpoint is made and
+        fitted in the same way before its weights are copied, with the items that
+        ``model.extend`` has added, too. What is learnt from the items (a mean, a list of
+        categories) belongs in a buffer, so that it comes from the weights from then on. Random
+        values come from torch's global generator.
+
+        Args:
+            vocabulary: the V items in index order.
+            item_table: their features, one row for each; None without any.
+        """
+
+    def add_items(self, known: int) -> None:
+        """Set the vectors of items that have been added, where their features determine them.
+
+        Rows of all tensors that grew have been drawn like those of the known items already.
+
+        Args:
+            known: number of items that the model had before; the new ones have higher indices.
+        """
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:

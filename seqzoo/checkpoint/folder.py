@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from seqzoo.checkpoint.card import card_of, has_generated_blocks
+from seqzoo.checkpoint.features_file import render_item_features
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
     CURVE,
+    FEATURES,
     HASHED,
     LARGEST,
     METRICS,
@@ -28,6 +30,7 @@ from seqzoo.checkpoint.manifest import (
 from seqzoo.checkpoint.recipe_file import render_recipe
 from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.checkpoint.schemas import MetricsFile, VocabularyFile
+from seqzoo.data.item_table import ItemTable
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue, plugins
@@ -53,6 +56,7 @@ def render_checkpoint(
     tensors: Mapping[str, Tensor],
     recipe: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    item_features: ItemTable | None = None,
     kept: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Checkpoint:
     """A checkpoint with the bytes of its files, not written yet.
@@ -66,6 +70,7 @@ def render_checkpoint(
         tensors: weights by name, each tied tensor once.
         recipe: everything needed to reproduce it, as ``seqzoo train`` takes it.
         metrics: metrics by protocol: ``{"metrics": {...}, "data": {...}, "users", ...}``.
+        item_features: the features of the items, if the model reads any.
         kept: entries of ``Manifest.files`` for files that are in the folder already and do not
             change; they are not rendered again unless one is missing or has another size.
 
@@ -80,9 +85,11 @@ def render_checkpoint(
         RECIPE: lambda: render_recipe(recipe),
         METRICS: lambda: _render_metrics(folder / METRICS, entries),
     }
+    if item_features is not None:
+        render[FEATURES] = lambda: render_item_features(item_features)
     contents: dict[str, bytes | EncodedTensors] = {}
     files = {}
-    for name in HASHED:
+    for name in render:
         entry, path = (kept or {}).get(name), folder / name
         if entry is not None and path.is_file() and path.stat().st_size == entry["size"]:
             files[name] = dict(entry)
@@ -91,7 +98,8 @@ def render_checkpoint(
         if len(content) > LARGEST.get(name, len(content)):
             raise CheckpointError(
                 f"{path} would have {len(content)} bytes, expected at most "
-                f"{LARGEST[name]}: it could not be loaded; shorten the titles or leave out items"
+                f"{LARGEST[name]}: it could not be loaded; shorten the titles or the features, or "
+                "leave out items"
             )
         sha256 = sha256_of_bytes(content) if isinstance(content, bytes) else content.sha256
         files[name] = {"sha256": sha256, "size": len(content)}
@@ -108,7 +116,9 @@ def render_checkpoint(
         },
     )
     manifest = parse_manifest_bytes(folder / CONFIG, config_file)
-    return Checkpoint(manifest, vocabulary, dict(recipe), entries, dict(tensors), contents)
+    return Checkpoint(
+        manifest, vocabulary, dict(recipe), entries, dict(tensors), contents, item_features
+    )
 
 
 def write_checkpoint(

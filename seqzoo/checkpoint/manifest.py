@@ -34,10 +34,14 @@ WEIGHTS = "model.safetensors"
 VOCABULARY = "vocabulary.json"
 RECIPE = "recipe.yaml"
 METRICS = "metrics.json"
+FEATURES = "item_features.safetensors"
 CARD = "README.md"
 CURVE = "curve.png"
 HASHED = (WEIGHTS, VOCABULARY, RECIPE, METRICS)
-"""The files that ``config.json`` records, all of them required."""
+"""The files that ``config.json`` always records."""
+OPTIONAL = (FEATURES,)
+"""The files that it records where the model needs them."""
+RECORDED = (*HASHED, *OPTIONAL)
 
 _MIB = 1 << 20
 LARGEST = {
@@ -46,6 +50,7 @@ LARGEST = {
     CURVE: 4 * _MIB,
     RECIPE: LARGEST_RECIPE,
     METRICS: 16 * _MIB,
+    FEATURES: 1024 * _MIB,
     VOCABULARY: 256 * _MIB,
 }
 
@@ -83,6 +88,11 @@ class Manifest:
     def size(self) -> int:
         """Total size of the recorded files in bytes."""
         return sum(entry["size"] for entry in self.files.values())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the recorded files."""
+        return [name for name in RECORDED if name in self.files]
 
 
 def render_manifest(
@@ -163,7 +173,7 @@ def parse_manifest_bytes(path: Path, content: bytes) -> Manifest:
 
 def _read_manifest(folder: Path) -> Manifest:
     manifest = replace(parse_manifest(locate(folder, CONFIG)), folder=folder)
-    for name in HASHED:
+    for name in manifest.names:
         sized(manifest, name)
     return manifest
 
@@ -254,7 +264,7 @@ def _require_checkpoint(folder: Path) -> None:
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder} is a file; a checkpoint is a folder"
-            + (f", give {folder.parent}" if folder.name in (*HASHED, CONFIG, CARD) else "")
+            + (f", give {folder.parent}" if folder.name in (*RECORDED, CONFIG, CARD) else "")
         )
     if not os.path.lexists(folder / CONFIG) and not (folder / COMMIT).is_dir():
         inner = sorted(path.parent.name for path in folder.glob(f"[!.]*/{CONFIG}"))

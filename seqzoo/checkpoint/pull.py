@@ -12,7 +12,7 @@ from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
     CURVE,
-    HASHED,
+    RECORDED,
     Manifest,
     parse_manifest,
     read_manifest,
@@ -59,13 +59,13 @@ def pull_checkpoint(name: str, *, to: str | os.PathLike[str] | None = None) -> P
     folder, manifest, address = locate_checkpoint(name, verify=True)
     manifest = read_manifest(folder) if manifest is None else manifest
     if address is None:  # the files of the Hub have just been checked
-        for file in HASHED:
+        for file in manifest.names:
             verify_file(manifest, file)
     if to is not None:
         is_copy = _is_copy(Path(to), manifest)
         extras = [file for file in (CARD, CURVE) if (folder / file).is_file()]
         kept = [file for file in extras if is_copy and (Path(to) / file).exists()]
-        names = [*HASHED, CONFIG, *(file for file in extras if file not in kept)]
+        names = [*manifest.names, CONFIG, *(file for file in extras if file not in kept)]
         write_files(to, {file: partial(shutil.copyfile, locate(folder, file)) for file in names})
         folder = Path(to)
     return PulledCheckpoint(
@@ -79,7 +79,7 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
         if parse_manifest(locate(folder, CONFIG)).sha256 != manifest.sha256:
             raise CheckpointError(f"{folder} holds another checkpoint; choose another folder")
         return True
-    for file in (*HASHED, CARD, CURVE):
+    for file in (*RECORDED, CARD, CURVE):
         if os.path.lexists(folder / file):
             raise CheckpointError(
                 f"{folder} holds {file}, which is not part of this checkpoint and would be lost; "

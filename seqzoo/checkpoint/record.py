@@ -8,10 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
+from seqzoo.checkpoint.features_file import parse_item_features
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
     CURVE,
+    FEATURES,
     LARGEST,
     METRICS,
     RECIPE,
@@ -26,6 +28,7 @@ from seqzoo.checkpoint.manifest import (
     verify_file,
 )
 from seqzoo.checkpoint.recipe_file import parse_recipe
+from seqzoo.data.item_table import ItemTable
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError
 from seqzoo.storage.atomic import COMMIT, locate, settled
@@ -48,6 +51,7 @@ class Checkpoint:
         metrics: stored metrics by protocol.
         tensors: weights by name.
         contents: the content of the files by name, if it was requested.
+        item_features: the features of the items, if the model reads any.
     """
 
     manifest: Manifest
@@ -56,6 +60,7 @@ class Checkpoint:
     metrics: dict[str, dict[str, Any]]
     tensors: dict[str, Tensor]
     contents: Mapping[str, bytes | EncodedTensors] = field(default_factory=dict)
+    item_features: ItemTable | None = None
 
     @property
     def num_parameters(self) -> int:
@@ -92,7 +97,8 @@ def read_file(manifest: Manifest, name: str) -> Any:
     """Read, check and parse one recorded file of a checkpoint.
 
     Returns:
-        The tensors, the vocabulary, the recipe or the metrics, by the file's name.
+        The tensors, the vocabulary, the recipe, the metrics or the item features, by the file's
+        name.
 
     Raises:
         CheckpointError: the file is missing or malformed.
@@ -106,6 +112,7 @@ _PARSERS: Mapping[str, Callable[[Path, bytes], Any]] = {
     METRICS: parse_metrics,
     VOCABULARY: parse_vocabulary,
     WEIGHTS: parse_tensors,
+    FEATURES: parse_item_features,
 }
 
 
@@ -130,7 +137,7 @@ def _parsed(manifest: Manifest, name: str, keep: bool = False) -> tuple[Any, byt
 def _read(manifest: Manifest, keep: bool) -> Checkpoint:
     contents: dict[str, bytes | EncodedTensors] = {}
     parsed: dict[str, Any] = {}
-    for name in _PARSERS:
+    for name in (name for name in _PARSERS if name in manifest.files):
         parsed[name], content = _parsed(manifest, name, keep)
         if keep and content is not None:
             contents[name] = content
@@ -139,6 +146,31 @@ def _read(manifest: Manifest, keep: bool) -> Checkpoint:
         for name in (CARD, CURVE):
             if any(os.path.lexists(p / name) for p in (manifest.folder, manifest.folder / COMMIT)):
                 contents[name] = read_bytes(locate(manifest.folder, name), LARGEST[name])
+    return checkpoint_from(manifest, parsed, contents)
+
+
+def checkpoint_from(
+    manifest: Manifest,
+    parsed: Mapping[str, Any],
+    contents: Mapping[str, bytes | EncodedTensors] | None = None,
+) -> Checkpoint:
+    """A checkpoint from what ``read_file`` returns for each of its recorded files.
+
+    Raises:
+        CheckpointError: there are features for another number of items.
+    """
+    vocabulary, features = parsed[VOCABULARY], parsed.get(FEATURES)
+    if features is not None and len(features) != len(vocabulary):
+        raise CheckpointError(
+            f"{manifest.folder / FEATURES} has features of {len(features)} items, {VOCABULARY} has "
+            f"{len(vocabulary)}; the files do not belong together, fetch the checkpoint again"
+        )
     return Checkpoint(
-        manifest, parsed[VOCABULARY], parsed[RECIPE], parsed[METRICS], parsed[WEIGHTS], contents
+        manifest,
+        vocabulary,
+        parsed[RECIPE],
+        parsed[METRICS],
+        parsed[WEIGHTS],
+        contents or {},
+        features,
     )

@@ -23,7 +23,7 @@ Number: TypeAlias = Annotated[float, Meta(description="a number")]
 Settings: TypeAlias = Annotated[dict[str, Any], Meta(description="settings by name")]
 
 
-class _Closed(Struct, forbid_unknown_fields=True):
+class Closed(Struct, forbid_unknown_fields=True):
     """A document that only seqzoo writes."""
 
 
@@ -34,7 +34,7 @@ class ConfigHead(Struct):
     sha256: Sha256
 
 
-class FileEntry(_Closed):
+class FileEntry(Closed):
     """The entry of a file in ``config.json``."""
 
     sha256: Sha256
@@ -42,12 +42,13 @@ class FileEntry(_Closed):
 
 
 class FileEntries(
-    _Closed,
+    Closed,
     rename={
         "weights": "model.safetensors",
         "vocabulary": "vocabulary.json",
         "recipe": "recipe.yaml",
         "metrics": "metrics.json",
+        "item_features": "item_features.safetensors",
     },
 ):
     """The files that ``config.json`` records."""
@@ -56,9 +57,10 @@ class FileEntries(
     vocabulary: FileEntry
     recipe: FileEntry
     metrics: FileEntry
+    item_features: FileEntry | UnsetType = UNSET
 
 
-class Parts(_Closed):
+class Parts(Closed):
     """Registered names of the parts of a model."""
 
     embedder: Name
@@ -67,7 +69,7 @@ class Parts(_Closed):
     objective: Name | UnsetType = UNSET
 
 
-class PluginEntry(_Closed):
+class PluginEntry(Closed):
     """The plugin that a checkpoint was made with."""
 
     name: Name
@@ -86,7 +88,7 @@ class ConfigFile(ConfigHead, forbid_unknown_fields=True):
     created_with: dict[Name, Name]
 
 
-class VocabularyFile(_Closed):
+class VocabularyFile(Closed):
     """``vocabulary.json``."""
 
     items: Annotated[
@@ -217,7 +219,7 @@ MetricsFile: TypeAlias = Annotated[
 """``metrics.json``."""
 
 
-class SessionState(_Closed, rename={"mapping": "dict", "sequence": "tuple", "elements": "list"}):
+class SessionState(Closed, rename={"mapping": "dict", "sequence": "tuple", "elements": "list"}):
     """A value in the state of a session: an object with exactly one key, the kind of the value."""
 
     tensor: Annotated[str, Meta(description="the name of a tensor")] | UnsetType = UNSET
@@ -243,13 +245,13 @@ AnyState: TypeAlias = Annotated[
 ]
 
 
-class SessionStates(_Closed):
+class SessionStates(Closed):
     """The state of the parts of a model, and the user's vector."""
 
     mapping: "StatesByPart" = field(name="dict")
 
 
-class StatesByPart(_Closed):
+class StatesByPart(Closed):
     """The states by the names of the parts."""
 
     embedder: AnyState
@@ -257,7 +259,7 @@ class StatesByPart(_Closed):
     hidden: AnyState
 
 
-class SessionModel(_Closed):
+class SessionModel(Closed):
     """The model that a session was saved with."""
 
     name: Text
@@ -266,7 +268,7 @@ class SessionModel(_Closed):
     weights: Sha256
 
 
-class SessionFile(_Closed):
+class SessionFile(Closed):
     """``session.json``: the events of a user, and the state of a model after them."""
 
     model: SessionModel
@@ -277,14 +279,14 @@ class SessionFile(_Closed):
     sha256: Sha256
 
 
-class PackedStates(_Closed):
+class PackedStates(Closed):
     """The state of a model after the events of one user, in a store of sessions."""
 
     state: Annotated[SessionStates, Meta(description="an object of states")]
     tensors: Sha256
 
 
-class ProgressFile(_Closed):
+class ProgressFile(Closed):
     """``training/progress.json``: the state of a run between two epochs."""
 
     recipe: Settings

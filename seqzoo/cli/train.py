@@ -65,6 +65,13 @@ def train(
     label_col: LabelCol = None,
     min_count: MinCount = None,
     split: SplitSettings = None,
+    item_features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Item features by item id (CSV, Parquet, JSON lines), or `labels` for the titles.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a different run in the folder.")
     ] = False,
@@ -89,6 +96,7 @@ def train(
         label_col=label_col,
         min_count=min_count,
         split=read_split(split),
+        item_features=item_features,
     )
     recipe = _recipe(what, settings or [], options)
     if out is None:

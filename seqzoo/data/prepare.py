@@ -28,6 +28,8 @@ logger = logging.getLogger("seqzoo")
 
 COLUMN_SETTINGS = ("user_col", "item_col", "time_col", "label_col")
 """The fields of :class:`DataConfig` that name columns."""
+OF_TRAINING = ("replay_source", "item_features", "item_columns")
+"""The fields that matter to training alone."""
 
 
 @dataclass
@@ -50,6 +52,10 @@ class DataConfig:
         replay_source: older events of the same users, a name or a path: what a model that is
             carried on was trained on. They are the context of the newer events, which alone are
             targets, but for those that ``train.replay`` draws. Read with the same columns.
+        item_features: features of the items, for an embedder that reads them: a file with the item
+            ids, ``labels`` for the titles of the data, or ``a table in memory``.
+        item_columns: the kind of each feature by column, ``text``, ``category``, ``categories``,
+            ``number`` or ``vector``; None takes all columns, with the kinds that they show.
     """
 
     source: str = ""
@@ -63,6 +69,8 @@ class DataConfig:
     options: dict[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
     replay_source: str | None = None
+    item_features: str | None = None
+    item_columns: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.min_count < 1:

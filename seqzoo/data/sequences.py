@@ -11,6 +11,7 @@ import numpy.typing as npt
 from seqzoo.data.codes import frequencies, rows_by_user
 from seqzoo.data.fingerprints import fingerprints_of
 from seqzoo.data.interactions import Interactions
+from seqzoo.data.item_table import ItemTable
 from seqzoo.data.summary import Summary
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, DataError, nearest, one_line
@@ -122,6 +123,7 @@ class SequenceData:
         dropped: number of interactions with items that the given vocabulary lacks.
         summaries: the interactions as read and after each filter.
         categories: names of categories by item id, as far as the data have them.
+        item_features: features of the items in index order, if a model is to read them.
         new_from: of data that were joined from older and newer ones, the position of each user's
             first newer event in ``Sequences.items`` (U,), int64; None for other data.
     """
@@ -135,6 +137,7 @@ class SequenceData:
     dropped: int = 0
     summaries: tuple[Summary, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    item_features: ItemTable | None = None
     new_from: Int64s | None = None
 
 

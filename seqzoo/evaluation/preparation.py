@@ -14,6 +14,7 @@ from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepare import (
     COLUMN_SETTINGS,
+    OF_TRAINING,
     DataConfig,
     load_data,
     load_prepared,
@@ -123,7 +124,7 @@ class PreparedData:
             named = {**section, "source": source_name(interactions)}
             fields = asdict(structure(DataConfig, named, "data"))
             # These act on a table after it has been read, or on training alone.
-            for later in ("min_count", "order", "split", "fingerprint", "replay_source"):
+            for later in ("min_count", "order", "split", "fingerprint", *OF_TRAINING):
                 del fields[later]
             source = json.dumps(fields, sort_keys=True)
             if source not in self._read:

@@ -9,14 +9,10 @@ import numpy as np
 
 from seqzoo.checkpoint.manifest import (
     CONFIG,
-    HASHED,
-    METRICS,
-    RECIPE,
-    VOCABULARY,
     WEIGHTS,
     read_manifest,
 )
-from seqzoo.checkpoint.record import Checkpoint, read_file
+from seqzoo.checkpoint.record import checkpoint_from, read_file
 from seqzoo.errors import CheckpointError, UsageError, error_text
 from seqzoo.evaluation.evaluate import evaluate_all
 from seqzoo.interfaces import SequenceBatch
@@ -65,19 +61,20 @@ def verify_folder(folder: Path) -> Verified:
     manifest = read_manifest(folder)
     checks = [Check(CONFIG, True, f"sha256 {manifest.sha256}")]
     parsed: dict[str, Any] = {}
-    for name in HASHED:
+    for name in manifest.names:
         try:
             parsed[name] = read_file(manifest, name)
         except CheckpointError as error:
             checks.append(Check(name, False, str(error)))
         else:
             checks.append(Check(name, True, f"sha256 {manifest.files[name]['sha256']}"))
-    if len(parsed) < len(HASHED):
+    if len(parsed) < len(manifest.names):
         return Verified(checks, None)
-    checkpoint = Checkpoint(
-        manifest, parsed[VOCABULARY], parsed[RECIPE], parsed[METRICS], parsed[WEIGHTS]
-    )
     model: SequenceModel | None = None
+    try:
+        checkpoint = checkpoint_from(manifest, parsed)
+    except CheckpointError as error:
+        return Verified([*checks, Check("model", False, str(error))], None)
     try:
         model = SequenceModel.from_checkpoint(checkpoint)
     except CheckpointError as error:
@@ -88,11 +85,14 @@ def verify_folder(folder: Path) -> Verified:
             f"{len(model.vocabulary):,} items match {WEIGHTS} exactly"
         )
         checks += [Check("model", True, detail), _scores(model)]
+    on_all_events = checkpoint.recipe.get("train", {}).get("hold_out") == "none"
     if checkpoint.metrics:
         detail = f"stored under {', '.join(sorted(checkpoint.metrics))}"
+    elif on_all_events:
+        detail = "none, because it was trained on all events (train.hold_out=none)"
     else:
         detail = "none are stored; `seqzoo train` stores them"
-    checks.append(Check("metrics", bool(checkpoint.metrics), detail))
+    checks.append(Check("metrics", bool(checkpoint.metrics) or on_all_events, detail))
     source = checkpoint.recipe.get("data", {}).get("source")
     detail = "it does not say what data the model was trained on"
     if source:

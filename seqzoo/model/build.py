@@ -19,6 +19,9 @@ from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqzoo.config import choose_parts, model_config, part_config, parts_of
+from seqzoo.data.item_table import ItemTable
+from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.errors import UsageError
 from seqzoo.interfaces import Backbone, Embedder, Head
 from seqzoo.objectives.base import Objective
 from seqzoo.parts.layers import INITIAL_STD
@@ -29,30 +32,45 @@ _LARGE = 1 << 24
 """Bytes of a tensor whose memory is saved."""
 _LARGEST_BUFFERS = 1 << 28
 _DRAWN = torch.Tag.nondeterministic_seeded
+_LOOK_UPS = ("aten::embedding", "aten::_embedding_bag", "aten::_embedding_bag_forward_only")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a model, and the resolved settings that they were built from."""
+    """The parts of a model, and what they were built from.
+
+    Attributes:
+        config: resolved settings.
+        embedder, backbone, head: the parts.
+        item_features: the features of the items, if the embedder reads any.
+    """
 
     config: dict[str, Any]
     embedder: Embedder
     backbone: Backbone
     head: Head
     objective: Objective
+    item_features: ItemTable | None = None
 
 
-def build_parts(architecture: str, settings: Mapping[str, Any], num_items: int) -> Parts:
+def build_parts(
+    architecture: str,
+    settings: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    item_features: ItemTable | None = None,
+) -> Parts:
     """Build the parts of an architecture with random weights from torch's global generator.
 
     Args:
         architecture: registered name.
         settings: settings that differ from the architecture's defaults.
-        num_items: size V of the vocabulary.
+        vocabulary: the V items.
+        item_features: their features, for an embedder that reads them.
 
     Raises:
         UnknownNameError: no architecture has the name.
         ConfigError: a setting is unknown or has the wrong type.
+        UsageError: the embedder needs item features and there are none, or the other way around.
         PluginError: a part cannot be imported.
     """
     everything = catalogue()
@@ -65,12 +83,32 @@ def build_parts(architecture: str, settings: Mapping[str, Any], num_items: int) 
     def part(part_spec: Any, *arguments: Any) -> Any:
         return part_spec.load()(part_config(part_spec.load_config(), config), *arguments)
 
-    embedder, backbone = part(embedder_spec, num_items), part(backbone_spec)
+    embedder = part(embedder_spec, len(vocabulary))
+    _check_features(embedder, embedder_spec.name, item_features)
+    # Before the other parts, which may read the item table.
+    embedder.fit(vocabulary, item_features)
+    backbone = part(backbone_spec)
     objective = part(objective_spec, backbone)
     if "mask" in objective.needs and embedder.takes_mask:
         embedder.mask_vector = nn.Parameter(torch.empty(embedder.item_table.shape[1]))
         nn.init.normal_(embedder.mask_vector, 0.0, INITIAL_STD)
-    return Parts(config, embedder, backbone, part(head_spec, embedder), objective)
+    head = part(head_spec, embedder)
+    return Parts(config, embedder, backbone, head, objective, item_features)
+
+
+def _check_features(embedder: Embedder, name: str, item_features: ItemTable | None) -> None:
+    """Check that item features are given to an embedder that reads them, and to no other."""
+    if embedder.uses_item_features and item_features is None:
+        raise UsageError(
+            f"the embedder '{name}' reads item features, and none are given; give a table with the "
+            "item ids (--item-features FILE), or the titles of the data "
+            "(data.item_features=labels)"
+        )
+    if item_features is not None and not embedder.uses_item_features:
+        raise UsageError(
+            f"the embedder '{name}' reads no item features; choose one that does, for example "
+            "model.embedder=item-features or item-features-position, or leave them out"
+        )
 
 
 class TooLargeError(BaseException):
@@ -78,13 +116,21 @@ class TooLargeError(BaseException):
 
 
 @contextmanager
-def sized_by(tensors: Mapping[str, Tensor]) -> Iterator[None]:
+def sized_by(
+    tensors: Mapping[str, Tensor], item_features: ItemTable | None = None
+) -> Iterator[None]:
     """Build modules for these weights: no larger than the weights, and without random values.
+
+    Args:
+        tensors: the weights.
+        item_features: the features of the items, which buffers may hold.
 
     Raises:
         TooLargeError: a module asks for far more values than the weights hold.
     """
-    most = 2 * sum(tensor.numel() for tensor in tensors.values()) + _SLACK
+    values = sum(tensor.numel() for tensor in tensors.values())
+    values += 0 if item_features is None else item_features.size
+    most = 2 * values + _SLACK
     with _Bounded(most + _LARGEST_BUFFERS), _counted(most):
         yield
 
@@ -139,6 +185,10 @@ def _requested(operation: str, args: tuple[Any, ...]) -> float:
     sizes = [value for value in args if isinstance(value, list)]
     asked = [math.prod(size) for size in sizes if all(isinstance(n, int) for n in size)]
     shapes = [value.shape for value in args if isinstance(value, Tensor)]
+    if operation in _LOOK_UPS:
+        # Rows of a table for indices, or one for each bag of them.
+        table, indices, *bags = shapes
+        return table[-1] * math.prod(bags[0] if bags else indices)
     # Operands of an element-wise operation are stretched to one shape.
     rank = max(map(len, shapes), default=0)
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]

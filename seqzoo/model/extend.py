@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqzoo.data.item_table import LABELS_KINDS, ItemTable, aligned, table_of_labels
+from seqzoo.data.readers.item_features import read_item_features
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, UsageError
 from seqzoo.model.weights import distinct_state
@@ -59,11 +61,48 @@ def extended_vocabulary(
     return Vocabulary([*known.items, *items], titles, counts)
 
 
+def extended_features(
+    model: "SequenceModel", vocabulary: Vocabulary, features: Any
+) -> ItemTable | None:
+    """A model's item features with rows for the new items of a vocabulary.
+
+    Args:
+        model: its features stand for its own items.
+        vocabulary: its items, then the new ones.
+        features: a file or a table in memory with the features of the new items; None takes their
+            titles, if the model reads these alone, or no values.
+
+    Raises:
+        UsageError: the model reads no features, and there are some.
+        DataError: the features cannot be read, or lack a column that the model reads.
+    """
+    known = model.item_features
+    if known is None:
+        if features is not None:
+            raise UsageError(
+                f"the model's embedder '{model.embedder_name}' reads no item features; leave them "
+                "out"
+            )
+        return None
+    new = vocabulary.items[len(model.vocabulary) :]
+    if not new:
+        return known
+    if features is None:
+        more = None
+        if known.kinds == LABELS_KINDS and vocabulary.labels is not None:
+            more = table_of_labels(vocabulary.labels[len(model.vocabulary) :])
+    else:
+        ids, columns = read_item_features(features, known.kinds)
+        more = aligned(columns, ids, new)
+    return known.extended(more, len(new))
+
+
 def with_items(
     model: ModelT,
     vocabulary: Vocabulary,
     *,
     settings: Mapping[str, Any] | None = None,
+    item_features: ItemTable | None = None,
     seed: int = 0,
 ) -> ModelT:
     """A copy of a model with more items, and with other settings if they leave the weights usable.
@@ -76,6 +115,7 @@ def with_items(
         model: copied; it does not change.
         vocabulary: its items in their order, then the new ones.
         settings: settings that differ from the model's.
+        item_features: the features of all items, if the model reads any.
         seed: of the new rows.
 
     Raises:
@@ -84,7 +124,7 @@ def with_items(
     config = {**model.config, **(settings or {})}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        bigger = type(model).build(model.architecture, config, vocabulary)
+        bigger = type(model).build(model.architecture, config, vocabulary, item_features)
     bigger = bigger.to(model.device)
     source, target = distinct_state(model)[0], distinct_state(bigger)[0]
     known, added = len(model.vocabulary), len(vocabulary) - len(model.vocabulary)
@@ -107,6 +147,8 @@ def with_items(
             alike = rows[torch.from_numpy(trained + len(rows) - known).to(rows.device)]
             if tensor.is_floating_point():
                 new_rows[len(rows) :] = _drawn(alike, added, generator)
+        if added:
+            bigger.embedder.add_items(known)
     bigger.recipe, bigger.metrics = dict(model.recipe), dict(model.metrics)
     bigger.provenance = model.provenance
     return bigger.train(model.training)
@@ -147,7 +189,10 @@ def _misfit(model: "SequenceModel", config: Mapping[str, Any], added: int) -> Co
     for key in changed:
         with torch.random.fork_rng(devices=[]):
             other = type(model).build(
-                model.architecture, {**model.config, key: config[key]}, model.vocabulary
+                model.architecture,
+                {**model.config, key: config[key]},
+                model.vocabulary,
+                model.item_features,
             )
         if not _fits(source, distinct_state(other)[0], 0):
             guilty.append(key)

@@ -66,8 +66,16 @@ def _build(kind: type[ModelT], checkpoint: Checkpoint) -> ModelT:
     manifest = checkpoint.manifest
     path = manifest.folder / CONFIG
     try:
-        with torch.random.fork_rng(devices=[]), sized_by(checkpoint.tensors):
-            return kind.build(manifest.architecture, manifest.config, checkpoint.vocabulary)
+        with (
+            torch.random.fork_rng(devices=[]),
+            sized_by(checkpoint.tensors, checkpoint.item_features),
+        ):
+            return kind.build(
+                manifest.architecture,
+                manifest.config,
+                checkpoint.vocabulary,
+                checkpoint.item_features,
+            )
     except TooLargeError:
         raise CheckpointError(
             f"{path} has settings for a model far larger than {WEIGHTS} holds; the files do not "

@@ -76,6 +76,7 @@ def checkpoint_of(
         tensors=tensors,
         recipe=own_recipe if recipe is None else recipe,
         metrics=own_metrics if metrics is None else metrics,
+        item_features=model.item_features,
         kept=kept,
     )
 

@@ -47,6 +47,7 @@ class ScoringModel(nn.Module):
         vocabulary: the items it knows, in index order.
         embedder, backbone, head: the three parts.
         objective: what it is trained on, and how it reads a history.
+        item_features: the features of the items, in index order, if the embedder reads any.
     """
 
     def __init__(self, architecture: str, parts: Parts, vocabulary: Vocabulary) -> None:
@@ -58,15 +59,28 @@ class ScoringModel(nn.Module):
         self.backbone = parts.backbone
         self.head = parts.head
         self.objective = parts.objective
+        self.item_features = parts.item_features
         self.index: Int8Index | None = None
 
     @property
     def parts(self) -> dict[str, str]:
         """Registered names of the parts; the objective only if it is not the default one."""
         spec = catalogue().architectures.get(self.architecture)
-        head, objective = self.config.get("head", spec.head), self.objective_name
-        parts = {"embedder": spec.embedder, "backbone": spec.backbone, "head": head}
-        return parts if objective == DEFAULT_OBJECTIVE else {**parts, "objective": objective}
+        objective = self.objective_name
+        parts = {
+            "embedder": self.embedder_name,
+            "backbone": spec.backbone,
+            "head": self.config.get("head", spec.head),
+        }
+        if objective == DEFAULT_OBJECTIVE:
+            return parts
+        return {**parts, "objective": objective}
+
+    @property
+    def embedder_name(self) -> str:
+        """Registered name of the embedder."""
+        spec = catalogue().architectures.get(self.architecture)
+        return str(self.config.get("embedder", spec.embedder))
 
     @property
     def objective_name(self) -> str:
@@ -77,7 +91,8 @@ class ScoringModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.embedder.item_table.device
+        # Not that of the item table, which may have to be computed.
+        return next(self.parameters()).device
 
     @property
     def max_length(self) -> int:

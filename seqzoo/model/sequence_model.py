@@ -9,10 +9,12 @@ import torch
 from seqzoo.checkpoint.find import open_checkpoint
 from seqzoo.checkpoint.hub.address import repository_address
 from seqzoo.checkpoint.record import Checkpoint
+from seqzoo.data.item_table import ItemTable
+from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.model.build import build_parts
 from seqzoo.model.display import model_html
-from seqzoo.model.extend import extended_vocabulary, with_items
+from seqzoo.model.extend import extended_features, extended_vocabulary, with_items
 from seqzoo.model.load import load_model
 from seqzoo.model.provenance import AsBuilt, Provenance
 from seqzoo.model.save import checkpoint_of, save_model
@@ -53,7 +55,11 @@ class SequenceModel(ScoringModel):
 
     @classmethod
     def build(
-        cls, architecture: str, settings: Mapping[str, Any], vocabulary: Vocabulary
+        cls,
+        architecture: str,
+        settings: Mapping[str, Any],
+        vocabulary: Vocabulary,
+        item_features: ItemTable | None = None,
     ) -> "Self":
         """Build a model with random weights from torch's global generator.
 
@@ -61,14 +67,17 @@ class SequenceModel(ScoringModel):
             architecture: registered name.
             settings: settings that differ from the architecture's defaults.
             vocabulary: the items.
+            item_features: their features in index order, for an embedder that reads them.
 
         Raises:
             UnknownNameError: no architecture has the name.
             ConfigError: a setting is unknown or has the wrong type, or the objective needs what
                 another part lacks.
+            UsageError: the embedder needs item features and there are none, or it reads none.
             PluginError: a part cannot be imported.
         """
-        model = cls(architecture, build_parts(architecture, settings, len(vocabulary)), vocabulary)
+        parts = build_parts(architecture, settings, vocabulary, item_features)
+        model = cls(architecture, parts, vocabulary)
         model.objective.check(model)
         model.recipe, model.metrics, model.provenance = {}, {}, None
         model.as_built = AsBuilt.of(model)
@@ -111,31 +120,38 @@ class SequenceModel(ScoringModel):
     def extend(
         self,
         items: Sequence[str],
+        features: InMemory | str | PathLike[str] | None = None,
         *,
         labels: Sequence[str | None] | None = None,
         seed: int = 0,
     ) -> None:
         """Add items, which get the indices after the known ones.
 
-        The vectors of the known items do not change. A new item's vector is drawn from a normal
-        distribution with the mean and the spread of the trained items' vectors; training on newer
-        data (``seqzoo train CHECKPOINT``) gives it its own. Optimizers that were made for the model
-        before must be made again.
+        The vectors of the known items do not change. An embedder that reads item features computes
+        a new item's vector from them. Otherwise it is drawn from a normal distribution with the
+        mean and the spread of the trained items' vectors; training on newer data (``seqzoo train
+        CHECKPOINT``) gives it its own. Optimizers that were made for the model before must be made
+        again.
 
         Args:
             items: ids of the new items.
-            labels: their titles.
+            features: a table with the item ids and the columns that the model reads, for a model
+                with item features: a file, or a table in memory.
+            labels: their titles; also the features, of a model that reads the titles alone.
             seed: of the drawn vectors.
 
         Raises:
-            UsageError: an id is known already, or the numbers of items and labels differ.
-            DataError: an id is empty or given twice.
+            UsageError: an id is known already, the numbers of items and labels differ, or features
+                are given to a model that reads none.
+            DataError: an id is empty or given twice, or the features cannot be read.
         """
         vocabulary = extended_vocabulary(self.vocabulary, items, labels)
-        bigger = with_items(self, vocabulary, seed=seed)
+        table = extended_features(self, vocabulary, features)
+        bigger = with_items(self, vocabulary, item_features=table, seed=seed)
         self.embedder, self.backbone, self.head = bigger.embedder, bigger.backbone, bigger.head
+        self.objective = bigger.objective
         self.vocabulary, self.as_built = vocabulary, bigger.as_built
-        self.index = None
+        self.item_features, self.index = table, None
 
     def _repr_html_(self) -> str:
         return model_html(self)

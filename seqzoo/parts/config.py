@@ -16,6 +16,8 @@ __all__ = [
     "DuoRecConfig",
     "GeneralisedBceConfig",
     "ItemEmbedderConfig",
+    "ItemFeaturesConfig",
+    "ItemFeaturesPositionConfig",
     "ItemPositionEmbedderConfig",
     "MaskedItemConfig",
     "NegativesConfig",
@@ -106,6 +108,37 @@ class ItemEmbedderConfig:
 @dataclass
 class ItemPositionEmbedderConfig(ItemEmbedderConfig):
     """Settings of the embedder ``item-position``: those of ``item``."""
+
+    embedding_norm: str = "before-dropout"
+
+
+@dataclass
+class ItemFeaturesConfig(ItemEmbedderConfig):
+    """Settings of the embedder ``item-features``: those of ``item`` and more.
+
+    Attributes:
+        feature_codes: number of vectors for words, parts of words and categories, which share them
+            by hashing.
+        ngram_sizes: lengths of the parts of words that have vectors; none for whole words alone.
+        id_dropout: probability with which an item's own vector is left out in a training step, so
+            that its features alone learn to stand for it, as they must for a new item.
+    """
+
+    feature_codes: int = 2**15
+    ngram_sizes: list[int] = field(default_factory=lambda: [3, 4])
+    id_dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("feature_codes", self.feature_codes, 1, 2**24)
+        check_range("id_dropout", self.id_dropout, 0.0, 1.0)
+        for size in self.ngram_sizes:
+            check_range("ngram_sizes", size, 1, 20)
+
+
+@dataclass
+class ItemFeaturesPositionConfig(ItemFeaturesConfig):
+    """Settings of the embedder ``item-features-position``: those of ``item-features``."""
 
     embedding_norm: str = "before-dropout"
 

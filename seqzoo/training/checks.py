@@ -12,6 +12,7 @@ from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import ChosenSplit, in_histories, leaked_events, split_text
 from seqzoo.errors import DataError, TrainingError, nearest
 from seqzoo.evaluation.protocol import Protocol, by_split
+from seqzoo.training.features import with_item_features
 from seqzoo.training.recipe import Recipe
 
 logger = logging.getLogger("seqzoo")
@@ -21,6 +22,7 @@ def prepare_data(
     recipe: Recipe,
     source: str | Path | Interactions | InMemory | None = None,
     older: str | Path | Interactions | InMemory | None = None,
+    features: InMemory | None = None,
 ) -> SequenceData:
     """Read and filter the data of a recipe; warn if their fingerprint differs from the recipe's.
 
@@ -30,6 +32,7 @@ def prepare_data(
         recipe: its section ``data`` says how to read and filter.
         source: what to read instead of its ``data.source``.
         older: what to read instead of its ``data.replay_source``.
+        features: what to read instead of its ``data.item_features``.
 
     Raises:
         DataError: the data cannot be read.
@@ -43,6 +46,7 @@ def prepare_data(
             before = prepare(replace(recipe.data, min_count=_minimum(older)), older)
             data = joined(before, data, recipe.start.model.vocabulary)
         data = recipe.start.with_new_items(data)
+    data = with_item_features(recipe, data, features)
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:
         logger.warning(

@@ -1,26 +1,31 @@
 """The model that a run starts with: new weights or a checkpoint's, some of them frozen."""
 
+from seqzoo.data.item_table import ItemTable
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import TrainingError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.recipe import Recipe
 
 
-def initial_model(recipe: Recipe, vocabulary: Vocabulary) -> SequenceModel:
+def initial_model(
+    recipe: Recipe, vocabulary: Vocabulary, item_features: ItemTable | None
+) -> SequenceModel:
     """A model with random weights from torch's global generator, or with those of the start.
 
     Args:
         recipe: the run's.
         vocabulary: the items with the numbers of their training events.
+        item_features: their features, if the model reads any.
 
     Raises:
         ConfigError: the weights of the start do not fit the settings.
+        UsageError: the model reads item features and there are none, or the other way around.
         TrainingError: all parts with weights are frozen.
     """
     if recipe.start is None:
-        model = SequenceModel.build(recipe.architecture, recipe.model, vocabulary)
+        model = SequenceModel.build(recipe.architecture, recipe.model, vocabulary, item_features)
     else:
-        model = recipe.start.model_for(vocabulary, recipe.model, recipe.train.seed)
+        model = recipe.start.model_for(vocabulary, recipe.model, item_features, recipe.train.seed)
     for part in recipe.train.freeze:
         getattr(model, part).requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):

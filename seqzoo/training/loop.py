@@ -79,11 +79,11 @@ def train(
         ConfigError, DataError, CheckpointError: the recipe is invalid, the data cannot be used, or
             the checkpoint cannot be written.
     """
-    older = None
+    older = features = None
     if isinstance(recipe, Mapping):
         # A table may also stand in the recipe itself.
         data = table_in(recipe, "source") if data is None else data
-        older = table_in(recipe, "replay_source")
+        older, features = table_in(recipe, "replay_source"), table_in(recipe, "item_features")
     if not isinstance(recipe, Recipe):
         recipe = Recipe.make(recipe, data)
     elif data is not None:
@@ -100,7 +100,7 @@ def train(
             progress = folder.claim(recipe, overwrite, lock=main)
         try:
             with warnings_once(accelerator):
-                prepared = prepare_data(recipe, data, older)
+                prepared = prepare_data(recipe, data, older, features)
                 _check_same_data(folder.path, progress, prepared)
                 if progress.finished:
                     logger.info("%s is finished; its metrics are read back", folder.path)

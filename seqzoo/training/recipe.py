@@ -163,8 +163,9 @@ class Recipe:
         if source is not None:
             section["source"] = source_name(source)
         section = {**settings_of_source(section.get("source")), **section}
-        if section.get("replay_source") is not None:
-            section["replay_source"] = source_name(section["replay_source"])
+        for key in ("replay_source", "item_features"):
+            if section.get(key) is not None:
+                section[key] = source_name(section[key])
         data = structure(DataConfig, section, "data")
         if not data.source and start is not None:
             raise ConfigError(

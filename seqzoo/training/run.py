@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from seqzoo.checkpoint.manifest import METRICS, RECIPE, VOCABULARY, WEIGHTS, read_manifest
+from seqzoo.checkpoint.manifest import FEATURES, METRICS, RECIPE, VOCABULARY, WEIGHTS, read_manifest
 from seqzoo.checkpoint.record import read_file
 from seqzoo.data.parts import histories_of
 from seqzoo.data.sequences import SequenceData
@@ -86,7 +86,7 @@ class Run:
         torch.manual_seed(self.config.seed)
         counts = train_counts(data.sequences, self.split, len(data.vocabulary))
         vocabulary = data.vocabulary.with_counts(counts.tolist())
-        self.model = initial_model(recipe, vocabulary)
+        self.model = initial_model(recipe, vocabulary, data.item_features)
         self.valid = hold_out(data, vocabulary, chosen, "valid") if chosen is not None else None
         if self.config.context >= self.model.max_length:
             raise TrainingError(
@@ -184,7 +184,7 @@ class Run:
             self.progress.best_value = self.progress.best_value if value is None else value
         if self.accelerator.is_main_process:
             if best:
-                self._save({}, unchanged=(VOCABULARY, RECIPE, METRICS))
+                self._save({}, unchanged=(VOCABULARY, RECIPE, METRICS, FEATURES))
             # After the checkpoint: a kill in between repeats this epoch, to the same weights.
             write_state(self.out, self.progress, self.model, self.optimizer)
         self.accelerator.wait_for_everyone()
@@ -263,7 +263,7 @@ class Run:
             records[name]["baselines"] = measured
         self.progress.finished = True
         if self.accelerator.is_main_process:
-            self._save(records, unchanged=(WEIGHTS, VOCABULARY, RECIPE))
+            self._save(records, unchanged=(WEIGHTS, VOCABULARY, RECIPE, FEATURES))
             write_progress(self.out, self.progress)
         self.accelerator.wait_for_everyone()
         metrics = {result.protocol: result.metrics for result in results}

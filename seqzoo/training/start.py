@@ -16,6 +16,7 @@ import numpy as np
 from seqzoo.checkpoint.find import open_located
 from seqzoo.checkpoint.hub.address import SCHEME
 from seqzoo.data.datasets import source_name
+from seqzoo.data.item_table import ItemTable
 from seqzoo.data.prepare import COLUMN_SETTINGS
 from seqzoo.data.prepared import is_prepared
 from seqzoo.data.sequences import SequenceData
@@ -150,13 +151,18 @@ class Start:
         return replace(data, sequences=sequences, vocabulary=vocabulary)
 
     def model_for(
-        self, vocabulary: Vocabulary, settings: Mapping[str, Any], seed: int
+        self,
+        vocabulary: Vocabulary,
+        settings: Mapping[str, Any],
+        item_features: ItemTable | None,
+        seed: int,
     ) -> SequenceModel:
         """The start's weights in a model for a vocabulary, with rows for the new items.
 
         Args:
             vocabulary: its items, then the new ones, with the counts of the newer data.
             settings: resolved settings of the model.
+            item_features: the features of all items, if the model reads any.
             seed: of the new rows.
 
         Raises:
@@ -166,7 +172,9 @@ class Start:
         counts = np.asarray(vocabulary.counts, dtype=np.int64)
         counts[: len(before)] += np.asarray(before, dtype=np.int64)
         counted = vocabulary.with_counts(counts.tolist())
-        model = with_items(self.model, counted, settings=settings, seed=seed)
+        model = with_items(
+            self.model, counted, settings=settings, item_features=item_features, seed=seed
+        )
         model.recipe, model.metrics, model.provenance = {}, {}, None
         return model
 

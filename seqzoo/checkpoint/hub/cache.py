@@ -19,8 +19,8 @@ from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
     CURVE,
-    HASHED,
     LARGEST,
+    RECORDED,
     Manifest,
     parse_manifest,
     verify_file,
@@ -71,7 +71,7 @@ def pull_into_cache(
     config, manifest = source.checked(
         CONFIG, LARGEST[CONFIG], lambda path: _read_config(path, sha256)
     )
-    for name in HASHED:
+    for name in manifest.names:
         size = manifest.files[name]["size"]
         if verify:
             source.checked(name, size, lambda path: verify_file(manifest, path.name))
@@ -111,10 +111,10 @@ class _Source:
                 f"{self.address} has no {name}, which a checkpoint needs; ask its owner to push it "
                 "again"
             )
-        if entry.size > size or (name in HASHED and entry.size != size):
+        if entry.size > size or (name in RECORDED and entry.size != size):
             raise IntegrityError(
                 f"{self.address}: {name} has {entry.size} bytes, expected "
-                f"{size if name in HASHED else f'at most {size}'}; ask its owner to push it again"
+                f"{size if name in RECORDED else f'at most {size}'}; ask its owner to push it again"
             )
         with hub_errors(self.address):
             path = api.download(self.address, entry)
@@ -158,7 +158,7 @@ class _Source:
 
     def _listed(self, name: str) -> HubEntry | None:
         if self._entries is None:
-            names = [CONFIG, *HASHED, CARD, CURVE]
+            names = [CONFIG, *RECORDED, CARD, CURVE]
             with hub_errors(self.address):
                 self._entries = api.list_files(self.address, names)
         entry = self._entries.get(name)

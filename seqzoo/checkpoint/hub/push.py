@@ -15,7 +15,7 @@ from seqzoo.checkpoint.eval_results import EVAL_RESULTS, render_eval_results
 from seqzoo.checkpoint.hub import api as hub
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.errors import hub_errors
-from seqzoo.checkpoint.manifest import CARD, CONFIG, CURVE, HASHED, LARGEST
+from seqzoo.checkpoint.manifest import CARD, CONFIG, CURVE, LARGEST, OPTIONAL, RECORDED
 from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.checkpoint.schemas import HubEntry
 from seqzoo.errors import CheckpointError, HubError, UsageError
@@ -168,7 +168,7 @@ def _remote_state(address: HubAddress, *, made: bool = False) -> _Remote:
         if made:
             raise
         return _Remote()
-    files = hub.list_files(address.at(info.sha), [*HASHED, CONFIG, CARD, CURVE, EVAL_RESULTS])
+    files = hub.list_files(address.at(info.sha), [*RECORDED, CONFIG, CARD, CURVE, EVAL_RESULTS])
     for entry in files.values():
         if entry.type != "file":
             raise HubError(
@@ -287,7 +287,11 @@ def _changed_files(
     hand-written text of the local card or the Hub's.
     """
     contents = {name: bytes(content) for name, content in checkpoint.contents.items()}
-    files = {name: contents[name] for name in (*HASHED, CONFIG)}
+    files: dict[str, bytes | None] = {
+        name: contents[name] for name in (*checkpoint.manifest.names, CONFIG)
+    }
+    # A file that an earlier checkpoint needed and this one does not.
+    files |= {name: None for name in OPTIONAL if name in remote.files and name not in files}
     if CURVE in contents:
         files[CURVE] = contents[CURVE]
     ours = str(checkpoint.manifest.folder / CARD)
@@ -324,11 +328,19 @@ def _changed_files(
 
 
 def _warn_of_paths(checkpoint: Checkpoint) -> None:
-    """Warn of an absolute path to the data in the recipe, which reveals details of the machine."""
-    source = str(checkpoint.recipe.get("data", {}).get("source", ""))
-    if Path(source).is_absolute() or source.startswith("~"):
-        logger.warning(
-            "recipe.yaml names the data as %s, which everyone can read; to publish no path, train "
-            "from a relative one",
-            source,
-        )
+    """Warn of absolute paths in the recipe, which reveal details of the machine."""
+    data, start = checkpoint.recipe.get("data", {}), checkpoint.recipe.get("start")
+    named = {
+        "the data": data.get("source"),
+        "the older data": data.get("replay_source"),
+        "the item features": data.get("item_features"),
+        "its start": start.get("source") if isinstance(start, Mapping) else start,
+    }
+    for what, source in named.items():
+        if isinstance(source, str) and (Path(source).is_absolute() or source.startswith("~")):
+            logger.warning(
+                "recipe.yaml names %s as %s, which everyone can read; to publish no path, train "
+                "from a relative one",
+                what,
+                source,
+            )

@@ -1,0 +1,164 @@
+"""Carry a model on with a month of newer data, beside leaving it and training anew on everything.
+
+Amazon Beauty is cut at two moments: the model is trained on what is before the first, the newer
+month lies between them, and the test events are after the second. Three models rank every test
+event after all earlier events of its user: the old model as it is, the old model carried on with
+the month, and a model that is trained anew on everything before the second moment. An item that a
+model does not know counts as a miss. All train on all their events (``train.hold_out=none``): the
+old and the new model for as many epochs as a run with validation on the old events needed.
+
+    python benchmarks/carry_on.py --data amazon-beauty --architecture sasrec --out carry_on.json
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import seqzoo
+from seqzoo.data.datasets import load_interactions
+from seqzoo.plugins import catalogue
+
+K = 10
+
+
+def cut(data: str, first: str, second: str) -> dict[str, pl.DataFrame]:
+    """The events before the first moment, between the two, and from the second on.
+
+    Args:
+        data: name or path of interactions with timestamps.
+        first: where the newer month begins, as ``2014-05-01``.
+        second: where the test events begin.
+    """
+    interactions = load_interactions(data, specs=catalogue().datasets)
+    frame = interactions.frame.select("user", "item", timestamp="order")
+    begin, end = (
+        int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) for day in (first, second)
+    )
+    time_of = pl.col("timestamp")
+    return {
+        "old": frame.filter(time_of < begin),
+        "month": frame.filter((time_of >= begin) & (time_of < end)),
+        "test": frame.filter(time_of >= end),
+    }
+
+
+def questions(parts: Mapping[str, pl.DataFrame]) -> tuple[list[list[str]], list[str]]:
+    """The history before each test event whose user has one, and the item of the event."""
+    both = pl.concat([parts["old"], parts["month"], parts["test"]])
+    first = parts["old"].height + parts["month"].height
+    rows = both.with_row_index("row").sort("user", "timestamp", "row")
+    histories, targets = [], []
+    for _, events in rows.group_by("user", maintain_order=True):
+        items = events["item"].to_list()
+        for place, row in enumerate(events["row"].to_list()):
+            if row >= first and place:
+                histories.append(items[:place])
+                targets.append(items[place])
+    return histories, targets
+
+
+def measured(
+    model: "seqzoo.SequenceModel", histories: list[list[str]], targets: list[str]
+) -> dict[str, float]:
+    """NDCG@10 and HR@10, with the items of the history left out."""
+    answers = model.recommend_many(histories, K, on_cold="empty")
+    gains = np.zeros(len(targets))
+    for row, (answer, target) in enumerate(zip(answers, targets, strict=True)):
+        items = [each.item for each in answer]
+        if target in items:
+            gains[row] = 1 / np.log2(items.index(target) + 2)
+    return {"ndcg@10": float(gains.mean()), "hit@10": float((gains > 0).mean())}
+
+
+def train(recipe: Mapping[str, Any], out: Path) -> tuple["seqzoo.TrainingResult", float]:
+    """Train, and count the processor's seconds."""
+    began = time.process_time()
+    result = seqzoo.train(recipe, out)
+    return result, time.process_time() - began
+
+
+def main() -> None:
+    """Run the comparison and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="amazon-beauty")
+    parser.add_argument("--architecture", default="sasrec")
+    parser.add_argument("--first", default="2014-05-01")
+    parser.add_argument("--second", default="2014-06-01")
+    parser.add_argument("--work", type=Path, default=Path("runs/carry_on"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--model", default="{}", help="settings of the model, as JSON")
+    parser.add_argument("--train", default="{}", help="settings of training from new weights")
+    parser.add_argument("--carry", default="{}", help="settings of carrying on")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    parts = cut(options.data, options.first, options.second)
+    work = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    parts["all"] = pl.concat([parts["old"], parts["month"]])
+    for name in ("old", "month", "all"):
+        parts[name].write_csv(work / f"{name}.csv")
+    histories, targets = questions(parts)
+    new = {"architecture": options.architecture, "model": json.loads(options.model)}
+    settings = {"threads": options.threads, **json.loads(options.train)}
+    old_data = {"source": str(work / "old.csv"), "min_count": 1}
+    chosen, _ = train(
+        {**new, "data": old_data, "train": {**settings, "protocols": ["loo-full-unseen"]}},
+        work / "validated",
+    )
+    whole = {**settings, "hold_out": "none", "epochs": chosen.best_epoch}
+    results: dict[str, Any] = {}
+    runs: dict[str, tuple[dict[str, Any], str]] = {
+        "old": ({**new, "data": old_data, "train": whole}, "old"),
+        "carried on": (
+            {
+                "start": str(work / "old"),
+                "data": {
+                    "source": str(work / "month.csv"),
+                    "replay_source": str(work / "old.csv"),
+                },
+                "train": {
+                    "hold_out": "none",
+                    "threads": options.threads,
+                    **json.loads(options.carry),
+                },
+            },
+            "carried",
+        ),
+        "anew": (
+            {**new, "data": {**old_data, "source": str(work / "all.csv")}, "train": whole},
+            "anew",
+        ),
+    }
+    for name, (recipe, folder) in runs.items():
+        result, seconds = train(recipe, work / folder)
+        model = seqzoo.load(work / folder)
+        results[name] = {
+            "items": len(model.vocabulary),
+            "epochs": result.epochs,
+            "cpu_seconds": round(seconds, 1),
+            **measured(model, histories, targets),
+        }
+        print(name, results[name], flush=True)
+    report = {
+        "data": options.data,
+        "architecture": options.architecture,
+        "events": {name: parts[name].height for name in ("old", "month", "test")},
+        "questions": len(targets),
+        "results": results,
+        "carried_of_anew": results["carried on"]["ndcg@10"] / results["anew"]["ndcg@10"],
+        "time_of_anew": results["carried on"]["cpu_seconds"] / results["anew"]["cpu_seconds"],
+    }
+    print(json.dumps(report, indent=1))
+    if options.out is not None:
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
