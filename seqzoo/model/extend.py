@@ -120,7 +120,14 @@ def with_items(
 
     Raises:
         ConfigError: with a changed setting the weights do not fit; names the setting.
+        UsageError: the model counts instead of following gradients, or a part keeps something for
+            the items that does not grow with their number.
     """
+    if model.head.closed_form:
+        raise UsageError(
+            f"{model.architecture} counts the events of its data and cannot go on from what it "
+            f"counted; train it on all events: `seqzoo train {model.architecture} --data …`"
+        )
     config = {**model.config, **(settings or {})}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -128,8 +135,8 @@ def with_items(
     bigger = bigger.to(model.device)
     source, target = distinct_state(model)[0], distinct_state(bigger)[0]
     known, added = len(model.vocabulary), len(vocabulary) - len(model.vocabulary)
-    if not _fits(source, target, added):
-        raise _misfit(model, config, added)
+    if wrong := _misfits(source, target, added):
+        raise _misfit(model, config, wrong)
     trained = np.arange(known)
     if model.vocabulary.counts is not None and any(model.vocabulary.counts):
         trained = np.flatnonzero(model.vocabulary.counts)
@@ -168,22 +175,27 @@ def _grown(old: Tensor, new: Tensor, added: int) -> int | None:
     return next(d for d in range(old.dim()) if old.shape[d] != new.shape[d])
 
 
-def _fits(source: Mapping[str, Tensor], target: Mapping[str, Tensor], added: int) -> bool:
-    """Whether all tensors are equal in shape but for the rows of the new items."""
-    if source.keys() != target.keys():
-        return False
-    for name, old in source.items():
-        if old.dim() != target[name].dim():
-            return False
-        more = [n - o for o, n in zip(old.shape, target[name].shape, strict=True) if n != o]
-        if more not in ([], [added]):
-            return False
-    return True
+def _misfits(source: Mapping[str, Tensor], target: Mapping[str, Tensor], added: int) -> list[str]:
+    """The names of tensors that differ in more than the rows of the new items."""
+    wrong = sorted(source.keys() ^ target.keys())
+    for name in source.keys() & target.keys():
+        old, new = source[name].shape, target[name].shape
+        more = [n - o for o, n in zip(old, new, strict=False) if n != o]
+        if len(old) != len(new) or more not in ([], [added]):
+            wrong.append(name)
+    return wrong
 
 
-def _misfit(model: "SequenceModel", config: Mapping[str, Any], added: int) -> ConfigError:
+def _misfit(
+    model: "SequenceModel", config: Mapping[str, Any], wrong: Sequence[str]
+) -> ConfigError | UsageError:
     """The error that names the changed settings with which the weights do not fit."""
     changed = [key for key, value in config.items() if model.config.get(key) != value]
+    if not changed:
+        return UsageError(
+            f"items cannot be added to {model.architecture}: {listing(wrong)} does not grow with "
+            "the number of items by one row for each"
+        )
     source = distinct_state(model)[0]
     guilty = []
     for key in changed:
@@ -194,13 +206,14 @@ def _misfit(model: "SequenceModel", config: Mapping[str, Any], added: int) -> Co
                 model.vocabulary,
                 model.item_features,
             )
-        if not _fits(source, distinct_state(other)[0], 0):
+        if _misfits(source, distinct_state(other)[0], 0):
             guilty.append(key)
+    guilty = guilty or changed
     named = ", ".join(
         f"model.{key} is {config[key]} and {model.config.get(key, 'not set')} in the weights"
-        for key in (guilty or changed)[:3]
+        for key in guilty[:3]
     )
     return ConfigError(
         f"the weights of the {model.architecture} do not fit: {named}; leave out "
-        f"{listing([f'model.{key}' for key in guilty or changed])}, or train from the start"
+        f"{listing([f'model.{key}' for key in guilty])}, or train from new weights"
     )

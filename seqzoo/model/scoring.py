@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -91,8 +92,8 @@ class ScoringModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        # Not that of the item table, which may have to be computed.
-        return next(self.parameters()).device
+        # Not that of the item table, which may have to be computed. A part may have buffers alone.
+        return next(chain(self.parameters(), self.buffers())).device
 
     @property
     def max_length(self) -> int:

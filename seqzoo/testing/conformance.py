@@ -18,6 +18,7 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.testing.fitting import check_fit
+from seqzoo.testing.items import build, check_item_features, check_new_items
 from seqzoo.testing.probes import (
     example_batch,
     hidden_of,
@@ -237,9 +238,7 @@ def check_determinism(model: SequenceModel) -> None:
     for _ in range(2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(7)
-            twins.append(
-                SequenceModel.build(model.architecture, model.config, model.vocabulary).eval()
-            )
+            twins.append(build(model.architecture, model.config, model.vocabulary).eval())
     for (name, one), other in zip(twins[0].named_parameters(), twins[1].parameters(), strict=True):
         if not torch.equal(one, other):
             raise ConformanceError(f"seed: parameter '{name}' differs under the same seed")
@@ -295,7 +294,7 @@ def check_claims(model: SequenceModel) -> None:
     architecture = everything.architectures.get(model.architecture)
     spec = everything.backbones.get(architecture.backbone)
     with torch.random.fork_rng(devices=[]):
-        default = SequenceModel.build(model.architecture, {}, model.vocabulary).backbone
+        default = build(model.architecture, {}, model.vocabulary).backbone
     for capability in ("causal", "streaming", "uses_time"):
         registered, found = getattr(spec, capability), getattr(default, capability)
         if registered != found:
@@ -351,6 +350,8 @@ CHECKS: dict[str, Callable[[SequenceModel], None]] = {
     "fit": check_fit,
     "determinism": check_determinism,
     "round trip": check_round_trip,
+    "item features": check_item_features,
+    "new items": check_new_items,
 }
 """Every check by name, in the order in which they run."""
 

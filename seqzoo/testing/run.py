@@ -18,6 +18,7 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec
 from seqzoo.testing.conformance import CHECKS
+from seqzoo.testing.items import build
 from seqzoo.testing.objectives import check_objective
 from seqzoo.testing.parts import (
     check_command,
@@ -72,7 +73,7 @@ def small_model(architecture: str, **settings: Any) -> SequenceModel:
     vocabulary = Vocabulary([f"item-{index}" for index in range(1, ITEMS + 1)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return SequenceModel.build(architecture, chosen, vocabulary).eval()
+        return build(architecture, chosen, vocabulary).eval()
 
 
 def check_registered(name: str, *, quick: bool = False, **settings: Any) -> list[Outcome]:
