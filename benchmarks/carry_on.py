@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--train", default="{}", help="settings of training from new weights")
     parser.add_argument("--carry", default="{}", help="settings of carrying on")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--epochs", type=int, help="of new weights, if no run is to find it")
     options = parser.parse_args()
     parts = cut(options.data, options.first, options.second)
     work = options.work
@@ -108,11 +109,12 @@ def main() -> None:
     new = {"architecture": options.architecture, "model": json.loads(options.model)}
     settings = {"threads": options.threads, **json.loads(options.train)}
     old_data = {"source": str(work / "old.csv"), "min_count": 1}
-    chosen, _ = train(
-        {**new, "data": old_data, "train": {**settings, "protocols": ["loo-full-unseen"]}},
-        work / "validated",
-    )
-    whole = {**settings, "hold_out": "none", "epochs": chosen.best_epoch}
+    epochs = options.epochs
+    if epochs is None:
+        validated = {**settings, "protocols": ["loo-full-unseen"]}
+        chosen, _ = train({**new, "data": old_data, "train": validated}, work / "validated")
+        epochs = chosen.best_epoch
+    whole = {**settings, "hold_out": "none", "epochs": epochs}
     results: dict[str, Any] = {}
     runs: dict[str, tuple[dict[str, Any], str]] = {
         "old": ({**new, "data": old_data, "train": whole}, "old"),
