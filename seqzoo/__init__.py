@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from seqzoo.model.recommendations import Recommendation, Recommendations
     from seqzoo.model.sequence_model import SequenceModel
     from seqzoo.training.loop import TrainingResult, train
+    from seqzoo.tuning.result import TuningResult
+    from seqzoo.tuning.tune import tune
     from seqzoo.zoo import create, info, list_models, load, push
 
 _HOMES = {
@@ -29,6 +31,7 @@ _HOMES = {
     "SeqzooError": "seqzoo.errors",
     "SequenceModel": "seqzoo.model.sequence_model",
     "TrainingResult": "seqzoo.training.loop",
+    "TuningResult": "seqzoo.tuning.result",
     "compare": "seqzoo.evaluation.compare",
     "create": "seqzoo.zoo",
     "evaluate": "seqzoo.evaluation.evaluate",
@@ -37,6 +40,7 @@ _HOMES = {
     "load": "seqzoo.zoo",
     "push": "seqzoo.zoo",
     "train": "seqzoo.training.loop",
+    "tune": "seqzoo.tuning.tune",
 }
 
 __all__ = [
@@ -47,6 +51,7 @@ __all__ = [
     "SequenceModel",
     "SeqzooError",
     "TrainingResult",
+    "TuningResult",
     "compare",
     "create",
     "evaluate",
@@ -55,6 +60,7 @@ __all__ = [
     "load",
     "push",
     "train",
+    "tune",
 ]
 
 

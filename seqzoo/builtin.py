@@ -72,6 +72,16 @@ _VERBS: tuple[dict[str, Any], ...] = (
         ),
     },
     {
+        "name": "tune",
+        "target": "seqzoo.cli.tune:tune",
+        "help": "Search settings, and train the best ones.",
+        "epilog": (
+            "\b\nExamples:\n"
+            "seqzoo tune mamba4rec --data shop.csv --trials 30 --out runs/tuned\n"
+            "seqzoo tune sasrec --data shop.csv train.epochs=20 --search train.lr=1e-4..1e-2"
+        ),
+    },
+    {
         "name": "data",
         "target": "seqzoo.cli.data:app",
         "help": "Describe interactions, and prepare them once for many runs.",

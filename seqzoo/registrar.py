@@ -123,6 +123,7 @@ class Registrar:
         published: Sequence[Mapping[str, Any]] = (),
         objective: str = DEFAULT_OBJECTIVE,
         baseline: bool = False,
+        search: Mapping[str, Any] | None = None,
     ) -> None:
         """Register a combination of parts.
 
@@ -146,6 +147,8 @@ class Registrar:
                 ``settings``.
             objective: registered name; what the architecture is trained on.
             baseline: whether models are compared with it; it must train in seconds.
+            search: what ``seqzoo tune`` searches beside learning rate and batch size: by setting
+                (``model.dropout``) a range ``"0.1..0.6"`` or a list of choices.
 
         Raises:
             PluginError: a name is not a string, ``baseline`` is neither True nor False, or an
@@ -160,7 +163,7 @@ class Registrar:
                 f"plugin '{self._plugin}' gives {baseline!r} as baseline of architecture "
                 f"'{name}'; expected True or False"
             )
-        for key in [*(defaults or {}), *(recipe or {})]:
+        for key in [*(defaults or {}), *(recipe or {}), *(search or {})]:
             self._string(f"a setting of architecture '{name}'", key)
         spec = ArchitectureSpec(
             name,
@@ -177,6 +180,7 @@ class Registrar:
             tuple(self._published(name, entry) for entry in published),
             objective,
             baseline,
+            dict(search or {}),
         )
         self.staged.append(("architecture", spec))
 

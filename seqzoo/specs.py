@@ -107,6 +107,7 @@ class ArchitectureSpec(Spec):
     published: tuple[PublishedMetrics, ...] = ()
     objective: str = DEFAULT_OBJECTIVE
     baseline: bool = False
+    search: Mapping[str, Any] = field(default_factory=dict)
 
     def published_for(self, settings: Mapping[str, Any]) -> list[PublishedMetrics]:
         """The published metrics that apply to a model with these settings."""

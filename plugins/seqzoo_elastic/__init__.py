@@ -43,6 +43,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.3},
         recipe={"batch_size": 16},
         paper="arXiv:2408.09380",
+        search={
+            "model.num_layers": [1, 2, 3],
+            "model.max_length": [50, 100, 200],
+            "model.dropout": "0.1..0.6",
+            "model.forgetting": [False, True],
+        },
         description="interest experts with a sparse memory, linear in the sequence length; a "
         "reconstruction of a withdrawn paper without released code",
     )

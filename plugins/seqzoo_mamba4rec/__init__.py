@@ -52,6 +52,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         # Small batches, for many steps: on MovieLens-100K's validation items 8 beat 32 windows.
         recipe={"batch_size": 8},
         paper="arXiv:2403.03900",
+        search={
+            "model.num_layers": [1, 2, 3],
+            "model.hidden_size": [64, 128],
+            "model.max_length": [50, 100, 200],
+            "model.dropout": "0.1..0.6",
+        },
         description="Mamba-1 blocks with feed-forward layers; linear in the sequence length",
         importer="seqzoo_mamba4rec.public_weights:from_public",
         published=PUBLISHED,

@@ -45,6 +45,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.3, "embedding_norm": "none", "initialisation": "xavier"},
         recipe=recipe,
         paper="arXiv:1511.06939",
+        search={
+            "model.hidden_size": [64, 128],
+            "model.gru_size": [64, 128, 256],
+            "model.max_length": [50, 100, 200],
+            "model.dropout": "0.1..0.6",
+        },
         description="a gated recurrent network over the history, with a state of constant size; "
         "trained on the next item at every position, not on the original's parallel sessions",
         importer="seqzoo_rnn.public_weights:gru4rec_from_public",
@@ -58,6 +64,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.25, "embedding_norm": "none", "initialisation": "xavier"},
         recipe=recipe,
         paper="arXiv:1711.04725",
+        search={
+            "model.hidden_size": [64, 128],
+            "model.output_dropout": "0.1..0.6",
+            "model.max_length": [50, 100, 200],
+            "model.dropout": "0.1..0.6",
+        },
         description="a gated recurrent network whose newest state attends to all earlier ones",
         importer="seqzoo_rnn.public_weights:narm_from_public",
     )

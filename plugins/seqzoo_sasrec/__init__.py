@@ -63,6 +63,13 @@ def seqzoo_register(zoo: Registrar) -> None:
         # The best on MovieLens-100K's validation items; 0.2 is better for the larger MovieLens-1M.
         defaults={"dropout": 0.5, "attention_dropout": 0.3},
         paper="arXiv:1808.09781",
+        search={
+            "model.num_layers": [1, 2, 3],
+            "model.hidden_size": [64, 128],
+            "model.max_length": [50, 100, 200],
+            "model.dropout": "0.1..0.6",
+            "model.attention_dropout": "0.0..0.5",
+        },
         description="causal self-attention over the history, in the usual post-norm form",
         importer="seqzoo_sasrec.public_weights:from_public",
         published=PUBLISHED,

@@ -27,6 +27,13 @@ PUBLISHED = [
     },
 ]
 
+SEARCH = {
+    "model.num_layers": [1, 2, 3],
+    "model.hidden_size": [64, 128],
+    "model.max_length": [50, 100, 200],
+    "model.dropout": "0.1..0.6",
+}
+
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
@@ -53,6 +60,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         head="tied-softmax",
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
+        search=SEARCH,
         description="Mamba-2 layers whose step sizes depend on the time between events; linear in "
         "the sequence length",
         importer="seqzoo_tim4rec.public_weights:from_public",
@@ -66,6 +74,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"time_mode": "off"},
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
+        search=SEARCH,
         description="the Mamba-2 layers of TiM4Rec without timestamps: the baseline that its "
         "tables call SSD4Rec",
         importer="seqzoo_tim4rec.public_weights:from_public",

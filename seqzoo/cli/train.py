@@ -128,6 +128,18 @@ def train(
 
 def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> Recipe:
     """The complete recipe, checked before any data are read."""
+    recipe = Recipe.make(recipe_values(what, settings, options))
+    for protocol in recipe.train.protocols:
+        split_of(get_protocol(protocol), recipe.data.split)
+    return recipe
+
+
+def recipe_values(what: str, settings: list[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections that a command line gives: what to train, settings and options.
+
+    Raises:
+        ConfigError: a setting cannot be read, or a folder was given in place of a recipe.
+    """
     is_file = what.endswith((".yaml", ".yml"))
     changes = parse_overrides(settings)
     if is_file:
@@ -142,11 +154,7 @@ def _recipe(what: str, settings: list[str], options: Mapping[str, Any]) -> Recip
         )
     else:
         values = {"architecture": what}
-    values = _merged(_merged(values, changes), {"data": options})
-    recipe = Recipe.make(values)
-    for protocol in recipe.train.protocols:
-        split_of(get_protocol(protocol), recipe.data.split)
-    return recipe
+    return _merged(_merged(values, changes), {"data": options})
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

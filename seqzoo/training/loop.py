@@ -47,6 +47,8 @@ def train(
     overwrite: bool = False,
     trackers: Sequence[str | GeneralTracker] = (),
     data: str | Path | Interactions | InMemory | None = None,
+    prepared: SequenceData | None = None,
+    measured: bool = True,
 ) -> TrainingResult:
     """Train a model and write a checkpoint folder.
 
@@ -72,6 +74,9 @@ def train(
             receive every epoch.
         data: what to train on instead of the recipe's ``data.source``: a name, a path, or a table
             in memory (polars, pandas, Arrow, a list of rows).
+        prepared: the data that the recipe describes, if the caller has prepared them already.
+        measured: whether the finished run is measured on the test items. If not, the same call
+            with True measures it later.
 
     Raises:
         UsageError: a tracker is unknown or not installed.
@@ -100,7 +105,7 @@ def train(
             progress = folder.claim(recipe, overwrite, lock=main)
         try:
             with warnings_once(accelerator):
-                prepared = prepare_data(recipe, data, older, features)
+                prepared = prepared or prepare_data(recipe, data, older, features)
                 _check_same_data(folder.path, progress, prepared)
                 if progress.finished:
                     logger.info("%s is finished; its metrics are read back", folder.path)
@@ -108,7 +113,8 @@ def train(
                     found = result_of(folder.path, progress, prepared, metrics)
                 else:
                     shown = (reporter or _default_reporter()) if main else Reporter()
-                    found = Run(recipe, folder, progress, prepared, accelerator, shown).go()
+                    run = Run(recipe, folder, progress, prepared, accelerator, shown)
+                    found = run.go(measured)
                 return found.started_from(recipe.start, prepared)
         finally:
             torch.set_num_threads(threads)

@@ -35,6 +35,7 @@ class TrainingResult:
         start: ``source`` and ``sha256`` of the checkpoint that the run started from, if any.
         new_items: number of items that the start did not know.
         validated: whether validation chose the epoch; False with ``train.hold_out=none``.
+        best_value: the validation metric of the best epoch.
     """
 
     out: Path
@@ -55,6 +56,8 @@ class TrainingResult:
             return self
         added = start.new_items(data.vocabulary)
         return replace(self, start=start.to_dict(), new_items=added)
+
+    best_value: float = 0.0
 
     def __repr__(self) -> str:
         """Folder, epochs, time and the metrics at 10, on one line."""
@@ -107,6 +110,7 @@ def result_of(
         examples=data.vocabulary.items[:3],
         stages=data.summaries,
         validated=any(record.get("value") is not None for record in progress.epochs),
+        best_value=progress.best_value,
     )
 
 

@@ -107,8 +107,8 @@ class Run:
             ModelWithLoss(self.model, self.objective), optimizer
         )
 
-    def go(self) -> TrainingResult:
-        """Run the remaining epochs, then measure the best one."""
+    def go(self, measured: bool = True) -> TrainingResult:
+        """Run the remaining epochs, then measure the best one, if it is to be ``measured``."""
         torch.set_num_threads(self.progress.threads)
         if self.accelerator.is_main_process:
             self.folder.begin(self.progress)
@@ -118,7 +118,7 @@ class Run:
                 self.reporter.begin(self._facts())
                 while not self._is_over():
                     self._epoch()
-            metrics = self._measure()
+            metrics = self._measure() if measured else {}
         except KeyboardInterrupt:
             # An incomplete epoch does not count; only the state on disk does.
             self.progress = read_progress(self.out) or self.progress
