@@ -6,8 +6,8 @@ padding. Histories are padded on the right, so the newest event of history b is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -53,11 +53,22 @@ class SequenceBatch:
             the item.
         lengths: number of real events of each history [B], int64, at least 1.
         timestamps: unix seconds [B, L], int64, 0 where padded; None if the data have none.
+        query_times: the time for which each position answers, unix seconds [B, L], int64, 0 where
+            padded: that of the next event, and at the newest position that of the request. None
+            unless the model reads it.
+        features: values of each event by the name of their column [B, L]: codes of text (int64, 0
+            for none, for unknown values and where padded) or numbers (float32). Only those that the
+            model reads.
+        users: a number for each user [B], int64, at least 0: the same user has the same number
+            everywhere. None unless the model reads it.
     """
 
     items: Tensor
     lengths: Tensor
     timestamps: Tensor | None = None
+    query_times: Tensor | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    users: Tensor | None = None
 
     @classmethod
     def from_histories(
@@ -94,9 +105,14 @@ class SequenceBatch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "SequenceBatch":
         """The same batch with every tensor changed."""
-        timestamps = None if self.timestamps is None else change(self.timestamps)
-        return replace(
-            self, items=change(self.items), lengths=change(self.lengths), timestamps=timestamps
+        times, queries, users = self.timestamps, self.query_times, self.users
+        return SequenceBatch(
+            change(self.items),
+            change(self.lengths),
+            None if times is None else change(times),
+            None if queries is None else change(queries),
+            {name: change(values) for name, values in self.features.items()},
+            None if users is None else change(users),
         )
 
 
@@ -121,6 +137,10 @@ class Embedder(nn.Module, ABC):
     ``sparse``."""
     takes_mask: bool = False
     """Whether ``forward`` takes ``MASK`` among the items, as it does with ``look_up``."""
+    features: tuple[str, ...] = ()
+    """Names of the columns in ``batch.features`` that it reads."""
+    uses_users: bool = False
+    """The result depends on ``batch.users``."""
     mask_vector: nn.Parameter | None
     """The vector of a hidden event [D]; None unless the model's objective hides events."""
     uses_item_features: bool = False
@@ -158,6 +178,14 @@ class Embedder(nn.Module, ABC):
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Embed every position of a batch: [B, L, D]."""
 
+    def set_features(self, sizes: Mapping[str, int | None]) -> None:
+        """Make what depends on the values of the features, once, when the model is built.
+
+        Args:
+            sizes: for each name in ``features`` the number of codes, 0 included, or None for
+                numbers.
+        """
+
     def look_up(self, items: Tensor) -> Tensor:
         """Rows of ``item_table``, and ``mask_vector`` where an item is ``MASK``: [...] -> [..., D].
 
@@ -190,7 +218,7 @@ class Embedder(nn.Module, ABC):
 class Backbone(nn.Module, ABC):
     """Mixes the positions of a history: ``[B, L, D] -> [B, L, D]``.
 
-    Four attributes are its capabilities; ``seqzoo.testing`` checks them. The attributes of a class
+    Attributes are its capabilities; ``seqzoo.testing`` checks them. The attributes of a class
     apply to its default configuration, those of an instance to its own.
     """
 
@@ -200,8 +228,17 @@ class Backbone(nn.Module, ABC):
     """``initial_state`` and ``step`` exist and give the same results as ``forward``."""
     uses_time: bool = False
     """The result depends on ``batch.timestamps``."""
+    uses_query_time: bool = False
+    """The result depends on ``batch.query_times``: position t may read those up to its own."""
+    features: tuple[str, ...] = ()
+    """Names of the columns in ``batch.features`` that it reads."""
+    uses_users: bool = False
+    """The result depends on ``batch.users``."""
     max_length: int | None = None
     """Maximum sequence length that the weights allow; None for any length."""
+
+    def set_features(self, sizes: Mapping[str, int | None]) -> None:
+        """Make what depends on the values of the features, as ``Embedder.set_features`` does."""
 
     @abstractmethod
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:

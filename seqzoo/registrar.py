@@ -85,13 +85,19 @@ class Registrar:
         causal: bool,
         streaming: bool = False,
         uses_time: bool = False,
+        uses_query_time: bool = False,
     ) -> None:
         """Register a backbone class, the dataclass of its settings and its capabilities.
 
         Raises:
             PluginError: a capability is neither True nor False.
         """
-        capabilities = {"causal": causal, "streaming": streaming, "uses_time": uses_time}
+        capabilities = {
+            "causal": causal,
+            "streaming": streaming,
+            "uses_time": uses_time,
+            "uses_query_time": uses_query_time,
+        }
         for what, value in capabilities.items():
             if not isinstance(value, bool):
                 raise PluginError(

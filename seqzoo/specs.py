@@ -67,6 +67,7 @@ class BackboneSpec(PartSpec):
     causal: bool = True
     streaming: bool = False
     uses_time: bool = False
+    uses_query_time: bool = False
 
 
 @dataclass(frozen=True)

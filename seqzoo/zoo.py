@@ -246,6 +246,7 @@ def _of_architecture(spec: ArchitectureSpec) -> ModelInfo:
             "causal": backbone.causal,
             "streaming": backbone.streaming,
             "uses_time": backbone.uses_time,
+            "uses_query_time": backbone.uses_query_time,
         },
         objective=spec.objective,
         paper=spec.paper,

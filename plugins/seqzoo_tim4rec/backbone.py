@@ -156,11 +156,7 @@ class Ssd4Rec(Backbone):
 
 def _part(batch: SequenceBatch, start: int, rows: int) -> SequenceBatch:
     """Some histories of a batch."""
-    part = slice(start, start + rows)
-    times = batch.timestamps
-    return SequenceBatch(
-        batch.items[part], batch.lengths[part], None if times is None else times[part]
-    )
+    return batch.take(slice(start, start + rows))
 
 
 class TiM4Rec(Ssd4Rec):

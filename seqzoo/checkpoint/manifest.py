@@ -44,6 +44,7 @@ OPTIONAL = (FEATURES,)
 RECORDED = (*HASHED, *OPTIONAL)
 
 _MIB = 1 << 20
+_MOST_FEATURES = 100
 LARGEST = {
     CONFIG: 4 * _MIB,
     CARD: 4 * _MIB,
@@ -186,10 +187,15 @@ def parse_vocabulary(path: Path, content: bytes) -> "Vocabulary":
     """
     from seqzoo.data.vocabulary import Vocabulary  # numpy, which listing does without
 
-    # The object itself, its items, their labels and their counts.
-    document = read_json(path, content, VocabularyFile, most=4)
+    # The object itself, its items, their labels and their counts, and the values of features.
+    document = read_json(path, content, VocabularyFile, most=5 + _MOST_FEATURES)
     try:
-        return Vocabulary(document["items"], document.get("labels"), document.get("counts"))
+        return Vocabulary(
+            document["items"],
+            document.get("labels"),
+            document.get("counts"),
+            document.get("features"),
+        )
     except DataError as error:
         raise CheckpointError(f"{path}: {error}; {RESTORE}") from error
 

@@ -102,6 +102,11 @@ class VocabularyFile(Closed):
     counts: Annotated[
         list[Count] | None, Meta(description="a list of whole numbers, 0 or more")
     ] = None
+    features: Annotated[
+        dict[str, Annotated[list[Text] | None, Meta(description="a list of strings or null")]]
+        | UnsetType,
+        Meta(description="values by the name of a feature"),
+    ] = UNSET
 
 
 class _Recipe(Struct):

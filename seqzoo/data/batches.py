@@ -1,14 +1,14 @@
 """Batches that are cut from the flat arrays on demand, without a padded copy of the data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seqzoo.data.padding import batch_slices, padded
+from seqzoo.data.padding import batch_slices, next_times, padded
 from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import Split
 from seqzoo.interfaces import SequenceBatch
@@ -60,10 +60,15 @@ def evaluation_batches(
         starts, ends = split.history_start[rows], split.history_end[rows]
         owner, positions = ranges(starts, ends)
         targets = sequences.items[split.target[rows]]
+        histories = gather(sequences, ends - lengths[rows], lengths[rows])
+        if histories.query_times is not None and sequences.timestamps is not None:
+            # The request comes when the event to predict does.
+            asked = torch.from_numpy(sequences.timestamps[split.target[rows]])
+            histories.query_times[torch.arange(len(rows)), histories.lengths - 1] = asked
         yield (
             rows,
             EvaluationBatch(
-                gather(sequences, ends - lengths[rows], lengths[rows]),
+                histories,
                 torch.from_numpy(targets.astype(np.int64)),
                 (
                     torch.from_numpy(owner),
@@ -209,7 +214,16 @@ def training_batch(sequences: Sequences, windows: Windows, every_position: bool)
 
 def gather(sequences: Sequences, starts: Int64s, lengths: Int64s) -> SequenceBatch:
     """The ranges ``starts[i] : starts[i] + lengths[i]`` as a batch padded on the right [B, L]."""
-    return padded(sequences.items, sequences.timestamps, starts, lengths)
+    batch = padded(sequences.items, sequences.timestamps, starts, lengths, sequences.features)
+    if not sequences.query_times and sequences.users is None:
+        return batch
+    owners = np.searchsorted(sequences.offsets, starts, side="right") - 1
+    queries = None
+    if sequences.query_times and sequences.timestamps is not None:
+        ends = sequences.offsets[owners + 1]
+        queries = next_times(sequences.timestamps, starts, lengths, ends)
+    users = None if sequences.users is None else torch.from_numpy(sequences.users[owners])
+    return replace(batch, query_times=queries, users=users)
 
 
 def ranges(starts: Int64s, ends: Int64s) -> tuple[Int64s, Int64s]:

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from seqzoo.data.checksums import record_of
@@ -31,6 +32,7 @@ def load_interactions(
     item_col: str | None = None,
     time_col: str | None = None,
     label_col: str | None = None,
+    features: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
     progress: bool = True,
 ) -> Interactions:
@@ -49,6 +51,7 @@ def load_interactions(
         item_col: the column of items.
         time_col: the column of timestamps; empty for the order of the rows.
         label_col: the column of titles.
+        features: further columns that a model reads.
         options: settings of a generated data set.
         progress: show a progress bar while downloading, if stderr is a terminal.
 
@@ -60,11 +63,12 @@ def load_interactions(
         DataError: the file or the table cannot be read.
         DownloadError: the file cannot be downloaded, or is not what the registry expects.
     """
-    columns = {
+    columns: dict[str, Any] = {
         "user_col": user_col,
         "item_col": item_col,
         "time_col": time_col,
         "label_col": label_col,
+        "features": features,
     }
     known = specs if isinstance(specs, Mapping) else {spec.name: spec for spec in specs}
     spec = known.get(source) if isinstance(source, str) else None
@@ -105,9 +109,7 @@ def source_name(source: str | Path | Interactions | InMemory) -> str:
     return str(source) if isinstance(source, str | Path) else IN_MEMORY
 
 
-def _from_publisher(
-    spec: DatasetSpec, columns: Mapping[str, str | None], progress: bool
-) -> Interactions:
+def _from_publisher(spec: DatasetSpec, columns: Mapping[str, Any], progress: bool) -> Interactions:
     if spec.url is None:
         raise UsageError(
             f"the data set '{spec.name}' has no address to download it from; give a path to it"

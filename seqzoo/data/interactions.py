@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from seqzoo.data.codes import Bools, Encoder, Int32s, Int64s, core_rows, renumbered
+from seqzoo.data.features import FeatureColumn
 from seqzoo.data.summary import AS_READ, Summary, summarise
 from seqzoo.errors import DataError
 
@@ -45,6 +46,7 @@ class Interactions:
         categories: names of categories by item id, genres for example; empty if the data have none.
         name: the name of the data in messages and recipes.
         has_times: True where ``order`` is unix seconds, False where it is only a position.
+        features: further columns of the rows by name, of which a model may read some.
         filters: the filters that were applied, such as ``5-core``, each with a summary of the data
             before it.
     """
@@ -60,6 +62,7 @@ class Interactions:
     name: str = "interactions"
     has_times: bool = True
     filters: tuple[tuple[str, Summary], ...] = ()
+    features: Mapping[str, FeatureColumn] = field(default_factory=dict)
 
     @classmethod
     def from_frame(
@@ -191,6 +194,7 @@ class Interactions:
             user_ids=user_ids,
             item_ids=item_ids,
             filters=filters,
+            features={name: column.take(rows) for name, column in self.features.items()},
         )
 
 

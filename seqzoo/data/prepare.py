@@ -44,6 +44,7 @@ class DataConfig:
         time_col: column of timestamps; None finds it by common names, an empty string uses the
             order of the rows.
         label_col: column of item titles; None finds it by common names.
+        features: columns of the events that the model reads: text, or numbers.
         order: ``time-row``, or ``float32-time-row`` for RecBole's order of events.
         split: settings of the protocol's split, for example ``share`` of the split by time; None
             keeps those of the protocol.
@@ -64,6 +65,7 @@ class DataConfig:
     item_col: str | None = None
     time_col: str | None = None
     label_col: str | None = None
+    features: list[str] | None = None
     order: str = "time-row"
     split: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -109,6 +111,7 @@ def load_data(
         item_col=config.item_col,
         time_col=config.time_col,
         label_col=config.label_col,
+        features=config.features or (),
         options=config.options or None,
     )
 

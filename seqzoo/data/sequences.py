@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqzoo.data.codes import frequencies, rows_by_user
+from seqzoo.data.features import recoded
 from seqzoo.data.fingerprints import fingerprints_of
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.item_table import ItemTable
@@ -29,11 +30,18 @@ class Sequences:
         timestamps: unix seconds (N,), int64; None if only the order is known.
         offsets: the history of user ``u`` is at the positions ``offsets[u]:offsets[u + 1]``
             (U + 1,), int64.
+        features: columns of each event by name (N,): codes of text, int32 with 0 for none, or
+            numbers, float32.
+        query_times: whether batches also hold the time of the event after each one.
+        users: a number for each user (U,), int64, if batches hold the users.
     """
 
     items: Int32s
     timestamps: Int64s | None
     offsets: Int64s
+    features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    query_times: bool = False
+    users: Int64s | None = None
 
     def __post_init__(self) -> None:
         _check_array("items", self.items, np.int32)
@@ -56,6 +64,15 @@ class Sequences:
             if len(self.timestamps) != count:
                 raise DataError(
                     f"sequences: there are {len(self.timestamps)} timestamps for {count} items; "
+                    "expected one for each"
+                )
+
+        for name, values in self.features.items():
+            number = isinstance(values, np.ndarray) and values.dtype == np.float32
+            _check_array(f"feature {name}", values, np.float32 if number else np.int32)
+            if len(values) != count:
+                raise DataError(
+                    f"sequences: the feature '{name}' has {len(values)} values for {count} items; "
                     "expected one for each"
                 )
 
@@ -185,6 +202,8 @@ def build_sequences(
     rows = rows_by_user(interactions.users, *keys)
     items = interactions.items[rows]
     timestamps = times[rows] if interactions.has_times else None
+    columns = interactions.features
+    features = {name: column.values[rows] for name, column in columns.items()}
     del rows, times, keys
     lengths = frequencies(interactions.users, interactions.num_users)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -197,6 +216,9 @@ def build_sequences(
     if vocabulary is None:
         labels = [interactions.labels.get(item) for item in item_names]
         vocabulary = Vocabulary(item_names, labels if any(labels) else None)
+        if columns:
+            known_values = {name: column.known for name, column in columns.items()}
+            vocabulary = vocabulary.with_features(known_values)
         items += 1
     else:
         index_of_code = np.asarray(
@@ -213,6 +235,11 @@ def build_sequences(
                 f"'{vocabulary.items[0]}'); expected data with the same item ids"
             )
         items = indices[known]
+        features = recoded(
+            {name: values[known] for name, values in features.items()},
+            {name: column.known for name, column in columns.items()},
+            vocabulary.features,
+        )
         timestamps = None if timestamps is None else timestamps[known]
         # Users without a known item have no sequence.
         ends = np.concatenate([[0], np.cumsum(known)])[offsets]
@@ -221,7 +248,7 @@ def build_sequences(
         names = [name for name, here in zip(names, present, strict=True) if here]
 
     return SequenceData(
-        sequences=Sequences(items=items, timestamps=timestamps, offsets=offsets),
+        sequences=Sequences(items=items, timestamps=timestamps, offsets=offsets, features=features),
         vocabulary=vocabulary,
         users=tuple(names),
         name=interactions.name,

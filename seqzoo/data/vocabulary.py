@@ -2,12 +2,14 @@
 
 import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from seqzoo.data.features import Values
 from seqzoo.data.item_index import item_indices
 from seqzoo.errors import DataError, UnknownItemError, UsageError
 
@@ -25,6 +27,8 @@ class Vocabulary:
         items: item ids as the data have them (V,); ``items[0]`` has index 1.
         labels: a title or None for each item (V,), or None if no item has a title.
         counts: the number of training interactions of each item (V,), or None if not known.
+        features: for each feature of events that a model reads, the different values of its text,
+            code 1 first, or None for numbers.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Vocabulary:
         items: Sequence[str],
         labels: Sequence[str | None] | None = None,
         counts: Sequence[int] | None = None,
+        features: Mapping[str, Sequence[str] | None] | None = None,
     ) -> None:
         """Check the ids, labels and counts and store them.
 
@@ -39,6 +44,8 @@ class Vocabulary:
             items: V different, non-empty strings.
             labels: V titles (None for an item without one), or None.
             counts: V numbers of interactions, or None.
+            features: for each feature of events the different values of its text, or None for
+                numbers.
 
         Raises:
             DataError: there is no item, an id is not text, empty or repeated, or the labels or the
@@ -47,6 +54,10 @@ class Vocabulary:
         self.items: tuple[str, ...] = tuple(items)
         self.labels: tuple[str | None, ...] | None = None if labels is None else tuple(labels)
         self.counts = None if counts is None else _checked_counts(counts, len(self.items))
+        self.features: dict[str, Values] = {
+            name: None if values is None else tuple(values)
+            for name, values in (features or {}).items()
+        }
         if not self.items:
             raise DataError("the vocabulary has no items; expected at least one")
         if set(map(type, self.items)) != {str} or "" in self.items:
@@ -76,7 +87,12 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        return (self.items, self.labels, self.counts) == (other.items, other.labels, other.counts)
+        return (self.items, self.labels, self.counts, self.features) == (
+            other.items,
+            other.labels,
+            other.counts,
+            other.features,
+        )
 
     def __hash__(self) -> int:
         return hash(self.items)
@@ -103,7 +119,11 @@ class Vocabulary:
 
     def with_counts(self, counts: Sequence[int]) -> "Vocabulary":
         """The same items with these numbers of interactions (V,); raises as the constructor."""
-        return Vocabulary(self.items, self.labels, counts)
+        return Vocabulary(self.items, self.labels, counts, self.features)
+
+    def with_features(self, features: Mapping[str, Sequence[str] | None]) -> "Vocabulary":
+        """The same items with these features of events."""
+        return Vocabulary(self.items, self.labels, self.counts, features)
 
     def index(self, item: str) -> int:
         """The index 1..V of an item id.
@@ -188,16 +208,21 @@ class Vocabulary:
         meant = next((known for known in self.items if same and _bare(known) == same), None)
         return "" if meant is None else f"; did you mean '{meant}'?"
 
-    def to_json(self) -> dict[str, list[str] | list[str | None] | list[int]]:
-        """The JSON form: ``{"items": […], "labels": […], "counts": […]}``.
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form: ``{"items": […], "labels": […], "counts": […], "features": {…}}``.
 
-        Without labels or counts there is no such key.
+        Without labels, counts or features there is no such key.
         """
-        document: dict[str, list[str] | list[str | None] | list[int]] = {"items": list(self.items)}
+        document: dict[str, Any] = {"items": list(self.items)}
         if self.labels is not None:
             document["labels"] = list(self.labels)
         if self.counts is not None:
             document["counts"] = list(self.counts)
+        if self.features:
+            document["features"] = {
+                name: None if values is None else list(values)
+                for name, values in self.features.items()
+            }
         return document
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqzoo.data.features import recoded
 from seqzoo.data.sequences import SequenceData, Sequences
 from seqzoo.data.splits import ChosenSplit, Split, train_counts
 from seqzoo.data.vocabulary import Vocabulary
@@ -119,10 +120,14 @@ def hold_out(
     split = chosen.part(data, part)
     facts = chosen.facts(data.sequences, split)
     owners = np.unique(split.users, return_inverse=True)[1].astype(np.int64)
+    sequences, known_values = data.sequences, data.vocabulary.features
+    features = recoded(sequences.features, known_values, vocabulary.features)
     if data.vocabulary.items == vocabulary.items:
+        if sequences.features:
+            sequences = replace(sequences, features=features)
         return HeldOut(
             data=data,
-            sequences=data.sequences,
+            sequences=sequences,
             split=split,
             rows=np.arange(len(split)),
             known=np.ones(len(split), dtype=bool),
@@ -153,6 +158,7 @@ def hold_out(
             items=items[read],
             timestamps=None if whole.timestamps is None else whole.timestamps[read],
             offsets=before[whole.offsets],
+            features={name: values[read] for name, values in features.items()},
         ),
         split=Split(
             history_start=before[split.history_start[ranked]],

@@ -161,14 +161,15 @@ def ranks_of(
         advance: called with the number of targets done, for a progress bar.
 
     Raises:
-        DataError: the model gives a NaN score.
+        DataError: the model gives a NaN score, or the data lack what it reads.
     """
     found: dict[int, Ranks] = {}
+    sequences = model.reads.of_data(held_out.data, held_out.sequences)
     for window in sorted({protocol.window or 0 for protocol in protocols}):
         chosen = [i for i, protocol in enumerate(protocols) if (protocol.window or 0) == window]
         ranks = rank_targets(
             model,
-            held_out.sequences,
+            sequences,
             held_out.split,
             remove_seen=[protocols[index].remove_seen for index in chosen],
             window=window or None,

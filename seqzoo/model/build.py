@@ -19,9 +19,10 @@ from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqzoo.config import choose_parts, model_config, part_config, parts_of
+from seqzoo.data.features import sizes_of
 from seqzoo.data.item_table import ItemTable
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import UsageError
+from seqzoo.errors import ConfigError, UsageError, nearest
 from seqzoo.interfaces import Backbone, Embedder, Head
 from seqzoo.objectives.base import Objective
 from seqzoo.parts.layers import INITIAL_STD
@@ -69,7 +70,8 @@ def build_parts(
 
     Raises:
         UnknownNameError: no architecture has the name.
-        ConfigError: a setting is unknown or has the wrong type.
+        ConfigError: a setting is unknown or has the wrong type, or a part reads a feature of events
+            that there is not.
         UsageError: the embedder needs item features and there are none, or the other way around.
         PluginError: a part cannot be imported.
     """
@@ -85,9 +87,12 @@ def build_parts(
 
     embedder = part(embedder_spec, len(vocabulary))
     _check_features(embedder, embedder_spec.name, item_features)
+    sizes = sizes_of(vocabulary.features)
+    _give_features(embedder, f"embedder '{embedder_spec.name}'", sizes)
     # Before the other parts, which may read the item table.
     embedder.fit(vocabulary, item_features)
     backbone = part(backbone_spec)
+    _give_features(backbone, f"backbone '{backbone_spec.name}'", sizes)
     objective = part(objective_spec, backbone)
     if "mask" in objective.needs and embedder.takes_mask:
         embedder.mask_vector = nn.Parameter(torch.empty(embedder.item_table.shape[1]))
@@ -109,6 +114,33 @@ def _check_features(embedder: Embedder, name: str, item_features: ItemTable | No
             f"the embedder '{name}' reads no item features; choose one that does, for example "
             "model.embedder=item-features or item-features-position, or leave them out"
         )
+
+
+class MissingFeatureError(ConfigError):
+    """A part reads a feature that the data do not have."""
+
+    def __init__(self, message: str, feature: str) -> None:
+        super().__init__(message)
+        self.feature = feature
+
+
+def _give_features(part: Embedder | Backbone, name: str, sizes: Mapping[str, int | None]) -> None:
+    """Tell a part the sizes of the features that it reads.
+
+    Raises:
+        MissingFeatureError: there is no such feature.
+    """
+    if not part.features:
+        return
+    for feature in part.features:
+        if feature not in sizes:
+            raise MissingFeatureError(
+                f"the {name} reads the feature '{feature}' of every event, which the data do not "
+                f"have{nearest(feature, list(sizes)) or ';'} name its column: "
+                f"'data.features=[{', '.join(part.features)}]'",
+                feature,
+            )
+    part.set_features({feature: sizes[feature] for feature in part.features})
 
 
 class TooLargeError(BaseException):

@@ -2,19 +2,22 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqzoo.data.padding import batch_slices, padded
+from seqzoo.data.padding import batch_slices, next_times, padded
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import UnknownItemError, UsageError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.storage.messages import listing
 from seqzoo.validation import list_of, one_of, read_times
+
+if TYPE_CHECKING:
+    from seqzoo.model.context import Context
 
 logger = logging.getLogger("seqzoo")
 
@@ -39,12 +42,14 @@ class EncodedHistories:
         timestamps: unix seconds of each of them [E]; None if not given.
         offsets: the history of user u is at ``offsets[u]:offsets[u + 1]`` [U + 1].
         unknown: for each user the ids that are not in the vocabulary, in their order.
+        context: what else the model reads; None if nothing.
     """
 
     items: npt.NDArray[np.int32]
     timestamps: npt.NDArray[np.int64] | None
     offsets: npt.NDArray[np.int64]
     unknown: list[list[str]]
+    context: "Context | None" = None
 
     def __len__(self) -> int:
         return len(self.unknown)
@@ -71,7 +76,30 @@ class EncodedHistories:
             users = order[part]
             starts = self.offsets[users + 1] - lengths[users]
             batch = padded(self.items, self.timestamps, starts, lengths[users])
+            if self.context is not None:
+                batch = self._with_context(self.context, batch, users, starts)
             yield users.tolist(), batch.to(device)
+
+    def _with_context(
+        self,
+        context: "Context",
+        batch: SequenceBatch,
+        users: npt.NDArray[np.int64],
+        starts: npt.NDArray[np.int64],
+    ) -> SequenceBatch:
+        """A batch of users with everything that the model reads."""
+        lengths = batch.lengths.numpy()
+        queries = None
+        if context.query_times and self.timestamps is not None:
+            ends = self.offsets[users + 1]
+            queries = next_times(self.timestamps, starts, lengths, ends)
+            if context.at is not None:
+                queries[torch.arange(len(users)), batch.lengths - 1] = torch.from_numpy(
+                    context.at[users]
+                )
+        named = padded(self.items, None, starts, lengths, context.features).features
+        numbers = None if context.users is None else torch.from_numpy(context.users[users])
+        return replace(batch, query_times=queries, features=named, users=numbers)
 
 
 def encode_histories(

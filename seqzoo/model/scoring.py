@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
@@ -13,8 +14,10 @@ from seqzoo.errors import NotFiniteError, UsageError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.build import Parts
 from seqzoo.model.choice import Candidates, Choice, Exclusions, Seen, read_choice
+from seqzoo.model.context import Features, read_context
 from seqzoo.model.histories import ON_COLD, EncodedHistories, History, encode_histories
 from seqzoo.model.inference import inference
+from seqzoo.model.reads import Reads
 from seqzoo.model.recommendations import (
     Recommendation,
     RecommendationLists,
@@ -62,6 +65,7 @@ class ScoringModel(nn.Module):
         self.objective = parts.objective
         self.item_features = parts.item_features
         self.index: Int8Index | None = None
+        self.reads = Reads.of(self)
 
     @property
     def parts(self) -> dict[str, str]:
@@ -147,6 +151,9 @@ class ScoringModel(nn.Module):
         histories: Sequence[History],
         *,
         timestamps: Sequence[Sequence[int]] | None = None,
+        at: Sequence[int] | None = None,
+        features: Sequence[Features] | None = None,
+        users: Sequence[str] | None = None,
         batch_size: int = 256,
         on_unknown: str = "skip",
     ) -> Tensor:
@@ -155,6 +162,9 @@ class ScoringModel(nn.Module):
         Args:
             histories: item ids of each user, oldest first.
             timestamps: unix seconds of each event, for models that use timestamps.
+            at: as for ``recommend_many``.
+            features: as for ``recommend_many``.
+            users: as for ``recommend_many``.
             batch_size: maximum number of histories per batch. On a CPU, batches of long histories
                 are smaller, so that they fit its cache.
             on_unknown: ``skip`` ignores items that the model does not know, ``error`` raises.
@@ -165,7 +175,10 @@ class ScoringModel(nn.Module):
             UsageError: a history is empty, or the numbers of timestamps and items differ.
         """
         self.warn_of_timestamps(timestamps)
+        histories = [*map(list, histories)] if self.reads else histories
         encoded = encode_histories(self.vocabulary, histories, timestamps, on_unknown)
+        context = read_context(self, histories, timestamps, at, features, users)
+        encoded = replace(encoded, context=context)
         table = self.embedder.item_table
         vectors = table.new_empty(len(encoded), table.shape[1], device="cpu")
         for rows, hidden in self._encode_batches(encoded, batch_size):
@@ -181,6 +194,9 @@ class ScoringModel(nn.Module):
         candidates: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
         timestamps: Sequence[int] | None = None,
+        at: int | None = None,
+        features: Features | None = None,
+        user: str | None = None,
         on_unknown: str = "skip",
         on_cold: str = "error",
     ) -> Recommendations:
@@ -196,6 +212,9 @@ class ScoringModel(nn.Module):
             candidates=candidates,
             exclude=exclude,
             timestamps=None if timestamps is None else [timestamps],
+            at=None if at is None else [at],
+            features=None if features is None else [features],
+            users=None if user is None else [user],
             on_unknown=on_unknown,
             on_cold=on_cold,
         )[0]
@@ -209,6 +228,9 @@ class ScoringModel(nn.Module):
         candidates: Candidates | None = None,
         exclude: Exclusions | None = None,
         timestamps: Sequence[Sequence[int]] | None = None,
+        at: Sequence[int] | None = None,
+        features: Sequence[Features] | None = None,
+        users: Sequence[str] | None = None,
         batch_size: int = 256,
         on_unknown: str = "skip",
         on_cold: str = "error",
@@ -223,6 +245,11 @@ class ScoringModel(nn.Module):
                 whole catalogue. A user whose list has no known item gets an empty answer.
             exclude: ids of items that are never recommended, or a list of ids for each user.
             timestamps: unix seconds of each event, for models that use timestamps.
+            at: unix seconds of each user's request, for models that read it; None for the time of
+                the newest event.
+            features: for each user the values of every event by the name of a feature, for models
+                that read features.
+            users: the id of each user, for models that read it.
             batch_size: maximum number of histories per batch. On a CPU, batches of long histories
                 are smaller, so that they fit its cache.
             on_unknown: ``skip`` ignores ids of histories, candidates and exclusions that the model
@@ -241,24 +268,27 @@ class ScoringModel(nn.Module):
         """
         one_of("on_cold", on_cold, ON_COLD)
         self.warn_of_timestamps(timestamps)
-        users = encode_histories(self.vocabulary, histories, timestamps, on_unknown, on_cold)
-        choice = read_choice(self.vocabulary, len(users), k, candidates, exclude, on_unknown)
-        return self.recommend_encoded(users, choice, exclude_seen, on_cold, batch_size)
+        histories = [*map(list, histories)] if self.reads else histories
+        read = encode_histories(self.vocabulary, histories, timestamps, on_unknown, on_cold)
+        context = read_context(self, histories, timestamps, at, features, users)
+        read = replace(read, context=context)
+        choice = read_choice(self.vocabulary, len(read), k, candidates, exclude, on_unknown)
+        return self.recommend_encoded(read, choice, exclude_seen, on_cold, batch_size)
 
     def recommend_encoded(
         self,
-        users: EncodedHistories,
+        read: EncodedHistories,
         choice: Choice,
         exclude_seen: bool,
         on_cold: str,
         batch_size: int,
     ) -> RecommendationLists:
         """``recommend_many`` for histories and a choice that have been read."""
-        seen = [users.items_of(user) for user in range(len(users))] if exclude_seen else None
+        seen = [read.items_of(user) for user in range(len(read))] if exclude_seen else None
         answers = self.recommend_batches(
-            self._encode_batches(users, batch_size), choice, seen, on_cold, len(users)
+            self._encode_batches(read, batch_size), choice, seen, on_cold, len(read)
         )
-        for answer, unknown in zip(answers, users.unknown, strict=True):
+        for answer, unknown in zip(answers, read.unknown, strict=True):
             answer.unknown = unknown
         return answers
 

@@ -28,10 +28,10 @@ class Streaming:
     def of(cls, model: "SequenceModel") -> "Streaming":
         """How a model follows events.
 
-        A model keeps no state if its backbone has no ``step``, or if its objective changes the
-        history for every recommendation.
+        A model keeps no state if its backbone has no ``step``, if its objective changes the history
+        for every recommendation, or if it reads what ``step`` does not get.
         """
-        if not model.backbone.streaming or model.objective.changes_history:
+        if not model.backbone.streaming or model.objective.changes_history or model.reads:
             return cls(0, model.max_length)
         bounds = [model.embedder.max_length, model.backbone.max_length]
         bound = min((bound for bound in bounds if bound is not None), default=None)

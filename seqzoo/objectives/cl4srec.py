@@ -95,4 +95,8 @@ def augmented(
     places = np.where(moved, begins[:, None] - 0.5 + draws * kept[:, None], columns)
     order = places.argsort(1, kind="stable")
     items = np.take_along_axis(np.where(hidden, MASK, items), order, 1)
-    return replace(histories, items=torch.from_numpy(items))
+    features = {
+        name: values.gather(1, torch.from_numpy(order))
+        for name, values in histories.features.items()
+    }
+    return replace(histories, items=torch.from_numpy(items), features=features)

@@ -88,8 +88,18 @@ def with_mask(batch: SequenceBatch, max_length: int) -> SequenceBatch:
         wider[rows, batch.lengths] = newest
         return torch.where(full[:, None], wider.roll(-1, 1), wider)[:, :width]
 
-    timestamps = batch.timestamps
-    if timestamps is not None:
-        timestamps = appended(timestamps, batch.gather_last(timestamps))
-    items = appended(batch.items, batch.items.new_full((len(rows),), MASK))
-    return replace(batch, items=items, lengths=lengths, timestamps=timestamps)
+    def repeated(values: torch.Tensor | None) -> torch.Tensor | None:
+        return None if values is None else appended(values, batch.gather_last(values))
+
+    none = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    return replace(
+        batch,
+        items=appended(batch.items, none + MASK),
+        lengths=lengths,
+        # When it is asked for is the only time that is known of the hidden event.
+        timestamps=repeated(batch.timestamps),
+        query_times=repeated(batch.query_times),
+        features={
+            name: appended(values, none.to(values)) for name, values in batch.features.items()
+        },
+    )

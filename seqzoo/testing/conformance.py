@@ -16,6 +16,7 @@ from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
+from seqzoo.testing.context import check_context_is_read, check_query_times
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.testing.fitting import check_fit
 from seqzoo.testing.items import build, check_item_features, check_new_items
@@ -29,6 +30,7 @@ from seqzoo.testing.probes import (
     select_rows,
     step_once,
     stepped,
+    with_context,
 )
 from seqzoo.training.recipe import TrainConfig
 
@@ -39,8 +41,10 @@ _LONG = 1000
 def check_causality(model: SequenceModel) -> None:
     """A causal backbone: whatever happens after a position, the results up to it stay the same.
 
-    Later items are replaced; later timestamps are shifted, redrawn, compressed and stretched. This
-    is done in evaluation mode and, with the same dropout masks, in train mode.
+    Later items are replaced; later timestamps are shifted, redrawn, compressed and stretched; later
+    features are exchanged. The times of the requests up to the position stay, and then only that of
+    each position moves, which no earlier one may notice. This is done in evaluation mode and, with
+    the same dropout masks, in train mode.
     """
     if not model.backbone.causal:
         return
@@ -60,6 +64,8 @@ def check_causality(model: SequenceModel) -> None:
                     "padded on both sides, or a statistic of the whole history (a mean, the "
                     "smallest gap), or set causal=False",
                 )
+        if batch.query_times is not None:
+            check_query_times(model, batch, before, training)
 
 
 def _other_futures(
@@ -69,6 +75,14 @@ def _other_futures(
     items = batch.items.clone()
     items[:, position + 1 :] = items[:, position + 1 :] % num_items + 1
     yield "items", replace(batch, items=items)
+    if batch.features:
+        # The values of later events in another order.
+        end = items.shape[1]
+        order = torch.tensor([*range(position + 1), *range(end - 1, position, -1)])
+        features = {
+            name: values[:, order.to(values.device)] for name, values in batch.features.items()
+        }
+        yield "features", replace(batch, features=features)
     if batch.timestamps is None:
         return
     gaps = batch.timestamps[:, position + 1 :].diff(dim=1, prepend=batch.timestamps[:, [position]])
@@ -84,6 +98,7 @@ def _other_futures(
     ):
         timestamps = batch.timestamps.clone()
         timestamps[:, position + 1 :] = timestamps[:, [position]] + later.cumsum(1)
+        # Query times stay: that of a position may be the time of the event after it.
         yield what, replace(batch, timestamps=timestamps)
 
 
@@ -91,10 +106,16 @@ def check_padding_invariance(model: SequenceModel) -> None:
     """More padding on the right changes nothing for the real events."""
     model = perturbed(model)
     # Without the first history, which has the full length, the others can be padded less.
-    wide = _rows(example_batch(model), slice(1, None))
+    wide = example_batch(model).take(slice(1, None))
     length = int(wide.lengths.max())
-    timestamps = None if wide.timestamps is None else wide.timestamps[:, :length]
-    narrow = replace(wide, items=wide.items[:, :length], timestamps=timestamps)
+    times, queries = wide.timestamps, wide.query_times
+    narrow = replace(
+        wide,
+        items=wide.items[:, :length],
+        timestamps=None if times is None else times[:, :length],
+        query_times=None if queries is None else queries[:, :length],
+        features={name: values[:, :length] for name, values in wide.features.items()},
+    )
     require_equal(
         last_of(model, wide),
         last_of(model, narrow),
@@ -111,19 +132,11 @@ def check_batch_invariance(model: SequenceModel) -> None:
     for row in range(len(batch.lengths)):
         one = slice(row, row + 1)
         require_equal(
-            last_of(model, _rows(batch, one)),
+            last_of(model, batch.take(one)),
             together[one],
             f"batch: history {row} gets another vector alone than in a batch; look for a norm or "
             "a mean over the batch, or a squeeze that breaks at batch size 1",
         )
-
-
-def _rows(batch: SequenceBatch, rows: slice) -> SequenceBatch:
-    """Some histories of a batch, padded as far as before."""
-    timestamps = None if batch.timestamps is None else batch.timestamps[rows]
-    return replace(
-        batch, items=batch.items[rows], lengths=batch.lengths[rows], timestamps=timestamps
-    )
 
 
 def check_last(model: SequenceModel) -> None:
@@ -158,7 +171,8 @@ def check_streaming(model: SequenceModel) -> None:
 
     The state has the batch first, so that users can be taken out of it.
     """
-    if not model.backbone.streaming:
+    # What steps do not get, sessions read from the window.
+    if not model.backbone.streaming or model.reads:
         return
     model = perturbed(model)
     batch = example_batch(model, rows=3, ragged=False)
@@ -176,11 +190,7 @@ def check_streaming(model: SequenceModel) -> None:
         "a new state and not modify the one it was given",
     )
     order, count = torch.tensor([2, 0, 1], device=batch.items.device), len(batch.items)
-    reordered = replace(
-        batch,
-        items=batch.items[order],
-        timestamps=None if batch.timestamps is None else batch.timestamps[order],
-    )
+    reordered = batch.take(order)
     states = initial_states(model, count)
     select_rows(states, order, count)
     for t in range(batch.items.shape[1] - 1):
@@ -295,7 +305,7 @@ def check_claims(model: SequenceModel) -> None:
     spec = everything.backbones.get(architecture.backbone)
     with torch.random.fork_rng(devices=[]):
         default = build(model.architecture, {}, model.vocabulary).backbone
-    for capability in ("causal", "streaming", "uses_time"):
+    for capability in ("causal", "streaming", "uses_time", "uses_query_time"):
         registered, found = getattr(spec, capability), getattr(default, capability)
         if registered != found:
             raise ConformanceError(
@@ -318,6 +328,7 @@ def check_claims(model: SequenceModel) -> None:
             "capabilities: uses_time is True, but other timestamps change nothing; read "
             "batch.timestamps, or set uses_time=False"
         )
+    check_context_is_read(model, batch)
     _check_max_length(model)
 
 
@@ -328,7 +339,8 @@ def _check_max_length(model: SequenceModel) -> None:
     length = min(model.max_length, _LONG) + 5
     items = torch.randint(1, len(model.vocabulary) + 1, (2, length))
     timestamps = torch.arange(length).expand(2, -1) * 60
-    batch = SequenceBatch(items, torch.tensor([length, 1]), timestamps).to(model.device)
+    plain = SequenceBatch(items, torch.tensor([length, 1]), timestamps)
+    batch = with_context(model, plain, torch.Generator().manual_seed(0)).to(model.device)
     found = tuple(hidden_of(model, batch).shape[:2])
     if found != (2, length):
         raise ConformanceError(

@@ -4,6 +4,7 @@ Shapes in brackets: B histories in a batch, L positions, D hidden width.
 """
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,7 +40,34 @@ def example_batch(
     gaps = torch.randint(0, 100_000, (rows, length), generator=generator)
     inside = torch.arange(length) < lengths[:, None]
     timestamps = (1_000_000_000 + gaps.cumsum(1)).masked_fill(~inside, 0)
-    return SequenceBatch(items.masked_fill(~inside, 0), lengths, timestamps).to(model.device)
+    batch = SequenceBatch(items.masked_fill(~inside, 0), lengths, timestamps)
+    return with_context(model, batch, generator).to(model.device)
+
+
+def with_context(
+    model: SequenceModel, batch: SequenceBatch, generator: torch.Generator
+) -> SequenceBatch:
+    """The same histories with random values of whatever else the model reads."""
+    if not model.reads:
+        return batch
+    shape, inside = batch.items.shape, batch.mask
+    queries = None
+    if model.reads.query_times and batch.timestamps is not None:
+        # The time of the next event, and some time after the newest one.
+        waits = torch.randint(0, 100_000, shape, generator=generator)
+        following = batch.timestamps.roll(-1, 1)
+        newest = torch.arange(shape[1]) == batch.lengths[:, None] - 1
+        queries = torch.where(newest, batch.timestamps + waits, following).masked_fill(~inside, 0)
+    features = {}
+    for name in model.reads.features:
+        known = model.vocabulary.features[name]
+        if known is None:
+            values = torch.randn(shape, generator=generator)
+        else:
+            values = torch.randint(0, 1 + len(known), shape, generator=generator)
+        features[name] = values.masked_fill(~inside, 0)
+    users = torch.randint(0, 2**62, shape[:1], generator=generator) if model.reads.users else None
+    return replace(batch, query_times=queries, features=features, users=users)
 
 
 def perturbed(model: SequenceModel, buffers: bool = False) -> SequenceModel:
@@ -91,7 +119,7 @@ def stepped(model: SequenceModel, batch: SequenceBatch, interleaved: bool = Fals
         hidden, states[0] = step_once(model, batch, t, states[0])
         outputs.append(hidden)
         if interleaved:
-            other = SequenceBatch(batch.items.flip(1), batch.lengths, batch.timestamps)
+            other = replace(batch, items=batch.items.flip(1))
             _, states[1] = step_once(model, other, t, states[1])
     return torch.stack(outputs, 1)
 

@@ -94,7 +94,8 @@ class Run:
                 f"{self.model.max_length} events that the model reads (model.max_length)"
             )
         self.windows = window_settings(self.config, self.model.max_length)
-        self.objective = self.model.objective.prepared(data.sequences, self.split, self.windows)
+        self.sequences = self.model.reads.of_data(data, data.sequences)
+        self.objective = self.model.objective.prepared(self.sequences, self.split, self.windows)
         groups = parameter_groups(self.model, self.config.weight_decay)
         if self.config.sparse_table:
             table = sparse_table(self.model, accelerator.num_processes)
@@ -208,7 +209,7 @@ class Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(config, number + index / len(batches))
             drawn = batch_generator(config.seed, number, index)
-            inputs = self.objective.batch(self.data.sequences, windows, drawn)
+            inputs = self.objective.batch(self.sequences, windows, drawn)
             count = inputs.count
             loss = self._step(own_share(inputs, self.accelerator))
             if not np.isfinite(loss):

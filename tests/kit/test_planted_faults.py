@@ -421,7 +421,9 @@ class DropsTheOldest(MaskedItem):
     """As RecBole's model: also where there is room for the mask."""
 
     def query(self, batch, max_length):
-        return with_mask(batch, int(batch.lengths.max()) if max_length else 0)
+        read = with_mask(batch, max_length)
+        lengths = (read.lengths - 1).clamp(min=1)
+        return dataclasses.replace(read, items=read.items.roll(-1, 1), lengths=lengths)
 
 
 class DrawsFromTheGlobalGenerator(MaskedItem):

@@ -12,6 +12,8 @@ from seqzoo.interfaces import MASK, SequenceBatch
 from seqzoo.objectives.base import WindowSettings
 from seqzoo.objectives.masked import MaskedItem, with_mask
 from seqzoo.parts.config import MaskedItemConfig
+from seqzoo.training.loop import train
+from seqzoo.training.progress import Reporter
 from seqzoo.zoo import create, load
 
 LENGTHS = [1, 2, 3, 4, 9, 20, 33, 70]
@@ -147,3 +149,27 @@ def test_a_causal_backbone_is_refused_by_name():
 def test_an_unknown_objective_shows_the_nearest():
     with pytest.raises(SeqzooError, match=r"unknown objective 'maskd-item'; did you mean"):
         create("sasrec", num_items=9, objective="maskd-item")
+
+
+class Stops(Reporter):
+    """Ctrl-C after the first epoch."""
+
+    def epoch(self, record, best):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("objective", ["masked-item", "cl4srec", "duorec"])
+def test_a_run_resumes_to_the_same_weights(tmp_path, objective):
+    recipe = {
+        "architecture": "elastic",
+        "model": {"hidden_size": 8, "max_length": 8, "causal": False, "objective": objective},
+        "data": {"source": "synthetic", "options": {"users": 60, "items": 30}, "min_count": 1},
+        "train": {"epochs": 3},
+    }
+    assert train(recipe, tmp_path / "parts", reporter=Stops()).interrupted
+    train(recipe, tmp_path / "parts")
+    train(recipe, tmp_path / "whole")
+    parts, whole = (
+        (tmp_path / name / "training/state.safetensors").read_bytes() for name in ("parts", "whole")
+    )
+    assert parts == whole

@@ -130,10 +130,8 @@ def test_a_newer_checkpoint_is_loaded_without_losing_a_request(serve, checkpoint
         (folder / "config.json").write_text("{")
         time.sleep(3)
         assert recommend_once(client).status_code == 200
-        assert (
-            'seqzoo_model_reloads_total{model="shop",result="failed"} 1.0'
-            in client.get("/metrics").text
-        )
+        failed = 'seqzoo_model_reloads_total{model="shop",result="failed"}'
+        assert f"{failed} 1.0" in client.get("/metrics").text
         running.process.send_signal(signal.SIGHUP)
         time.sleep(1)
         assert f"{failed} 2.0" in client.get("/metrics").text

@@ -145,9 +145,9 @@ def test_every_trial_fails(tmp_path, monkeypatch):
 
 
 def test_mistakes_are_found_before_any_trial(tmp_path):
-    with pytest.raises(ConfigError, match="unknown setting 'train.lrr'"):
+    with pytest.raises(ConfigError, match=r"unknown setting 'train.lrr'"):
         tune(RECIPE, out=tmp_path / "t", search={"train.lrr": "1e-3..1e-2"})
-    with pytest.raises(ConfigError, match="setting 'dropout' is 1.5"):
+    with pytest.raises(ConfigError, match=r"setting 'dropout' is 1\.5"):
         tune(RECIPE, out=tmp_path / "t", search={"model.dropout": "0.1..1.5"})
     with pytest.raises(UsageError, match="trials"):
         tune(RECIPE, trials=0, out=tmp_path / "t")

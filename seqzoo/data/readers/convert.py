@@ -1,6 +1,7 @@
 """Turn the table of a file into interactions."""
 
 import logging
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from seqzoo.data.readers.columns import (
     choose_optional,
     find_columns,
 )
+from seqzoo.data.readers.features import FeatureReader
 from seqzoo.data.readers.formats import ItemTexts, first_labels
 from seqzoo.data.readers.tables import Rows, Table
 from seqzoo.data.readers.times import EXACT_IN_FLOAT, holds_dates, read_times
@@ -40,6 +42,7 @@ def to_interactions(
     item_col: str | None,
     time_col: str | None,
     label_col: str | None,
+    features: Sequence[str] = (),
 ) -> Interactions:
     """Choose the columns of a table and turn its rows into interactions, chunk by chunk.
 
@@ -52,6 +55,7 @@ def to_interactions(
         item_col: the same for items.
         time_col: the same for timestamps; empty for the order of the rows.
         label_col: the same for titles.
+        features: names of further columns to read.
 
     Raises:
         DataError: a column is missing, ambiguous or of a wrong type, a value is missing or is not a
@@ -64,7 +68,9 @@ def to_interactions(
     time_col, has_times = choose_time(head, time_col)
     check_different(head, user=user_col, item=item_col, time=time_col)
 
-    columns = list(dict.fromkeys(filter(None, (user_col, item_col, time_col, label_col))))
+    chosen = {name: FeatureReader(head, name) for name in dict.fromkeys(features)}
+    used = (user_col, item_col, time_col, label_col, *chosen)
+    columns = list(dict.fromkeys(filter(None, used)))
     encoders = (Encoder(), Encoder())
     parts: tuple[list[Int32s], list[Int32s]] = ([], [])
     orders: list[Int64s] = []
@@ -75,6 +81,8 @@ def to_interactions(
         ids = ids_of(table, "user", user_col), ids_of(table, "item", item_col)
         for encoder, values, part in zip(encoders, ids, parts, strict=True):
             part.append(encoder.encode(values))
+        for reader in chosen.values():
+            reader.read(table)
         if time_col is not None:
             dates = holds_dates(table.frame[time_col]) if dates is None else dates
             times = read_times(table, time_col, dates=dates)
@@ -107,6 +115,7 @@ def to_interactions(
         categories=items.categories,
         name=name,
         has_times=has_times,
+        features={name: reader.column() for name, reader in chosen.items()},
     )
 
 

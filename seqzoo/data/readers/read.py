@@ -1,5 +1,6 @@
 """Read interactions from any known format, which is recognised by the files that are there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from seqzoo.data.interactions import Interactions
@@ -37,6 +38,7 @@ def read_interactions(
     item_col: str | None = None,
     time_col: str | None = None,
     label_col: str | None = None,
+    features: Sequence[str] = (),
     name: str | None = None,
 ) -> Interactions:
     """Read interactions from a folder, a file, a publisher's zip archive or a table in memory.
@@ -53,6 +55,7 @@ def read_interactions(
         time_col: the column of timestamps; by default the one with a common name, else that of
             positions; empty for the order of the rows.
         label_col: the column of titles; by default the one with a common name.
+        features: further columns to read, of text or of numbers.
         name: name of the data in messages and recipes; by default the folder's or file's name.
 
     Raises:
@@ -76,6 +79,7 @@ def read_interactions(
         item_col=item_col,
         time_col=time_col,
         label_col=label_col,
+        features=features,
     )
 
 

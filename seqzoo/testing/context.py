@@ -1,0 +1,52 @@
+"""Checks of what a model reads beside items and timestamps: query times, features, users."""
+
+from dataclasses import replace
+
+import torch
+
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.testing.errors import ConformanceError
+from seqzoo.testing.probes import hidden_of, last_of, require_equal
+
+
+def check_query_times(
+    model: SequenceModel, batch: SequenceBatch, before: torch.Tensor, training: bool
+) -> None:
+    """The time of a request is read by its own position and later ones only."""
+    length = batch.items.shape[1]
+    for position in sorted({1, length // 2, length - 1} - {0, length}):
+        # By 15 hours and by 63 years: a logarithm of the time hardly notices the former.
+        for shift in (54_321, 2_000_000_000):
+            queries = batch.query_times.clone()  # type: ignore[union-attr]
+            queries[:, position] += shift
+            found = hidden_of(model, replace(batch, query_times=queries), training)
+            require_equal(
+                found[:, :position],
+                before[:, :position],
+                f"causality: another query time at position {position} changes results before it; "
+                "a position may read batch.query_times up to its own",
+            )
+
+
+def check_context_is_read(model: SequenceModel, batch: SequenceBatch) -> None:
+    """Query times, features and users that parts declare change the results."""
+    before = last_of(model, batch)
+    others = {f"features=('{name}',)": _other_values(batch, name) for name in batch.features}
+    if batch.query_times is not None:
+        later = batch.query_times + 40_000_000
+        others["uses_query_time=True"] = replace(batch, query_times=later * batch.mask)
+    if batch.users is not None:
+        others["uses_users=True"] = replace(batch, users=batch.users.flip(0) + 1)
+    for claim, other in others.items():
+        if torch.equal(before, last_of(model, other)):
+            raise ConformanceError(
+                f"capabilities: a part says {claim}, but other values change nothing; read them "
+                "from the batch, or do not declare them"
+            )
+
+
+def _other_values(batch: SequenceBatch, name: str) -> SequenceBatch:
+    values = batch.features[name]
+    moved = values + 1.5 if values.is_floating_point() else (values + 1) % (values.max() + 1)
+    return replace(batch, features={**batch.features, name: moved * batch.mask})
