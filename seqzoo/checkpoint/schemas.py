@@ -282,6 +282,11 @@ class SessionFile(Closed):
     state: Annotated[SessionStates, Meta(description="an object of states")]
     tensors: Sha256
     sha256: Sha256
+    user: Annotated[str | None, Meta(description="a string")] = None
+    features: Annotated[
+        dict[str, Annotated[list[str | int | float | None], Meta(description="a list of values")]],
+        Meta(description="values by the name of a feature"),
+    ] = {}
 
 
 class PackedStates(Closed):

@@ -1,9 +1,10 @@
 """``seqzoo recommend``: the best items after a history."""
 
+import json
 import logging
 from dataclasses import asdict
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -118,6 +119,25 @@ def recommend(
     ] = None,
     batch_size: BatchSize = 256,
     device: Device = "cpu",
+    at: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SECONDS",
+            parser=read_whole_number,
+            help="Unix time of the request, for models that use it (default: the newest event's).",
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="Values of the history's events, for models that use them: "
+            "'{\"rating\": [5, 3]}'.",
+        ),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="The user, for models that use it.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -125,10 +145,10 @@ def recommend(
     history = list(history or [])
     source = source_of(histories, data, out, history)
     if source is not None:
-        if name is None or timestamps:
+        if name is None or timestamps or at is not None or features or user:
             raise UsageError(
-                "name the model, and leave out --timestamps: seqzoo recommend NAME --histories "
-                "FILE --out FILE"
+                "name the model, and leave out --timestamps, --at, --features and --user, which "
+                "belong to one history: seqzoo recommend NAME --histories FILE --out FILE"
             )
         if quiet:
             log_from(logging.ERROR)
@@ -168,6 +188,9 @@ def recommend(
         candidates=candidates,
         exclude=exclude,
         timestamps=timestamps,
+        at=at,
+        features=_features(features),
+        user=user,
         on_unknown=on_unknown.value,
         on_cold=on_cold.value,
     )
@@ -196,6 +219,20 @@ def recommend(
     elif not best:
         note("nothing to recommend: all candidates are in the history or excluded")
     show_items(best, "interactions" if best.cold else "score")
+
+
+def _features(given: str | None) -> dict[str, Any] | None:
+    """The features of the history's events, from JSON."""
+    if given is None:
+        return None
+    expected = "expected lists by name in JSON: --features '{\"rating\": [5, 3]}'"
+    try:
+        found = json.loads(given)
+    except ValueError as error:
+        raise UsageError(f"--features cannot be read ({error}); {expected}") from None
+    if not isinstance(found, dict) or not all(isinstance(v, list) for v in found.values()):
+        raise UsageError(f"--features is {given[:80]}; {expected}")
+    return found
 
 
 def show_items(items: "Recommendations", score: str) -> None:

@@ -144,7 +144,7 @@ def load_prepared(source: str | Path, config: DataConfig) -> SequenceData:
     if config.options:
         raise UsageError(f"{source} holds prepared data, which take no options; leave them out")
     folder = PreparedFolder.open(source)
-    return folder.load(min_count=config.min_count, order=config.order)
+    return folder.load(min_count=config.min_count, order=config.order, features=config.features)
 
 
 def log_summaries(data: SequenceData) -> None:

@@ -21,7 +21,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from seqzoo.data.sequences import SequenceData, Sequences, load_array
 from seqzoo.data.summary import Summary
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import CheckpointError, DataError, IntegrityError, one_line
+from seqzoo.errors import CheckpointError, DataError, IntegrityError, nearest, one_line
 from seqzoo.storage.atomic import COMMIT, Content, locate, settled, write_files
 from seqzoo.storage.documents import check, parse_json, plain
 from seqzoo.storage.integrity import read_bytes, sha256_of, sha256_of_document
@@ -79,6 +79,15 @@ class _Files(
     timestamps: _File | UnsetType = UNSET
 
 
+class _Feature(_Closed):
+    """A column of the events."""
+
+    name: str
+    file: Annotated[str, Meta(pattern=r"\Afeature-[0-9]{1,4}\.npy\Z", description="feature-N.npy")]
+    sha256: Sha256
+    size: Count
+
+
 class _Fingerprints(_Closed):
     everything: Fingerprint
     sequences: Fingerprint
@@ -114,6 +123,7 @@ class _Manifest(_Closed):
     summaries: Annotated[list[_Summary], Meta(min_length=1, description="summaries")]
     files: _Files
     sha256: Sha256
+    features: list[_Feature] | UnsetType = UNSET
 
 
 class _Vocabulary(_Closed):
@@ -121,6 +131,7 @@ class _Vocabulary(_Closed):
 
     items: Annotated[list[Id], Meta(min_length=1)]
     labels: list[str | None] | None = None
+    features: dict[str, list[str] | None] | UnsetType = UNSET
 
 
 class _Users(_Closed):
@@ -154,16 +165,25 @@ class PreparedFolder:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of :class:`DataConfig` that cannot be changed any more."""
-        return {
+        fixed: dict[str, Any] = {
             "min_count": self.manifest.settings.min_count,
             "order": self.manifest.settings.order,
         }
+        if self._features:
+            fixed["features"] = [feature.name for feature in self._features]
+        return fixed
+
+    @property
+    def _features(self) -> list[_Feature]:
+        found = self.manifest.features
+        return [] if isinstance(found, UnsetType) else found
 
     @property
     def files(self) -> dict[str, int]:
         """The size in bytes of each file but the manifest."""
         entries = msgspec.to_builtins(self.manifest.files)
-        return {name: entry["size"] for name, entry in entries.items()}
+        sizes = {name: entry["size"] for name, entry in entries.items()}
+        return sizes | {feature.file: feature.size for feature in self._features}
 
     @property
     def summaries(self) -> tuple[Summary, ...]:
@@ -174,11 +194,19 @@ class PreparedFolder:
         """Check all files against their sha256 and map the arrays into memory.
 
         Args:
-            asked: ``min_count`` and ``order`` as they are needed.
+            asked: ``min_count``, ``order`` and ``features`` as they are needed.
 
         Raises:
             DataError: the data were prepared with other settings, or a file is damaged.
         """
+        known = self.settings.get("features", [])
+        if lacking := [name for name in asked.pop("features", None) or [] if name not in known]:
+            source = self.manifest.settings.source
+            raise DataError(
+                f"{self.path} was prepared without the feature '{lacking[0]}'"
+                f"{nearest(lacking[0], known) or ';'} prepare {source} again with "
+                f"'data.features=[{', '.join([*known, *lacking])}]'"
+            )
         if differing := [key for key, value in asked.items() if value != self.settings[key]]:
             has = " and ".join(f"{key}={self.settings[key]}" for key in differing)
             needs = " and ".join(f"{key}={asked[key]}" for key in differing)
@@ -200,8 +228,17 @@ class PreparedFolder:
             self._verified(VOCABULARY, files.vocabulary), _Vocabulary
         )
         users: _Users = _decoded(self._verified(USERS, files.users), _Users)
-        sequences = Sequences(items, timestamps, offsets)
-        known, found = Vocabulary(vocabulary.items, vocabulary.labels), int(items.max(initial=0))
+        values = {} if isinstance(vocabulary.features, UnsetType) else vocabulary.features
+        features = {each.name: _mapped(self._verified(each.file, each)) for each in self._features}
+        sequences = Sequences(items, timestamps, offsets, features)
+        known = Vocabulary(vocabulary.items, vocabulary.labels, features=values)
+        found = int(items.max(initial=0))
+        if values.keys() != features.keys() or any(
+            int(codes.max(initial=0)) > len(values[name] or [])
+            for name, codes in features.items()
+            if codes.dtype != np.float32
+        ):
+            raise DataError(f"{self.path}: the features do not fit their values; {_REMEDY}")
         if len(users.users) != len(sequences) or found > len(known):
             raise DataError(
                 f"{self.path}: {len(sequences)} sequences with items up to {found} do not fit "
@@ -218,7 +255,7 @@ class PreparedFolder:
             summaries=self.summaries,
         )
 
-    def _verified(self, name: str, entry: _File) -> Path:
+    def _verified(self, name: str, entry: "_File | _Feature") -> Path:
         path = locate(self.path, name)
         size = path.stat().st_size
         if size != entry.size:
@@ -253,13 +290,21 @@ def write_prepared(
     folder = Path(folder).expanduser()
     check_destination(folder, overwrite=overwrite)
     labels = data.vocabulary.labels
-    vocabulary = {"items": data.vocabulary.items, **({} if labels is None else {"labels": labels})}
+    vocabulary: dict[str, Any] = {"items": data.vocabulary.items}
+    if labels is not None:
+        vocabulary["labels"] = labels
+    if data.vocabulary.features:
+        vocabulary["features"] = data.vocabulary.features
     arrays: dict[str, npt.NDArray[Any]] = {
         ITEMS: data.sequences.items,
         OFFSETS: data.sequences.offsets,
     }
     if data.sequences.timestamps is not None:
         arrays[TIMESTAMPS] = data.sequences.timestamps
+    columns = {
+        f"feature-{number}.npy": name for number, name in enumerate(data.sequences.features, 1)
+    }
+    arrays |= {file: data.sequences.features[name] for file, name in columns.items()}
     document = {
         "format_version": FORMAT_VERSION,
         "name": data.name,
@@ -288,7 +333,11 @@ def write_prepared(
             }
             for name in contents
         }
-        whole = plain("the manifest", {**document, "files": entries})
+        features = [
+            {"name": name, "file": file, **entries.pop(file)} for file, name in columns.items()
+        ]
+        named = {"features": features} if features else {}
+        whole = plain("the manifest", {**document, **named, "files": entries})
         whole["sha256"] = sha256_of_document(whole)
         check(path, whole, _Manifest, _REMEDY)
         path.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")

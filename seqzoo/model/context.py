@@ -1,14 +1,17 @@
 """The request time, the features of events and the users that are given with histories."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from seqzoo.data.features import encoded_values
 from seqzoo.errors import UsageError, nearest
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.model.events import Events
 from seqzoo.model.reads import user_numbers
 from seqzoo.validation import list_of, read_time
 
@@ -117,3 +120,72 @@ def _feature(
             )
         values += [v for v, item in zip(own, history, strict=True) if item in model.vocabulary]
     return encoded_values(name, model.vocabulary.features[name], values)
+
+
+def read_event(model: "ScoringModel", features: Mapping[str, Any]) -> dict[str, Any]:
+    """The features of one event that a model reads, checked.
+
+    Raises:
+        UsageError: one is missing, unknown or not a number.
+    """
+    if not model.reads.features and not features:
+        return {}
+    item = model.vocabulary.items[:1]
+    one = {name: [value] for name, value in features.items()}
+    read_context(model, [item], [[0]], None, [one], [""])
+    return {name: features[name] for name in model.reads.features}
+
+
+def window_batch(
+    model: "ScoringModel",
+    events: Sequence[Events],
+    window: int,
+    at: Sequence[int | None],
+    users: Sequence[str | None],
+) -> SequenceBatch:
+    """The newest events of sessions that have no state, as the model reads them.
+
+    Args:
+        model: reads them.
+        events: of each user, all with timestamps or all without.
+        window: number of newest events.
+        at: unix seconds of each user's request; None for the time of the newest event.
+        users: the id of each user.
+
+    Raises:
+        UsageError: the model reads who the user is, and an id is missing.
+    """
+    newest = slice(-window, None)
+    items = [each.items[newest] for each in events]
+    times = [each.times[newest] for each in events] if events[0].times else None
+    batch = SequenceBatch.from_histories(items, times)
+    if not model.reads:
+        return batch
+    queries = None
+    if model.reads.query_times and batch.timestamps is not None:
+        queries = batch.timestamps.roll(-1, 1) * batch.mask
+        own = batch.gather_last(batch.timestamps)
+        asked = [int(t) if time is None else time for t, time in zip(own, at, strict=True)]
+        queries[torch.arange(len(items)), batch.lengths - 1] = torch.tensor(asked)
+    features = {
+        name: _padded(
+            [
+                encoded_values(name, model.vocabulary.features[name], each.features[name][newest])
+                for each in events
+            ]
+        )
+        for name in model.reads.features
+    }
+    numbers = None
+    if model.reads.users:
+        if None in users:
+            raise UsageError(
+                "the model reads who the user is; start the session with model.session(user=ID)"
+            )
+        numbers = torch.from_numpy(user_numbers([str(user) for user in users]))
+    return replace(batch, query_times=queries, features=features, users=numbers)
+
+
+def _padded(rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
+    wide = [row if row.dtype == np.float32 else row.astype(np.int64) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(list(map(torch.from_numpy, wide)), batch_first=True)

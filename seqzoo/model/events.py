@@ -2,6 +2,8 @@
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any
 
 from seqzoo.errors import UsageError
 
@@ -15,9 +17,10 @@ class Events:
         seen: the different items so far, as ascending indices.
         items: indices of the newest events, oldest first: at least the newest ``kept``.
         times: their unix seconds; empty if the events have none.
+        features: their values by the name of a feature; empty if the model reads none.
     """
 
-    __slots__ = ("_kept", "count", "items", "newest", "seen", "times")
+    __slots__ = ("_kept", "count", "features", "items", "newest", "seen", "times")
 
     def __init__(self, kept: int | None) -> None:
         """No events yet.
@@ -31,9 +34,12 @@ class Events:
         self.seen = array("i")
         self.items = array("i")
         self.times = array("q")
+        self.features: dict[str, list[Any]] = {}
 
-    def add(self, item: int, timestamp: int | None) -> None:
-        """Record one event that ``elapsed`` has accepted."""
+    def add(
+        self, item: int, timestamp: int | None, features: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record one event that ``elapsed`` has accepted, and the features that are read."""
         self.count += 1
         self.newest = timestamp
         place = bisect_left(self.seen, item)
@@ -44,9 +50,13 @@ class Events:
         self.items.append(item)
         if timestamp is not None:
             self.times.append(timestamp)
+        for name, value in (features or {}).items():
+            self.features.setdefault(name, []).append(value)
         # Cutting at twice the length moves each event once on average.
         if self._kept is not None and len(self.items) >= 2 * self._kept:
             del self.items[: -self._kept], self.times[: -self._kept]
+            for values in self.features.values():
+                del values[: -self._kept]
 
     @property
     def nbytes(self) -> int:

@@ -156,16 +156,19 @@ class SequenceModel(ScoringModel):
     def _repr_html_(self) -> str:
         return model_html(self)
 
-    def session(self, saved: str | PathLike[str] | None = None) -> Session:
+    def session(
+        self, saved: str | PathLike[str] | None = None, *, user: str | None = None
+    ) -> Session:
         """Start or continue a session of one user, one event at a time.
 
         Args:
             saved: folder of a saved session to continue; None for a new session.
+            user: the user's id, for models that read it.
 
         Raises:
             UsageError: the folder holds no session of this model.
         """
-        return Session(self) if saved is None else Session.restore(self, saved)
+        return Session(self, user) if saved is None else Session.restore(self, saved)
 
     @overload
     def sessions(self, store: None = None) -> Sessions: ...

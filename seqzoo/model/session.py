@@ -3,15 +3,16 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from seqzoo.checkpoint.schemas import SessionFile, SessionModel
 from seqzoo.errors import CheckpointError, UnknownItemError, UsageError, error_text
-from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.interfaces import State
 from seqzoo.model.choice import read_choice
+from seqzoo.model.context import read_event, window_batch
 from seqzoo.model.events import Events, elapsed
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
@@ -51,8 +52,9 @@ class Session:
     does not stream, or its objective changes the history.
     """
 
-    def __init__(self, model: "SequenceModel") -> None:
+    def __init__(self, model: "SequenceModel", user: str | None = None) -> None:
         self.model = model
+        self.user = user
         self._streaming = Streaming.of(model)
         self._events = Events(kept=None)
         self._embedder_state: State = None
@@ -77,12 +79,15 @@ class Session:
                 "on_cold='popular'"
             )
         if self._hidden is None:
-            newest = slice(-self._streaming.window, None)
-            items, times = self._events.items[newest], self._events.times[newest]
-            window = SequenceBatch.from_histories([items], [times] if times else None)
-            with inference(self.model):
-                self._hidden = self.model.read(window.to(self.model.device))
+            self._hidden = self._read_window(None)
         return self._hidden[0]
+
+    def _read_window(self, at: int | None) -> Tensor:
+        """The user's vector [1, D], from the newest events."""
+        window = self._streaming.window
+        batch = window_batch(self.model, [self._events], window, [at], [self.user])
+        with inference(self.model):
+            return self.model.read(batch.to(self.model.device))
 
     @property
     def state_bytes(self) -> int:
@@ -95,19 +100,21 @@ class Session:
         flatten(self._states(), tensors)
         return sum(tensor.nbytes for tensor in tensors.values())
 
-    def observe(self, item: str, timestamp: int | None = None) -> None:
+    def observe(self, item: str, timestamp: int | None = None, **features: Any) -> None:
         """Add one event.
 
         Args:
             item: an id of the model's vocabulary.
             timestamp: unix seconds, for models that use timestamps; not earlier than the previous
                 one.
+            features: values of the event, for models that read features.
 
         Raises:
             UnknownItemError: the model does not know the item; the session does not change.
             UsageError: the timestamp is missing although other events have one, is not a whole
-                number, or is earlier than the previous one.
+                number, or is earlier than the previous one; or a feature is missing or unknown.
         """
+        values = read_event(self.model, features)
         index = self.model.vocabulary.index(item)
         timestamp = None if timestamp is None else read_time(timestamp)
         gap = elapsed(self._events.count, self._events.newest, timestamp, "a session")
@@ -115,7 +122,7 @@ class Session:
             self._hidden, self._embedder_state, self._backbone_state = self._step(index, gap)
         else:
             self._embedder_state = self._backbone_state = self._hidden = None
-        self._events.add(index, timestamp)
+        self._events.add(index, timestamp, values)
 
     def _step(self, index: int, gap: int | None) -> tuple[Tensor, State, State]:
         """The user's vector and the states of embedder and backbone after one more event."""
@@ -136,13 +143,14 @@ class Session:
         exclude_seen: bool = True,
         candidates: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
+        at: int | None = None,
         on_unknown: str = "skip",
         on_cold: str = "error",
     ) -> "Recommendations":
         """The ``k`` best items after the events so far, best first.
 
-        Arguments are as for the model's ``recommend_many``; ``on_cold`` chooses the answer before
-        the first event.
+        Arguments are as for the model's ``recommend_many``; ``at`` is the time of this request, and
+        ``on_cold`` chooses the answer before the first event.
 
         Raises:
             UsageError: nothing has been observed yet and ``on_cold`` is ``error``, or ``k`` is out
@@ -161,6 +169,8 @@ class Session:
                 on_cold=on_cold,
             )
         hidden = self.hidden[None]
+        if at is not None and self.model.reads.query_times:
+            hidden = self._read_window(read_time(at))
         choice = read_choice(self.model.vocabulary, 1, k, candidates, exclude, on_unknown)
         seen = [self._events.seen] if exclude_seen else None
         return self.model.recommend_batches([([0], hidden)], choice, seen, on_cold, 1)[0]
@@ -176,6 +186,8 @@ class Session:
             model=identity(self.model),
             items=[self.model.vocabulary.item(index) for index in self._events.items],
             timestamps=self._events.times.tolist(),
+            user=self.user,
+            features=self._events.features,
             states=self._states(),
         )
 
@@ -199,6 +211,7 @@ class Session:
                     f"{folder} holds a session of another model ('{document.model.name}' "
                     "with other settings or items); load the model that it was saved with"
                 )
+            session.user = document.user
             session._set_events(document)
             session._set_states(unflatten(document, tensors, model.device))
         except CheckpointError as error:
@@ -222,8 +235,17 @@ class Session:
                 times = read_times(document.timestamps, len(items))
         except (UnknownItemError, UsageError) as error:
             raise CheckpointError(f"{EVENTS}: {error}; {RESTORE}") from None
-        for item, time in zip(items, times, strict=True):
-            self._events.add(item, time)
+        wanted = self.model.reads.features
+        if set(document.features) != set(wanted) or any(
+            len(values) != len(items) for values in document.features.values()
+        ):
+            raise CheckpointError(
+                f"{EVENTS} has the features {sorted(document.features)}; expected one value for "
+                f"each event of: {', '.join(wanted) or 'none'}; {RESTORE}"
+            )
+        for place, (item, time) in enumerate(zip(items, times, strict=True)):
+            values = {name: document.features[name][place] for name in wanted}
+            self._events.add(item, time, values)
 
     def _set_states(self, states: dict[str, State]) -> None:
         """Take restored states, and step once from them to see that the model accepts them."""

@@ -46,6 +46,8 @@ def write_session(
     items: Sequence[str],
     timestamps: Sequence[int],
     states: Mapping[str, State],
+    user: str | None = None,
+    features: Mapping[str, Sequence[Any]] | None = None,
 ) -> None:
     """Write a session atomically.
 
@@ -55,6 +57,8 @@ def write_session(
         items: ids of all events.
         timestamps: unix seconds of all events, or none.
         states: of ``embedder`` and ``backbone``, and ``hidden``, the user's vector [1, D] or None.
+        user: the user's id, if it is known.
+        features: values of all events by the name of a feature.
 
     Raises:
         CheckpointError: the folder cannot be written, or the state could not be restored.
@@ -70,6 +74,8 @@ def write_session(
             "timestamps": list(timestamps),
             "state": state,
             "tensors": sha256_of_bytes(content),
+            **({} if user is None else {"user": user}),
+            **({"features": {name: list(v) for name, v in features.items()}} if features else {}),
         },
     )
     document["sha256"] = sha256_of_document(document)

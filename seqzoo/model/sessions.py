@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from seqzoo.errors import SeqzooError, UsageError
-from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.interfaces import State
 from seqzoo.model.choice import Candidates, Exclusions, read_choice
+from seqzoo.model.context import read_event, window_batch
 from seqzoo.model.events import Events, elapsed
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
@@ -32,16 +33,17 @@ _MOST_ROWS, _FEWEST_ROWS = 128, 16
 class _User(Events):
     """The events of one user, and where the user's state is: a row of a pool, or nowhere."""
 
-    __slots__ = ("pool", "row")
+    __slots__ = ("name", "pool", "row")
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, name: str) -> None:
         super().__init__(kept)
+        self.name = name
         self.pool: Pool | None = None
         self.row = 0
 
 
-_Event = tuple[_User, int, int | None, int | None]
-"""User, item index, seconds since the user's previous event, unix seconds."""
+_Event = tuple[_User, int, int | None, int | None, dict[str, Any]]
+"""User, item index, seconds since the user's previous event, unix seconds, features."""
 
 
 class Sessions:
@@ -93,12 +95,13 @@ class Sessions:
         found = self._users.get(user)
         return 0 if found is None else found.count
 
-    def observe(self, events: Sequence[tuple[str, str] | tuple[str, str, int | None]]) -> None:
+    def observe(self, events: Sequence[tuple[Any, ...]]) -> None:
         """Add events of any users.
 
         Args:
-            events: user, item id and, for models that use timestamps, unix seconds. Events of one
-                user are applied in the order given; their timestamps must not decrease.
+            events: user, item id, unix seconds for models that use timestamps, and a mapping of
+                values for models that read features. Events of one user are applied in the order
+                given; their timestamps must not decrease.
 
         Raises:
             UnknownItemError: the model does not know an item; no session changes.
@@ -140,6 +143,7 @@ class Sessions:
         exclude_seen: bool = True,
         candidates: Candidates | None = None,
         exclude: Exclusions | None = None,
+        at: Sequence[int] | None = None,
         batch_size: int = 256,
         on_unknown: str = "skip",
         on_cold: str = "error",
@@ -158,6 +162,9 @@ class Sessions:
         one_of("on_cold", on_cold, ON_COLD)
         batch_size = whole_number("batch_size", batch_size, 1)
         names = list_of("users", "user ids", users)
+        times = [None] * len(names) if at is None else [read_time(each) for each in at]
+        if len(times) != len(names):
+            raise UsageError(f"at has {len(times)} entries for {len(names)} users")
         vocabulary = self.model.vocabulary
         choice = read_choice(vocabulary, len(names), k, candidates, exclude, on_unknown)
         with self._lock:
@@ -170,7 +177,10 @@ class Sessions:
             rows = [row for row, user in enumerate(found) if user is not None]
             known = [user for user in found if user is not None]
             with inference(self.model):
-                hidden = self._hidden(known)
+                if at is not None and self.model.reads.query_times:
+                    hidden = self._at(known, [times[row] for row in rows])
+                else:
+                    hidden = self._hidden(known)
             seen = [() if user is None else user.seen for user in found] if exclude_seen else None
             batches = [
                 (rows[start : start + batch_size], hidden[start : start + batch_size])
@@ -213,7 +223,7 @@ class Sessions:
             states: the states after the events; None if they are more than ``bound``.
         """
         self.forget(user)
-        found = _User(self._streaming.window)
+        found = _User(self._streaming.window, user)
         for item, timestamp in events:
             found.add(item, timestamp)
         with self._lock, torch.inference_mode():
@@ -230,10 +240,10 @@ class Sessions:
         newest: dict[str, tuple[int, int | None]] = {}
         rounds: list[list[_Event]] = []
         for event in list_of("events", "(user, item, timestamp)", events):
-            name, item, timestamp = read_event(event)
+            name, item, timestamp, given = parse_event(event)
             user = users.get(name)
             if user is None:
-                user = users[name] = self._users.get(name) or _User(self._streaming.window)
+                user = users[name] = self._users.get(name) or _User(self._streaming.window, name)
                 newest[name] = (user.count, user.newest)
             count, before = newest[name]
             index = self.model.vocabulary.index(item)
@@ -241,7 +251,8 @@ class Sessions:
             newest[name] = (count + 1, timestamp)
             if count - user.count == len(rounds):
                 rounds.append([])
-            rounds[count - user.count].append((user, index, passed, timestamp))
+            features = read_event(self.model, given)
+            rounds[count - user.count].append((user, index, passed, timestamp, features))
         return users, rounds
 
     def _apply(self, events: list[_Event]) -> None:
@@ -255,9 +266,9 @@ class Sessions:
             else:
                 windowed.append(event)
         self._remove(_rows_by_pool([event[0] for event in windowed]))
-        for user, item, _, timestamp in windowed:
+        for user, item, _, timestamp, features in windowed:
             user.pool = None
-            user.add(item, timestamp)
+            user.add(item, timestamp, features)
         for (pool, _), group in groups.items():
             group.sort(key=lambda event: event[0].row)
             rows = _MOST_ROWS if pool is None else _CHUNK_BYTES // pool.row_bytes
@@ -287,7 +298,7 @@ class Sessions:
             pool.write(rows, tensors)
         else:
             self._move(holders, form, tensors)
-        for user, item, _, timestamp in events:
+        for user, item, _, timestamp, _ in events:
             user.add(item, timestamp)
 
     def _move(self, users: Sequence[_User], form: Form, tensors: list[Tensor]) -> None:
@@ -321,36 +332,42 @@ class Sessions:
             hidden[index[0]] = pool.tensors[0][index[1]]
         return hidden
 
+    def _at(self, users: Sequence[_User], at: Sequence[int | None]) -> Tensor:
+        """The vectors of users [B, D], from their newest events; all have timestamps or none."""
+        names = [user.name for user in users]
+        batch = window_batch(self.model, users, self._streaming.window, at, names)
+        return self.model.read(batch.to(self.model.device))
+
     def _encode_windows(self, users: Sequence[_User]) -> None:
         """Encode the windows of users who have no state, and keep their vectors."""
         for start in range(0, len(users), _FEWEST_ROWS):
             some = users[start : start + _FEWEST_ROWS]
-            newest = slice(-self._streaming.window, None)
             timed = [user for user in some if user.times]
             untimed = [user for user in some if not user.times]
             for group in filter(None, (timed, untimed)):
-                batch = SequenceBatch.from_histories(
-                    [user.items[newest] for user in group],
-                    [user.times[newest] for user in group] if group is timed else None,
-                )
-                hidden = self.model.read(batch.to(self.model.device))
+                hidden = self._at(group, [None] * len(group))
                 tensors: list[Tensor] = []
                 form = take_apart((hidden, None, None), len(group), tensors)
                 self._move(group, form, tensors)
 
 
-def read_event(event: Any) -> tuple[str, Any, int | None]:
-    """The user, the item and the timestamp of an event.
+def parse_event(event: Any) -> tuple[str, Any, int | None, Mapping[str, Any]]:
+    """The user, the item, the timestamp and the features of an event.
 
     Raises:
         UsageError: it has another form.
     """
-    if not isinstance(event, tuple | list) or not 2 <= len(event) <= 3:
-        raise UsageError(f"an event is {event!r}; expected (user, item) or (user, item, timestamp)")
-    user, item, timestamp = event if len(event) == 3 else (*event, None)
+    if not isinstance(event, tuple | list) or not 2 <= len(event) <= 4:
+        raise UsageError(
+            f"an event is {event!r}; expected (user, item) or (user, item, timestamp), with "
+            "features as a mapping at the end"
+        )
+    user, item, timestamp, features = (*event, None, None)[:4]
     if not isinstance(user, str):
         raise UsageError(f"user {user!r} is {type(user).__name__}; user ids are strings")
-    return user, item, None if timestamp is None else read_time(timestamp)
+    if not isinstance(features or {}, Mapping):
+        raise UsageError(f"the features of an event are {features!r}; expected a mapping by name")
+    return user, item, None if timestamp is None else read_time(timestamp), features or {}
 
 
 def _rows_by_pool(users: Sequence[_User]) -> dict[Pool, list[int]]:

@@ -14,7 +14,7 @@ from seqzoo.interfaces import State
 from seqzoo.model.session import identity
 from seqzoo.model.session_file import pack_states, unpack_states
 from seqzoo.model.session_store import Position, SessionStore, StoredEvent
-from seqzoo.model.sessions import Sessions, read_event
+from seqzoo.model.sessions import Sessions, parse_event
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.validation import list_of, name_of, whole_number
 
@@ -80,6 +80,11 @@ class StoredSessions:
             max_stored: states in the file; events are never removed.
             max_age: seconds after which an unused state is removed.
         """
+        if model.reads:
+            raise UsageError(
+                f"a model of '{model.architecture}' reads more of an event than its item and "
+                "timestamp, which is all that a store keeps; use model.sessions() without a store"
+            )
         self.model = model
         self.name = name_of("the name of sessions", name)
         self._most = whole_number("max_states", max_states, 1)
@@ -193,7 +198,12 @@ class StoredSessions:
         self.close()
 
     def _read(self, event: Any) -> StoredEvent:
-        user, item, timestamp = read_event(event)
+        user, item, timestamp, features = parse_event(event)
+        if features:
+            raise UsageError(
+                f"the event of user '{user}' has features ({', '.join(features)}); a store keeps "
+                "items and timestamps only"
+            )
         self.model.vocabulary.index(item)
         return StoredEvent(user, item, timestamp)
 

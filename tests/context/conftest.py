@@ -4,10 +4,12 @@ import sys
 import types
 from dataclasses import dataclass, field
 
+import polars as pl
 import pytest
 import torch
 from torch import nn
 
+import seqzoo
 from seqzoo.interfaces import Backbone, Embedder
 from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec, BackboneSpec, PartSpec
@@ -104,3 +106,38 @@ def register(monkeypatch):
         return "contextual"
 
     return register
+
+
+DEVICES = ["phone", "web", "tv"]
+
+
+def frame(users=20, events=10):
+    rows = [
+        (
+            f"u{u}",
+            f"i{(u + t) % 12}",
+            1_000_000 + 100 * t + t * t,
+            1 + (u + t) % 5,
+            DEVICES[(u * t) % 3],
+        )
+        for u in range(users)
+        for t in range(events)
+    ]
+    return pl.DataFrame(
+        rows, schema=["user", "item", "timestamp", "rating", "device"], orient="row"
+    )
+
+
+def recipe(**train):
+    return {
+        "architecture": "contextual",
+        "data": {"features": ["rating", "device"], "min_count": 1},
+        "train": {"epochs": 2, **train},
+    }
+
+
+@pytest.fixture
+def trained(register, tmp_path):
+    register()
+    seqzoo.train(recipe(), tmp_path / "run", data=frame())
+    return seqzoo.load(tmp_path / "run")

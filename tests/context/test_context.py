@@ -14,42 +14,7 @@ from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.reads import user_numbers
 from seqzoo.testing import ConformanceError, check_model, check_registered, small_model
 
-from .conftest import Rated, Waits
-
-DEVICES = ["phone", "web", "tv"]
-
-
-def frame(users=20, events=10):
-    rows = [
-        (
-            f"u{u}",
-            f"i{(u + t) % 12}",
-            1_000_000 + 100 * t + t * t,
-            1 + (u + t) % 5,
-            DEVICES[(u * t) % 3],
-        )
-        for u in range(users)
-        for t in range(events)
-    ]
-    return pl.DataFrame(
-        rows, schema=["user", "item", "timestamp", "rating", "device"], orient="row"
-    )
-
-
-def recipe(**train):
-    return {
-        "architecture": "contextual",
-        "data": {"features": ["rating", "device"], "min_count": 1},
-        "train": {"epochs": 2, **train},
-    }
-
-
-@pytest.fixture
-def trained(register, tmp_path):
-    register()
-    seqzoo.train(recipe(), tmp_path / "run", data=frame())
-    return seqzoo.load(tmp_path / "run")
-
+from .conftest import DEVICES, Rated, Waits, frame, recipe
 
 HISTORY = ["i1", "i2", "i3"]
 TIMES = [1_000_000, 1_000_100, 1_000_200]
