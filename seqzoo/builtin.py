@@ -68,7 +68,8 @@ _VERBS: tuple[dict[str, Any], ...] = (
         "epilog": (
             "\b\nExamples:\n"
             "seqzoo train mamba4rec --data shop.csv --out runs/shop model.num_layers=2\n"
-            "seqzoo train runs/shop/recipe.yaml --out runs/again train.lr=5e-4"
+            "seqzoo train runs/shop/recipe.yaml --out runs/again train.lr=5e-4\n"
+            "seqzoo train runs/shop --data newer.csv --out runs/newer"
         ),
     },
     {

@@ -70,6 +70,7 @@ def card_of(
         curve=curve,
         distribution=manifest.plugin["distribution"],
         base_model=base_model_of(checkpoint.recipe),
+        features=tuple(checkpoint.item_features.kinds) if checkpoint.item_features else (),
     )
     return model_card(facts, existing)
 

@@ -41,6 +41,7 @@ class CardFacts:
         curve: file name of the training curve beside the card, if there is one.
         distribution: of the plugin that provides the architecture.
         base_model: the Hub repository of the checkpoint that training started from.
+        features: names of the item features that it reads.
     """
 
     name: str
@@ -60,6 +61,7 @@ class CardFacts:
     curve: str | None = None
     distribution: str = "seqzoo"
     base_model: str | None = None
+    features: tuple[str, ...] = ()
 
     def values(self, protocol: str) -> Mapping[str, float]:
         """The metrics of a protocol by name, for example ``hit@10``."""
@@ -104,7 +106,7 @@ def section_texts(facts: CardFacts) -> dict[str, str]:
         "licence": _licence(facts),
         "training": _training(facts),
         "limits": _limits(facts),
-        "files": _files(),
+        "files": _files(facts),
     }
 
 
@@ -305,12 +307,19 @@ def _training(facts: CardFacts) -> str:
 
 
 def _limits(facts: CardFacts) -> str:
-    lines = [
-        f"- The model knows only the {facts.vocabulary_size:,} items of `vocabulary.json`; new "
-        "items require training. Unknown ids in a history are skipped.",
+    known = f"- The model knows only the {facts.vocabulary_size:,} items of `vocabulary.json`; new "
+    used = (
         "- It uses only the order of interactions, and their timestamps where the architecture "
-        "reads them; no user or item attributes are used.",
-    ]
+        "reads them; "
+    )
+    if facts.features:
+        names = ", ".join(map(code_span, facts.features))
+        known += "items are added with their features (`model.extend`). "
+        used += f"of the items it reads the features {names}. No user attributes are used."
+    else:
+        known += "items require training. "
+        used += "no user or item attributes are used."
+    lines = [f"{known}Unknown ids in a history are skipped.", used]
     window = facts.config.get("max_length")
     if isinstance(window, int):
         lines.append(f"- It reads the newest {window:,} events of a history.")
@@ -322,13 +331,15 @@ def _limits(facts: CardFacts) -> str:
     return "## Limits\n\n" + "\n".join(lines)
 
 
-def _files() -> str:
+def _files(facts: CardFacts) -> str:
+    features = "| `item_features.safetensors` | the features of the items |\n"
     return (
         "## Files\n\n"
         "| file | content |\n|---|---|\n"
         "| `config.json` | architecture, settings, and the sha256 and size of the files below |\n"
         "| `model.safetensors` | the weights; nothing here is pickled or executed |\n"
         "| `vocabulary.json` | item ids in index order, and titles if there are any |\n"
+        f"{features if facts.features else ''}"
         "| `recipe.yaml` | everything needed to reproduce the model |\n"
         "| `metrics.json` | the metrics above, in full |\n"
         "| `README.md` | this card; text outside the `seqzoo:generated` blocks is kept |"

@@ -179,7 +179,10 @@ class Recipe:
             )
         train = structure(TrainConfig, {**spec.recipe, **sections.train}, "train")
         _check_epochs(train, sections.train)
-        return cls(spec.name, model_config(spec, sections.model, everything), data, train, start)
+        model = model_config(spec, sections.model, everything)
+        if start is not None:
+            start.check_settings(model)
+        return cls(spec.name, model, data, train, start)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in ``recipe.yaml``."""

@@ -141,6 +141,17 @@ class Start:
             )
         return self.model.architecture
 
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Check that the weights fit changed settings of the model, before any data are read.
+
+        Raises:
+            ConfigError: they do not; names the setting.
+            UsageError: the model counts instead of following gradients.
+        """
+        if self.model.head.closed_form or dict(settings) != self.model.config:
+            own = self.model
+            with_items(own, own.vocabulary, settings=settings, item_features=own.item_features)
+
     def with_new_items(self, data: SequenceData) -> SequenceData:
         """The data under the start's vocabulary, with the items that it lacks at its end."""
         own, found = self.model.vocabulary, data.vocabulary
