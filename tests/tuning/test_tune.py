@@ -13,6 +13,7 @@ from seqzoo.errors import ConfigError, TrainingError, UsageError
 from seqzoo.evaluation import held_out
 from seqzoo.training import run as training_run
 from seqzoo.tuning import trial as trial_module
+from seqzoo.tuning.space import space_of
 from seqzoo.tuning.study import Study
 from seqzoo.tuning.tune import tune
 
@@ -94,13 +95,12 @@ def test_ctrl_c_keeps_the_trial_which_goes_on(tmp_path, monkeypatch):
 
 
 def test_a_trial_of_a_killed_process_is_carried_on(tmp_path):
-    from seqzoo.tuning.space import parse_space
-
     tune(RECIPE, trials=1, out=tmp_path / "t", search=SEARCH)
-    study = Study(tmp_path / "t", parse_space(SEARCH), 0)
+    space = space_of("gru4rec", SEARCH, RECIPE)
+    study = Study(tmp_path / "t", space, 0)
     trial = study.ask(2, {})
     drawn = study.settings_of(trial)
-    held = Study(tmp_path / "t", parse_space(SEARCH), 0)
+    held = Study(tmp_path / "t", space, 0)
     assert held.ask(2, {}) is None, "the trial runs elsewhere, so there is none to start"
     study.unlock(trial.number)
     result = tune(RECIPE, trials=2, out=tmp_path / "t", search=SEARCH)
@@ -145,7 +145,7 @@ def test_every_trial_fails(tmp_path, monkeypatch):
 
 
 def test_mistakes_are_found_before_any_trial(tmp_path):
-    with pytest.raises(ConfigError, match=r"unknown setting 'train.lrr'"):
+    with pytest.raises(ConfigError, match=r"unknown setting 'train\.lrr'"):
         tune(RECIPE, out=tmp_path / "t", search={"train.lrr": "1e-3..1e-2"})
     with pytest.raises(ConfigError, match=r"setting 'dropout' is 1\.5"):
         tune(RECIPE, out=tmp_path / "t", search={"model.dropout": "0.1..1.5"})
@@ -162,9 +162,7 @@ def test_mistakes_are_found_before_any_trial(tmp_path):
 
 def test_another_tuning_in_the_folder_is_not_mixed_with_it(tmp_path):
     tune(RECIPE, trials=1, out=tmp_path / "t", search=SEARCH)
-    with pytest.raises(
-        TrainingError, match=r"train\.lr is 0\.001\.\.0\.01 there and 0\.001\.\.0\.02"
-    ):
+    with pytest.raises(TrainingError, match=r"train\.lr is 0\.001\S+ there and 0\.001\S+ here"):
         tune(RECIPE, trials=1, out=tmp_path / "t", search={"train.lr": "1e-3..2e-2"})
     other = {**RECIPE, "train": {**RECIPE["train"], "epochs": 3}}
     with pytest.raises(TrainingError, match=r"train\.epochs is 2 there and 3 here"):
