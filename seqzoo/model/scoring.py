@@ -462,8 +462,9 @@ class ScoringModel(nn.Module):
 
     def _items(self, indices: Sequence[int], scores: Sequence[float]) -> list[Recommendation]:
         """The items with their ids and labels; a score of minus infinity marks an excluded one."""
+        items, labels = self.vocabulary.items, self.vocabulary.labels
         return [
-            Recommendation(self.vocabulary.item(index), score, self.vocabulary.label(index))
+            Recommendation(items[index - 1], score, None if labels is None else labels[index - 1])
             for index, score in zip(indices, scores, strict=True)
             if score > -float("inf")
         ]
