@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from seqzoo.data.features import Values, recoded
 from seqzoo.data.fingerprints import fingerprints_of
 from seqzoo.data.sequences import SequenceData, Sequences
 from seqzoo.data.vocabulary import Vocabulary
@@ -42,6 +44,7 @@ def joined(older: SequenceData, newer: SequenceData, known: Vocabulary) -> Seque
     items, own_items = _union(newer.vocabulary.items, older.vocabulary.items)
     users, own_users = _union(newer.users, older.users)
     stays = np.asarray([item in known or item in newer.vocabulary for item in items], dtype=bool)
+    values, features = _features(older, newer)
     parts = [
         (older, own_items[1], own_users[1], False),
         (newer, own_items[0], own_users[0], True),
@@ -52,12 +55,21 @@ def joined(older: SequenceData, newer: SequenceData, known: Vocabulary) -> Seque
     order = rows[np.lexsort((time[rows], user[rows]))]
     user, item, time, new = user[order], item[order], time[order], new[order]
     _refuse_overlap(older, newer, user, item, time, new)
+    # Items without an event that stays are no items of the joined data.
+    item = (np.cumsum(stays) - 1)[item]
+    items = [name for name, here in zip(items, stays.tolist(), strict=True) if here]
     present = np.unique(user)
     counts = np.bincount(user, minlength=len(users))[present]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     has_times = newer.sequences.timestamps is not None
-    sequences = Sequences((item + 1).astype(np.int32), time if has_times else None, offsets)
-    vocabulary = Vocabulary(items, _titles(items, newer.vocabulary, older.vocabulary))
+    sequences = Sequences(
+        (item + 1).astype(np.int32),
+        time if has_times else None,
+        offsets,
+        {name: column[order] for name, column in features.items()},
+    )
+    titles = _titles(items, newer.vocabulary, older.vocabulary)
+    vocabulary = Vocabulary(items, titles, features=values)
     names = [users[index] for index in present.tolist()]
     hashes = fingerprints_of(
         pl.Series(names), pl.Series(items), offsets, item.astype(np.int32), sequences.timestamps
@@ -71,6 +83,23 @@ def joined(older: SequenceData, newer: SequenceData, known: Vocabulary) -> Seque
         fingerprints={"sequences": hashes.sequences, "times": hashes.times},
         new_from=_first_new(offsets, new),
     )
+
+
+def _features(
+    older: SequenceData, newer: SequenceData
+) -> tuple[dict[str, Values], dict[str, npt.NDArray[Any]]]:
+    """The features of events that both data have: their values, and the columns, older first."""
+    before, after = older.vocabulary.features, newer.vocabulary.features
+    values: dict[str, Values] = {}
+    for name in before.keys() & after.keys():
+        first, second = after[name], before[name]
+        if first is None and second is None:
+            values[name] = None
+        elif first is not None and second is not None:
+            values[name] = tuple(dict.fromkeys([*first, *second]))
+    one = recoded(older.sequences.features, before, values)
+    two = recoded(newer.sequences.features, after, values)
+    return values, {name: np.concatenate([one[name], two[name]]) for name in values}
 
 
 def _union(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], tuple[Int64s, Int64s]]:

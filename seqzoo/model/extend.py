@@ -58,7 +58,7 @@ def extended_vocabulary(
             *([None] * len(items) if labels is None else labels),
         ]
     counts = None if known.counts is None else [*known.counts, *[0] * len(items)]
-    return Vocabulary([*known.items, *items], titles, counts)
+    return Vocabulary([*known.items, *items], titles, counts, known.features)
 
 
 def extended_features(

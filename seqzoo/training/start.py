@@ -16,6 +16,7 @@ import numpy as np
 from seqzoo.checkpoint.find import open_located
 from seqzoo.checkpoint.hub.address import SCHEME
 from seqzoo.data.datasets import source_name
+from seqzoo.data.features import recoded
 from seqzoo.data.item_table import ItemTable
 from seqzoo.data.prepare import COLUMN_SETTINGS
 from seqzoo.data.prepared import is_prepared
@@ -32,7 +33,7 @@ logger = logging.getLogger("seqzoo")
 CARRYING_ON: dict[str, Any] = {"epochs": 10, "schedule": "linear", "warmup": 0.0, "patience": 3}
 """Training settings that a carried-on run does not take from its start's recipe."""
 
-_OF_DATA = (*COLUMN_SETTINGS, "order")
+_OF_DATA = (*COLUMN_SETTINGS, "order", "features")
 """Settings of the start's data that newer data share."""
 
 
@@ -156,9 +157,12 @@ class Start:
         """The data under the start's vocabulary, with the items that it lacks at its end."""
         own, found = self.model.vocabulary, data.vocabulary
         new = [item for item in found.items if item not in own]
-        vocabulary = Vocabulary([*own.items, *new], _labels(own, found, new))
+        labels = _labels(own, found, new)
+        vocabulary = Vocabulary([*own.items, *new], labels, features=own.features)
         index = np.asarray([0, *map(vocabulary.index, found.items)], dtype=np.int32)
-        sequences = replace(data.sequences, items=index[data.sequences.items])
+        before = data.sequences
+        features = recoded(before.features, found.features, own.features)
+        sequences = replace(before, items=index[before.items], features=features)
         return replace(data, sequences=sequences, vocabulary=vocabulary)
 
     def model_for(

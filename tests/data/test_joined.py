@@ -7,12 +7,13 @@ import pytest
 from seqzoo.data.batches import training_windows
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.joined import joined
+from seqzoo.data.prepare import DataConfig, prepare
 from seqzoo.data.sequences import build_sequences
 from seqzoo.data.splits import train_counts
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import DataError
 from seqzoo.training.recipe import TrainConfig
-from seqzoo.training.replay import split_of_epoch, training_part
+from seqzoo.training.replay import split_of_epoch, trained_part
 
 
 def data(rows, has_times=True):
@@ -43,7 +44,7 @@ def test_older_events_stand_before_newer_ones(both):
 
 
 def test_only_newer_events_are_targets(both):
-    split = training_part(both, None)
+    split = trained_part(both, None)
     windows = training_windows(split, 10, np.random.default_rng(0), shift=False)
     targets = [
         int(both.sequences.items[start + place + 1])
@@ -60,15 +61,30 @@ def test_only_newer_events_are_targets(both):
         "a": 1,
         "c": 1,
         "b": 0,
-        "rare": 0,
     }
+
+
+def test_features_of_events_are_joined_under_common_codes():
+    def typed(rows):
+        frame = pl.DataFrame(rows, schema=["user", "item", "timestamp", "kind"], orient="row")
+        settings = DataConfig(source="x", min_count=1, features=["kind"])
+        return prepare(settings, frame)
+
+    old = typed([("ann", "a", 1, "view"), ("bob", "b", 2, "buy"), ("ann", "b", 2, "buy")])
+    new = typed([("ann", "c", 3, "return"), ("cy", "a", 4, "view"), ("ann", "a", 4, "view")])
+    both = joined(old, new, Vocabulary(["a", "b"]))
+    values = both.vocabulary.features["kind"]
+    ann = both.users.index("ann")
+    rows = slice(*both.sequences.offsets[[ann, ann + 1]])
+    codes = both.sequences.features["kind"][rows].tolist()
+    assert [values[code - 1] for code in codes] == ["view", "buy", "return", "view"]
 
 
 def test_replay_draws_older_events_anew_in_every_epoch():
     old = [(f"u{user}", f"i{item}", item) for user in range(200) for item in range(5)]
     new = [(f"u{user}", "i9", 50 + user % 2) for user in range(0, 200, 2)]
     both = joined(data(old), data(new), Vocabulary(["i0"]))
-    split = training_part(both, None)
+    split = trained_part(both, None)
     config = TrainConfig(replay=2.0)
     assert split_of_epoch(split, TrainConfig(), 0) is split
 
