@@ -137,7 +137,7 @@ class Embedder(nn.Module, ABC):
     ``sparse``."""
     takes_mask: bool = False
     """Whether ``forward`` takes ``MASK`` among the items, as it does with ``look_up``."""
-    features: tuple[str, ...] = ()
+    uses_features: tuple[str, ...] = ()
     """Names of the columns in ``batch.features`` that it reads."""
     uses_users: bool = False
     """The result depends on ``batch.users``."""
@@ -182,7 +182,7 @@ class Embedder(nn.Module, ABC):
         """Make what depends on the values of the features, once, when the model is built.
 
         Args:
-            sizes: for each name in ``features`` the number of codes, 0 included, or None for
+            sizes: for each name in ``uses_features`` the number of codes, 0 included, or None for
                 numbers.
         """
 
@@ -230,7 +230,7 @@ class Backbone(nn.Module, ABC):
     """The result depends on ``batch.timestamps``."""
     uses_query_time: bool = False
     """The result depends on ``batch.query_times``: position t may read those up to its own."""
-    features: tuple[str, ...] = ()
+    uses_features: tuple[str, ...] = ()
     """Names of the columns in ``batch.features`` that it reads."""
     uses_users: bool = False
     """The result depends on ``batch.users``."""

@@ -130,17 +130,17 @@ def _give_features(part: Embedder | Backbone, name: str, sizes: Mapping[str, int
     Raises:
         MissingFeatureError: there is no such feature.
     """
-    if not part.features:
+    if not part.uses_features:
         return
-    for feature in part.features:
+    for feature in part.uses_features:
         if feature not in sizes:
             raise MissingFeatureError(
                 f"the {name} reads the feature '{feature}' of every event, which the data do not "
                 f"have{nearest(feature, list(sizes)) or ';'} name its column: "
-                f"'data.features=[{', '.join(part.features)}]'",
+                f"'data.features=[{', '.join(part.uses_features)}]'",
                 feature,
             )
-    part.set_features({feature: sizes[feature] for feature in part.features})
+    part.set_features({feature: sizes[feature] for feature in part.uses_features})
 
 
 class TooLargeError(BaseException):

@@ -35,7 +35,7 @@ class Reads:
         parts = (model.embedder, model.backbone)
         return cls(
             model.backbone.uses_query_time,
-            tuple(dict.fromkeys(name for part in parts for name in part.features)),
+            tuple(dict.fromkeys(name for part in parts for name in part.uses_features)),
             any(part.uses_users for part in parts),
         )
 

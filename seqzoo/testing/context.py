@@ -32,7 +32,7 @@ def check_query_times(
 def check_context_is_read(model: SequenceModel, batch: SequenceBatch) -> None:
     """Query times, features and users that parts declare change the results."""
     before = last_of(model, batch)
-    others = {f"features=('{name}',)": _other_values(batch, name) for name in batch.features}
+    others = {f"uses_features=('{name}',)": _other_values(batch, name) for name in batch.features}
     if batch.query_times is not None:
         later = batch.query_times + 40_000_000
         others["uses_query_time=True"] = replace(batch, query_times=later * batch.mask)

@@ -30,7 +30,7 @@ class Rated(Embedder):
     def __init__(self, config, num_items):
         super().__init__()
         self.item_table = nn.Parameter(0.1 * torch.randn(num_items + 1, config.hidden_size))
-        self.features = tuple(config.columns)
+        self.uses_features = tuple(config.columns)
         self.uses_users = config.by_user
         if self.uses_users:
             self.user_table = nn.Parameter(0.1 * torch.randn(64, config.hidden_size))
@@ -46,7 +46,7 @@ class Rated(Embedder):
 
     def forward(self, batch):
         hidden = self.look_up(batch.items)
-        for name in self.features:
+        for name in self.uses_features:
             values = batch.features[name]
             if name in self.codes:
                 hidden = hidden + self.codes[name](values)

@@ -112,12 +112,14 @@ def test_data_without_what_the_model_reads_are_refused(register, trained, tmp_pa
         prepare(DataConfig(features=["rating"], min_count=1), gaps)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "inter", "tsv"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "inter", "tsv", "jsonl"])
 def test_columns_are_read_from_files(tmp_path, suffix):
     path = tmp_path / f"log.{suffix}"
     table = frame().with_columns(pl.when(pl.col("device") != "tv").then(pl.col("device")))
     if suffix == "parquet":
         table.write_parquet(path)
+    elif suffix == "jsonl":
+        table.write_ndjson(path)
     elif suffix == "csv":
         table.write_csv(path)
     else:
@@ -181,7 +183,7 @@ def test_the_kit_passes_and_finds_faults(register):
     for parts, words in (
         ({"backbone": LooksAhead}, "another query time at position"),
         ({"backbone": Silent}, "uses_time is True, but|uses_query_time=True, but"),
-        ({"embedder": Deaf}, r"features=\('rating',\), but other values change nothing"),
+        ({"embedder": Deaf}, r"uses_features=\('rating',\), but other values change nothing"),
     ):
         with pytest.raises(ConformanceError, match=words):
             check_model(small_model(register(**parts)))
