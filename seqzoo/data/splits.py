@@ -25,6 +25,7 @@ __all__ = [
     "LeaveOneOut",
     "Split",
     "Splitter",
+    "check_part",
     "choose_split",
     "in_histories",
     "leaked_events",

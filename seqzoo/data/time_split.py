@@ -97,20 +97,21 @@ class TimeSplit(Splitter):
                 "a split by time needs timestamps, and the data have none: name their column with "
                 "--time-col, or choose a protocol with another split, such as loo-full"
             )
-        times = np.sort(sequences.timestamps)
+        times = sequences.timestamps
         asked = None if self.at is None else unix_seconds(self.at)
         test = self._latest(times) if asked is None else asked
-        before = times[: np.searchsorted(times, test)]
+        before = times[times < test]
         if not len(before) or len(before) == len(times):
             where = "before" if not len(before) else "at or after"
+            first, last = int(times.min()), int(times.max())
             raise DataError(
                 f"no event is {where} {day_and_time(test)}, where the test part begins: the data "
-                f"are from {day_and_time(int(times[0]))} to {day_and_time(int(times[-1]))}; give "
+                f"are from {day_and_time(first)} to {day_and_time(last)}; give "
                 f"{'a smaller share or ' if self.at is None else ''}another moment as "
                 "data.split.at"
             )
         valid = self._latest(before)
-        if valid == before[0]:
+        if valid == before.min():
             raise DataError(
                 f"nothing is left for training: all events before the test part are at "
                 f"{day_and_time(valid)} or later, where validation begins; give a smaller "
@@ -119,9 +120,9 @@ class TimeSplit(Splitter):
         return valid, test
 
     def _latest(self, times: Int64s) -> int:
-        """The latest moment from which on at least ``share`` of sorted times happen."""
+        """The latest moment from which on at least ``share`` of the events happen."""
         held_out = max(1, int(np.ceil(self.share * len(times) - 1e-9)))
-        return int(times[len(times) - held_out])
+        return int(np.partition(times, len(times) - held_out)[len(times) - held_out])
 
     def _held_out(self, starts: Int64s, begins: Int64s, ends: Int64s, moment: int) -> Split:
         """The targets at the positions ``begins[u]:ends[u]`` of the history from ``starts[u]``."""

@@ -100,14 +100,17 @@ class Evaluation:
             for key, value in self.metrics.items()
         ]
         unknown = []
-        if self.known_targets["users"] < self.users:
+        if self.known_targets["targets"] < self.targets:
             unknown = [
-                line(f"{number(self.known_targets['users'])} users with a known held-out item"),
+                line(f"{number(self.known_targets['targets'])} held-out items that are known"),
                 metrics_table({"these alone": self.known_targets["metrics"]}),
             ]
         return block(
             f"{self.model} on {self.data['name']} under {self.protocol}",
-            line(f"{number(self.users)} users, {number(self.items)} items"),
+            line(
+                f"{number(self.users)} users, {number(self.targets)} held-out items, "
+                f"{number(self.items)} items"
+            ),
             table(["metric", "measured", "stored", "difference"], rows),
             *unknown,
         ).text

@@ -19,6 +19,7 @@ KINDS = {
     "head": "A head",
     "loss": "A loss",
     "dataset": "A data set",
+    "split": "A split",
     "metric": "A ranking metric",
     "protocol": "An evaluation protocol",
     "command": "A command",
@@ -27,6 +28,7 @@ KINDS = {
 
 _TRY = {
     "dataset": "seqzoo train $base --data $name --out runs/$name",
+    "split": "seqzoo eval $checkpoint --data $data --protocol $name",
     "metric": "seqzoo eval $checkpoint --data $data",
     "protocol": "seqzoo eval $checkpoint --data $data --protocol $name",
     "command": "seqzoo $name $checkpoint",
@@ -108,7 +110,7 @@ def _values(name: str, kind: str) -> dict[str, str]:
         values["base"] = base.name
         values["backbone"] = base.backbone
         values["architecture"] = f"{base.name}-{name}"
-    if kind in ("metric", "protocol", "command"):
+    if kind in ("split", "metric", "protocol", "command"):
         values.update(_checkpoint(kind))
     train = "seqzoo train recipe.yaml --out runs/$name"
     values["try_it"] = Template(_TRY.get(kind, train)).substitute(values)

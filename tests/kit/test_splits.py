@@ -52,7 +52,15 @@ FAULTS = {
         "a target has no event before it",
     ),
     "is not the same each time": (
-        changed("valid", history_start=lambda found: found.history_end - random.integers(1, 3)),
+        changed(
+            "valid",
+            history_start=lambda found: (
+                found.history_end
+                - random.integers(1, 3, len(found)).clip(
+                    max=found.history_end - found.history_start
+                )
+            ),
+        ),
         "the second time",
     ),
     "has other numbers": (
