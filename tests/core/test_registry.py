@@ -131,6 +131,7 @@ def test_one_name_for_things_of_different_kinds():
             ),
             ("pretrained", ("linrec",), {"repo": "org/linrec", "revision": "c" * 40}),
             ("dataset", ("linrec",), {"url": "https://example.org/x.zip"}),
+            ("split", ("linrec", "json:loads"), {"description": "short"}),
             metric("linrec"),
             ("protocol", ("linrec",), {"window": 3, "description": "short"}),
             ("command", ("linrec", "json:loads"), {"help": "words"}),
@@ -142,8 +143,17 @@ def test_one_name_for_things_of_different_kinds():
     backbone = catalogue.backbones.get("linrec")
     assert (backbone.causal, backbone.streaming, backbone.uses_time) == (False, True, False)
     assert catalogue.architectures.get("linrec").defaults == {"a": 1}
+    assert catalogue.splits.get("linrec").description == "short"
+    assert catalogue.metrics.get("linrec").of == "ranks"
     assert catalogue.protocols.get("linrec").settings == {"window": 3}
     assert catalogue.commands.get("linrec").help == "words"
+
+
+def test_a_metric_is_of_ranks_or_of_lists():
+    ((_, spec),) = register(("metric", ("mine", "json:loads"), {"of": "lists"}))
+    assert spec.of == "lists"
+    with pytest.raises(PluginError, match="the metric 'mine' of 'users'; expected 'ranks' or"):
+        register(("metric", ("mine", "json:loads"), {"of": "users"}))
 
 
 def test_specs_cannot_be_changed():
