@@ -133,7 +133,17 @@ def test_recbole_folder_with_titles(write):
         data = read_interactions(source)
         assert rows(data) == [("1", "1", 970_000_000), ("2", "2", 7)]
         assert data.labels == {"1": "Usual Suspects, The (1995)", "2": 'Say "Hi'}
+        assert data.categories == {"1": ("Crime",), "2": ("Drama",), "3": ("Drama",)}
         assert data.name == "shop"
+
+
+def test_categories_are_no_titles(write):
+    items = "item_id:token\tcategories:token_seq\ttitle:token\n1\tBeauty Make-up\tLipstick\n"
+    write("shop/shop.item", items)
+    inter = "user_id:token\titem_id:token\ttimestamp:float\n1\t1\t5\n2\t1\t7\n"
+    data = read_interactions(write("shop/shop.inter", inter))
+    assert data.labels == {"1": "Lipstick"}
+    assert data.categories == {"1": ("Beauty", "Make-up")}
 
 
 def zipped(path, members):
@@ -183,6 +193,7 @@ def test_grouplens(tmp_path, write, name, form):
         ("2", "1193", 978301968),
     ]
     assert data.labels == {"1193": "Amélie (2001)", "661": "Fargo: A Film (1996)"}
+    assert data.categories.get("1193") == (None if name == "ml-100k" else ("Drama",))
     if form != "file":
         assert data.name == name
 
