@@ -130,6 +130,7 @@ class Registrar:
         objective: str = DEFAULT_OBJECTIVE,
         baseline: bool = False,
         search: Mapping[str, Any] | None = None,
+        from_data: Mapping[str, Any] | None = None,
     ) -> None:
         """Register a combination of parts.
 
@@ -155,6 +156,8 @@ class Registrar:
             baseline: whether models are compared with it; it must train in seconds.
             search: what ``seqzoo tune`` searches beside learning rate and batch size: by setting
                 (``model.dropout``) a range ``"0.1..0.6"`` or a list of choices.
+            from_data: settings for training that differ from ``defaults`` and ``recipe``: by
+                setting a value, or values by a fact about the data (``seqzoo.training.defaults``).
 
         Raises:
             PluginError: a name is not a string, ``baseline`` is neither True nor False, or an
@@ -169,7 +172,7 @@ class Registrar:
                 f"plugin '{self._plugin}' gives {baseline!r} as baseline of architecture "
                 f"'{name}'; expected True or False"
             )
-        for key in [*(defaults or {}), *(recipe or {}), *(search or {})]:
+        for key in [*(defaults or {}), *(recipe or {}), *(search or {}), *(from_data or {})]:
             self._string(f"a setting of architecture '{name}'", key)
         spec = ArchitectureSpec(
             name,
@@ -187,6 +190,7 @@ class Registrar:
             objective,
             baseline,
             dict(search or {}),
+            dict(from_data or {}),
         )
         self.staged.append(("architecture", spec))
 

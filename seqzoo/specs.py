@@ -109,6 +109,7 @@ class ArchitectureSpec(Spec):
     objective: str = DEFAULT_OBJECTIVE
     baseline: bool = False
     search: Mapping[str, Any] = field(default_factory=dict)
+    from_data: Mapping[str, Any] = field(default_factory=dict)
 
     def published_for(self, settings: Mapping[str, Any]) -> list[PublishedMetrics]:
         """The published metrics that apply to a model with these settings."""

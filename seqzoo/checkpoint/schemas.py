@@ -115,6 +115,9 @@ class _Recipe(Struct):
     architecture: Annotated[str, Meta(description="the name of an architecture")] = ""
     model: Settings = {}
     train: Settings = {}
+    chosen: Annotated[
+        dict[str, Settings], Meta(description="what the data decided: value and reason by setting")
+    ] = {}
     seqzoo: Any = None
 
 

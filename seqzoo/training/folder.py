@@ -23,6 +23,7 @@ class RunFolder:
         self.path = path
         self._descriptor: int | None = None
         self._held_run = False
+        self._found = False
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -38,7 +39,7 @@ class RunFolder:
             self._descriptor = None
 
     def claim(self, recipe: Recipe, overwrite: bool, *, lock: bool) -> Progress:
-        """Check that the folder is free or holds this very run; nothing is written.
+        """Check that the folder is free or holds a run; nothing is written.
 
         Args:
             recipe: the recipe of the run.
@@ -46,7 +47,7 @@ class RunFolder:
             lock: whether to lock a folder that exists; one that does not is locked by ``begin``.
 
         Raises:
-            TrainingError: the folder is in use, or holds another run or other files.
+            TrainingError: the folder is in use, or holds other files.
         """
         asked_for = recipe.asked_for()
         if self.path.exists() and not self.path.is_dir():
@@ -64,14 +65,26 @@ class RunFolder:
         found = None if overwrite else read_progress(self.path)
         if found is None:
             return Progress(asked_for)
-        others = differences(found.recipe, asked_for)
+        self._found = True
+        return found
+
+    def check_recipe(self, progress: Progress, recipe: Recipe) -> None:
+        """Check that the run in the folder has a recipe; a new run gets it.
+
+        Raises:
+            TrainingError: the folder holds another run.
+        """
+        asked_for = recipe.asked_for()
+        if not self._found:
+            progress.recipe = asked_for
+            return
+        others = differences(progress.recipe, asked_for)
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise TrainingError(
                 f"{self.path} holds a run of another recipe ({others[0]}{more}); give another "
                 "folder as --out, or add --overwrite to start again there"
             )
-        return found
 
     def begin(self, progress: Progress) -> None:
         """Create and lock the folder where ``claim`` found none, and write a run's first progress.

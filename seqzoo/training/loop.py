@@ -16,6 +16,7 @@ from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import TrainingError, one_line
 from seqzoo.notebook import in_kernel
 from seqzoo.training.checks import prepare_data
+from seqzoo.training.defaults import adapted
 from seqzoo.training.folder import RunFolder
 from seqzoo.training.generators import kept_generators
 from seqzoo.training.processes import make_accelerator, warnings_once
@@ -106,6 +107,8 @@ def train(
         try:
             with warnings_once(accelerator):
                 prepared = prepared or prepare_data(recipe, data, older, features)
+                recipe = _with_defaults(recipe, prepared, progress)
+                folder.check_recipe(progress, recipe)
                 _check_same_data(folder.path, progress, prepared)
                 if progress.finished:
                     logger.info("%s is finished; its metrics are read back", folder.path)
@@ -142,6 +145,17 @@ def check_not_start(recipe: Recipe, out: Path) -> None:
         raise TrainingError(
             f"{out} is the checkpoint that the run starts from; give another folder as --out"
         )
+
+
+def _with_defaults(recipe: Recipe, data: SequenceData, progress: Progress) -> Recipe:
+    """The recipe with the settings that the data decide, which are logged."""
+    if progress.epoch and "adapt" not in progress.recipe.get("train", {}):
+        # A run that a version without them has begun goes on without them.
+        return recipe
+    made, chosen = adapted(recipe, data)
+    for each in chosen:
+        logger.info("chosen from the data: %s", each)
+    return made
 
 
 def _default_reporter() -> Reporter:

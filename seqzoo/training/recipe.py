@@ -67,6 +67,7 @@ class TrainConfig:
             used, because results are the same bit for bit only with the same number.
         precision: ``no`` is float32; ``bf16`` and ``fp16`` are mixed precision.
         protocols: protocols under which the finished checkpoint is measured on the test items.
+        adapt: choose settings that are not given from the data, see ``seqzoo.training.defaults``.
         baselines: fit the registered baselines too, measure them on the same test items, and warn
             if the model does not beat them.
         hold_out: ``split`` keeps validation and test items out of training, as the protocols' split
@@ -93,6 +94,7 @@ class TrainConfig:
     threads: int = 0
     precision: str = "no"
     protocols: list[str] = field(default_factory=lambda: ["loo-full", "loo-full-unseen"])
+    adapt: bool = True
     baselines: bool = True
     hold_out: str = "split"
     freeze: list[str] = field(default_factory=list)
@@ -126,6 +128,9 @@ class Recipe:
         data: which interactions it is trained on.
         train: how it is trained.
         start: the checkpoint that training starts from; None for new weights.
+        given: names of the settings that were given (``train.lr``); None if the data decide none of
+            the others.
+        chosen: value and reason of what the data decided, by setting.
     """
 
     architecture: str
@@ -133,6 +138,8 @@ class Recipe:
     data: DataConfig
     train: TrainConfig
     start: Start | None = None
+    given: frozenset[str] | None = None
+    chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def make(
@@ -181,8 +188,24 @@ class Recipe:
         _check_epochs(train, sections.train)
         model = model_config(spec, sections.model, everything)
         if start is not None:
+            # Its settings are those of the start, whatever the newer data are like.
             start.check_settings(model)
-        return cls(spec.name, model, data, train, start)
+            return cls(spec.name, model, data, train, start)
+        now = {
+            f"{name}.{key}": value
+            for name, own in (("model", model), ("train", asdict(train)))
+            for key, value in own.items()
+        }
+        given = frozenset(
+            f"{name}.{key}"
+            for name, own in (("model", sections.model), ("train", sections.train))
+            for key in own
+        )
+        # A stored reason stands as long as its value does.
+        chosen = {
+            key: why for key, why in sections.chosen.items() if now.get(key) == why.get("value")
+        }
+        return cls(spec.name, model, data, train, None, given, chosen)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in ``recipe.yaml``."""
@@ -192,6 +215,7 @@ class Recipe:
             "data": {key: value for key, value in asdict(self.data).items() if value is not None},
             "train": asdict(self.train),
             **({} if self.start is None else {"start": self.start.to_dict()}),
+            **({"chosen": dict(self.chosen)} if self.chosen else {}),
         }
 
     def asked_for(self) -> dict[str, Any]:
@@ -199,6 +223,7 @@ class Recipe:
         values = self.to_dict()
         values["data"].pop("fingerprint", None)
         values["train"].pop("threads")
+        values.pop("chosen", None)
         return values
 
 
