@@ -23,9 +23,9 @@ from seqzoo.cli.options import (
     TimeCol,
     UserCol,
     given,
-    read_split,
 )
 from seqzoo.cli.output import log_from
+from seqzoo.cli.parsing import read_split
 from seqzoo.cli.progress import users_bar
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.protocol import get_protocol, split_of

@@ -5,8 +5,6 @@ from typing import Annotated, Any
 import typer
 
 from seqzoo.cli.parsing import read_whole_number
-from seqzoo.config import parse_overrides
-from seqzoo.errors import ConfigError
 
 DEFAULT_K = 10
 
@@ -71,21 +69,6 @@ BatchSize = Annotated[
     int, typer.Option(metavar="N", parser=read_whole_number, help="Users scored at once.")
 ]
 Device = Annotated[str, typer.Option(metavar="NAME", help="Device to run on, cpu or cuda.")]
-
-
-def read_split(settings: list[str] | None) -> dict[str, Any] | None:
-    """The values of ``--split KEY=VALUE``; None if there are none.
-
-    Raises:
-        ConfigError: one is not of this form.
-    """
-    for setting in settings or []:
-        key, equals, _ = setting.partition("=")
-        if not equals or not key.isidentifier():
-            raise ConfigError(
-                f"--split is '{setting}'; expected KEY=VALUE, for example --split share=0.2"
-            )
-    return parse_overrides(settings) if settings else None
 
 
 def given(**settings: Any) -> dict[str, Any]:

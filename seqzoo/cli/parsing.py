@@ -85,3 +85,22 @@ def explain(error: Any, words: Sequence[str]) -> str:
     text = text[:1].lower() + text[1:]
     ending = "" if text.endswith("?") else ";"
     return f"{text}{ending} `{path} --help` shows what it takes"
+
+
+def read_split(settings: list[str] | None) -> dict[str, Any] | None:
+    """The values of ``--split KEY=VALUE``; None if there are none.
+
+    Raises:
+        UsageError: one is not of this form.
+    """
+    for setting in settings or []:
+        key, equals, _ = setting.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(
+                f"--split is '{setting}'; expected KEY=VALUE, for example --split share=0.2"
+            )
+    if not settings:
+        return None
+    from seqzoo.config import parse_overrides  # omegaconf, which `--help` does without
+
+    return parse_overrides(settings)

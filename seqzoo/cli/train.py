@@ -20,9 +20,9 @@ from seqzoo.cli.options import (
     TimeCol,
     UserCol,
     given,
-    read_split,
 )
 from seqzoo.cli.output import log_from, print_json
+from seqzoo.cli.parsing import read_split
 from seqzoo.cli.tables import facts, metrics_table, show
 from seqzoo.config import parse_overrides
 from seqzoo.errors import ConfigError, TrainingError
