@@ -8,6 +8,7 @@ from typing import Any
 
 from seqzoo.config import structure
 from seqzoo.data.datasets import load_interactions, source_name
+from seqzoo.data.features import MOST_FEATURES
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepared import PreparedFolder, is_prepared
 from seqzoo.data.readers.memory import InMemory
@@ -75,6 +76,11 @@ class DataConfig:
     item_columns: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
+        if len(self.features or ()) > MOST_FEATURES:
+            raise ConfigError(
+                f"setting 'features' names {len(self.features or ())} columns; expected at most "
+                f"{MOST_FEATURES}"
+            )
         if self.min_count < 1:
             raise ConfigError(f"setting 'min_count' is {self.min_count}; expected 1 or more")
         if self.order not in ORDERS:

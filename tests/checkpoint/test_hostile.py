@@ -273,7 +273,7 @@ def test_a_vocabulary_of_lists_is_refused_before_it_is_parsed(folder, refused, m
     replace(folder, "vocabulary.json", b'{"items": [' + b"[]," * 1000 + b"[]]}")
     manifest = read_manifest(folder)
     monkeypatch.setattr("json.loads", lambda *_, **__: pytest.fail("parsed"))
-    with refused("vocabulary.json", "more lists and objects than the 4"):
+    with refused("vocabulary.json", "more lists and objects than the 105"):
         read_vocabulary(manifest)
 
 
