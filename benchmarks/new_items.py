@@ -106,7 +106,7 @@ def main() -> None:
         "questions": len(targets),
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
-        "test_of_known_items": result.metrics["loo-full-unseen"],
+        "test_of_known_items": result.metrics.get("loo-full-unseen", {}),
         "hit@10": reached,
         "chance": chance,
         "times_chance": reached / chance,
