@@ -119,18 +119,23 @@ class ItemFeaturesConfig(ItemEmbedderConfig):
     Attributes:
         feature_codes: number of vectors for words, parts of words and categories, which share them
             by hashing.
+        feature_min_items: a word, a part of a word or a category counts if so many items have it
+            when the model is first trained. One that a single item has stands for that item alone
+            and says nothing about others.
         ngram_sizes: lengths of the parts of words that have vectors; none for whole words alone.
         id_dropout: probability with which an item's own vector is left out in a training step, so
             that its features alone learn to stand for it, as they must for a new item.
     """
 
     feature_codes: int = 2**15
+    feature_min_items: int = 3
     ngram_sizes: list[int] = field(default_factory=lambda: [3, 4])
     id_dropout: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("feature_codes", self.feature_codes, 1, 2**24)
+        check_range("feature_min_items", self.feature_min_items, 1)
         check_range("id_dropout", self.id_dropout, 0.0, 1.0)
         for size in self.ngram_sizes:
             check_range("ngram_sizes", size, 1, 20)

@@ -67,6 +67,7 @@ class ItemFeaturesEmbedder(NormalisedEmbedder):
 
     uses_item_features = True
     codes: Tensor
+    code_counts: Tensor
     code_weights: Tensor
     code_starts: Tensor
     owners: Tensor
@@ -96,6 +97,10 @@ class ItemFeaturesEmbedder(NormalisedEmbedder):
                 torch.empty(self.config.feature_codes, self.config.hidden_size)
             )
             nn.init.normal_(self.code_table, 0.0, INITIAL_STD)
+            # In the weights: what counts does not change when items are added.
+            items_of_code = np.bincount(codes, minlength=self.config.feature_codes)
+            counts_at_all = items_of_code >= self.config.feature_min_items
+            self.register_buffer("code_counts", torch.from_numpy(counts_at_all))
             self._keep("codes", torch.from_numpy(codes))
             self._keep("code_weights", torch.from_numpy(weights))
             self._keep("code_starts", torch.from_numpy(starts))
@@ -172,7 +177,8 @@ class ItemFeaturesEmbedder(NormalisedEmbedder):
         if self.has_codes:
             of_items = (self.codes, self.code_weights, self.code_starts)
             of_codes = (self.owners, self.owner_weights, self.owner_starts)
-            total = total + _Sums.apply(self.code_table, of_items, of_codes)  # type: ignore[no-untyped-call]
+            table = self.code_table * self.code_counts[:, None]
+            total = total + _Sums.apply(table, of_items, of_codes)  # type: ignore[no-untyped-call]
         if self.has_numbers:
             total = total + self._interpolated().to(total.dtype) @ self.number_table
         if self.has_vectors:

@@ -52,7 +52,8 @@ def test_the_sum_of_code_vectors_has_the_gradient_of_a_plain_version():
     plain = torch.zeros(31, 8, dtype=torch.float64)
     for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
         for code, weight in zip(codes[start:end], weights[start:end], strict=True):
-            plain[index] = plain[index] + float(weight) * embedder.code_table[code]
+            if embedder.code_counts[code]:
+                plain[index] = plain[index] + float(weight) * embedder.code_table[code]
     found = embedder._features()
     assert torch.allclose(found, plain)
     draw = torch.randn_like(plain)
@@ -81,7 +82,7 @@ def test_an_item_without_values_has_the_vector_of_its_id_alone():
     title = FeatureColumn("title", "text", ("", "lamp"))
     price = FeatureColumn("price", "number", np.array([np.nan, 3.0]))
     vector = FeatureColumn("v", "vector", np.array([[0, 0], [1, 2]], dtype=np.float32))
-    embedder = model_of(title, price, vector).embedder
+    embedder = model_of(title, price, vector, feature_min_items=1).embedder
     assert torch.equal(embedder.item_table[1], embedder.id_table[1])
     assert not torch.equal(embedder.item_table[2], embedder.id_table[2])
 
@@ -117,6 +118,17 @@ def test_the_table_is_computed_again_after_a_change():
         assert model.embedder.item_table is first
         model.embedder.code_table += 1
         assert not torch.equal(model.embedder.item_table, first)
+
+
+def test_words_of_few_items_count_neither_then_nor_later():
+    titles = FeatureColumn("title", "text", ("red lamp", "red chair", "red", "blue chair"))
+    model = model_of(titles, feature_min_items=2, ngram_sizes=[])
+    table = model.embedder.item_table
+    red = table[3] - model.embedder.id_table[3]
+    assert torch.allclose(table[1] - model.embedder.id_table[1], red * 2**-0.5)
+    new = [{"item_id": f"n{n}", "title": "lamp"} for n in range(5)]
+    model.extend([row["item_id"] for row in new], new)
+    assert not model.embedder.item_table[-5:].any()
 
 
 def test_missing_and_needless_features_are_refused():
