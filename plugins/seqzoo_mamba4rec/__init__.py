@@ -52,6 +52,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         # Small batches, for many steps: on MovieLens-100K's validation items 8 beat 32 windows.
         recipe={"batch_size": 8},
         paper="arXiv:2403.03900",
+        # docs/studies.md has the measurements. A single layer has no residual around it.
+        from_data={
+            "model.num_layers": 2,
+            "model.dropout": {"by": "rows", "below": [[500_000, 0.4]], "else": 0.1},
+            "train.lr": 2e-3,
+        },
         search={
             "model.num_layers": [1, 2, 3],
             "model.hidden_size": [64, 128],

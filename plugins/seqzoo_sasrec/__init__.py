@@ -63,6 +63,13 @@ def seqzoo_register(zoo: Registrar) -> None:
         # The best on MovieLens-100K's validation items; 0.2 is better for the larger MovieLens-1M.
         defaults={"dropout": 0.5, "attention_dropout": 0.3},
         paper="arXiv:1808.09781",
+        # docs/studies.md has the measurements.
+        from_data={
+            "model.dropout": {"by": "rows", "below": [[500_000, 0.5]], "else": 0.1},
+            "model.attention_dropout": {"by": "rows", "below": [[500_000, 0.3]], "else": 0.1},
+            "train.lr": 2e-3,
+            "train.warmup": 1.0,
+        },
         search={
             "model.num_layers": [1, 2, 3],
             "model.hidden_size": [64, 128],

@@ -15,6 +15,7 @@ from seqzoo.errors import TrainingError, UsageError
 from seqzoo.plugins import catalogue
 from seqzoo.storage.atomic import write_files
 from seqzoo.training.checks import prepare_data
+from seqzoo.training.defaults import adapted
 from seqzoo.training.loop import train
 from seqzoo.training.recipe import Recipe, differences
 from seqzoo.tuning.report import write_report
@@ -87,7 +88,9 @@ def tune(
     _claim(folder, base, space)
     prepared = prepare_data(base, data)
     study = Study(folder, space, seed)
-    first = {f"{s}.{key}": v for s in ("model", "train") for key, v in base.to_dict()[s].items()}
+    # The defaults are those of a plain run, of which the data decide some.
+    defaults = adapted(base, prepared)[0].to_dict()
+    first = {f"{s}.{key}": v for s in ("model", "train") for key, v in defaults[s].items()}
     interrupted = False
     try:
         while (trial := study.ask(trials, first)) is not None:
