@@ -47,7 +47,7 @@ class RunFolder:
             lock: whether to lock a folder that exists; one that does not is locked by ``begin``.
 
         Raises:
-            TrainingError: the folder is in use, or holds other files.
+            TrainingError: the folder is in use, or holds other files or another run.
         """
         asked_for = recipe.asked_for()
         if self.path.exists() and not self.path.is_dir():
@@ -66,6 +66,10 @@ class RunFolder:
         if found is None:
             return Progress(asked_for)
         self._found = True
+        # The data may still decide what is not given; the rest is checked before they are read.
+        given = {*(recipe.given or ()), *(f"data.{key}" for key in asked_for["data"])}
+        others = differences(found.recipe, asked_for)
+        _refuse(self.path, [each for each in others if each.split()[0] in {"architecture", *given}])
         return found
 
     def check_recipe(self, progress: Progress, recipe: Recipe) -> None:
@@ -78,13 +82,7 @@ class RunFolder:
         if not self._found:
             progress.recipe = asked_for
             return
-        others = differences(progress.recipe, asked_for)
-        if others:
-            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-            raise TrainingError(
-                f"{self.path} holds a run of another recipe ({others[0]}{more}); give another "
-                "folder as --out, or add --overwrite to start again there"
-            )
+        _refuse(self.path, differences(progress.recipe, asked_for))
 
     def begin(self, progress: Progress) -> None:
         """Create and lock the folder where ``claim`` found none, and write a run's first progress.
@@ -123,4 +121,14 @@ class RunFolder:
         return TrainingError(
             f"{self.path} is in use by another training; wait until it ends, or give another "
             "folder as --out"
+        )
+
+
+def _refuse(path: Path, others: list[str]) -> None:
+    """Refuse a folder whose run differs, if it does."""
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise TrainingError(
+            f"{path} holds a run of another recipe ({others[0]}{more}); give another folder as "
+            "--out, or add --overwrite to start again there"
         )

@@ -107,9 +107,9 @@ def train(
         try:
             with warnings_once(accelerator):
                 prepared = prepared or prepare_data(recipe, data, older, features)
+                _check_same_data(folder.path, progress, prepared)
                 recipe = _with_defaults(recipe, prepared, progress)
                 folder.check_recipe(progress, recipe)
-                _check_same_data(folder.path, progress, prepared)
                 if progress.finished:
                     logger.info("%s is finished; its metrics are read back", folder.path)
                     metrics = stored_metrics(folder.path)

@@ -138,7 +138,7 @@ class Recipe:
     data: DataConfig
     train: TrainConfig
     start: Start | None = None
-    given: frozenset[str] | None = None
+    given: frozenset[str] | None = field(default=None, compare=False)
     chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod

@@ -14,6 +14,7 @@ from seqzoo.training.loop import TrainingResult, train
 from seqzoo.training.progress import Reporter
 
 OPTIONS = {"users": 80, "items": 40, "mean_length": 20}
+TRAIN = {"epochs": 3, "lr": 5e-3, "batch_size": 8, "schedule": "constant", "warmup": 0.0}
 KEPT = ("model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json", "config.json")
 
 
@@ -31,7 +32,7 @@ def small_recipe(
         "architecture": architecture,
         "model": {**small, **(model or {})},
         "data": {"source": "synthetic", "min_count": 1, "options": OPTIONS, **(data or {})},
-        "train": {"epochs": 3, "lr": 5e-3, "batch_size": 8, "schedule": "constant", **settings},
+        "train": {**TRAIN, **settings},
     }
 
 
