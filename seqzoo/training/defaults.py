@@ -1,8 +1,8 @@
 """The rule that chooses settings from the data, where neither the user nor a recipe gives them.
 
-What is chosen for every architecture stands here: the window length, the batch size, and the
-protocol that selects a run. What differs between architectures is data that their plugins declare
-as ``from_data`` (``zoo.architecture``): by setting a value, or values by a fact about the data::
+The protocol that selects a run is chosen for every architecture. Window length and batch size are
+chosen for those whose plugin declares ``from_data`` (``zoo.architecture``), and so is what they
+declare there: by setting a value, or values by a fact about the data::
 
     {"model.num_layers": 2, "model.dropout": {"by": "rows", "below": [[500_000, 0.4]], "else": 0.1}}
 
@@ -83,10 +83,11 @@ def adapted(recipe: Recipe, data: SequenceData) -> tuple[Recipe, list[Chosen]]:
         choose(setting, *_declared(spec.name, setting, entry, facts))
     longest = facts.events_per_user["p90"]
     length = next((each for each in _LENGTHS if longest <= each), None)
-    if length is not None and model.get("max_length", 0) > length:
+    # Windows and batches were measured for the architectures that declare something.
+    if spec.from_data and length is not None and model.get("max_length", 0) > length:
         choose("model.max_length", length, f"nine of ten users have at most {longest:,.0f} events")
     window = model.get("max_length")
-    if window:
+    if spec.from_data and window:
         positions = max(_POSITIONS, facts.rows / _STEPS)
         windows = min(max(1, round(positions / window)), _MOST_WINDOWS)
         choose("train.batch_size", windows, f"{facts.rows:,} events in windows of {window}")

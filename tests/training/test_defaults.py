@@ -71,6 +71,12 @@ def test_what_is_given_stays(data):
     assert adapted(baseline, described(data)) == (baseline, [])
 
 
+def test_windows_stay_for_an_architecture_that_declares_nothing(data):
+    asked = recipe("narm")
+    made, chosen = adapted(asked, described(data, repeats=0.5))
+    assert (made.model, made.train, chosen) == (asked.model, asked.train, [])
+
+
 def test_runs_are_selected_without_seen_items_where_nothing_repeats(data):
     once, _ = adapted(recipe(), described(data))
     assert once.train.protocols == ["loo-full-unseen", "loo-full"]
