@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from seqzoo.evaluation.evaluate import evaluate as evaluate
     from seqzoo.model.recommendations import Recommendation, Recommendations
     from seqzoo.model.sequence_model import SequenceModel
+    from seqzoo.serving.batch.run import BatchResult
+    from seqzoo.serving.batch.run import recommend_file as recommend_file
+    from seqzoo.serving.batch.tables import recommend_tables as recommend_tables
     from seqzoo.training.loop import TrainingResult, train
     from seqzoo.tuning.result import TuningResult
     from seqzoo.tuning.tune import tune
     from seqzoo.zoo import create, info, list_models, load, push
 
 _HOMES = {
+    "BatchResult": "seqzoo.serving.batch.run",
     "Comparison": "seqzoo.evaluation.comparison",
     "Evaluation": "seqzoo.evaluation.evaluate",
     "Recommendation": "seqzoo.model.recommendations",
@@ -39,11 +43,14 @@ _HOMES = {
     "list_models": "seqzoo.zoo",
     "load": "seqzoo.zoo",
     "push": "seqzoo.zoo",
+    "recommend_file": "seqzoo.serving.batch.run",
+    "recommend_tables": "seqzoo.serving.batch.tables",
     "train": "seqzoo.training.loop",
     "tune": "seqzoo.tuning.tune",
 }
 
 __all__ = [
+    "BatchResult",
     "Comparison",
     "Evaluation",
     "Recommendation",
@@ -59,6 +66,8 @@ __all__ = [
     "list_models",
     "load",
     "push",
+    "recommend_file",
+    "recommend_tables",
     "train",
     "tune",
 ]

@@ -1,6 +1,6 @@
 """``SequenceModel``: a model that can be built, loaded, saved and published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,13 +15,16 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.model.build import build_parts
 from seqzoo.model.display import model_html
 from seqzoo.model.extend import extended_features, extended_vocabulary, with_items
+from seqzoo.model.histories import History
 from seqzoo.model.load import load_model
 from seqzoo.model.provenance import AsBuilt, Provenance
+from seqzoo.model.recommendations import Recommendations
 from seqzoo.model.save import checkpoint_of, save_model
 from seqzoo.model.scoring import ScoringModel
 from seqzoo.model.session import Session
 from seqzoo.model.sessions import Sessions
 from seqzoo.model.stored_sessions import StoredSessions, check_store
+from seqzoo.model.stream import UserT, recommend_stream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -155,6 +158,32 @@ class SequenceModel(ScoringModel):
 
     def _repr_html_(self) -> str:
         return model_html(self)
+
+    def recommend_stream(
+        self,
+        users: Iterable[tuple[UserT, History] | tuple[UserT, History, Sequence[int]]],
+        k: int = 10,
+        *,
+        batch_size: int = 256,
+        **options: Any,
+    ) -> Iterator[tuple[UserT, Recommendations]]:
+        """The ``k`` best items for users that come one after another, in bounded memory.
+
+        Args:
+            users: pairs of a user and a history, or with the timestamps of its events; a generator
+                may go on forever.
+            k: number of items, 1 to the size of the catalogue.
+            batch_size: maximum number of histories per batch.
+            options: ``exclude_seen``, ``candidates``, ``exclude``, ``on_unknown`` and ``on_cold``,
+                as for ``recommend_many``; candidates and exclusions are for everyone.
+
+        Yields:
+            Each user with the recommendations, in the order of the users.
+
+        Raises:
+            SeqzooError: as ``recommend_many`` does.
+        """
+        return recommend_stream(self, users, k, batch_size, options)
 
     def session(
         self, saved: str | PathLike[str] | None = None, *, user: str | None = None

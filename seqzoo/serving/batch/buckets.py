@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 
 USER_KEY = "__key"
-_BUFFERED = 1 << 22
+_BUFFERED = 1 << 19
 """Rows that are held before they are written."""
 _MOST = 512
-_BUCKET_BYTES = {".parquet": 1 << 23, ".pq": 1 << 23}
-_TEXT_BYTES = 1 << 25
+_BUCKET_BYTES = {".parquet": 1 << 22, ".pq": 1 << 22}
+_TEXT_BYTES = 1 << 24
 _DONE = "complete.json"
 
 

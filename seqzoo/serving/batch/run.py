@@ -12,7 +12,7 @@ from seqzoo.data.prepare import load_data
 from seqzoo.data.prepared import PreparedFolder, is_prepared
 from seqzoo.data.readers.read import SUFFIXES, rows_of
 from seqzoo.data.readers.sources import open_source
-from seqzoo.data.readers.tables import CHUNK, Rows
+from seqzoo.data.readers.tables import Rows
 from seqzoo.data.sequences import build_sequences
 from seqzoo.errors import UsageError
 from seqzoo.model.sequence_model import SequenceModel
@@ -36,7 +36,7 @@ __all__ = [
     "recommend_file",
 ]
 
-_USERS_AT_ONCE = 1 << 14
+_USERS_AT_ONCE, _EVENTS_AT_ONCE = 1 << 14, 1 << 18
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _opened(path: Path, columns: Columns) -> tuple[Rows, Layout]:
     """The rows of a file and their layout; rows of users are read in smaller chunks."""
     opened = open_source(path)
     layout = find_layout(rows_of(opened).head, columns)
-    return rows_of(opened, _USERS_AT_ONCE if layout.whole else CHUNK), layout
+    return rows_of(opened, _USERS_AT_ONCE if layout.whole else _EVENTS_AT_ONCE), layout
 
 
 def _blocks_of_data(source: str | Path, columns: Columns) -> Iterator[Block]:

@@ -1,0 +1,70 @@
+"""Recommendations for the users of tables in memory, table by table: for Spark, Ray and others."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import polars as pl
+
+from seqzoo.data.readers.memory import InMemory, rows_in_memory
+from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.serving.batch.layout import Columns, find_layout
+from seqzoo.serving.batch.score import SCHEMA, Options, answer
+from seqzoo.serving.batch.users import grouped_in_memory
+
+__all__ = [
+    "recommend_tables",
+]
+
+
+def recommend_tables(
+    model: SequenceModel,
+    tables: Iterable[InMemory],
+    k: int = 10,
+    *,
+    user_col: str | None = None,
+    item_col: str | None = None,
+    time_col: str | None = None,
+    history_col: str | None = None,
+    **options: Any,
+) -> Iterator[pl.DataFrame]:
+    """The recommendations for the users of each table, one table of recommendations for each.
+
+    A table holds one row an event or one row a user, as the files of ``recommend_file``; with one
+    row an event, all events of a user must be in the same table.
+
+    Args:
+        model: any model.
+        tables: Arrow tables or record batches, polars or pandas data frames, and so on.
+        k: number of items for each user.
+        user_col: column of users; by default the one with a common name.
+        item_col: column of items; by default the one with a common name.
+        time_col: column of timestamps; by default the one with a common name; empty for the order
+            of the rows.
+        history_col: column with all items of a user.
+        options: ``exclude_seen``, ``candidates``, ``exclude`` (item ids for everyone),
+            ``on_unknown``, ``on_cold`` (``empty`` by default) and ``batch_size``, as for
+            ``recommend_many``.
+
+    Yields:
+        Tables with the columns user, rank, item, score and label. ``.to_arrow()`` and
+        ``.to_pandas()`` convert them.
+
+    Raises:
+        DataError: a table cannot be read; the message names the row.
+        UsageError: an argument is invalid.
+        UnknownItemError: as for ``recommend_many``.
+    """
+    lists = {what: options.pop(what, None) for what in ("candidates", "exclude")}
+    checked = Options(k, **options)
+    checked.check(model)
+    columns = Columns(user_col, item_col, time_col, history_col)
+    warned = False
+    for table in tables:
+        rows = rows_in_memory(table)
+        found = []
+        for block in grouped_in_memory(rows, find_layout(rows.head, columns)):
+            if not warned:
+                model.warn_of_timestamps(block.times)
+                warned = True
+            found.append(answer(model, block, checked, **lists).frame)
+        yield pl.concat(found) if found else pl.DataFrame(schema=SCHEMA)
