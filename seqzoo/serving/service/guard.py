@@ -105,10 +105,7 @@ class Guard:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > most:
             raise _too_large(most)
-        if self._held + int(length) > self._limits.all_bodies:
-            raise overloaded("too many large requests at the same time; try again later")
-        reserved = int(length)
-        self._held += reserved
+        self._check_held(int(length))
         try:
             return await asyncio.wait_for(self._read(receive, most), self._limits.seconds)
         except asyncio.TimeoutError:
@@ -116,21 +113,29 @@ class Guard:
             raise ServiceError(
                 408, "timeout", f"the request was not received within {seconds:g} s"
             ) from None
-        finally:
-            self._held -= reserved
 
     async def _read(self, receive: Receive, most: int) -> bytes:
         parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ServiceError(400, "disconnected", "the client went away")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > most:
-                raise _too_large(most)
-            if not message.get("more_body", False):
-                return b"".join(parts)
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ServiceError(400, "disconnected", "the client went away")
+                part = message.get("body", b"")
+                self._check_held(len(part))
+                parts.append(part)
+                size += len(part)
+                self._held += len(part)
+                if size > most:
+                    raise _too_large(most)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+        finally:
+            self._held -= size
+
+    def _check_held(self, more: int) -> None:
+        if self._held + more > self._limits.all_bodies:
+            raise overloaded("too many large requests at the same time; try again later")
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = route_of(scope)
