@@ -86,7 +86,12 @@ def main() -> None:
     recipe: dict[str, Any] = {
         "architecture": options.architecture,
         "model": {"embedder": options.embedder, **json.loads(options.model)},
-        "data": {"source": old, "min_count": 1, "item_features": titles(sorted(known))},
+        "data": {
+            "source": old,
+            "min_count": 1,
+            "item_features": titles(sorted(known)),
+            "item_columns": {"title": "text"},
+        },
         "train": {"protocols": ["loo-full-unseen"], **json.loads(options.train)},
     }
     result = seqzoo.train(recipe, options.work)

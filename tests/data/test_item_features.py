@@ -67,6 +67,11 @@ def test_text_columns_show_their_kinds_by_their_values(tmp_path):
     assert found["vector"][1].shape == (40, 2)
 
 
+def test_a_title_with_the_sign_of_categories_is_text():
+    rows = [{"item_id": f"i{n}", "title": f"Lamp {n} | red"} for n in range(9)]
+    assert read_item_features(rows)[1][0].kind == "text"
+
+
 def test_declared_kinds_choose_columns(tmp_path):
     path = tmp_path / "features.csv"
     path.write_text("sku,year,title\nx,1995,One\ny,1996,Two\n")

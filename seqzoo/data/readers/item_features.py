@@ -5,8 +5,8 @@ Every column has a declared kind, or one that its type and values tell:
 - lists of numbers are a ``vector``, lists of text are ``categories``;
 - numbers are a ``number``, truth values a ``category``;
 - text that is numbers throughout is a ``number``, text such as ``[0.1, 0.2]`` a ``vector``, text
-  with ``|`` in it ``categories``; other text is a ``category`` where each value occurs ten times
-  on average, and ``text`` otherwise.
+  whose parts between ``|`` occur ten times on average ``categories``; other text is a ``category``
+  where each value occurs ten times on average, and ``text`` otherwise.
 """
 
 import json
@@ -145,7 +145,9 @@ def _kind_of(column: pl.Series) -> str:
         return "vector"
     if not values.cast(pl.Float64, strict=False).null_count():
         return "number"
-    if values.str.contains("|", literal=True).any():
+    parts = values.str.split("|").explode()
+    # Titles may hold the sign too, but their parts do not repeat.
+    if len(parts) > len(values) and len(parts) >= _REPEATED * parts.n_unique():
         return "categories"
     return "category" if len(values) >= _REPEATED * values.n_unique() else "text"
 
