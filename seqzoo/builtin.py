@@ -29,7 +29,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
     {
         "name": "recommend",
         "target": "seqzoo.cli.recommend:recommend",
-        "help": "Recommend the next items after a history, or for all users of a file.",
+        "help": "Recommend items after a history, or for all users of a file.",
         "epilog": (
             "\b\nExamples:\n"
             "seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5\n"

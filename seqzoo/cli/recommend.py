@@ -141,7 +141,7 @@ def recommend(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recommend the next items after a history, or for all users of a file."""
+    """Recommend items after a history, or for all users of a file."""
     history = list(history or [])
     source = source_of(histories, data, out, history)
     if source is not None:
