@@ -19,8 +19,8 @@ from seqzoo.model.histories import History
 from seqzoo.model.load import load_model
 from seqzoo.model.provenance import AsBuilt, Provenance
 from seqzoo.model.recommendations import Recommendations
+from seqzoo.model.recommending import RecommendingModel
 from seqzoo.model.save import checkpoint_of, save_model
-from seqzoo.model.scoring import ScoringModel
 from seqzoo.model.session import Session
 from seqzoo.model.sessions import Sessions
 from seqzoo.model.stored_sessions import StoredSessions, check_store
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-class SequenceModel(ScoringModel):
+class SequenceModel(RecommendingModel):
     """A sequence model that takes histories of item ids and returns item ids.
 
     ``build`` makes one with random weights, ``from_pretrained`` loads one.

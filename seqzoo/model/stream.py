@@ -10,7 +10,7 @@ from seqzoo.validation import whole_number
 
 if TYPE_CHECKING:
     from seqzoo.model.recommendations import Recommendations
-    from seqzoo.model.scoring import ScoringModel
+    from seqzoo.model.recommending import RecommendingModel
 
 UserT = TypeVar("UserT", bound=Hashable)
 
@@ -18,7 +18,7 @@ _BATCHES = 8
 
 
 def recommend_stream(
-    model: "ScoringModel",
+    model: "RecommendingModel",
     users: Iterable[tuple[UserT, History] | tuple[UserT, History, Sequence[int]]],
     k: int,
     batch_size: int,
