@@ -79,7 +79,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
         "epilog": (
             "\b\nExamples:\n"
             "seqzoo tune mamba4rec --data shop.csv --trials 30 --out runs/tuned\n"
-            "seqzoo tune sasrec --data shop.csv train.epochs=20 --search train.lr=1e-4..1e-2"
+            "seqzoo tune sasrec --data shop.csv --search train.lr=1e-4..1e-2"
         ),
     },
     {

@@ -39,7 +39,7 @@ def train(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="ARCHITECTURE|RECIPE|CHECKPOINT",
+            metavar="MODEL|RECIPE",
             help="Name of an architecture, path of a recipe.yaml, or a checkpoint to carry on: its "
             "name, ./folder or hf://org/name.",
         ),

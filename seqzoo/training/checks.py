@@ -35,7 +35,7 @@ def prepare_data(
         features: what to read instead of its ``data.item_features``.
 
     Raises:
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or no history is long enough to train on.
         TrainingError: a setting needs a start or older data, and there are none.
     """
     older = recipe.data.replay_source if older is None else older
@@ -47,6 +47,12 @@ def prepare_data(
             data = joined(before, data, recipe.start.model.vocabulary)
         data = recipe.start.with_new_items(data)
     data = with_item_features(recipe, data, features)
+    longest = int(data.sequences.lengths.max())
+    if longest < 2:
+        raise DataError(
+            f"{data.name}: the longest history has {longest} interactions; training needs one of 2 "
+            "or more, of which one predicts the next, and validation and test hold out later ones"
+        )
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:
         logger.warning(

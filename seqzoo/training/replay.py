@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import ChosenSplit, Split
-from seqzoo.errors import DataError
 from seqzoo.training.recipe import TrainConfig
 
 Int64s = npt.NDArray[np.int64]
@@ -23,16 +22,10 @@ def trained_part(data: SequenceData, chosen: ChosenSplit | None) -> Split:
         chosen: how events are held out; None to train on all of them.
 
     Raises:
-        DataError: the data cannot be split in this way, or no history is long enough to train on.
+        DataError: the data cannot be split in this way.
     """
     if chosen is None:
         starts, ends = data.sequences.offsets[:-1].copy(), data.sequences.offsets[1:].copy()
-        longest = int((ends - starts).max())
-        if longest < 2:
-            raise DataError(
-                f"{data.name}: the longest history has {longest} interactions; training needs one "
-                "of 2 or more, of which one predicts the next"
-            )
         users = np.arange(len(starts), dtype=np.int64)
         split = Split(starts, ends, np.full(len(starts), -1, dtype=np.int64), users)
     else:

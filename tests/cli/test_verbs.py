@@ -50,7 +50,7 @@ def test_the_usage_shows_what_may_be_left_out_or_repeated(seqzoo):
     }
     assert usages == {
         "compare": "Usage: seqzoo compare [OPTIONS] NAME...",
-        "train": "Usage: seqzoo train [OPTIONS] ARCHITECTURE|RECIPE [SECTION.KEY=VALUE]...",
+        "train": "Usage: seqzoo train [OPTIONS] MODEL|RECIPE [SECTION.KEY=VALUE]...",
         "list": "Usage: seqzoo list [OPTIONS] [PATTERN]",
     }
     assert "\n  SECTION.KEY=VALUE  " in seqzoo("train", "--help").out
