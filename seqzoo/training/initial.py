@@ -20,7 +20,7 @@ def initial_model(
     Raises:
         ConfigError: the weights of the start do not fit the settings.
         UsageError: the model reads item features and there are none, or the other way around.
-        TrainingError: all parts with weights are frozen.
+        TrainingError: all parts that learn are frozen.
     """
     if recipe.start is None:
         model = SequenceModel.build(recipe.architecture, recipe.model, vocabulary, item_features)
@@ -28,7 +28,9 @@ def initial_model(
         model = recipe.start.model_for(vocabulary, recipe.model, item_features, recipe.train.seed)
     for part in recipe.train.freeze:
         getattr(model, part).requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    # A head in closed form has no gradients: it is fitted unless it is frozen.
+    fitted = model.head.closed_form and "head" not in recipe.train.freeze
+    if not fitted and not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainingError(
             f"train.freeze={recipe.train.freeze} leaves nothing to train; freeze fewer parts"
         )
