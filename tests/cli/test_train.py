@@ -15,6 +15,8 @@ def test_the_json_and_the_folder_of_a_run(trained):
     assert (said["epochs"], said["interrupted"]) == (2, False)
     assert set(said["metrics"]) == {"loo-full", "loo-full-unseen"}
     as_read, filtered, *parts = trained.answer.err.splitlines()
+    assert parts[0] == "chosen from the data: train.lr=0.002 (the default of 'sasrec' for training)"
+    parts = [line for line in parts if not line.startswith("chosen from the data: ")]
     train, valid, test, *lines = parts
     assert as_read.startswith("synthetic, as read: ")
     assert "interactions of 120 users with 40 items, " in as_read

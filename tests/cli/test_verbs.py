@@ -63,7 +63,7 @@ def test_eval_and_compare_share_their_options(seqzoo):
 
     ours, theirs = options("eval"), options("compare")
     assert ours.items() <= theirs.items()
-    assert theirs.keys() - ours.keys() == {"--metric", "--plot", "--seed"}
+    assert theirs.keys() - ours.keys() == {"--baselines", "--metric", "--plot", "--seed"}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 import seqzoo
 from seqzoo.data.batches import evaluation_batches, gather
 from seqzoo.data.prepare import DataConfig, prepare
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import LeaveOneOut
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.reads import user_numbers
@@ -147,7 +147,7 @@ def test_training_windows_and_evaluation_ask_at_the_time_of_the_next_event(regis
     # The last event of a user has its own time, not that of somebody else.
     assert batch.query_times[1].tolist() == [*times[13:20], times[19]]
     assert batch.users.tolist() == user_numbers(["u0", "u1"]).tolist()
-    split = leave_one_out(sequences, "test")
+    split = LeaveOneOut().part(sequences, "test")
     for rows, found in evaluation_batches(sequences, split, 5, 64, torch.device("cpu")):
         newest = found.histories.gather_last(found.histories.query_times)
         assert newest.tolist() == times[split.target[rows]].tolist()

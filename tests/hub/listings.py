@@ -63,7 +63,7 @@ def list_models(request: Request) -> Reply:
     wanted |= set(query.get("pipeline_tag", []))
     authors, search = query.get("author", []), query.get("search", [""])[0].lower()
     detailed = any(request.flag(name) for name in ("full", "cardData")) or "expand" in query
-    for repo in request.hub.store.repos.values():
+    for repo in list(request.hub.store.repos.values()):
         commit = repo.resolve()
         hidden = repo.private and request.role is None
         if (

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from seqzoo.data.batches import Windows
 from seqzoo.data.sequences import Sequences, build_sequences
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import LeaveOneOut
 from seqzoo.data.synthetic import synthetic
 from seqzoo.errors import ConfigError, SeqzooError
 from seqzoo.interfaces import MASK
@@ -91,7 +91,7 @@ def data():
 
 
 def test_same_target_histories_are_drawn_from_all_others(data):
-    split = leave_one_out(data, "train")
+    split = LeaveOneOut().part(data, "train")
     index = SameTarget.of(data, split)
     targets = np.concatenate(
         [
@@ -113,7 +113,7 @@ def test_same_target_histories_are_drawn_from_all_others(data):
 
 
 def test_a_target_without_others_stands_for_itself():
-    split = leave_one_out(SEQUENCES, "train")
+    split = LeaveOneOut().part(SEQUENCES, "train")
     index = SameTarget.of(SEQUENCES, split)
     targets = np.array([OFFSETS[4] + 3, OFFSETS[5] + 1])
     found = index.others(SEQUENCES, targets, np.random.default_rng(0))
@@ -121,7 +121,7 @@ def test_a_target_without_others_stands_for_itself():
 
 
 def inputs_of(model, data):
-    split, settings = leave_one_out(data, "train"), WindowSettings(8, 64)
+    split, settings = LeaveOneOut().part(data, "train"), WindowSettings(8, 64)
     objective = model.objective.prepared(data, split, settings)
     windows = objective.plan(split, settings, np.random.default_rng(0))[0]
     return objective, windows, objective.batch(data, windows, np.random.default_rng(1))

@@ -6,7 +6,7 @@ import torch
 
 from seqzoo.data.batches import Windows
 from seqzoo.data.sequences import Sequences
-from seqzoo.data.splits import leave_one_out
+from seqzoo.data.splits import LeaveOneOut
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import MASK, SequenceBatch
 from seqzoo.objectives.base import WindowSettings
@@ -69,7 +69,7 @@ def test_in_some_windows_only_the_newest_item_is_hidden():
 @pytest.mark.parametrize("shift", [False, True])
 def test_windows_have_every_event_of_a_training_history(shift, context):
     objective = MaskedItem(MaskedItemConfig(), None)
-    split = leave_one_out(SEQUENCES, "train")
+    split = LeaveOneOut().part(SEQUENCES, "train")
     settings = WindowSettings(10, 40, shift, context)
     plan = objective.plan(split, settings, np.random.default_rng(0))
     free = []
