@@ -5,48 +5,27 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse
-from starlette.staticfiles import StaticFiles
 
 from seqzoo.errors import nearest, one_line
 from seqzoo.serving.service import documents
 from seqzoo.serving.service import requests as ask
+from seqzoo.serving.service.answers import errors_of, json_answer
 from seqzoo.serving.service.errors import ServiceError, as_service_error
 from seqzoo.serving.service.guard import Guard
 from seqzoo.serving.service.limits import Limits
+from seqzoo.serving.service.page import add_page
 from seqzoo.serving.service.served import ServedModel
 from seqzoo.serving.service.telemetry import Metrics
 from seqzoo.version import __version__
 
 logger = logging.getLogger("seqzoo.serve")
-
-STATIC = Path(__file__).parent / "static"
-_MEANINGS = {
-    400: "not JSON",
-    401: "the token is missing or wrong",
-    404: "unknown model or session",
-    408: "the request came too slowly",
-    413: "the body is too large",
-    415: "the body is not declared as JSON",
-    422: "a field is invalid, or an item is unknown",
-    503: "too many requests wait, or the service is stopping; try again later",
-}
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {
-        status: {"model": documents.ErrorDocument, "description": _MEANINGS[status]}
-        for status in statuses
-    }
 
 
 class Service:
@@ -168,21 +147,21 @@ def _routes(service: Service) -> FastAPI:
         """Whether the service answers requests; 503 while it is stopping."""
         if service.guard.draining:
             body = documents.Health(status="stopping").model_dump()
-            return _json(body, status=503)  # type: ignore[return-value]
+            return json_answer(body, status=503)  # type: ignore[return-value]
         return documents.Health(status="ok")
 
-    @app.get("/metrics", response_class=Response, responses=_errors(401))
+    @app.get("/metrics", response_class=Response, responses=errors_of(401))
     async def metrics() -> Response:
         """Metrics for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    @app.get("/v1/models", responses=_errors(401))
+    @app.get("/v1/models", responses=errors_of(401))
     async def models() -> list[documents.ServedDocument]:
         """The models of the service, the default first."""
         found = [model.describe() for model in service.models.values()]
-        return _json(found)  # type: ignore[return-value]
+        return json_answer(found)  # type: ignore[return-value]
 
-    @app.post("/v1/recommend", responses=_errors(400, 401, 404, 408, 413, 415, 422, 503))
+    @app.post("/v1/recommend", responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503))
     async def recommend(body: wanted.recommend) -> documents.Recommended:  # type: ignore[name-defined]
         """Recommend items after one history, or after each of several."""
         model = service.model(body.model)
@@ -208,20 +187,20 @@ def _routes(service: Service) -> FastAPI:
             for history, best in zip(histories, answers, strict=True)
         ]
         if body.history is not None:
-            return _json({"model": model.name, **results[0]})  # type: ignore[return-value]
-        return _json({"model": model.name, "results": results})  # type: ignore[return-value]
+            return json_answer({"model": model.name, **results[0]})  # type: ignore[return-value]
+        return json_answer({"model": model.name, "results": results})  # type: ignore[return-value]
 
-    @app.post("/v1/similar", responses=_errors(400, 401, 404, 408, 413, 415, 422, 503))
+    @app.post("/v1/similar", responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503))
     async def similar(body: wanted.similar) -> documents.Similar:  # type: ignore[name-defined]
         """The items most similar to an item."""
         model = service.model(body.model)
         best = await service.ask(model, ask.SimilarRequest(body.item, body.k))
         document = {"model": model.name, "item": body.item, "similar": ask.items_json(best)}
-        return _json(document)  # type: ignore[return-value]
+        return json_answer(document)  # type: ignore[return-value]
 
     @app.post(
         "/v1/sessions/{user:path}/events",
-        responses=_errors(400, 401, 404, 408, 413, 415, 422, 503),
+        responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503),
     )
     async def observe(user: user_type, body: wanted.event) -> documents.Observed:  # type: ignore[name-defined]
         """Add an event to a user's session; with a store, it is on the disk before the answer."""
@@ -229,9 +208,9 @@ def _routes(service: Service) -> FastAPI:
         request = ask.EventRequest(user, body.item, body.timestamp)
         events = await service.ask(model, request)
         document = {"model": model.name, "user": user, "events": events}
-        return _json(document)  # type: ignore[return-value]
+        return json_answer(document)  # type: ignore[return-value]
 
-    @app.get("/v1/sessions/{user:path}/recommendations", responses=_errors(401, 404, 422, 503))
+    @app.get("/v1/sessions/{user:path}/recommendations", responses=errors_of(401, 404, 422, 503))
     async def recommendations(
         user: user_type,
         model: name_type = None,
@@ -249,21 +228,17 @@ def _routes(service: Service) -> FastAPI:
             "cold": cold,
             "recommendations": ask.items_json(best),
         }
-        return _json(document)  # type: ignore[return-value]
+        return json_answer(document)  # type: ignore[return-value]
 
-    @app.delete("/v1/sessions/{user:path}", responses=_errors(401, 422, 503))
+    @app.delete("/v1/sessions/{user:path}", responses=errors_of(401, 422, 503))
     async def forget(user: user_type) -> documents.Forgotten:
         """Remove all that is kept of a user, for every model."""
         counts = [
             await service.ask(model, ask.ForgetRequest(user)) for model in service.models.values()
         ]
-        return _json({"user": user, "events": sum(counts)})  # type: ignore[return-value]
+        return json_answer({"user": user, "events": sum(counts)})  # type: ignore[return-value]
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
-
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    add_page(app, service, wanted)
     _add_error_handlers(app)
     return app
 
@@ -295,11 +270,6 @@ def _histories(body: Any) -> tuple[list[list[str]], list[list[int]] | None]:
             "histories",
         )
     return histories, timestamps
-
-
-def _json(document: Any, status: int = 200) -> Response:
-    """A document as the answer; it is not checked again."""
-    return Response(msgspec.json.encode(document), status, media_type="application/json")
 
 
 def _failed(error: ServiceError) -> Response:

@@ -54,6 +54,36 @@ class Similar(BaseModel):
     similar: list[Item]
 
 
+class NamedItem(BaseModel):
+    """An item and its title."""
+
+    item: str
+    label: str | None
+
+
+class Items(BaseModel):
+    """Items that were found, and ids that the model does not know."""
+
+    model: str
+    items: list[NamedItem]
+    unknown: list[str]
+
+
+class Reasons(BaseModel):
+    """Why an item is recommended after a history.
+
+    ``rank`` is among the items that are not in the history; ``nearest`` are the most similar items
+    of the history, null for a model that cannot tell.
+    """
+
+    model: str
+    item: str
+    label: str | None
+    score: float | None
+    rank: int | None
+    nearest: list[Item] | None
+
+
 class Observed(BaseModel):
     """An event that is kept."""
 
@@ -116,6 +146,8 @@ class Documents:
     Attributes:
         recommend: of ``POST /v1/recommend``.
         similar: of ``POST /v1/similar``.
+        items: of ``POST /v1/items``.
+        reasons: of ``POST /v1/reasons``.
         event: of ``POST /v1/sessions/{user}/events``.
     """
 
@@ -161,6 +193,27 @@ class Documents:
             model=model,
             item=(identifier, ...),
             k=k,
+        )
+        self.items: Any = create_model(
+            "ItemsRequest",
+            __base__=_Closed,
+            __doc__="Search items by title, or look items up by their ids.",
+            model=model,
+            query=(
+                Annotated[str, Field(max_length=limits.text)] | None,
+                Field(None, description="Words of a title, or an id; empty for popular items."),
+            ),
+            items=(history | None, Field(None, description="Ids whose titles are wanted.")),
+            k=k,
+        )
+        self.reasons: Any = create_model(
+            "ReasonsRequest",
+            __base__=_Closed,
+            __doc__="Ask why an item is recommended after a history.",
+            model=model,
+            history=(history, Field(description="Item ids of one user, oldest first.")),
+            item=(identifier, ...),
+            k=(Annotated[int, Field(ge=1, le=limits.k)], 3),
         )
         self.event: Any = create_model(
             "EventRequest",

@@ -12,10 +12,12 @@ from seqzoo import zoo
 from seqzoo.errors import SeqzooError, error_text
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.stored_sessions import StoredSessions
+from seqzoo.serving.service import reasons as why
 from seqzoo.serving.service import requests as ask
 from seqzoo.serving.service.batching import Batcher
 from seqzoo.serving.service.errors import ServiceError
 from seqzoo.serving.service.limits import Limits
+from seqzoo.serving.service.titles import TitleIndex
 from seqzoo.storage.atomic import COMMIT
 from seqzoo.validation import looks_like_path
 
@@ -67,6 +69,7 @@ class ServedModel:
         self._next: tuple[SequenceModel, Any] | None = None
         self._signature = self.signature()
         self.model, self.sessions = self._load()
+        self._titles: TitleIndex | None = None
         self.loaded = time.time()
         self.batcher = Batcher(
             self._work, most=limits.batch, waiting=limits.waiting, name=self.name, observe=observe
@@ -145,6 +148,7 @@ class ServedModel:
         if self._next is not None:
             previous = self.sessions
             (self.model, self.sessions), self._next = self._next, None
+            self._titles = None
             _close(previous)
         model, sessions = self.model, self.sessions
         answers: list[Any] = [None] * len(requests)
@@ -152,6 +156,8 @@ class ServedModel:
         kinds: tuple[tuple[type, Callable[[Sequence[Any]], list[Any]]], ...] = (
             (ask.RecommendRequest, lambda some: ask.recommend(model, some)),
             (ask.SimilarRequest, lambda some: [_caught(_similar, model, each) for each in some]),
+            (why.ItemsRequest, lambda some: [_caught(self._find, each) for each in some]),
+            (why.ReasonsRequest, lambda some: [_caught(why.reasons, model, each) for each in some]),
             (ask.EventRequest, lambda some: _observe(self.name, sessions, some)),
             (ask.SessionRequest, lambda some: _of_sessions(self.name, sessions, some)),
             (ask.ForgetRequest, lambda some: [_caught(_forget, sessions, each) for each in some]),
@@ -167,6 +173,12 @@ class ServedModel:
             for at, each in zip(positions, found, strict=True):
                 answers[at] = each
         return answers
+
+    def _find(self, request: why.ItemsRequest) -> dict[str, Any]:
+        """Items by title; the titles are indexed when the first one is searched."""
+        if self._titles is None:
+            self._titles = TitleIndex(self.model.vocabulary)
+        return why.find_items(self.model, self._titles, request)
 
 
 def split_name(text: str) -> tuple[str, str]:
