@@ -29,6 +29,8 @@ OPERATIONS = {
     "GET /v1/models",
     "POST /v1/recommend",
     "POST /v1/similar",
+    "POST /v1/items",
+    "POST /v1/reasons",
     "POST /v1/sessions/{user}/events",
     "GET /v1/sessions/{user}/recommendations",
     "DELETE /v1/sessions/{user}",

@@ -21,6 +21,7 @@ class TitleIndex:
     def __init__(self, vocabulary: Vocabulary) -> None:
         """Fold the titles, the most popular items first if the counts are known."""
         count = len(vocabulary)
+        self._counted = vocabulary.counts is not None
         if vocabulary.counts is None:
             self._order = np.arange(1, count + 1)
         else:
@@ -37,9 +38,10 @@ class TitleIndex:
     def search(self, query: str, k: int) -> list[int]:
         """The indices 1..V of the ``k`` items that fit best.
 
-        An item comes first if its id is the query, then if its title is, begins with it, or has a
-        word that begins with its first word; of equal ones the more popular one. A query without
-        words finds the most popular items.
+        An item comes first if its id is the query, then if its title is, then if its title begins
+        with it, then if all words of the query begin words of the title. Of equal ones the more
+        popular one comes first, or the shorter title where the model has no item counts. A query
+        without words finds the most popular items.
         """
         wanted = folded(query)
         words = wanted.split()
@@ -49,10 +51,11 @@ class TitleIndex:
         for row in self._rows_with(max(words, key=len)):
             line = self._lines[row]
             if all(word in line for word in words):
-                found.append((_distance(line, wanted, words), row))
+                length = 0 if self._counted else len(line)
+                found.append((_distance(line, wanted, words), length, row))
                 if len(found) == _EXAMINED:
                     break
-        return [int(self._order[row]) for _, row in sorted(found)[:k]]
+        return [int(self._order[row]) for *_, row in sorted(found)[:k]]
 
     def _rows_with(self, word: str) -> Iterator[int]:
         at = self._text.find(word)

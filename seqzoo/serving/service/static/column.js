@@ -55,13 +55,13 @@ export class Column {
     this.running?.abort();
     this.running = new AbortController();
     const { signal } = this.running;
+    this.node.setAttribute("aria-busy", String(history.length > 0));
     if (!history.length) {
       this.ranks = null;
       this.list.replaceChildren();
       this.say("Add an item to see recommendations.");
       return;
     }
-    this.node.setAttribute("aria-busy", "true");
     try {
       const ids = history.map(({ item }) => item);
       const k = Math.min(MOST, this.items);
