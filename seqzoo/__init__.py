@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seqzoo.serving.batch.run import BatchResult
     from seqzoo.serving.batch.run import recommend_file as recommend_file
     from seqzoo.serving.batch.tables import recommend_tables as recommend_tables
+    from seqzoo.serving.export.write import Exported, export
     from seqzoo.training.loop import TrainingResult, train
     from seqzoo.tuning.result import TuningResult
     from seqzoo.tuning.tune import tune
@@ -30,6 +31,7 @@ _HOMES = {
     "BatchResult": "seqzoo.serving.batch.run",
     "Comparison": "seqzoo.evaluation.comparison",
     "Evaluation": "seqzoo.evaluation.evaluate",
+    "Exported": "seqzoo.serving.export.write",
     "Recommendation": "seqzoo.model.recommendations",
     "Recommendations": "seqzoo.model.recommendations",
     "SeqzooError": "seqzoo.errors",
@@ -39,6 +41,7 @@ _HOMES = {
     "compare": "seqzoo.evaluation.compare",
     "create": "seqzoo.zoo",
     "evaluate": "seqzoo.evaluation.evaluate",
+    "export": "seqzoo.serving.export.write",
     "info": "seqzoo.zoo",
     "list_models": "seqzoo.zoo",
     "load": "seqzoo.zoo",
@@ -53,6 +56,7 @@ __all__ = [
     "BatchResult",
     "Comparison",
     "Evaluation",
+    "Exported",
     "Recommendation",
     "Recommendations",
     "SequenceModel",
@@ -62,6 +66,7 @@ __all__ = [
     "compare",
     "create",
     "evaluate",
+    "export",
     "info",
     "list_models",
     "load",

@@ -50,6 +50,12 @@ _VERBS: tuple[dict[str, Any], ...] = (
         "epilog": "Example:  seqzoo serve runs/shop --port 8000 --store sessions.db",
     },
     {
+        "name": "export",
+        "target": "seqzoo.cli.export:export",
+        "help": "Write a model as ONNX files with a runner that needs no torch.",
+        "epilog": "Example:  seqzoo export runs/shop --out deployed",
+    },
+    {
         "name": "eval",
         "target": "seqzoo.cli.evaluate:evaluate",
         "help": "Measure a checkpoint and compare with its stored metrics.",

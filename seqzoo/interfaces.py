@@ -93,7 +93,9 @@ class SequenceBatch:
 
     def gather_last(self, values: Tensor) -> Tensor:
         """``values`` [B, L, ...] at the newest event of each history: [B, ...]."""
-        return values[torch.arange(len(self.lengths), device=values.device), self.lengths - 1]
+        # Not `len`, which fixes the number of histories when a model is traced.
+        rows = torch.arange(self.lengths.shape[0], device=values.device)
+        return values[rows, self.lengths - 1]
 
     def take(self, rows: Tensor | slice) -> "SequenceBatch":
         """Some of the histories, padded as far as before."""

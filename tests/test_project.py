@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import seqzoo
@@ -16,7 +17,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def run(*command, **options):
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+    given = {"cwd": ROOT, "capture_output": True, "text": True, **options}
+    done = subprocess.run(command, **given)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -34,11 +36,14 @@ def code_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_python_quick_start_runs_as_it_stands():
+def test_the_python_quick_start_runs_as_it_stands(tmp_path):
     (code,) = (block for block in code_blocks("python") if "seqzoo.load" in block)
     # Evaluating needs the data; the command-line tests do that where they are there.
     lines = [line for line in code.splitlines() if "seqzoo.evaluate(" not in line]
-    run(sys.executable, "-c", "\n".join(lines))
+    views = pl.DataFrame({"user": ["ann", "ann", "bob"], "item": ["1", "260", "2571"]})
+    views.write_parquet(tmp_path / "views.parquet")
+    run(sys.executable, "-c", "\n".join(lines), cwd=tmp_path)
+    assert set(pl.read_parquet(tmp_path / "best.parquet")["user"]) == {"ann", "bob"}
 
 
 def test_the_readme_plugin_installs_lists_and_trains(tmp_path):
@@ -97,6 +102,7 @@ EXPECTED_IN_THE_ROOT = {
     "SKILL.md",
     "benchmarks",
     "constraints.txt",
+    "deploy",
     "docs",
     "examples",
     "hatch_build.py",

@@ -5,9 +5,11 @@ The network reads whole histories (arXiv 1606.08117), not the parallel sessions 
 Shapes in brackets: B batch, L positions, D width of the model, G width of the recurrent state.
 """
 
+import torch
 from torch import Tensor, nn
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.ops.exporting import exporting, scan
 from seqzoo_rnn.config import Gru4RecConfig
 
 
@@ -30,6 +32,28 @@ def one_step(gru: nn.GRU, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor
     return output[:, 0], state.transpose(0, 1)
 
 
+def run(gru: nn.GRU, hidden: Tensor) -> Tensor:
+    """The newest layer's states of whole histories: [B, L, D] -> [B, L, G]."""
+    if not exporting():
+        return gru(hidden)[0]  # type: ignore[no-any-return]
+    # The layer itself can be exported for one length only.
+    for layer in range(gru.num_layers):
+        inner, outer = (gru.get_parameter(f"weight_{kind}_l{layer}") for kind in ("hh", "ih"))
+
+        def advance(state: Tensor, gates: Tensor, inner: Tensor = inner) -> tuple[Tensor, Tensor]:
+            reset, update, new = (state @ inner.T).chunk(3, -1)
+            own_reset, own_update, own_new = gates.chunk(3, -1)
+            kept = torch.sigmoid(own_update + update)
+            new = torch.tanh(own_new + torch.sigmoid(own_reset + reset) * new)
+            state = new + kept * (state - new)
+            return state, state
+
+        start = hidden.new_zeros(hidden.shape[0], gru.hidden_size)
+        _, states = scan(advance, start, (hidden @ outer.T).transpose(0, 1))
+        hidden = states.transpose(0, 1)
+    return hidden
+
+
 class Gru4Rec(Backbone):
     """Recurrent layers and a linear layer back to the width of the items."""
 
@@ -46,11 +70,11 @@ class Gru4Rec(Backbone):
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """All positions: [B, L, D] -> [B, L, D]."""
-        return self.dense(self.gru_layers(hidden)[0])  # type: ignore[no-any-return]
+        return self.dense(run(self.gru_layers, hidden))  # type: ignore[no-any-return]
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event of each history: [B, L, D] -> [B, D]."""
-        return self.dense(batch.gather_last(self.gru_layers(hidden)[0]))  # type: ignore[no-any-return]
+        return self.dense(batch.gather_last(run(self.gru_layers, hidden)))  # type: ignore[no-any-return]
 
     def initial_state(self, batch_size: int) -> State:
         """Zero states of all layers [B, layers, G]."""

@@ -15,7 +15,7 @@ from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
 from seqzoo_rnn.attention import additive_scores
 from seqzoo_rnn.config import NarmConfig
-from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent
+from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent, run
 
 
 class Narm(Backbone):
@@ -54,7 +54,7 @@ class Narm(Backbone):
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event of each history attends: [B, L, D] -> [B, D]."""
-        outputs, _ = self.gru(hidden)
+        outputs = run(self.gru, hidden)
         newest = batch.gather_last(outputs)
         scores = self._scores(newest, self.a_1(outputs))
         local = self._mix(scores[:, None], outputs, batch.mask[:, None])

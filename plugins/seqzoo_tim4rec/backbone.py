@@ -131,7 +131,7 @@ class Ssd4Rec(Backbone):
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
         """One more event of each user: [B, D] -> [B, D]."""
-        modulations, times = self._modulations_step(len(hidden), elapsed, state["times"])
+        modulations, times = self._modulations_step(hidden.shape[0], elapsed, state["times"])
         layers = []
         for layer, layer_state, modulation in zip(
             self._layers(), state["layers"], modulations, strict=True

@@ -17,6 +17,14 @@ from seqzoo.data.summary import Summary
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, DataError, nearest, one_line
 
+__all__ = [
+    "ORDERS",
+    "SequenceData",
+    "Sequences",
+    "build_sequences",
+    "load_array",
+]
+
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 

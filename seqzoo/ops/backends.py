@@ -18,6 +18,7 @@ import torch
 
 from seqzoo.errors import BackendUnavailableError, nearest
 from seqzoo.ops import external, hub
+from seqzoo.ops.exporting import FORMS, exporting
 from seqzoo.ops.native import convolution, scan
 from seqzoo.ops.native.library import REMEDY
 from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, probe
@@ -123,9 +124,13 @@ def operations() -> list[str]:
 def run(op: str, name: str | None, *arguments: Any) -> Any:
     """The result of a kernel by the implementation that ``choose`` gives for these arguments.
 
+    While a model is exported it is the form that can be, whatever is requested.
+
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
+    if exporting():
+        return FORMS.get(op, _torch(op).load())(*arguments)
     return choose(op, arguments[0].device, name, arguments)(*arguments)
 
 
@@ -190,6 +195,10 @@ def verdicts(device: torch.device, every_case: bool = False) -> list[Verdict]:
     return found
 
 
+def _torch(op: str) -> Backend:
+    return next(b for b in BACKENDS if b.op == op and b.name == "torch")
+
+
 @cache
 def _candidates(
     op: str, device: str, wanted: str, asked: str, needed: tuple[Case, ...]
@@ -238,7 +247,7 @@ def _refusal(
         asked: name of a backend in the environment.
         needed: dtypes and sizes of the calls.
     """
-    reference = next(b for b in BACKENDS if b.op == backend.op and b.name == "torch")
+    reference = _torch(backend.op)
     if backend.on_request and device in backend.devices and asked != backend.name:
         return backend.on_request
     return next(filter(None, (probe(backend, reference, device, case) for case in needed)), "")

@@ -77,7 +77,7 @@ class PositionEmbedder(NormalisedEmbedder):
         Raises:
             ConfigError: the session already has ``max_length`` events.
         """
-        position = 0 if state is None else int(state)
+        position = 0 if state is None else state
         if position >= len(self.position_table):
             raise ConfigError(
                 f"event {position + 1} of a session is beyond max_length = "

@@ -1,0 +1,97 @@
+"""ONNX graphs of the exported computations."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from seqzoo.ops.exporting import exportable
+
+OPSET = 20
+"""Version of the ONNX operators that the graphs use."""
+
+
+DYNAMIC = torch.export.Dim.DYNAMIC
+
+
+def graph_of(
+    module: nn.Module,
+    arguments: tuple[Tensor, ...],
+    axes: Sequence[Any],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> onnx.ModelProto:
+    """Trace a module for any size of some dimensions.
+
+    Args:
+        module: in evaluation mode, on the CPU.
+        arguments: an example; no dimension that may change is 0 or 1.
+        axes: for each argument the dimensions that may change, ``{0: DYNAMIC}``; in a tuple of
+            their own for those that the module takes as ``*tensors``.
+        inputs: names of the arguments.
+        outputs: names of the results.
+
+    Raises:
+        Exception: whatever the tracer raises for a computation that it cannot follow.
+    """
+    with _quiet(), torch.no_grad(), exportable():
+        program = torch.export.export(module, arguments, dynamic_shapes=tuple(axes), strict=False)
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            verbose=False,
+        )
+    assert exported is not None  # noqa: S101 - always a program with dynamo=True
+    graph: onnx.ModelProto = exported.model_proto
+    _without_notes(graph.graph)
+    return graph
+
+
+def with_top_k(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph of scores that gives the ``k`` best items instead, ``k`` being an input [1]."""
+    inner, scores = graph.graph, graph.graph.output[0].name
+    kind = inner.output[0].type.tensor_type.elem_type
+    del inner.output[:]
+    inner.input.append(onnx.helper.make_tensor_value_info("k", onnx.TensorProto.INT64, [1]))
+    node = onnx.helper.make_node(
+        "TopK", [scores, "k"], ["best_scores", "best_items"], name="best", axis=1
+    )
+    inner.node.append(node)
+    for name, element in (("best_scores", kind), ("best_items", onnx.TensorProto.INT64)):
+        inner.output.append(onnx.helper.make_tensor_value_info(name, element, ["batch", "best"]))
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def _without_notes(graph: onnx.GraphProto) -> None:
+    """Remove the files and lines of the source that the tracer notes."""
+    for each in (*graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        del each.metadata_props[:]
+        each.doc_string = ""
+    del graph.metadata_props[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _without_notes(attribute.g)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes on packages that seqzoo does not use."""
+    logger = logging.getLogger("torch.onnx._internal.exporter")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,59 @@
+"""The schema of ``manifest.json`` in an exported folder."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from seqzoo.checkpoint.schemas import Closed, Count, FileEntry, Name, Text
+
+MANIFEST = "manifest.json"
+
+
+class StateEntry(Closed):
+    """One tensor of the state of a user, an input and an output of ``event.onnx``.
+
+    Attributes:
+        dtype: as numpy names it.
+        shape: before the first event, for one user: the first dimension is the batch. A number that
+            all users share has no dimension.
+        initial: values before the first event: one for all, or nested lists.
+        growing: the dimension that grows by one with every event, if there is one.
+    """
+
+    dtype: Literal["float32", "float64", "int64"]
+    shape: list[Count]
+    initial: Any
+    growing: int | None
+
+
+class Manifest(Closed):
+    """What an exported folder holds.
+
+    Attributes:
+        format: version of this document.
+        seqzoo: version that wrote it.
+        architecture: registered name.
+        config: settings of the model, flat.
+        opset: version of the ONNX operators.
+        max_length: number of newest events that ``history.onnx`` is given.
+        uses_time: whether the model reads timestamps.
+        streaming: whether there is an ``event.onnx``.
+        state_events: number of events up to which the state can be advanced; None for any number.
+        state: its tensors.
+        max_difference: largest difference from the model that the export has measured, relative to
+            the largest value.
+        files: size and hash of every other file.
+    """
+
+    format: Literal[1]
+    seqzoo: Text
+    architecture: Name
+    config: dict[str, Any]
+    opset: Count
+    max_length: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    uses_time: bool
+    streaming: bool
+    state_events: int | None
+    state: list[StateEntry]
+    max_difference: float
+    files: dict[str, FileEntry]

@@ -1,0 +1,329 @@
+"""Recommends items with an exported model; needs onnxruntime and numpy only.
+
+    from runner import Recommender
+
+    model = Recommender("deployed")
+    model.recommend(["1", "260"], k=5)
+
+or ``python runner.py --history 1 260 -k 5``.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+__all__ = ["Recommender", "RunnerError", "Session"]
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+class RunnerError(Exception):
+    """The folder is damaged, or what was given cannot be used."""
+
+
+class Recommender:
+    """An exported model.
+
+    Args:
+        folder: the exported folder.
+        threads: number of threads of onnxruntime.
+
+    Raises:
+        RunnerError: a file is missing or differs from what was exported.
+    """
+
+    def __init__(self, folder: "str | Path" = Path(__file__).parent, threads: int = 1) -> None:
+        self.folder = Path(folder)
+        self.manifest = _read_manifest(self.folder)
+        files = {name: _read(self.folder, name, entry) for name, entry in self._files()}
+        vocabulary = json.loads(files["vocabulary.json"])
+        self.items: list[str] = vocabulary["items"]
+        self.labels: list[Any] | None = vocabulary.get("labels")
+        self.index = {item: place for place, item in enumerate(self.items, start=1)}
+        self.max_length: int = self.manifest["max_length"]
+        self.uses_time: bool = self.manifest["uses_time"]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+
+        def session(name: str) -> Any:
+            return onnxruntime.InferenceSession(
+                files[name], options, providers=["CPUExecutionProvider"]
+            )
+
+        self._history = session("history.onnx")
+        self._best = session("recommend.onnx")
+        self._event = session("event.onnx") if self.manifest["streaming"] else None
+        self._state = [
+            np.full(state["shape"], state["initial"], dtype=state["dtype"])
+            for state in self.manifest["state"]
+        ]
+
+    def _files(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        return self.manifest["files"].items()  # type: ignore[no-any-return]
+
+    def encode(
+        self,
+        histories: Sequence[Sequence[str]],
+        timestamps: "Sequence[Sequence[int]] | None" = None,
+    ) -> Any:
+        """User vectors [B, D] of histories of item ids, oldest first; unknown items are skipped.
+
+        Args:
+            histories: item ids of each user.
+            timestamps: unix seconds of each event, for models that use them.
+
+        Raises:
+            RunnerError: a history has no known item, or the timestamps do not fit.
+        """
+        rows, times = self._known(histories, timestamps)
+        return self._encode(rows, times)
+
+    def recommend(
+        self,
+        history: Sequence[str],
+        k: int = 10,
+        *,
+        timestamps: "Sequence[int] | None" = None,
+        exclude_seen: bool = True,
+        exclude: Sequence[str] = (),
+    ) -> list[tuple[str, float]]:
+        """The ``k`` best items after one history, best first, with their scores."""
+        return self.recommend_many(
+            [history],
+            k,
+            timestamps=None if timestamps is None else [timestamps],
+            exclude_seen=exclude_seen,
+            exclude=exclude,
+        )[0]
+
+    def recommend_many(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        *,
+        timestamps: "Sequence[Sequence[int]] | None" = None,
+        exclude_seen: bool = True,
+        exclude: Sequence[str] = (),
+    ) -> list[list[tuple[str, float]]]:
+        """The ``k`` best items after each history, best first, with their scores.
+
+        Args:
+            histories: item ids of each user, oldest first; unknown items are skipped.
+            k: number of items.
+            timestamps: unix seconds of each event, for models that use them.
+            exclude_seen: leave out the items of the history.
+            exclude: ids of items that are never recommended.
+
+        Raises:
+            RunnerError: a history has no known item, the timestamps do not fit, ``k`` is out of
+                range, or a score is not a number.
+        """
+        rows, times = self._known(histories, timestamps)
+        return self._rank(self._encode(rows, times), k, rows if exclude_seen else None, exclude)
+
+    def session(self) -> "Session":
+        """A session of one user, one event at a time."""
+        return Session(self)
+
+    def _known(
+        self,
+        histories: Sequence[Sequence[str]],
+        timestamps: "Sequence[Sequence[int]] | None",
+    ) -> tuple[list[list[int]], "list[list[int]] | None"]:
+        """Item indices and timestamps of the known events."""
+        if not histories:
+            raise RunnerError("there are no histories")
+        if timestamps is not None and (
+            len(timestamps) != len(histories)
+            or any(len(a) != len(b) for a, b in zip(histories, timestamps))  # noqa: B905
+        ):
+            raise RunnerError("timestamps need one number for each item of each history")
+        rows, times = [], []
+        for user, history in enumerate(histories):
+            known = [place for place, item in enumerate(history) if item in self.index]
+            if not known:
+                raise RunnerError(f"history {user + 1} has no item that the model knows")
+            rows.append([self.index[history[place]] for place in known])
+            if timestamps is not None:
+                own = [int(timestamps[user][place]) for place in known]
+                if any(a > b for a, b in zip(own, own[1:])):  # noqa: B905, RUF007
+                    raise RunnerError(f"the timestamps of history {user + 1} do not ascend")
+                times.append(own)
+        return rows, times if timestamps is not None else None
+
+    def _encode(self, rows: list[list[int]], times: "list[list[int]] | None") -> Any:
+        newest = slice(-self.max_length, None)
+        cut = [row[newest] for row in rows]
+        lengths = np.array([len(row) for row in cut], dtype=np.int64)
+        given = {"items": _padded(cut), "lengths": lengths}
+        if self.uses_time:
+            # Without timestamps all events count as simultaneous.
+            own = [[0] * len(row) for row in cut] if times is None else [t[newest] for t in times]
+            given["timestamps"] = _padded(own)
+        return self._history.run(None, given)[0]
+
+    def _rank(
+        self,
+        vectors: Any,
+        k: int,
+        seen: "Sequence[Iterable[int]] | None",
+        exclude: Sequence[str],
+    ) -> list[list[tuple[str, float]]]:
+        if not 1 <= k <= len(self.items):
+            raise RunnerError(f"k is {k}; expected 1 to {len(self.items)}")
+        never = [self.index[item] for item in exclude if item in self.index]
+        pairs = [
+            (row, item)
+            for row in range(len(vectors))
+            for item in {*(seen[row] if seen is not None else ()), *never}
+        ]
+        flat = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        scores, items = self._best.run(
+            None,
+            {
+                "user_vectors": vectors,
+                "rows": np.ascontiguousarray(flat[:, 0]),
+                "excluded": np.ascontiguousarray(flat[:, 1]),
+                "k": np.array([k], dtype=np.int64),
+            },
+        )
+        if np.isnan(scores).any():
+            raise RunnerError("a score is not a number")
+        return [
+            [
+                (self.items[item - 1], float(score))
+                for item, score in zip(*row)  # noqa: B905
+                if score != -np.inf
+            ]
+            for row in zip(items, scores)  # noqa: B905
+        ]
+
+
+class Session:
+    """The events of one user. Each costs the same where the model keeps a state of fixed size.
+
+    Beyond the number of events up to which the model keeps a state, and for a model without one,
+    the newest events are read again for each recommendation.
+    """
+
+    def __init__(self, model: Recommender) -> None:
+        self._model = model
+        self._items: list[int] = []
+        self._times: list[int] = []
+        self._state = list(model._state)
+        self._vector: Any = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def observe(self, item: str, timestamp: "int | None" = None) -> None:
+        """Add one event.
+
+        Raises:
+            RunnerError: the item is unknown, or the timestamp is missing or before the last one.
+        """
+        model = self._model
+        if item not in model.index:
+            raise RunnerError(f"the model does not know the item {item!r}")
+        if self._items and (timestamp is None) == bool(self._times):
+            raise RunnerError("either all events of a session have timestamps or none")
+        gap = 0
+        if timestamp is not None:
+            gap = int(timestamp) - self._times[-1] if self._times else 0
+            if gap < 0:
+                raise RunnerError(f"timestamp {timestamp} is before that of the last event")
+        bound = model.manifest["state_events"]
+        self._vector = None
+        if model._event is not None and (bound is None or len(self) < bound):
+            given = {"item": np.array([model.index[item]], dtype=np.int64)}
+            if model.uses_time:
+                given["elapsed"] = np.array([gap], dtype=np.int64)
+            for place, tensor in enumerate(self._state):
+                given[f"state_{place}"] = tensor
+            self._vector, *self._state = model._event.run(None, given)
+        self._items.append(model.index[item])
+        if timestamp is not None:
+            self._times.append(int(timestamp))
+
+    @property
+    def vector(self) -> Any:
+        """The user vector [D] after the newest event.
+
+        Raises:
+            RunnerError: there is no event yet.
+        """
+        if not self._items:
+            raise RunnerError("nothing has been observed yet; call observe(item) first")
+        if self._vector is None:
+            times = [self._times] if self._times else None
+            self._vector = self._model._encode([self._items], times)
+        return self._vector[0]
+
+    def recommend(
+        self, k: int = 10, *, exclude_seen: bool = True, exclude: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
+        """The ``k`` best items after the events so far, best first, with their scores."""
+        vector = self.vector[None]
+        return self._model._rank(vector, k, [self._items] if exclude_seen else None, exclude)[0]
+
+
+def _padded(rows: list[list[int]]) -> Any:
+    padded = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunnerError(f"{folder / MANIFEST} cannot be read: {error}") from None
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise RunnerError(f"{folder / MANIFEST} has format {found}; this runner reads {FORMAT}")
+    return manifest
+
+
+def _read(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
+    if Path(name).name != name:
+        raise RunnerError(f"{folder / MANIFEST} names {name!r}, which is no plain file name")
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise RunnerError(f"{folder / name} cannot be read: {error}") from None
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise RunnerError(f"{folder / name} differs from what was exported; copy the folder again")
+    return content
+
+
+def main(arguments: "Sequence[str] | None" = None) -> int:
+    """Print recommendations as one JSON document."""
+    parser = argparse.ArgumentParser(description="Recommend items with an exported model.")
+    parser.add_argument("--history", nargs="+", required=True, metavar="ITEM", help="oldest first")
+    parser.add_argument("--timestamps", nargs="+", type=int, metavar="T", help="unix seconds")
+    parser.add_argument("-k", type=int, default=10, metavar="N", help="number of items")
+    parser.add_argument("--folder", default=str(Path(__file__).parent), help="exported folder")
+    given = parser.parse_args(arguments)
+    try:
+        model = Recommender(given.folder)
+        best = model.recommend(given.history, given.k, timestamps=given.timestamps)
+    except RunnerError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    shown = [{"item": item, "score": score} for item, score in best]
+    sys.stdout.write(json.dumps({"recommendations": shown}, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
