@@ -137,7 +137,7 @@ def test_one_name_for_things_of_different_kinds():
             ("command", ("linrec", "json:loads"), {"help": "words"}),
         )
     )
-    assert [len(registry) for registry in catalogue.registries()] == [1] * 11
+    assert [len(registry) for registry in catalogue.registries()] == [1] * 12
     for registry in catalogue.registries():
         assert registry.get("linrec").plugin == "mine"
     backbone = catalogue.backbones.get("linrec")

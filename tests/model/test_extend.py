@@ -126,3 +126,10 @@ def test_a_width_that_does_not_fit_is_named():
             model, Vocabulary(model.vocabulary.items), settings={"hidden_size": 32, "dropout": 0.1}
         )
     assert "dropout" not in str(found.value)
+
+
+def test_more_items_keep_the_dtype():
+    model = small_model("sasrec").double()
+    model.extend(["more"])
+    assert model.embedder.item_table.dtype == torch.float64
+    assert model.encode([[ITEMS[0], "more"]]).dtype == torch.float64

@@ -154,7 +154,7 @@ def test_the_best_epoch_is_kept_not_the_last(recipe, tmp_path, monkeypatch):
     values = iter([0.1, 0.5, 0.4, 0.3])
     weights = []
 
-    def validate(self):
+    def validate(self, held_out):
         weights.append({name: value.clone() for name, value in self.model.state_dict().items()})
         return next(values)
 

@@ -40,8 +40,8 @@ def test_conformance_where_times_matter(mode, layers, small, shake):
     """With initial weights steps hardly depend on timestamps, so weights are perturbed here."""
     model = shake(small(mode, num_layers=layers))
     for name, check in CHECKS.items():
-        # A loaded model is float32, this one is not.
-        if name != "round trip":
+        # These load the model again; a loaded one is float32, this one is not.
+        if name not in ("new items", "round trip"):
             check(model)
 
 
