@@ -218,7 +218,7 @@ recipe = {{
     "architecture": "sasrec",
     "model": {{"hidden_size": 8, "num_layers": 1, "max_length": 10}},
     "data": {{"source": "synthetic", "min_count": 1, "options": {OPTIONS}}},
-    "train": {{"epochs": 3, "seed": 1}},
+    "train": {{"epochs": 3, "seed": 1, "baselines": False}},
 }}
 """
 

@@ -40,7 +40,8 @@ def test_the_python_quick_start_runs_as_it_stands(tmp_path):
     (code,) = (block for block in code_blocks("python") if "seqzoo.load" in block)
     # Evaluating needs the data; the command-line tests do that where they are there.
     lines = [line for line in code.splitlines() if "seqzoo.evaluate(" not in line]
-    views = pl.DataFrame({"user": ["ann", "ann", "bob"], "item": ["1", "260", "2571"]})
+    users, items = ["ann", "ann", "bob"], ["1", "260", "2571"]
+    views = pl.DataFrame({"user": users, "item": items, "timestamp": [1, 2, 3]})
     views.write_parquet(tmp_path / "views.parquet")
     run(sys.executable, "-c", "\n".join(lines), cwd=tmp_path)
     assert set(pl.read_parquet(tmp_path / "best.parquet")["user"]) == {"ann", "bob"}

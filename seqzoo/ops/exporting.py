@@ -18,6 +18,12 @@ from torch.utils._pytree import tree_map
 
 from seqzoo.ops.padding import masked_steps
 
+__all__ = [
+    "exportable",
+    "exporting",
+    "scan",
+]
+
 _EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
 
 

@@ -34,7 +34,9 @@ def test_the_json_and_the_folder_of_a_run(trained):
     )
     assert lines[0].startswith("training sasrec (")
     assert lines[1].startswith("up to 2 epochs; 1 process on cpu")
-    assert [line.split()[:2] for line in lines[2:]] == [["epoch", "1"], ["epoch", "2"]]
+    assert [line.split()[:2] for line in lines[2:4]] == [["epoch", "1"], ["epoch", "2"]]
+    (warning,) = lines[4:]
+    assert warning.startswith("warning: sasrec does not beat ")
     assert (trained.folder / "model.safetensors").is_file()
 
 

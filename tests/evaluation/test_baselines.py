@@ -13,11 +13,12 @@ from seqzoo.errors import UsageError
 from seqzoo.evaluation.baselines import baseline_names, fit_baselines
 from seqzoo.evaluation.compare import compare
 from seqzoo.evaluation.held_out import hold_out
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.evaluation.ranks import gains_by_user
 from seqzoo.model.sequence_model import SequenceModel
 
 NAMES = ["popular", "recent-popular", "item-knn", "markov"]
+SPLIT = split_of(get_protocol("loo-full"))
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,12 @@ def data():
 
 def test_they_are_fitted_in_order_and_leave_random_numbers_alone(data):
     state = torch.get_rng_state()
-    fitted = fit_baselines(data)
+    fitted = fit_baselines(data, SPLIT)
     assert list(fitted) == baseline_names() == NAMES
     assert torch.equal(torch.get_rng_state(), state)
     counts = torch.tensor([0, *fitted["popular"].vocabulary.counts], dtype=torch.float32)
     assert torch.equal(fitted["popular"].head.popularity, counts)
-    assert list(fit_baselines(data, leave_out=["markov"])) == NAMES[:3]
+    assert list(fit_baselines(data, SPLIT, leave_out=["markov"])) == NAMES[:3]
 
 
 def test_one_that_needs_timestamps_is_left_out_without_them(data, caplog):
@@ -41,7 +42,7 @@ def test_one_that_needs_timestamps_is_left_out_without_them(data, caplog):
         data, sequences=dataclasses.replace(data.sequences, timestamps=None)
     )
     with caplog.at_level("INFO"):
-        assert list(fit_baselines(untimed)) == ["popular", "item-knn", "markov"]
+        assert list(fit_baselines(untimed, SPLIT)) == ["popular", "item-knn", "markov"]
     assert "recent-popular is left out: recent-popular needs timestamps" in caplog.text
 
 
@@ -63,8 +64,8 @@ def test_a_comparison_with_baselines_measures_what_their_checkpoints_would(data,
 
 
 def test_evenly_spaced_users_keep_their_values(data):
-    held_out = hold_out(data, data.vocabulary)
-    model = fit_baselines(data)["markov"]
+    held_out = hold_out(data, data.vocabulary, SPLIT)
+    model = fit_baselines(data, SPLIT)["markov"]
     protocols = [get_protocol("loo-full")]
     (everyone,) = gains_by_user(model, held_out, protocols)
     some = held_out.evenly(9)

@@ -3,11 +3,12 @@
 import json
 
 from seqzoo.evaluation.held_out import hold_out
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.training import beaten
 from seqzoo.training.loop import train
 
 NAMES = ["popular", "recent-popular", "item-knn", "markov"]
+SPLIT = split_of(get_protocol("loo-full"))
 
 
 def test_a_model_that_is_worse_is_told_so_with_the_numbers(recipe, tmp_path, caplog):
@@ -38,7 +39,7 @@ def test_they_are_left_out_on_request(recipe, tmp_path, caplog):
 
 def test_a_model_that_is_better_is_not_told_so(fresh_model, caplog):
     model, data = fresh_model
-    held_out = hold_out(data, model.vocabulary)
+    held_out = hold_out(data, model.vocabulary, SPLIT)
     protocols = [get_protocol("loo-full")]
     found = beaten.measure_baselines(model, held_out, protocols, {"ndcg@10": 1.0}, "ndcg@10")
     assert list(found["loo-full"]) == NAMES
@@ -47,8 +48,8 @@ def test_a_model_that_is_better_is_not_told_so(fresh_model, caplog):
 
 def test_of_many_users_some_are_measured_the_model_too(fresh_model, caplog, monkeypatch):
     model, data = fresh_model
-    monkeypatch.setattr(beaten, "MOST_USERS", 10)
-    held_out = hold_out(data, model.vocabulary)
+    monkeypatch.setattr(beaten, "MOST_TARGETS", 10)
+    held_out = hold_out(data, model.vocabulary, SPLIT)
     protocols = [get_protocol("loo-full")]
     # The value of all users is not that of the ten, so it must not be compared with theirs.
     measured = {"ndcg@10": 1.0}

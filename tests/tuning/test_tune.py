@@ -40,7 +40,9 @@ def test_it_ends_with_the_best_run_and_its_recipe(tmp_path, monkeypatch):
     monkeypatch.setattr(
         training_run,
         "hold_out",
-        lambda data, vocabulary, part="test": parts.append(part) or real(data, vocabulary, part),
+        lambda data, vocabulary, chosen, part="test": (
+            parts.append(part) or real(data, vocabulary, chosen, part)
+        ),
     )
     result = tune(RECIPE, trials=3, out=tmp_path / "t", search=SEARCH)
     # The test items are read once, after all trials.
