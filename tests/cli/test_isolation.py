@@ -65,6 +65,7 @@ def test_they_are_listed_with_their_reasons(broken):
     assert all(found[name]["status"] == "ok" for name in FIRST_PARTY)
 
 
+@pytest.mark.slow
 def test_every_verb_still_works(broken, tmp_path):
     out = str(tmp_path / "run")
     small = ["data.options.users=40", "model.hidden_size=8", "train.epochs=1"]

@@ -30,6 +30,7 @@ def variables(server, tmp_path) -> Callable[[str], dict[str, str]]:
     return variables
 
 
+@pytest.mark.slow
 def test_the_journey(environment, server, variables, tmp_path):
     author, user = environment(), environment()
     author.install(LRUREC)

@@ -32,6 +32,7 @@ def test_a_kill_leaves_nothing_or_a_whole_checkpoint():
     assert all(result["failed"] == 0 for result in results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tmpfs", "file size"])
 def test_a_full_disk_leaves_nothing_or_a_whole_checkpoint(kind):
     if kind == "tmpfs" and not has_namespaces():
