@@ -132,7 +132,9 @@ def with_items(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         bigger = type(model).build(model.architecture, config, vocabulary, item_features)
-    bigger = bigger.to(model.device, model.embedder.item_table.dtype)
+    bigger = bigger.to(model.device)
+    if (dtype := model.embedder.item_table.dtype) != bigger.embedder.item_table.dtype:
+        bigger = bigger.to(dtype)
     source, target = distinct_state(model)[0], distinct_state(bigger)[0]
     known, added = len(model.vocabulary), len(vocabulary) - len(model.vocabulary)
     if wrong := _misfits(source, target, added):
