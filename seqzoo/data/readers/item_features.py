@@ -39,7 +39,7 @@ def read_item_features(
     """The item id of each row, and the columns.
 
     Args:
-        source: a CSV, TSV, Parquet or JSON-lines file, RecBole's ``.item`` file or its folder, or a
+        source: a CSV, TSV, Parquet or JSON lines file, RecBole's ``.item`` file or its folder, or a
             table in memory.
         kinds: the kind by column; None takes all columns, with the kinds that they show.
         item_col: the column of item ids; by default the one with a common name.

@@ -36,7 +36,7 @@ class Guard:
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; what is no request goes on."""
+        """Answer one request; other events, such as the start of the service, are passed on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -14,8 +14,8 @@ _EXAMINED = 2_000
 class TitleIndex:
     """Finds the items whose title or id has all words of a query.
 
-    Case and accents make no difference. It is one long text that is scanned, at about a gigabyte a
-    second, so that a catalogue of a million items needs no more than its titles once more.
+    Case and accents make no difference. The titles are scanned as one long text, so that a large
+    catalogue needs no more memory than its titles once more.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
