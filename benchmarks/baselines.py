@@ -15,7 +15,7 @@ from pathlib import Path
 from seqzoo.data.prepare import DataConfig, prepare
 from seqzoo.evaluation.baselines import fit_baselines
 from seqzoo.evaluation.held_out import hold_out
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.evaluation.ranks import gains_by_user, means
 
 OUT = Path(__file__).parent / "baselines.json"
@@ -43,8 +43,8 @@ def main() -> None:
         started = time.process_time()
         fitted = fit_baselines(data)
         seconds = time.process_time() - started
-        held_out = hold_out(data, data.vocabulary)
         chosen = [get_protocol(protocol) for protocol in protocols]
+        held_out = hold_out(data, data.vocabulary, split_of(chosen[0]))
         gains = {key: gains_by_user(model, held_out, chosen) for key, model in fitted.items()}
         sys.stderr.write(f"{name}: {seconds:.1f} s of the processor for {', '.join(fitted)}\n")
         for index, protocol in enumerate(protocols):

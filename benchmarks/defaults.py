@@ -20,7 +20,7 @@ from seqzoo.config import parse_overrides
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.prepare import DataConfig, load_data, prepare
 from seqzoo.evaluation.held_out import hold_out
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.evaluation.ranks import gains_by_user, means
 
 PROTOCOLS = ("loo-full", "loo-full-unseen")
@@ -45,7 +45,7 @@ def run(architecture: str, data: Interactions, settings: list[str], out: Path) -
     model = seqzoo.load(out)
     section = {k: v for k, v in model.recipe["data"].items() if k != "fingerprint"}
     prepared = prepare(DataConfig(**section), data)
-    held_out = hold_out(prepared, model.vocabulary, "valid")
+    held_out = hold_out(prepared, model.vocabulary, split_of(get_protocol(PROTOCOLS[0])), "valid")
     gains = gains_by_user(model, held_out, [get_protocol(name) for name in PROTOCOLS])
     measured = [means(own) for own in gains]
     return {

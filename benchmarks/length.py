@@ -24,12 +24,11 @@ LINEAR = ("gru4rec", "mamba4rec", "ssd4rec", "tim4rec", "elastic")
 BESIDE, ROWS = 2048, 4
 
 _MEMORY = """
-import json, resource, sys
+import json, sys
 from length import step_of
+from timing import peak
 name, length, rows = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 step = step_of(name, length, rows)
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 step(); step()
 print(json.dumps(peak() - before))
@@ -56,7 +55,7 @@ def step_of(architecture: str, length: int, rows: int) -> Callable[[], None]:
 
 
 def peak_memory(architecture: str, length: int, rows: int, turns: int) -> float:
-    """Kilobytes that the steps add to a process, the median of a few processes."""
+    """Bytes that the steps add to a process, the median of a few processes."""
     found = []
     for _ in range(turns):
         done = subprocess.run(
@@ -81,4 +80,4 @@ if __name__ == "__main__":
     report(f"a training step, {ROWS} x {BESIDE:,} events", seconds, "sasrec", options.json)
     memory = {name: peak_memory(name, BESIDE, ROWS, 3) for name in names}
     title = f"memory of a training step, {ROWS} x {BESIDE:,} events"
-    report(title, memory, "sasrec", options.json, unit="MB", factor=1 / 1024)
+    report(title, memory, "sasrec", options.json, unit="MB", factor=1 / (1 << 20))

@@ -20,9 +20,10 @@ _EVENTS_PER_ITEM = 400
 _PART = 1 << 22
 
 _WORK = """
-import json, resource, sys, time
+import json, sys, time
 from seqzoo.data.prepare import DataConfig, prepare
 from seqzoo.data.prepared import write_prepared
+from timing import peak
 
 source, out = sys.argv[1:]
 started = time.perf_counter()
@@ -30,11 +31,10 @@ config = DataConfig(source=source)
 data = prepare(config)
 if out:
     write_prepared(out, data, config)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({
     "seconds": time.perf_counter() - started,
     "cpu_seconds": time.process_time(),
-    "peak_gb": peak / (1 << 30 if sys.platform == "darwin" else 1 << 20),
+    "peak_gb": peak() / (1 << 30),
     "interactions": len(data.sequences.items),
     "users": len(data.users),
     "items": len(data.vocabulary),
@@ -74,7 +74,10 @@ def write_interactions(path: Path, rows: int) -> None:
 def measured(source: Path, out: Path | None) -> dict[str, float]:
     """The work in a process of its own."""
     command = [sys.executable, "-c", _WORK, str(source), str(out or "")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # With ``-c`` the folder of the process comes first among the places of imports.
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
     result: dict[str, float] = json.loads(done.stdout)
     return result
 

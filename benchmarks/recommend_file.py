@@ -5,7 +5,6 @@ Every run is a process of its own, with a small model, so that reading and writi
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from timing import peak
 
 LAYOUTS = ("events.parquet", "events.csv", "users.parquet", "users.jsonl")
 
@@ -64,7 +64,7 @@ def run(source: Path, out: Path, items: int) -> None:
             {
                 "users": result.users,
                 "rows": result.rows,
-                "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "peak": peak(),
                 "processor": time.process_time() - started,
             }
         )

@@ -9,6 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 
@@ -62,3 +63,12 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=7, help="rounds that are timed")
     parser.add_argument("--json", action="store_true", help="one JSON line for each comparison")
     return parser.parse_args()
+
+
+def peak() -> int:
+    """Bytes that this process has held in memory at most.
+
+    Linux only: ``ru_maxrss`` would be portable, but a process inherits it from its parent.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))

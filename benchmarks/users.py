@@ -14,8 +14,8 @@ from timing import arguments, medians, report
 import seqzoo
 from seqzoo.data.sequences import build_sequences
 from seqzoo.data.synthetic import synthetic
-from seqzoo.evaluation.evaluate import hold_out
-from seqzoo.evaluation.protocol import get_protocol
+from seqzoo.evaluation.held_out import hold_out
+from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.evaluation.ranks import gains_by_user, means
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
@@ -71,7 +71,8 @@ def evaluations(architecture: str) -> dict[str, Callable[[], float]]:
     data = build_sequences(synthetic(USERS, ITEMS, EVENTS, seed=0))
     torch.manual_seed(0)
     model = SequenceModel.build(architecture, {"max_length": LENGTH}, data.vocabulary).eval()
-    held_out, protocol = hold_out(data, model.vocabulary), get_protocol("loo-full-unseen")
+    protocol = get_protocol("loo-full-unseen")
+    held_out = hold_out(data, model.vocabulary, split_of(protocol))
     split, sequences = held_out.split, held_out.sequences
     assert sequences.timestamps is not None
     ranges = [slice(*ends) for ends in zip(split.history_start, split.history_end, strict=True)]

@@ -11,13 +11,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
+from seqzoo.data.prepared_schema import (
+    FORMAT_VERSION,
+    ITEMS,
+    MANIFEST,
+    OFFSETS,
+    TIMESTAMPS,
+    USERS,
+    VOCABULARY,
+    Feature,
+    File,
+    Manifest,
+    UsersRecord,
+    VocabularyRecord,
+)
 from seqzoo.data.sequences import SequenceData, Sequences, load_array
 from seqzoo.data.summary import Summary
 from seqzoo.data.vocabulary import Vocabulary
@@ -35,109 +49,10 @@ __all__ = [
     "write_prepared",
 ]
 
-MANIFEST = "prepared.json"
-ITEMS, OFFSETS, TIMESTAMPS = "items.npy", "offsets.npy", "timestamps.npy"
-VOCABULARY, USERS = "vocabulary.json", "users.json"
-FORMAT_VERSION = 1
-
 ReadT = TypeVar("ReadT")
 
 _LARGEST_MANIFEST = 1 << 20
 _REMEDY = "run `seqzoo data prepare` again"
-
-Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
-Fingerprint = Annotated[
-    str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", description="sha256: and 64 hex digits")
-]
-Count = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
-Id = Annotated[str, Meta(min_length=1, description="a non-empty string")]
-
-
-class _Closed(Struct, forbid_unknown_fields=True):
-    """A document that only seqzoo writes."""
-
-
-class _File(_Closed):
-    sha256: Sha256
-    size: Count
-
-
-class _Files(
-    _Closed,
-    rename={
-        "items": ITEMS,
-        "offsets": OFFSETS,
-        "timestamps": TIMESTAMPS,
-        "vocabulary": VOCABULARY,
-        "users": USERS,
-    },
-):
-    items: _File
-    offsets: _File
-    vocabulary: _File
-    users: _File
-    timestamps: _File | UnsetType = UNSET
-
-
-class _Feature(_Closed):
-    """A column of the events."""
-
-    name: str
-    file: Annotated[str, Meta(pattern=r"\Afeature-[0-9]{1,4}\.npy\Z", description="feature-N.npy")]
-    sha256: Sha256
-    size: Count
-
-
-class _Fingerprints(_Closed):
-    everything: Fingerprint
-    sequences: Fingerprint
-    times: Fingerprint
-
-
-class _Summary(_Closed):
-    stage: str
-    rows: Count
-    users: Count
-    items: Count
-    events_per_user: Annotated[dict[str, float], Meta(description="numbers by name")]
-    repeats: float
-    first: int | None
-    last: int | None
-
-
-class _Settings(_Closed):
-    min_count: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
-    order: str
-    source: str
-    columns: Annotated[dict[str, str], Meta(description="column names by role")]
-    options: Annotated[dict[str, Any], Meta(description="settings by name")]
-
-
-class _Manifest(_Closed):
-    """``prepared.json``."""
-
-    format_version: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
-    name: str
-    settings: _Settings
-    fingerprints: _Fingerprints
-    summaries: Annotated[list[_Summary], Meta(min_length=1, description="summaries")]
-    files: _Files
-    sha256: Sha256
-    features: list[_Feature] | UnsetType = UNSET
-
-
-class _Vocabulary(_Closed):
-    """``vocabulary.json``."""
-
-    items: Annotated[list[Id], Meta(min_length=1)]
-    labels: list[str | None] | None = None
-    features: dict[str, list[str] | None] | UnsetType = UNSET
-
-
-class _Users(_Closed):
-    """``users.json``."""
-
-    users: Annotated[list[Id], Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -150,7 +65,7 @@ class PreparedFolder:
     """
 
     path: Path
-    manifest: _Manifest
+    manifest: Manifest
 
     @classmethod
     def open(cls, path: str | Path) -> "PreparedFolder":
@@ -174,7 +89,7 @@ class PreparedFolder:
         return fixed
 
     @property
-    def _features(self) -> list[_Feature]:
+    def _features(self) -> list[Feature]:
         found = self.manifest.features
         return [] if isinstance(found, UnsetType) else found
 
@@ -224,10 +139,10 @@ class PreparedFolder:
         timestamps = None
         if files.timestamps is not UNSET:
             timestamps = _mapped(self._verified(TIMESTAMPS, files.timestamps))
-        vocabulary: _Vocabulary = _decoded(
-            self._verified(VOCABULARY, files.vocabulary), _Vocabulary
+        vocabulary: VocabularyRecord = _decoded(
+            self._verified(VOCABULARY, files.vocabulary), VocabularyRecord
         )
-        users: _Users = _decoded(self._verified(USERS, files.users), _Users)
+        users: UsersRecord = _decoded(self._verified(USERS, files.users), UsersRecord)
         values = {} if isinstance(vocabulary.features, UnsetType) else vocabulary.features
         features = {each.name: _mapped(self._verified(each.file, each)) for each in self._features}
         sequences = Sequences(items, timestamps, offsets, features)
@@ -255,7 +170,7 @@ class PreparedFolder:
             summaries=self.summaries,
         )
 
-    def _verified(self, name: str, entry: "_File | _Feature") -> Path:
+    def _verified(self, name: str, entry: "File | Feature") -> Path:
         path = locate(self.path, name)
         size = path.stat().st_size
         if size != entry.size:
@@ -339,7 +254,7 @@ def write_prepared(
         named = {"features": features} if features else {}
         whole = plain("the manifest", {**document, **named, "files": entries})
         whole["sha256"] = sha256_of_document(whole)
-        check(path, whole, _Manifest, _REMEDY)
+        check(path, whole, Manifest, _REMEDY)
         path.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
 
     try:
@@ -380,7 +295,7 @@ def check_destination(folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def _read_manifest(folder: Path) -> _Manifest:
+def _read_manifest(folder: Path) -> Manifest:
     path = locate(folder, MANIFEST)
     document = parse_json(path, read_bytes(path, _LARGEST_MANIFEST), remedy=_REMEDY)
     version = document.get("format_version") if isinstance(document, dict) else None
@@ -389,7 +304,7 @@ def _read_manifest(folder: Path) -> _Manifest:
             f"{path} has format version {version}, newer than the {FORMAT_VERSION} that this "
             "version of seqzoo reads; upgrade seqzoo or prepare the data again"
         )
-    manifest = check(path, document, _Manifest, _REMEDY)
+    manifest = check(path, document, Manifest, _REMEDY)
     del document["sha256"]
     if sha256_of_document(document) != manifest.sha256:
         raise IntegrityError(f"{path} does not have the sha256 that it records; {_REMEDY}")

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability.kill import Broken, Child
-from tests.reliability.operations import Operation, Save, StreamedSession, Train
+from tests.reliability.operation import Operation
+from tests.reliability.operations import Save, StreamedSession, Train
 
 LARGEST = {"train": 800 << 10, "save": 200 << 10, "session": 60 << 10}
 """Bytes of a disk on which the operation nearly or just ends well, beyond what is there before."""

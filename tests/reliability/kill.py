@@ -30,7 +30,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.reliability.operations import Operation
+    from tests.reliability.operation import Operation
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SHARES = {"train": 8, "save": 3, "push": 3, "pull": 3, "two runs": 3, "session": 2}
@@ -144,7 +144,7 @@ class Result:
 
 def attack(operation: "Operation", kills: int, seed: str, home: Path) -> Result:
     """Kill an operation until ``kills`` processes have died of it."""
-    from tests.reliability.operations import INTERRUPTED, NOTHING_TO_KEEP
+    from tests.reliability.operation import INTERRUPTED, NOTHING_TO_KEEP
 
     chance = Random(seed)
     result, started = Result(operation.name), time.monotonic()

@@ -9,7 +9,8 @@ import pytest
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.loop import train
-from tests.reliability.operations import KEPT, Train, models, recipe
+from tests.reliability.operation import KEPT, models
+from tests.reliability.operations import Train, recipe
 
 YEARS = 365 * 86400
 

@@ -23,7 +23,8 @@ from seqzoo.model.session import Session
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.training.loop import train
 from tests.reliability.fuzz import worker_of
-from tests.reliability.operations import models, recipe
+from tests.reliability.operation import models
+from tests.reliability.operations import recipe
 
 
 @pytest.mark.parametrize("column", ["user", "item"])

@@ -6,6 +6,10 @@ import httpx
 import pytest
 
 import seqzoo
+from seqzoo.serving.service.app import Service
+from seqzoo.serving.service.limits import Limits
+from seqzoo.serving.service.served import ServedModel
+from seqzoo.serving.service.telemetry import Metrics
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +155,26 @@ def test_requests_at_the_same_time_are_scored_together(service, client, model):
     total = float(next(line for line in counts if "_sum{" in line).split()[-1])
     batches = float(next(line for line in counts if "_count{" in line).split()[-1])
     assert total > batches
+
+
+def test_a_fault_of_the_service_is_answered_as_every_error(checkpoint, monkeypatch, caplog):
+    limits = Limits()
+    served = ServedModel(str(checkpoint), limits)
+
+    def fail():
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(served, "describe", fail)
+    app = Service([served], limits, Metrics()).app
+
+    async def ask():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.get("/v1/models")
+
+    try:
+        message = error(asyncio.run(ask()), 500, "internal")
+    finally:
+        served.close()
+    assert "a bug" not in message
+    assert "a bug" in caplog.text

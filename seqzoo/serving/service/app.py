@@ -299,3 +299,8 @@ def _add_error_handlers(app: FastAPI) -> None:
         answer = _failed(ServiceError(error.status_code, kind, text))
         answer.headers.update(error.headers or {})
         return answer
+
+    # The guard logs the error, which is raised again after this answer.
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        return _failed(as_service_error(error))
