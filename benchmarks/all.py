@@ -51,7 +51,7 @@ class Benchmark:
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "kernels": Benchmark(("kernels.py",)),
+    "kernels": Benchmark(("compute.py",)),
     "length": Benchmark(("length.py", "--turns", "3")),
     "users": Benchmark(("users.py", "--turns", "3")),
     "sessions": Benchmark(("sessions.py",)),

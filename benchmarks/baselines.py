@@ -40,11 +40,12 @@ def main() -> None:
         order, protocols = DATA[name]
         source = str(options.folder / name.partition(",")[0])
         data = prepare(DataConfig(source=source, order=order))
-        started = time.process_time()
-        fitted = fit_baselines(data)
-        seconds = time.process_time() - started
         chosen = [get_protocol(protocol) for protocol in protocols]
-        held_out = hold_out(data, data.vocabulary, split_of(chosen[0]))
+        split = split_of(chosen[0])
+        started = time.process_time()
+        fitted = fit_baselines(data, split)
+        seconds = time.process_time() - started
+        held_out = hold_out(data, data.vocabulary, split)
         gains = {key: gains_by_user(model, held_out, chosen) for key, model in fitted.items()}
         sys.stderr.write(f"{name}: {seconds:.1f} s of the processor for {', '.join(fitted)}\n")
         for index, protocol in enumerate(protocols):

@@ -116,8 +116,8 @@ def main() -> None:
         for turn in range(options.turns + 1):
             for service in services:
                 if turn == 1:
-                    for values in (service.rates, service.processor, service.times):
-                        values.clear()
+                    for taken in (service.rates, service.processor, service.times):
+                        taken.clear()
                 asyncio.run(load(service, bodies, options.connections, options.seconds))
         results = {
             service.name: {

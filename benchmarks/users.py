@@ -99,7 +99,6 @@ def evaluations(architecture: str) -> dict[str, Callable[[], float]]:
 
 if __name__ == "__main__":
     options = arguments(__doc__)
-    speed = {}
     for name in NAMES:
         torch.manual_seed(0)
         fresh = seqzoo.create(name, num_items=ITEMS, max_length=LENGTH).eval()

@@ -1,6 +1,7 @@
 """The kernels of ``seqzoo.ops``: native beside torch, and torch beside plain PyTorch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from timing import arguments, medians, report
@@ -22,6 +23,9 @@ from seqzoo.ops.backends import verdicts
 LENGTH, CHANNELS, STATES, HEADS, TAPS = 200, 128, 32, 4, 4
 ROWS = 16
 POSITIONS, WIDTH, CLASSES = 3200, 64, 3417
+
+Case = tuple[str, Callable[..., Callable[[], object]], Callable[..., object], list[Tensor]]
+"""Title, how it is called, the kernel and its arguments."""
 
 
 def plain_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
@@ -58,7 +62,7 @@ def ssd_arguments(rows: int) -> list[Tensor]:
     return [x, step[..., :HEADS].contiguous(), -torch.rand(HEADS), write, read]
 
 
-def training(op: Callable[..., Tensor], given: list[Tensor], backend: str) -> Callable[[], None]:
+def training(op: Callable[..., Any], given: list[Tensor], backend: str) -> Callable[[], None]:
     """Forward and backward pass."""
     inputs = [tensor.clone().requires_grad_() for tensor in given]
     return lambda: op(*inputs, backend=backend).sum().backward()
@@ -72,6 +76,9 @@ def inference(op: Callable[..., object], given: list[Tensor], backend: str) -> C
 def native_beside_torch(turns: int, as_json: bool) -> None:
     """Every kernel that has a native backend, at the sizes of the models on MovieLens-1M."""
     whole = torch.full((128,), LENGTH)
+    cases: list[
+        tuple[str, Callable[..., Callable[[], object]], Callable[..., object], list[Tensor]]
+    ]
     cases = []
     for rows in (8, 32):
         scan, pair = scan_arguments(rows), ssd_arguments(rows)
@@ -116,9 +123,17 @@ if __name__ == "__main__":
         print("no native kernels:", found[0].reason)
 
     scan = [argument.requires_grad_() for argument in scan_arguments(ROWS)]
+    x, step, decay, write, read = scan
+
+    def selective() -> None:
+        """The scan of ``seqzoo.ops``, forward and backward."""
+        selective_scan(x, step, decay, write, read, backend="torch").sum().backward()
+
     calls = {
         "plain loop": lambda: plain_scan(*scan).sum().backward(),
-        "selective_scan, torch": lambda: selective_scan(*scan, backend="torch").sum().backward(),
+        "selective_scan, torch": lambda: (
+            selective_scan(x, step, decay, write, read, backend="torch").sum().backward()
+        ),
     }
     title = f"selective scan, {ROWS} x {LENGTH} x {CHANNELS} x {STATES}"
     report(title, medians(calls, options.turns), "plain loop", options.json)
