@@ -12,7 +12,7 @@ import torch
 from timing import arguments, medians, report
 
 import seqzoo
-from seqzoo.data.sequences import build_sequences
+from seqzoo.data.build import build_sequences
 from seqzoo.data.synthetic import synthetic
 from seqzoo.evaluation.held_out import hold_out
 from seqzoo.evaluation.protocol import get_protocol, split_of

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from seqzoo.cli.formats import count, seconds
 from seqzoo.cli.output import note, print_json
-from seqzoo.cli.progress import users_bar
 from seqzoo.cli.tables import show
 from seqzoo.errors import UsageError
 
@@ -46,6 +45,7 @@ def recommend_to_file(
     **options: Any,
 ) -> None:
     """Write the recommendations of all users, and say what was written."""
+    from seqzoo.cli.progress import users_bar
     from seqzoo.serving.batch.run import recommend_file
 
     with users_bar(None, quiet=quiet) as advance:

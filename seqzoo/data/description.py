@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqzoo.data.codes import frequencies
+from seqzoo.data.counting import frequencies
 from seqzoo.data.interactions import Interactions, core_or_none, loss_of_items
 from seqzoo.data.prepare import DataConfig, load_data, load_prepared
 from seqzoo.data.prepared import is_prepared

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from seqzoo.data.codes import Bools, Encoder, Int32s, Int64s, core_rows, renumbered
+from seqzoo.data.codes import Encoder, renumbered
+from seqzoo.data.counting import Bools, Int32s, Int64s, core_rows
 from seqzoo.data.features import FeatureColumn
 from seqzoo.data.summary import AS_READ, Summary, summarise
 from seqzoo.errors import DataError

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from seqzoo.config import structure
+from seqzoo.data.build import ORDERS, build_sequences
 from seqzoo.data.datasets import load_interactions, source_name
 from seqzoo.data.features import MOST_FEATURES
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepared import PreparedFolder, is_prepared
 from seqzoo.data.readers.memory import InMemory
-from seqzoo.data.sequences import ORDERS, SequenceData, build_sequences
+from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import ConfigError, UsageError, nearest
 from seqzoo.plugins import catalogue
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqzoo.data.codes import distinct_pairs, frequencies
+from seqzoo.data.counting import distinct_pairs, frequencies
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from seqzoo.config import structure
+from seqzoo.data.build import build_sequences
 from seqzoo.data.datasets import source_name
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.prepare import (
@@ -23,7 +24,7 @@ from seqzoo.data.prepare import (
 )
 from seqzoo.data.prepared import is_prepared
 from seqzoo.data.readers.memory import InMemory
-from seqzoo.data.sequences import SequenceData, build_sequences
+from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import ChosenSplit, leaked_events
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.data_match import data_match

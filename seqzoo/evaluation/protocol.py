@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqzoo.config import structure
-from seqzoo.data.sequences import ORDERS
+from seqzoo.data.build import ORDERS
 from seqzoo.data.splits import ChosenSplit, choose_split
 from seqzoo.errors import ConfigError, UnknownNameError
 from seqzoo.plugins import catalogue

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from seqzoo.data.item_table import LABELS_KINDS, ItemTable, aligned, table_of_labels
-from seqzoo.data.readers.item_features import read_item_features
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, UsageError
 from seqzoo.model.weights import distinct_state
@@ -92,6 +91,9 @@ def extended_features(
         if known.kinds == LABELS_KINDS and vocabulary.labels is not None:
             more = table_of_labels(vocabulary.labels[len(model.vocabulary) :])
     else:
+        # Reading tables takes polars, which a model that only scores does without.
+        from seqzoo.data.readers.item_features import read_item_features
+
         ids, columns = read_item_features(features, known.kinds)
         more = aligned(columns, ids, new)
     return known.extended(more, len(new))

@@ -10,7 +10,6 @@ from seqzoo.checkpoint.find import open_checkpoint
 from seqzoo.checkpoint.hub.address import repository_address
 from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.data.item_table import ItemTable
-from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.model.build import build_parts
 from seqzoo.model.display import model_html
@@ -28,6 +27,8 @@ from seqzoo.model.stream import UserT, recommend_stream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from seqzoo.data.readers.memory import InMemory
 
 __all__ = [
     "SequenceModel",
@@ -123,7 +124,7 @@ class SequenceModel(RecommendingModel):
     def extend(
         self,
         items: Sequence[str],
-        features: InMemory | str | PathLike[str] | None = None,
+        features: "InMemory | str | PathLike[str] | None" = None,
         *,
         labels: Sequence[str | None] | None = None,
         seed: int = 0,

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from seqzoo.data.sequences import SequenceData, build_sequences
+from seqzoo.data.build import build_sequences
+from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import PARTS, Split, choose_split, in_histories
 from seqzoo.data.synthetic import synthetic
 from seqzoo.evaluation.lists import ItemCategories, RecommendedLists

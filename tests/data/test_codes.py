@@ -4,13 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from seqzoo.data import codes
-from seqzoo.data.codes import Encoder, distinct_pairs, frequencies, renumbered, rows_by_user
+from seqzoo.data import counting
+from seqzoo.data.codes import Encoder, renumbered
+from seqzoo.data.counting import distinct_pairs, frequencies, rows_by_user
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(codes, "_BLOCK", 7)
+    monkeypatch.setattr(counting, "_BLOCK", 7)
 
 
 @pytest.mark.parametrize("kind", [str, int])

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from seqzoo.data.batches import training_windows
+from seqzoo.data.build import build_sequences
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.joined import joined
 from seqzoo.data.prepare import DataConfig, prepare
-from seqzoo.data.sequences import build_sequences
 from seqzoo.data.splits import train_counts
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import DataError

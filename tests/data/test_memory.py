@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 import polars as pl
 import pytest
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.readers import read_interactions
-from seqzoo.data.sequences import build_sequences
 from seqzoo.errors import DataError, SeqzooError, UsageError
 
 ROWS = [("007", "x", 30), ("007", "y", 10), ("8", "x", 20)]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.interactions import Interactions, k_core
 from seqzoo.data.readers import read_interactions
-from seqzoo.data.sequences import build_sequences
 from seqzoo.data.splits import LeaveOneOut
 
 COUNTS = {

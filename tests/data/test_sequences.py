@@ -2,8 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.interactions import Interactions
-from seqzoo.data.sequences import Sequences, build_sequences
+from seqzoo.data.sequences import Sequences
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import ConfigError, DataError
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.interactions import k_core
-from seqzoo.data.sequences import build_sequences
 from seqzoo.data.synthetic import synthetic, synthetic_from_options
 from seqzoo.errors import UsageError
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from seqzoo.data.sequences import SequenceData, Sequences, build_sequences
+from seqzoo.data.build import build_sequences
+from seqzoo.data.sequences import SequenceData, Sequences
 from seqzoo.data.splits import choose_split, split_text, train_counts
 from seqzoo.data.synthetic import synthetic
 from seqzoo.data.time_split import TimeSplit

@@ -3,8 +3,8 @@ import random
 import polars as pl
 import pytest
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.readers import read_interactions
-from seqzoo.data.sequences import build_sequences
 from seqzoo.errors import DataError
 
 

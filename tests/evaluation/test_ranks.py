@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers import read_interactions
-from seqzoo.data.sequences import build_sequences
 from seqzoo.data.splits import choose_split
 from seqzoo.errors import DataError
 from seqzoo.evaluation.evaluate import evaluate

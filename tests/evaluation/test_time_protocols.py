@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 import torch
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.interactions import Interactions
-from seqzoo.data.sequences import build_sequences
 from seqzoo.data.time_split import TimeSplit
 from seqzoo.errors import ConfigError, DataError, UsageError
 from seqzoo.evaluation.compare import compare

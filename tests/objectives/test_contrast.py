@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional
 
 from seqzoo.data.batches import Windows
-from seqzoo.data.sequences import Sequences, build_sequences
+from seqzoo.data.build import build_sequences
+from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import LeaveOneOut
 from seqzoo.data.synthetic import synthetic
 from seqzoo.errors import ConfigError, SeqzooError

@@ -10,11 +10,11 @@ from random import Random
 
 import polars as pl
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.interactions import k_core
 from seqzoo.data.prepare import DataConfig, prepare
 from seqzoo.data.prepared import PreparedFolder, write_prepared
 from seqzoo.data.readers import read_interactions
-from seqzoo.data.sequences import build_sequences
 from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
 from tests.reliability import mutations
 from tests.reliability.readers import reader

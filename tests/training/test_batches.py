@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seqzoo.data.batches import training_batch, training_batches, training_windows
-from seqzoo.data.sequences import Sequences, build_sequences
+from seqzoo.data.build import build_sequences
+from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import LeaveOneOut
 from seqzoo.data.synthetic import synthetic
 

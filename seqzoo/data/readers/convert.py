@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from seqzoo.data.codes import Encoder, Int32s, Int64s
+from seqzoo.data.codes import Encoder
+from seqzoo.data.counting import Int32s, Int64s
 from seqzoo.data.interactions import Interactions
 from seqzoo.data.readers.columns import (
     ITEM_NAMES,

@@ -8,12 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from seqzoo.data.build import build_sequences
 from seqzoo.data.prepare import load_data
 from seqzoo.data.prepared import PreparedFolder, is_prepared
 from seqzoo.data.readers.read import SUFFIXES, rows_of
 from seqzoo.data.readers.sources import open_source
 from seqzoo.data.readers.tables import Rows
-from seqzoo.data.sequences import build_sequences
 from seqzoo.errors import UsageError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.session import identity
