@@ -14,9 +14,10 @@ and the result is added to it. Neither query uses later events, so both suit bot
 the default because in the abstract the memory extends the experts at equal compute.
 
 Cost. Time is linear in L: O(D^2 + H K D) per position and layer, and O(C K D) more in the causal
-form, which works in chunks of C positions. That form has K expert vectors at every position. If
-they would take much memory, only those of one chunk are kept; the backward pass computes the others
-again, to the same bits, which takes a third to a half more time. A history then holds O(L D) for
+form, which works in chunks of C positions and computes several chunks of a few histories at a time.
+That form has K expert vectors at every position. If they would take much memory, only those that
+are computed at a time are kept; the backward pass computes the others again, to the same bits,
+which takes a third to a half more time. With one chunk at a time, a history then holds O(L D) for
 events, O(K D L / C) per layer for the states between chunks, and O(C (K D + C H K)) per layer for
 the current chunk: with the default settings in float32, forward and backward, 1.6 MB at L = 200 and
 2.7 MB at L = 800 (tensors alive at the same time, on the CPU, with ``pre``).
@@ -39,6 +40,8 @@ from seqzoo_elastic.layer import DispatcherLayer
 from seqzoo_elastic.memory import InterestMemory
 from seqzoo_elastic.running import running_mean
 
+_SEGMENT_EXPERTS = 2**20
+"""Number of expert values that are computed at a time: more would not fit a processor's cache."""
 _KEPT_EXPERTS = 2**22
 """Number of expert values of a batch up to which those of all chunks are kept."""
 
@@ -76,7 +79,7 @@ class Elastic(Backbone):
         outputs = []
         call = self._caller(hidden)
         # Not a slice per chunk: its backward pass would fill a tensor [B, L, D] each time.
-        for chunk in torch.split(hidden, self.chunk_size, dim=1):
+        for chunk in torch.split(hidden, self._segment(len(hidden)), dim=1):
             output, state = call(self._advance, chunk, state)
             outputs.append(output)
         return torch.cat(outputs, dim=1)
@@ -184,7 +187,7 @@ class Elastic(Backbone):
         offset = batch.lengths - 1
         outputs, scores = [], []
         call = self._caller(hidden)
-        for chunk in torch.split(hidden, self.chunk_size, dim=1):
+        for chunk in torch.split(hidden, self._segment(len(hidden)), dim=1):
             output, chunk_scores, newest, state = call(
                 self._advance_below_top, chunk, state, newest, offset
             )
@@ -192,6 +195,11 @@ class Elastic(Backbone):
             scores.append(chunk_scores)
             offset = offset - chunk.shape[1]
         return torch.cat(outputs, dim=1), torch.cat(scores, dim=1), newest
+
+    def _segment(self, rows: int) -> int:
+        """Positions that are computed at a time: as many chunks as are worth it, at least one."""
+        chunks = _SEGMENT_EXPERTS // (rows * self.chunk_size * self.experts.numel())
+        return self.chunk_size * max(1, chunks)
 
     def _caller(self, hidden: Tensor) -> Callable[..., Any]:
         """How functions are called on chunks of [B, L, D]: with or without recomputation."""

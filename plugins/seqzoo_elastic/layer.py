@@ -35,6 +35,7 @@ class DispatcherLayer(nn.Module):
         width = config.hidden_size
         self.num_heads = config.num_heads
         self.num_experts = config.num_experts
+        self.chunk_size = config.chunk_size
         self.scale = 1.0 / math.sqrt(width // config.num_heads)
         self.gather_query = nn.Linear(width, width, bias=False)
         self.gather_key = nn.Linear(width, width, bias=False)
@@ -95,7 +96,9 @@ class DispatcherLayer(nn.Module):
         Returns:
             Experts [B, T, K, D] and the state after the chunk.
         """
-        gathered, state = running_softmax(scores, self._values(hidden), state, self._rates())
+        gathered, state = running_softmax(
+            scores, self._values(hidden), state, self._rates(), chunk_size=self.chunk_size
+        )
         return self._settle(experts, gathered), state
 
     def read(self, hidden: Tensor, experts: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 SoftmaxState: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Greatest score [B, H, K], mass [B, H, K] and mean value [B, H, K, E] of the events so far.
@@ -21,51 +22,110 @@ MeanState: TypeAlias = tuple[Tensor, Tensor]
 
 
 def running_softmax(
-    scores: Tensor, values: Tensor, state: SoftmaxState, rates: Tensor | None = None
+    scores: Tensor,
+    values: Tensor,
+    state: SoftmaxState,
+    rates: Tensor | None = None,
+    *,
+    chunk_size: int = 16,
 ) -> tuple[Tensor, SoftmaxState]:
     """The softmax-weighted mean of values, at each position over the events up to it.
 
     Scores are relative to the greatest one up to the position that reads them, so that large ones
-    do not overflow and early ones do not vanish. This needs a weight for each pair of positions: a
-    chunk takes O(T^2 K D) time and O(T^2 K H) memory.
+    do not overflow and early ones do not vanish. Inside a chunk of C positions this needs a weight
+    for each pair of them, and so it does among the T / C chunks, which hand on their masses and
+    means: O(T (C + T / C) K D) time and O(T (C + T / C) K H) memory.
 
     Args:
         scores: of each event for each head and expert [B, T, H, K].
         values: of each event [B, T, H, E].
-        state: after the events before the chunk.
+        state: after the events before the first one.
         rates: how much a score falls with each later event [H, K]; None for not at all.
+        chunk_size: C.
 
     Returns:
-        Means [B, T, K, H * E], and the state after the chunk, which shares no memory with them.
+        Means [B, T, K, H * E], and the state after the last event, which shares no memory with
+        them.
     """
     # Half precision would lose small events in a large mass.
     with torch.autocast(scores.device.type, enabled=False):
-        maximum, mass, mean = state
+        maximum, mass, _ = state
         scores = scores.to(mass.dtype).movedim(1, -1)
         values = values.to(mass.dtype).transpose(1, 2)
         length = scores.shape[-1]
         if rates is not None:
             # Raising later scores equals lowering earlier ones: a softmax depends on differences.
             scores = scores + ages_from_start(rates, length)
+        size = min(chunk_size, length)
+        missing = -length % size
+        # Positions after the last one weigh nothing.
+        scores = functional.pad(scores, (0, missing), value=-torch.inf).unflatten(-1, (-1, size))
+        values = functional.pad(values, (0, 0, 0, missing)).unflatten(2, (-1, size))
         # The means do not depend on the reference, so it needs no gradient.
-        reference = torch.maximum(maximum.detach()[..., None], scores.detach().cummax(-1).values)
-        future = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu(1)
-        # Masked before exp, not after: later scores may be far above the reference and overflow.
+        greatest = scores.detach().flatten(-2).cummax(-1).values.view_as(scores)
+        reference = torch.maximum(maximum.detach()[..., None, None], greatest)
         gaps = scores[..., None, :] - reference[..., None]
-        weights = gaps.masked_fill(future, -torch.inf).exp()
-        carried = mass[..., None] * (maximum[..., None] - reference).exp()
+        # Masked before exp, not after: later scores may be far above the reference and overflow.
+        weights = gaps.masked_fill(_later(size, scores.device), -torch.inf).exp()
+        masses, means = _before_chunks(weights[..., -1, :], values, reference[..., -1], state)
+        previous = torch.cat([maximum.detach()[..., None], reference[..., :-1, -1]], -1)
+        carried = masses[..., None] * (previous[..., None] - reference).exp()
         total = carried + weights.sum(-1)
-        recent = (weights / total[..., None]).flatten(2, 3) @ values
-        means = recent.view(*gaps.shape[:4], -1)
-        means = means + (carried / total)[..., None] * mean[..., None, :]
+        # [B, H, n, K * C, C] @ [B, H, n, C, E]
+        recent = (weights / total[..., None]).movedim(3, 2).flatten(3, 4) @ values
+        recent = recent.unflatten(3, (-1, size)).movedim(2, 3)
+        found = recent + (carried / total)[..., None] * means[..., None, :]
+        found, total = found.flatten(3, 4), total.flatten(-2)
+        last = length - 1
         # Copies, since views would keep the whole chunk in memory as long as the state.
-        greatest = reference[..., -1].clone()
+        newest = reference.flatten(-2)[..., last].clone()
         state = (
-            greatest if rates is None else greatest - rates * length,
-            total[..., -1].clone(),
-            means[..., -1, :].clone(),
+            newest if rates is None else newest - rates * length,
+            total[..., last].clone(),
+            found[..., last, :].clone(),
         )
-        return means.permute(0, 3, 2, 1, 4).flatten(3), state
+        return found[..., :length, :].permute(0, 3, 2, 1, 4).flatten(3), state
+
+
+def _before_chunks(
+    weights: Tensor, values: Tensor, reference: Tensor, state: SoftmaxState
+) -> tuple[Tensor, Tensor]:
+    """What each of n chunks finds: the mass and the mean of all events before it.
+
+    Args:
+        weights: of the events of each chunk for its last position [B, H, K, n, C].
+        values: of the events [B, H, n, C, E].
+        reference: the greatest score up to the end of each chunk [B, H, K, n].
+        state: before the first chunk.
+
+    Returns:
+        Masses [B, H, K, n], relative to the greatest score before the chunk, and means
+        [B, H, K, n, E].
+    """
+    maximum, mass, mean = state
+    chunks = reference.shape[-1]
+    if chunks == 1:
+        # One, with the gradient of the greatest score, which depends on the rates.
+        return (mass * (maximum - maximum.detach()).exp())[..., None], mean[..., None, :]
+    # Each chunk but the last, and the state as one more before them.
+    masses = torch.cat([mass[..., None], weights[..., :-1, :].sum(-1)], -1)
+    sums = torch.einsum("bhknc,bhnce->bhkne", weights[..., :-1, :], values[:, :, :-1])
+    sums = torch.cat([(mass[..., None] * mean)[..., None, :], sums], -2)
+    ends = torch.cat([maximum.detach()[..., None], reference[..., :-1]], -1)
+    # The greatest scores never fall, so no factor is above one.
+    shrunk = ends[..., None, :] - ends[..., :, None]
+    shrunk = shrunk.masked_fill(_later(chunks, ends.device), -torch.inf).exp()
+    # The greatest score of the state depends on the rates; all others need no gradient.
+    first = (maximum[..., None] - ends).exp()
+    shrunk = torch.cat([first[..., None], shrunk[..., 1:]], -1)
+    masses = (shrunk @ masses[..., None])[..., 0]
+    sums = shrunk @ sums
+    return masses, sums / masses.clamp(min=torch.finfo(masses.dtype).tiny)[..., None]
+
+
+def _later(size: int, device: torch.device) -> Tensor:
+    """True where a column is after its row [size, size]."""
+    return torch.ones(size, size, dtype=torch.bool, device=device).triu(1)
 
 
 def ages_from_start(rates: Tensor, length: int) -> Tensor:

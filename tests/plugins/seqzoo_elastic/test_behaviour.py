@@ -55,8 +55,8 @@ def test_every_slot_and_key_can_learn(causal, imr, make):
 
 @variants
 def test_leak_through_the_final_experts_is_caught(imr, make, monkeypatch):
-    def leaking(*arguments: object) -> tuple[Tensor, object]:
-        means, state = running_softmax(*arguments)
+    def leaking(*arguments: object, **options: object) -> tuple[Tensor, object]:
+        means, state = running_softmax(*arguments, **options)
         return means[:, -1:].expand_as(means), state
 
     monkeypatch.setattr(seqzoo_elastic.layer, "running_softmax", leaking)
@@ -67,10 +67,12 @@ def test_leak_through_the_final_experts_is_caught(imr, make, monkeypatch):
 
 @variants
 @pytest.mark.parametrize("forgetting", [False, True])
-def test_chunks_change_nothing_but_rounding(imr, forgetting, make, shake):
+def test_chunks_change_nothing_but_rounding(imr, forgetting, make, shake, monkeypatch):
     exact, rough, gradients = [], [], []
-    for size in (1, 7, 16, 80):
+    for size, segment in ((1, 1), (1, 80), (7, 1), (7, 80), (16, 32), (80, 80)):
         model = make("elastic", imr=imr, forgetting=forgetting, chunk_size=size)
+        experts = 3 * segment * model.backbone.experts.numel()
+        monkeypatch.setattr("seqzoo_elastic.backbone._SEGMENT_EXPERTS", experts)
         model = shake(model).eval()
         hidden = events(3, 80, dtype=torch.float64).requires_grad_()
         out = model.backbone(hidden, full_batch(3, 80))
@@ -98,7 +100,7 @@ def softmax_means(scores: Tensor, values: Tensor) -> Tensor:
     return torch.stack(means)
 
 
-@pytest.mark.parametrize("size", [1, 5, 40])
+@pytest.mark.parametrize(("size", "chunk"), [(1, 1), (5, 5), (40, 40), (40, 7), (13, 4)])
 @pytest.mark.parametrize(
     "scores",
     [
@@ -110,7 +112,7 @@ def softmax_means(scores: Tensor, values: Tensor) -> Tensor:
     ],
     ids=["wild", "rising", "falling", "all far below zero", "equal and huge"],
 )
-def test_running_softmax_of_scores_beyond_any_exponent(scores, size):
+def test_running_softmax_of_scores_beyond_any_exponent(scores, size, chunk):
     values = events(1, 40, 4)
     state = (
         torch.full((1, 1, 3), torch.finfo(torch.float32).min),
@@ -121,7 +123,9 @@ def test_running_softmax_of_scores_beyond_any_exponent(scores, size):
     means = []
     for start in range(0, 40, size):
         part = slice(start, start + size)
-        found, state = running_softmax(scores[None, part, None], values[:, part, None], state)
+        found, state = running_softmax(
+            scores[None, part, None], values[:, part, None], state, chunk_size=chunk
+        )
         means.append(found[0])
     found = torch.cat(means)
     # 40 roundings of means of size one.
@@ -228,6 +232,7 @@ class Memory(TorchDispatchMode):
 def test_no_expert_vectors_of_a_long_history_are_kept(imr, read, make, monkeypatch):
     """A training pass takes less memory than one tensor [B, L, K, D], and linear in L."""
     monkeypatch.setattr("seqzoo_elastic.backbone._KEPT_EXPERTS", 0)
+    monkeypatch.setattr("seqzoo_elastic.backbone._SEGMENT_EXPERTS", 0)
     model = make("elastic", imr=imr, num_experts=32, memory_size=4, num_retrieved=4)
     peaks = []
     for length in (320, 640):
