@@ -143,6 +143,8 @@ class Embedder(nn.Module, ABC):
     """Names of the columns in ``batch.features`` that it reads."""
     uses_users: bool = False
     """The result depends on ``batch.users``."""
+    streaming: bool = True
+    """Whether ``step`` exists and gives what ``forward`` gives; else sessions keep no state."""
     mask_vector: nn.Parameter | None
     """The vector of a hidden event [D]; None unless the model's objective hides events."""
     uses_item_features: bool = False
@@ -276,6 +278,24 @@ class Backbone(nn.Module, ABC):
             NotImplementedError: this backbone cannot stream.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step()")
+
+    def answer(self, state: State, waited: Tensor) -> Tensor:
+        """User vectors for a request some time after the newest event, for streaming.
+
+        For a backbone with ``uses_query_time``, whose ``step`` answers for a request at the time of
+        the event itself, as ``answer`` does for no seconds.
+
+        Args:
+            state: what ``step`` returned for the newest event; it is not modified.
+            waited: seconds from the newest event to the request [B], int64; may be negative.
+
+        Returns:
+            Vectors [B, D].
+
+        Raises:
+            NotImplementedError: sessions read the newest events again for each request.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no answer()")
 
 
 class Head(nn.Module, ABC):

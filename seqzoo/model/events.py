@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqzoo.errors import UsageError
+from seqzoo.validation import read_time
 
 
 class Events:
@@ -94,3 +95,22 @@ def elapsed(count: int, newest: int | None, timestamp: int | None, of: str) -> i
             f"({newest}); observe events in time order"
         )
     return timestamp - newest
+
+
+def parse_event(event: Any) -> tuple[str, Any, int | None, Mapping[str, Any]]:
+    """The user, the item, the timestamp and the features of an event.
+
+    Raises:
+        UsageError: it has another form.
+    """
+    if not isinstance(event, tuple | list) or not 2 <= len(event) <= 4:
+        raise UsageError(
+            f"an event is {event!r}; expected (user, item) or (user, item, timestamp), with "
+            "features as a mapping at the end"
+        )
+    user, item, timestamp, features = (*event, None, None)[:4]
+    if not isinstance(user, str):
+        raise UsageError(f"user {user!r} is {type(user).__name__}; user ids are strings")
+    if not isinstance(features or {}, Mapping):
+        raise UsageError(f"the features of an event are {features!r}; expected a mapping by name")
+    return user, item, None if timestamp is None else read_time(timestamp), features or {}

@@ -40,7 +40,12 @@ class Reads:
         )
 
     def __bool__(self) -> bool:
-        return self.query_times or self.users or bool(self.features)
+        return self.query_times or self.of_events
+
+    @property
+    def of_events(self) -> bool:
+        """Whether they read features or the user, which steps and stores do not hold."""
+        return self.users or bool(self.features)
 
     def of_data(self, data: SequenceData, sequences: Sequences) -> Sequences:
         """Sequences whose batches hold what the model reads, and nothing else.

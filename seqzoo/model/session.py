@@ -82,6 +82,14 @@ class Session:
             self._hidden = self._read_window(None)
         return self._hidden[0]
 
+    def _answer(self, at: int) -> Tensor:
+        """The user's vector [1, D] for a request at a time; nothing is kept of the request."""
+        if self._backbone_state is None or self._events.newest is None:
+            return self._read_window(at)
+        waited = torch.tensor([at - self._events.newest], device=self.model.device)
+        with inference(self.model):
+            return self.model.backbone.answer(self._backbone_state, waited)
+
     def _read_window(self, at: int | None) -> Tensor:
         """The user's vector [1, D], from the newest events."""
         window = self._streaming.window
@@ -168,9 +176,8 @@ class Session:
                 on_unknown=on_unknown,
                 on_cold=on_cold,
             )
-        hidden = self.hidden[None]
-        if at is not None and self.model.reads.query_times:
-            hidden = self._read_window(read_time(at))
+        asked = at is not None and self.model.reads.query_times and self._events.count > 0
+        hidden = self._answer(read_time(at)) if asked else self.hidden[None]
         choice = read_choice(self.model.vocabulary, 1, k, candidates, exclude, on_unknown)
         seen = [self._events.seen] if exclude_seen else None
         return self.model.recommend_batches([([0], hidden)], choice, seen, on_cold, 1)[0]

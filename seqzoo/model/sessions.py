@@ -11,7 +11,7 @@ from seqzoo.errors import SeqzooError, UsageError
 from seqzoo.interfaces import State
 from seqzoo.model.choice import Candidates, Exclusions, read_choice
 from seqzoo.model.context import read_event, window_batch
-from seqzoo.model.events import Events, elapsed
+from seqzoo.model.events import Events, elapsed, parse_event
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
 from seqzoo.model.states import Form, Pool, put_together, take_apart
@@ -26,6 +26,7 @@ __all__ = [
     "Sessions",
 ]
 
+_NO_STATE = take_apart(None, 0, [])
 _CHUNK_BYTES = 2**22
 _MOST_ROWS, _FEWEST_ROWS = 128, 16
 
@@ -162,9 +163,11 @@ class Sessions:
         one_of("on_cold", on_cold, ON_COLD)
         batch_size = whole_number("batch_size", batch_size, 1)
         names = list_of("users", "user ids", users)
-        times = [None] * len(names) if at is None else [read_time(each) for each in at]
-        if len(times) != len(names):
-            raise UsageError(f"at has {len(times)} entries for {len(names)} users")
+        times: list[int] | None = None
+        if at is not None:
+            times = [read_time(each) for each in list_of("at", "unix seconds", at)]
+            if len(times) != len(names):
+                raise UsageError(f"at has {len(times)} entries for {len(names)} users")
         vocabulary = self.model.vocabulary
         choice = read_choice(vocabulary, len(names), k, candidates, exclude, on_unknown)
         with self._lock:
@@ -177,8 +180,8 @@ class Sessions:
             rows = [row for row, user in enumerate(found) if user is not None]
             known = [user for user in found if user is not None]
             with inference(self.model):
-                if at is not None and self.model.reads.query_times:
-                    hidden = self._at(known, [times[row] for row in rows])
+                if times is not None and self.model.reads.query_times:
+                    hidden = self._answers(known, [times[row] for row in rows])
                 else:
                     hidden = self._hidden(known)
             seen = [() if user is None else user.seen for user in found] if exclude_seen else None
@@ -271,8 +274,7 @@ class Sessions:
             user.add(item, timestamp, features)
         for (pool, _), group in groups.items():
             group.sort(key=lambda event: event[0].row)
-            rows = _MOST_ROWS if pool is None else _CHUNK_BYTES // pool.row_bytes
-            rows = min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
+            rows = _rows_at_once(pool)
             chunks = [group[start : start + rows] for start in range(0, len(group), rows)]
             # From the end, because the last rows take the place of rows that are removed.
             for chunk in reversed(chunks):
@@ -332,6 +334,34 @@ class Sessions:
             hidden[index[0]] = pool.tensors[0][index[1]]
         return hidden
 
+    def _answers(self, users: Sequence[_User], at: Sequence[int]) -> Tensor:
+        """The vectors of users [B, D] for requests at these times, of which nothing is kept."""
+        table = self.model.embedder.item_table
+        hidden = table.new_empty(len(users), table.shape[1])
+        groups: dict[tuple[Pool | None, bool], list[int]] = {}
+        for position, user in enumerate(users):
+            pool = user.pool if _has_state(user) else None
+            groups.setdefault((pool, user.newest is None), []).append(position)
+        for (pool, untimed), positions in groups.items():
+            size = _rows_at_once(pool)
+            for start in range(0, len(positions), size):
+                part = positions[start : start + size]
+                some = [users[position] for position in part]
+                if untimed:
+                    hidden[part] = self._hidden(some)
+                elif pool is None:
+                    hidden[part] = self._at(some, [at[position] for position in part])
+                else:
+                    waits = [at[p] - (users[p].newest or 0) for p in part]
+                    hidden[part] = self._answer(pool, some, waits)
+        return hidden
+
+    def _answer(self, pool: Pool, users: Sequence[_User], waits: Sequence[int]) -> Tensor:
+        """The vectors [B, D] of users whose states are in one pool, some seconds later."""
+        tensors = pool.read([user.row for user in users])
+        _, _, state = put_together(pool.form, iter(tensors))
+        return self.model.backbone.answer(state, torch.tensor(waits, device=self.model.device))
+
     def _at(self, users: Sequence[_User], at: Sequence[int | None]) -> Tensor:
         """The vectors of users [B, D], from their newest events; all have timestamps or none."""
         names = [user.name for user in users]
@@ -351,23 +381,18 @@ class Sessions:
                 self._move(group, form, tensors)
 
 
-def parse_event(event: Any) -> tuple[str, Any, int | None, Mapping[str, Any]]:
-    """The user, the item, the timestamp and the features of an event.
+def _has_state(user: _User) -> bool:
+    """Whether a user has more than the vector of a window."""
+    if user.pool is None:
+        return False
+    form: Any = user.pool.form
+    return bool(form[1][2] != _NO_STATE)
 
-    Raises:
-        UsageError: it has another form.
-    """
-    if not isinstance(event, tuple | list) or not 2 <= len(event) <= 4:
-        raise UsageError(
-            f"an event is {event!r}; expected (user, item) or (user, item, timestamp), with "
-            "features as a mapping at the end"
-        )
-    user, item, timestamp, features = (*event, None, None)[:4]
-    if not isinstance(user, str):
-        raise UsageError(f"user {user!r} is {type(user).__name__}; user ids are strings")
-    if not isinstance(features or {}, Mapping):
-        raise UsageError(f"the features of an event are {features!r}; expected a mapping by name")
-    return user, item, None if timestamp is None else read_time(timestamp), features or {}
+
+def _rows_at_once(pool: Pool | None) -> int:
+    """Number of users whose states are computed together."""
+    rows = _MOST_ROWS if pool is None else _CHUNK_BYTES // pool.row_bytes
+    return min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
 
 
 def _rows_by_pool(users: Sequence[_User]) -> dict[Pool, list[int]]:

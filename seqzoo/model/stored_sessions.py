@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from seqzoo.errors import CheckpointError, SeqzooError, StoreError, UsageError, error_text
 from seqzoo.interfaces import State
+from seqzoo.model.events import parse_event
 from seqzoo.model.session import identity
 from seqzoo.model.session_file import pack_states, unpack_states
 from seqzoo.model.session_store import Position, SessionStore, StoredEvent
-from seqzoo.model.sessions import Sessions, parse_event
+from seqzoo.model.sessions import Sessions
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.validation import list_of, name_of, whole_number
 
@@ -80,7 +81,7 @@ class StoredSessions:
             max_stored: states in the file; events are never removed.
             max_age: seconds after which an unused state is removed.
         """
-        if model.reads:
+        if model.reads.of_events:
             raise UsageError(
                 f"a model of '{model.architecture}' reads more of an event than its item and "
                 "timestamp, which is all that a store keeps; use model.sessions() without a store"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from seqzoo.interfaces import State
+from seqzoo.interfaces import Backbone, State
 
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
@@ -28,10 +28,10 @@ class Streaming:
     def of(cls, model: "SequenceModel") -> "Streaming":
         """How a model follows events.
 
-        A model keeps no state if its backbone has no ``step``, if its objective changes the history
-        for every recommendation, or if it reads what ``step`` does not get.
+        A model keeps no state if one of its parts has no ``step``, if its objective changes the
+        history for every recommendation, or if it reads what ``step`` and ``answer`` do not get.
         """
-        if not model.backbone.streaming or model.objective.changes_history or model.reads:
+        if model.objective.changes_history or not streams(model):
             return cls(0, model.max_length)
         bounds = [model.embedder.max_length, model.backbone.max_length]
         bound = min((bound for bound in bounds if bound is not None), default=None)
@@ -40,6 +40,14 @@ class Streaming:
     def keeps_state(self, events: int) -> bool:
         """Whether one more event is streamed after so many events."""
         return self.bound is None or events < self.bound
+
+
+def streams(model: "SequenceModel") -> bool:
+    """Whether events one at a time give what the whole history gives."""
+    backbone = model.backbone
+    if model.reads.query_times and type(backbone).answer is Backbone.answer:
+        return False
+    return backbone.streaming and model.embedder.streaming and not model.reads.of_events
 
 
 def step(

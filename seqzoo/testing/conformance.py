@@ -15,8 +15,9 @@ from seqzoo.config import choose_parts, parts_of, structure
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.streaming import streams
 from seqzoo.plugins import catalogue
-from seqzoo.testing.context import check_context_is_read, check_query_times
+from seqzoo.testing.context import check_answers, check_context_is_read, check_query_times
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.testing.fitting import check_fit
 from seqzoo.testing.items import build, check_item_features, check_new_items
@@ -172,7 +173,7 @@ def check_streaming(model: SequenceModel) -> None:
     The state has the batch first, so that users can be taken out of it.
     """
     # What steps do not get, sessions read from the window.
-    if not model.backbone.streaming or model.reads:
+    if not streams(model):
         return
     model = perturbed(model)
     batch = example_batch(model, rows=3, ragged=False)
@@ -202,6 +203,8 @@ def check_streaming(model: SequenceModel) -> None:
             "streaming: a state that is reordered along the first dimension of its tensors does "
             "not give the users' results in that order; the first dimension must be the batch",
         )
+    if model.reads.query_times:
+        check_answers(model)
 
 
 def check_gradients(model: SequenceModel) -> None:

@@ -7,7 +7,14 @@ import torch
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.testing.errors import ConformanceError
-from seqzoo.testing.probes import hidden_of, last_of, require_equal
+from seqzoo.testing.probes import (
+    example_batch,
+    hidden_of,
+    initial_states,
+    last_of,
+    require_equal,
+    step_once,
+)
 
 
 def check_query_times(
@@ -27,6 +34,39 @@ def check_query_times(
                 f"causality: another query time at position {position} changes results before it; "
                 "a position may read batch.query_times up to its own",
             )
+
+
+def check_answers(model: SequenceModel) -> None:
+    """``step`` answers for a request at the time of its event, and takes events without times."""
+    timed = example_batch(model, rows=3, ragged=False)
+    untimed = replace(timed, timestamps=None, query_times=None)
+    for batch, what in ((timed, "at the time of the newest event"), (untimed, "without times")):
+        states = initial_states(model, len(batch.items))
+        for t in range(batch.items.shape[1]):
+            hidden, states = step_once(model, replace(batch, query_times=None), t, states)
+            require_equal(
+                hidden,
+                last_of(model, _asked_at_once(batch, t + 1)),
+                f"streaming: step differs from the whole sequence for a request {what}; step() "
+                "returns what answer() gives after no seconds, and without timestamps all events "
+                "and requests are simultaneous",
+            )
+
+
+def _asked_at_once(batch: SequenceBatch, length: int) -> SequenceBatch:
+    """The first events of each history, with a request at the time of the newest of them."""
+    times = batch.timestamps
+    queries = None
+    if times is not None:
+        times = times[:, :length]
+        queries = torch.cat([times[:, 1:], times[:, -1:]], 1)
+    return replace(
+        batch,
+        items=batch.items[:, :length],
+        lengths=batch.lengths.clamp(max=length),
+        timestamps=times,
+        query_times=queries,
+    )
 
 
 def check_context_is_read(model: SequenceModel, batch: SequenceBatch) -> None:

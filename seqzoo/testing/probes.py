@@ -132,7 +132,10 @@ def initial_states(model: SequenceModel, rows: int) -> tuple[State, State]:
 def step_once(
     model: SequenceModel, batch: SequenceBatch, t: int, states: tuple[State, State]
 ) -> tuple[Tensor, tuple[State, State]]:
-    """Stream event ``t`` of every history: [B, D] and the states of embedder and backbone."""
+    """Stream event ``t`` of every history: [B, D] and the states of embedder and backbone.
+
+    The vectors answer for the query time of the event where the model reads it.
+    """
     elapsed = None
     if batch.timestamps is not None:
         elapsed = batch.timestamps[:, t] - batch.timestamps[:, max(t - 1, 0)]
@@ -140,6 +143,11 @@ def step_once(
     with torch.inference_mode():
         vectors, embedder_state = model.embedder.step(batch.items[:, t], states[0])
         hidden, backbone_state = model.backbone.step(vectors, states[1], elapsed)
+        if batch.query_times is not None and batch.timestamps is not None:
+            waited = batch.query_times[:, t] - batch.timestamps[:, t]
+            # Of another request nothing may be left in the state.
+            model.backbone.answer(backbone_state, waited + 40_000_000)
+            hidden = model.backbone.answer(backbone_state, waited)
     return hidden, (embedder_state, backbone_state)
 
 

@@ -43,10 +43,19 @@ def events(count, seed=0):
 
 
 def whole(model, items, times):
-    """The vectors of all positions of one uncut history [L, D]."""
-    batch = SequenceBatch.from_histories([[int(item) for item in items]], [times])
+    """The vectors of all positions of one uncut history [L, D].
+
+    A model that reads the time of the request is asked with each event, as sessions are by default.
+    """
+
+    def vectors(count):
+        history = [[int(item) for item in items[:count]]]
+        return model(SequenceBatch.from_histories(history, [times[:count]]))[0]
+
     with torch.inference_mode():
-        return model(batch)[0]
+        if model.reads.query_times:
+            return torch.stack([vectors(count)[-1] for count in range(1, len(items) + 1)])
+        return vectors(len(items))
 
 
 def test_every_step_equals_the_whole_sequence(model):
