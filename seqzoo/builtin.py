@@ -151,14 +151,13 @@ _VERBS: tuple[dict[str, Any], ...] = (
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
     """Register everything that the core provides, from parts to verbs."""
-    zoo.embedder(
-        "item", "seqzoo.parts.embedders:ItemEmbedder", config=f"{_CONFIG}:ItemEmbedderConfig"
-    )
-    zoo.embedder(
-        "item-position",
-        "seqzoo.parts.embedders:ItemPositionEmbedder",
-        config=f"{_CONFIG}:ItemPositionEmbedderConfig",
-    )
+    for name, kind in (
+        ("item", "Item"),
+        ("item-position", "ItemPosition"),
+        ("item-ordered-position", "ItemOrderedPosition"),
+    ):
+        target = f"seqzoo.parts.embedders:{kind}Embedder"
+        zoo.embedder(name, target, config=f"{_CONFIG}:{kind}EmbedderConfig")
 
     for name, embedder, config in (
         ("item-features", "ItemFeaturesEmbedder", "ItemFeaturesConfig"),

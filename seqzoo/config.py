@@ -189,11 +189,16 @@ def choose_parts(
 ) -> ArchitectureSpec:
     """The architecture with the embedder, head and objective that the settings name, if any.
 
-    Defaults that only the architecture's own parts have are removed together with these.
+    Defaults that only the architecture's own parts have are removed together with these, and the
+    options of the architecture's loss if another loss is chosen.
 
     Raises:
         UnknownNameError: no embedder, head or objective has the name.
     """
+    loss = architecture.defaults.get("loss")
+    if loss is not None and values.get("loss", loss) != loss:
+        kept = {k: v for k, v in architecture.defaults.items() if k != "loss_options"}
+        architecture = dataclasses.replace(architecture, defaults=kept)
     named = {part: str(values.get(part, getattr(architecture, part))) for part in _CHOSEN}
     other: dict[str, Any] = {
         part: name for part, name in named.items() if name != getattr(architecture, part)

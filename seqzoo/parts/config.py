@@ -18,6 +18,7 @@ __all__ = [
     "ItemEmbedderConfig",
     "ItemFeaturesConfig",
     "ItemFeaturesPositionConfig",
+    "ItemOrderedPositionEmbedderConfig",
     "ItemPositionEmbedderConfig",
     "MaskedItemConfig",
     "NegativesConfig",
@@ -110,6 +111,27 @@ class ItemPositionEmbedderConfig(ItemEmbedderConfig):
     """Settings of the embedder ``item-position``: those of ``item``."""
 
     embedding_norm: str = "before-dropout"
+
+
+@dataclass
+class ItemOrderedPositionEmbedderConfig(ItemEmbedderConfig):
+    """Settings of the embedder ``item-ordered-position``: those of ``item`` and more.
+
+    Attributes:
+        scale_items: multiply the item vectors by the square root of ``hidden_size`` before the
+            positions are added, as the transformer does (arXiv 1706.03762, section 3.4). Scores
+            use the vectors as they are.
+        position_order: what position 0 is: the ``oldest`` event that is read, or the ``newest``, as
+            in RecTools. With ``newest`` every event moves all positions, so sessions keep no state.
+    """
+
+    embedding_norm: str = "none"
+    scale_items: bool = False
+    position_order: str = "oldest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("position_order", self.position_order, ("oldest", "newest"))
 
 
 @dataclass

@@ -1,15 +1,23 @@
 """Embedders: of items, or of items and absolute positions."""
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Embedder, SequenceBatch, State
-from seqzoo.parts.config import ItemEmbedderConfig, ItemPositionEmbedderConfig
+from seqzoo.parts.config import (
+    ItemEmbedderConfig,
+    ItemOrderedPositionEmbedderConfig,
+    ItemPositionEmbedderConfig,
+)
 from seqzoo.parts.layers import INITIAL_STD
 
 __all__ = [
     "ItemEmbedder",
+    "ItemOrderedPositionEmbedder",
     "ItemPositionEmbedder",
     "NormalisedEmbedder",
     "PositionEmbedder",
@@ -66,8 +74,15 @@ class PositionEmbedder(NormalisedEmbedder):
                 f"a history of {length} events is longer than max_length = "
                 f"{len(self.position_table)}; keep only its newest events"
             )
-        vectors = self.look_up(batch.items)
-        return self.finish(vectors + self.position_table[:length])
+        return self.finish(self.item_vectors(batch.items) + self.position_vectors(batch))
+
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """The vectors that positions are added to: [...] -> [..., D]."""
+        return self.look_up(items)
+
+    def position_vectors(self, batch: SequenceBatch) -> Tensor:
+        """The vector of every position: [L, D], or [B, L, D] if histories differ."""
+        return self.position_table[: batch.items.shape[1]]
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
         """Embed one new event of each user: [B] -> [B, D].
@@ -83,8 +98,8 @@ class PositionEmbedder(NormalisedEmbedder):
                 f"event {position + 1} of a session is beyond max_length = "
                 f"{len(self.position_table)}, the number of learned positions"
             )
-        vectors = self.look_up(items)
-        return self.finish(vectors + self.position_table[position]), position + 1
+        vectors = self.item_vectors(items) + self.position_table[position]
+        return self.finish(vectors), position + 1
 
 
 class ItemEmbedder(NormalisedEmbedder):
@@ -110,6 +125,44 @@ class ItemPositionEmbedder(PositionEmbedder, ItemEmbedder):
     def __init__(self, config: ItemPositionEmbedderConfig, num_items: int) -> None:
         super().__init__(config, num_items)
         self.add_positions(config)
+
+
+class ItemOrderedPositionEmbedder(PositionEmbedder, ItemEmbedder):
+    """Item vectors, scaled or not, plus learned positions from the oldest or the newest event.
+
+    HSTU (arXiv 2402.17152) and RecTools' transformers embed events so. The initial positions are
+    Xavier normal, as in both.
+    """
+
+    def __init__(self, config: ItemOrderedPositionEmbedderConfig, num_items: int) -> None:
+        super().__init__(config, num_items)
+        self.add_positions(config)
+        nn.init.xavier_normal_(self.position_table)
+        self.factor = math.sqrt(config.hidden_size) if config.scale_items else 1.0
+        self.streaming = config.position_order == "oldest"
+
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """The scaled vectors of items: [...] -> [..., D]."""
+        return self.factor * self.look_up(items)
+
+    def position_vectors(self, batch: SequenceBatch) -> Tensor:
+        """The vector of every position: [L, D], or [B, L, D] if counted from the newest event."""
+        if self.streaming:
+            return super().position_vectors(batch)
+        place = torch.arange(batch.items.shape[1], device=batch.items.device)
+        return functional.embedding(
+            (batch.lengths[:, None] - 1 - place).clamp(min=0), self.position_table
+        )
+
+    def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
+        """Embed one new event of each user, as ``PositionEmbedder`` does: [B] -> [B, D].
+
+        Raises:
+            NotImplementedError: positions are counted from the newest event, which moves them all.
+        """
+        if not self.streaming:
+            raise NotImplementedError("position_order='newest' has no step()")
+        return super().step(items, state)
 
 
 def initialise(table: nn.Parameter, config: ItemEmbedderConfig) -> None:
