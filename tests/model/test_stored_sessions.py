@@ -17,7 +17,7 @@ from seqzoo.model.session_store import SessionStore
 from seqzoo.plugins import catalogue
 from tests.samples import make_model
 
-STREAMING = ("gru4rec", "mamba4rec", "sasrec", "tim4rec", "elastic", "narm")
+STREAMING = ("gru4rec", "mamba4rec", "sasrec", "tim4rec", "elastic", "narm", "esasrec", "hstu")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,16 @@ architectures = pytest.mark.parametrize(
     ("architecture", "layers"),
     [
         (architecture, layers)
-        for architecture in ("mamba4rec", "sasrec", "gru4rec", "narm", "elastic", "ssd4rec")
+        for architecture in (
+            "mamba4rec",
+            "sasrec",
+            "esasrec",
+            "hstu",
+            "gru4rec",
+            "narm",
+            "elastic",
+            "ssd4rec",
+        )
         for layers in (1, 2)
     ],
 )
@@ -91,7 +100,8 @@ def test_last_is_the_gather_of_forward(model):
 
 @architectures
 def test_gradients_reach_every_parameter(architecture, layers, make):
-    model = make(architecture, num_layers=layers)
+    # A loss that reads every row of the item table.
+    model = make(architecture, num_layers=layers, loss="cross-entropy")
     batch = SequenceBatch.from_histories(HISTORIES)
     hidden = model(batch)[batch.mask]
     model.head.loss(hidden, torch.arange(len(hidden)) % 30 + 1).backward()
