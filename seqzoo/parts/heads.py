@@ -114,12 +114,19 @@ class _Vectors:
 
     def __init__(self, head: TiedHead, table: Tensor) -> None:
         self._head, self._table = head, table
+        self.sparse = head._embedder[0].sparse_gradients
+        self._every: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self._table)
 
     def __getitem__(self, items: Tensor) -> Tensor:
-        return self._head.item_vectors(self._table, items)
+        if self.sparse or items.numel() < len(self._table):
+            return self._head.item_vectors(self._table, items)
+        # Each item once, however often it is asked for.
+        if self._every is None:
+            self._every = self._head.item_vectors(self._table, _ALL)
+        return functional.embedding(items, self._every)
 
 
 class TiedSoftmaxHead(TiedHead):

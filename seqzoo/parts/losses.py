@@ -29,6 +29,11 @@ __all__ = [
 ]
 
 
+_ROWS_PER_NEGATIVE = 32
+"""Rows of the table for each negative of a target, up to which scoring all of them is faster than
+collecting the negatives' vectors [M, K, D]."""
+
+
 class Loss(ABC):
     """Training loss of a head whose scores are ``hidden @ table.T``."""
 
@@ -87,6 +92,11 @@ class SampledSoftmax(Loss):
 
 def _scores(hidden: Tensor, table: Tensor, items: Tensor) -> Tensor:
     """Scores of the items [M, K] of each row of ``hidden`` [M, D]: [M, K]."""
+    count, width = items.shape[1], hidden.shape[1]
+    few = len(table) <= count * min(_ROWS_PER_NEGATIVE, width)
+    if few and not getattr(table, "sparse", False):
+        every = table[torch.arange(len(table), device=items.device)]
+        return (hidden @ every.T).gather(1, items)
     return torch.einsum("md,mkd->mk", hidden, table[items])
 
 
