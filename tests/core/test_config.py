@@ -232,6 +232,22 @@ def test_a_default_for_the_head_that_is_replaced_goes_with_it():
     assert config == model_config(spec, {"head": "cosine-softmax"}, catalogue())
 
 
+def test_the_options_of_a_loss_that_is_replaced_go_with_it():
+    spec, everything = catalogue().architectures.get("sasrec"), catalogue()
+    own = {"loss": "bce", "loss_options": {"negatives": 3}}
+    spec = dataclasses.replace(spec, defaults={**spec.defaults, **own})
+    for values, loss, options in (
+        ({}, "bce", {"negatives": 3}),
+        ({"loss": "bce"}, "bce", {"negatives": 3}),
+        ({"loss": "cross-entropy"}, "cross-entropy", {}),
+        ({"loss": "gbce", "loss_options": {"calibration": 0.5}}, "gbce", {"calibration": 0.5}),
+        ({"head": "cosine-softmax", "loss": "bpr"}, "bpr", {}),
+    ):
+        config = model_config(spec, values, everything)
+        assert (config["loss"], config["loss_options"]) == (loss, options), values
+        assert model_config(spec, config, everything) == config
+
+
 @pytest.mark.parametrize(("config", "name"), [(Headed, "head"), (Aimed, "objective")])
 def test_a_part_may_not_call_a_setting_by_the_name_that_chooses_a_part(config, name):
     spec, made = architecture([Settings, config, Settings])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqzoo.errors import ConfigError, UnknownNameError
+from seqzoo.parts import losses
 from seqzoo.parts.heads import make_loss
 from seqzoo.plugins import catalogue
 
@@ -29,6 +30,14 @@ def arguments():
     hidden = torch.randn(len(TARGETS), WIDTH, generator=draw, dtype=torch.float64)
     table = torch.randn(ITEMS + 1, WIDTH, generator=draw, dtype=torch.float64)
     return hidden.requires_grad_(), table.requires_grad_(), torch.tensor(TARGETS)
+
+
+@pytest.fixture(params=["all scores", "rows"])
+def way(request, monkeypatch):
+    """Negatives' scores out of those of all items, as for few items, or from their vectors."""
+    if request.param == "rows":
+        monkeypatch.setattr(losses, "_ROWS_PER_NEGATIVE", 0)
+    return request.param
 
 
 @pytest.fixture
@@ -147,6 +156,7 @@ def test_cross_entropy(arguments, loss, smoothing):
     agree(got, plain_cross_entropy(*arguments[:2], smoothing), arguments)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("share", ["batch", "row"])
@@ -190,6 +200,7 @@ def cosine_sampled_softmax(hidden, table, negatives, temperature):
     return total / len(TARGETS)
 
 
+@pytest.mark.usefixtures("way")
 def test_hstus_loss(embedder, head, script):
     """The cosine head with negatives for each target and without correction."""
     options = {"negatives": 3, "share": "row", "correction": "none"}
@@ -221,6 +232,7 @@ def test_corrected_sampled_softmax_approaches_the_full_softmax(arguments, loss):
     torch.testing.assert_close(sampled, full, rtol=0.01, atol=0.0)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("name", "settings", "plain"),
     [
@@ -268,6 +280,7 @@ def test_an_untrained_model_starts_gbce_in_balance(loss, calibration):
     assert values[0.0] < min(values[-0.5], values[0.5])
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", NAMES[1:])
 @pytest.mark.parametrize("target", [1, 3, ITEMS])
 def test_what_is_drawn_is_never_padding_or_the_target(loss, name, target):
@@ -312,6 +325,30 @@ def test_large_scores_stay_finite(loss, name):
     assert value.isfinite()
     assert hidden.grad.isfinite().all()
     assert table.grad.isfinite().all()
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.parametrize("settings", [{"output_bias": True}, {}])
+def test_few_and_many_targets_get_the_same_vectors(embedder, head, count, settings):
+    """Rows are looked up singly, or each once if more are asked for than there are."""
+    name = "tied-softmax" if settings else "cosine-softmax"
+    made = head(name, loss="bce", loss_options={"negatives": 2}, **settings)
+    hidden = torch.randn(count, 6, generator=torch.manual_seed(1), dtype=torch.float64)
+    targets = torch.arange(count) % 9 + 1
+    torch.manual_seed(2)
+    together = made.loss(hidden, targets)
+    torch.manual_seed(2)
+    drawn = torch.randint(1, 9, (count, 2))
+    drawn = drawn + (drawn >= targets[:, None])
+    scores = made(hidden)
+    positive, negative = scores.gather(1, targets[:, None]), scores.gather(1, drawn)
+    expected = -log_sigmoid(positive).mean() - log_sigmoid(-negative).sum(1).mean()
+    torch.testing.assert_close(together, expected, rtol=1e-12, atol=1e-12)
+    ours, theirs = (
+        torch.autograd.grad(value, embedder.item_table)[0] for value in (together, expected)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
 def test_all_losses_are_here():
