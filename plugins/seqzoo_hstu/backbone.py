@@ -86,7 +86,8 @@ class Hstu(Backbone):
         ages = state["ages"]
         if elapsed is not None:
             ages = ages + elapsed[:, None]
-        ages = torch.cat([ages, ages.new_zeros(len(rows), 1)], 1)
+        # Not `len`, which fixes the number of users when a model is traced.
+        ages = torch.cat([ages, ages.new_zeros(ages.shape[0], 1)], 1)
         if not self.uses_query_time:
             rows, caches = self._rows(rows, ages, state["caches"], 1)
             return rows[:, 0], {"ages": ages, "caches": caches}
