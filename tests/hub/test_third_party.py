@@ -35,17 +35,17 @@ def test_the_journey(environment, server, variables, tmp_path):
     author, user = environment(), environment()
     author.install(LRUREC)
     found = {p["name"]: p for p in json.loads(author.seqzoo("plugins", "--json").stdout)}
-    assert (found["lrurec"]["distribution"], found["lrurec"]["status"]) == ("seqzoo-lrurec", "ok")
-    assert "all checks passed" in author.seqzoo("check", "lrurec").stdout
+    assert (found["lru"]["distribution"], found["lru"]["status"]) == ("seqzoo-lrurec", "ok")
+    assert "all checks passed" in author.seqzoo("check", "lru").stdout
 
-    out = tmp_path / "lrurec-small"
+    out = tmp_path / "lru-small"
     settings = ["model.hidden_size=8", "train.epochs=2", "train.batch_size=8"]
-    author.seqzoo("train", "lrurec", "--data", "synthetic", "--out", out, *settings)
+    author.seqzoo("train", "lru", "--data", "synthetic", "--out", out, *settings)
     here = variables("author")
-    pushed = json.loads(author.seqzoo("push", out, "them/lrurec-small", "--json", **here).stdout)
-    assert pushed["commit"] == server.head("them/lrurec-small")
+    pushed = json.loads(author.seqzoo("push", out, "them/lru-small", "--json", **here).stdout)
+    assert pushed["commit"] == server.head("them/lru-small")
 
-    address = f"hf://them/lrurec-small@{pushed['commit']}"
+    address = f"hf://them/lru-small@{pushed['commit']}"
     there = variables("user")
     words = ("recommend", address, "--history", "i1", "i2", "-k", "3", "--json")
     refused = user.seqzoo(*words, check=False, **there)
@@ -63,5 +63,6 @@ def test_the_journey(environment, server, variables, tmp_path):
     assert json.loads(measured.stdout)["drift"] == {}
 
     user.pip("uninstall", "-y", "seqzoo-lrurec")
-    assert "lrurec" not in user.seqzoo("list").stdout
+    listed = json.loads(user.seqzoo("list", "--json").stdout)
+    assert "lru" not in {model["name"] for model in listed}
     assert user.seqzoo(*words, check=False, **there).returncode == 2

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-_MODULES = {name: f"seqzoo_{name}" for name in ("lrurec", "bert4rec", "duorec")}
+_MODULES = {"lrurec": "seqzoo_lru", "bert4rec": "seqzoo_bert4rec", "duorec": "seqzoo_duorec"}
 collect_ignore = [
     f"seqzoo-{name}"
     for name, module in _MODULES.items()

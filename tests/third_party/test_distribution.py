@@ -10,10 +10,12 @@ import pytest
 
 HERE = Path(__file__).parent
 PROVIDED = {
-    "lrurec": ["backbone lrurec", "architecture lrurec"],
+    "lru": ["backbone lru", "architecture lru"],
     "bert4rec": ["backbone bert4rec", "architecture bert4rec"],
     "duorec": ["objective duorec-clean", "architecture duorec"],
 }
+# Its names differ from those of the architecture that comes with seqzoo.
+DISTRIBUTIONS = {"lru": "seqzoo-lrurec"}
 
 
 @pytest.fixture(scope="module", params=PROVIDED)
@@ -23,7 +25,12 @@ def name(request):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, name):
+def distribution(name):
+    return DISTRIBUTIONS.get(name, f"seqzoo-{name}")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, distribution):
     """Runs ``python -m`` with the plugin installed in a folder of its own."""
     site = tmp_path_factory.mktemp("site")
 
@@ -39,7 +46,7 @@ def run(tmp_path_factory, name):
         return done.stdout
 
     run("pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
-        "--target", site, HERE / f"seqzoo-{name}")  # fmt: skip
+        "--target", site, HERE / distribution)  # fmt: skip
     return run
 
 
@@ -52,26 +59,26 @@ def record(run, name, **environment):
     return found
 
 
-def test_it_is_found_and_can_be_switched_off(run, name):
+def test_it_is_found_and_can_be_switched_off(run, name, distribution):
     found = record(run, name, SEQZOO_STRICT_PLUGINS="1")
-    assert (found["distribution"], found["status"]) == (f"seqzoo-{name}", "ok")
+    assert (found["distribution"], found["status"]) == (distribution, "ok")
     assert found["provides"] == PROVIDED[name]
     (listed,) = json.loads(run("seqzoo", "list", name, "--json"))
     assert listed["plugin"] == name
     assert record(run, name, SEQZOO_DISABLE_PLUGINS=name)["status"] == "disabled"
 
 
-def test_its_own_tests_pass(run, name):
-    run("pytest", HERE / f"seqzoo-{name}", "-p", "no:cacheprovider")
+def test_its_own_tests_pass(run, distribution):
+    run("pytest", HERE / distribution, "-p", "no:cacheprovider")
 
 
 @pytest.mark.slow
-def test_it_trains_and_its_checkpoint_loads(run, name, tmp_path):
+def test_it_trains_and_its_checkpoint_loads(run, name, distribution, tmp_path):
     out = tmp_path / "run"
     run("seqzoo", "train", name, "--data", "synthetic", "--out", out,
         "model.hidden_size=8", "train.epochs=1")  # fmt: skip
     manifest = json.loads((out / "config.json").read_text("utf-8"))
-    assert f"seqzoo-{name}" in json.dumps(manifest)
+    assert distribution in json.dumps(manifest)
     answer = json.loads(run("seqzoo", "recommend", out, "--history", "i1", "-k", 3, "--json"))
     assert len(answer["recommendations"]) == 3
     # Without the plugin the checkpoint says what to install.
@@ -81,4 +88,4 @@ def test_it_trains_and_its_checkpoint_loads(run, name, tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert f"pip install seqzoo-{name}" in done.stderr
+    assert f"pip install {distribution}" in done.stderr

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from seqzoo_lrurec.lru import LinearRecurrentUnit, linear_scan, linear_scan_last
+from seqzoo_lru.lru import LinearRecurrentUnit, linear_scan, linear_scan_last
 from torch import Tensor, nn
 
 import seqzoo
@@ -21,7 +21,7 @@ Parameters = dict[str, Tensor]
 def make(seed: int = 0, **settings: object) -> seqzoo.SequenceModel:
     torch.manual_seed(seed)
     return seqzoo.create(
-        "lrurec", num_items=ITEMS, **{"hidden_size": 12, "max_length": 20, **settings}
+        "lru", num_items=ITEMS, **{"hidden_size": 12, "max_length": 20, **settings}
     )
 
 
@@ -320,7 +320,7 @@ def test_states_stay_bounded_whatever_is_learnt():
 
 
 def test_names_shapes_and_count():
-    model = seqzoo.create("lrurec", num_items=3_416)
+    model = seqzoo.create("lru", num_items=3_416)
     lru = {
         "nu": (128,),
         "theta": (128,),
@@ -359,7 +359,7 @@ def test_bad_settings(settings, message):
 
 def test_registering_and_settings_need_no_torch():
     code = (
-        "import sys, seqzoo_lrurec, seqzoo_lrurec.config; seqzoo_lrurec.config.LruRecConfig(); "
+        "import sys, seqzoo_lru, seqzoo_lru.config; seqzoo_lru.config.LruRecConfig(); "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,7 +8,7 @@ from seqzoo.parts.config import check_range
 
 @dataclass
 class LruRecConfig:
-    """Settings of the backbone ``lrurec``; the defaults are the published ones for MovieLens-1M.
+    """Settings of the backbone ``lru``; the defaults are the published ones for MovieLens-1M.
 
     Attributes:
         hidden_size: width D of the model.

@@ -10,16 +10,16 @@ seqzoo_api_version = 1
 def seqzoo_register(zoo: Registrar) -> None:
     """Register the backbone and the architecture."""
     zoo.backbone(
-        "lrurec",
-        "seqzoo_lrurec.backbone:LruRec",
-        config="seqzoo_lrurec.config:LruRecConfig",
+        "lru",
+        "seqzoo_lru.backbone:LruRec",
+        config="seqzoo_lru.config:LruRecConfig",
         causal=True,
         streaming=True,
     )
     zoo.architecture(
-        "lrurec",
+        "lru",
         embedder="item",
-        backbone="lrurec",
+        backbone="lru",
         head="tied-softmax",
         defaults={"embedding_norm": "after-dropout", "norm_eps": 1e-5, "output_bias": True},
         # The published optimizer. How long to train depends on the data: the published code

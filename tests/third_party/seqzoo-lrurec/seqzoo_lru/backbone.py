@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
-from seqzoo_lrurec.config import LruRecConfig
-from seqzoo_lrurec.lru import LinearRecurrentUnit, truncated_normal
+from seqzoo_lru.config import LruRecConfig
+from seqzoo_lru.lru import LinearRecurrentUnit, truncated_normal
 
 
 class FeedForward(nn.Module):
