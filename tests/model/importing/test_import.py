@@ -308,7 +308,10 @@ def test_another_implementation_of_the_same_architecture(saved, vocabulary, name
     assert "knows the names of RecBole's SASRec" in said
 
 
-@pytest.mark.parametrize("architecture", ["mamba4rec", "tim4rec", "ssd4rec", "gru4rec", "narm"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["mamba4rec", "tim4rec", "ssd4rec", "gru4rec", "narm", "lrurec"],
+)
 def test_each_importer_says_whose_names_it_knows(saved, vocabulary, architecture):
     message = "the importer of this architecture knows the names of (RecBole's|the .* code, .*/)"
     file = saved({"weight": torch.ones(2)})
