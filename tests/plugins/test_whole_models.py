@@ -23,6 +23,7 @@ architectures = pytest.mark.parametrize(
             "elastic",
             "ssd4rec",
             "lrurec",
+            "fuxi-linear",
         )
         for layers in (1, 2)
     ],

@@ -1,0 +1,47 @@
+"""FuXi-Linear: linear attention with temporal and positional channels (arXiv 2602.23671)."""
+
+from seqzoo.plugins import hookimpl
+from seqzoo.registry import Registrar
+
+
+@hookimpl
+def seqzoo_register(zoo: Registrar) -> None:
+    """Register the embedder, the backbone and the architecture.
+
+    No published metrics are registered: those of the paper were measured with the time of the
+    held-out event and without a validation item, which no protocol of seqzoo does
+    (docs/architectures/fuxi-linear.md quotes them).
+    """
+    zoo.embedder(
+        "fuxi-linear",
+        "seqzoo_fuxi_linear.embedder:FuxiEmbedder",
+        config="seqzoo_fuxi_linear.config:FuxiEmbedderConfig",
+    )
+    zoo.backbone(
+        "fuxi-linear",
+        "seqzoo_fuxi_linear.backbone:FuxiLinear",
+        config="seqzoo_fuxi_linear.config:FuxiLinearConfig",
+        causal=True,
+        streaming=True,
+        uses_time=True,
+        uses_query_time=True,
+    )
+    zoo.architecture(
+        "fuxi-linear",
+        embedder="fuxi-linear",
+        backbone="fuxi-linear",
+        head="cosine-softmax",
+        defaults={"temperature": 0.05},
+        paper="arXiv:2602.23671",
+        search={
+            "model.num_layers": [1, 2, 4],
+            "model.hidden_size": [64, 128],
+            "model.max_length": [50, 100, 200],
+            "model.dropout": "0.1..0.6",
+            "model.time_skip": [False, True],
+            "model.learn_decay": [False, True],
+        },
+        description="linear attention beside sums over damped oscillations in time; answers for "
+        "the time of the request",
+        importer="seqzoo_fuxi_linear.public_weights:from_public",
+    )
