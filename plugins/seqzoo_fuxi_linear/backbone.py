@@ -85,7 +85,8 @@ class FuxiLinear(Backbone):
         nothing = torch.zeros_like(state["count"])
         gap = nothing if elapsed is None else elapsed.clamp(min=0)
         if not self.uses_query_time:
-            found, layers = self._one(hidden, state["layers"], state["count"], gap, nothing)
+            left = self._left(hidden, gap), self._left(hidden, nothing)
+            found, layers = self._one(hidden, state["layers"], state["count"], *left)
             return found, {"count": state["count"] + 1, "layers": layers}
         _, layers = self._pending(state, gap)
         after = {"count": state["count"] + 1, "layers": layers, "pending": hidden, "gap": gap}
@@ -118,17 +119,15 @@ class FuxiLinear(Backbone):
             hidden: the event [B, D].
             states: of each layer before it.
             row: its position [B].
-            since: seconds since the previous event [B].
-            until: seconds until the request [B].
+            since: what the seconds since the previous event leave [B, H, 2].
+            until: what the seconds until the request leave [B, H, 2].
 
         Returns:
             Vectors [B, D], and the state of each layer after the event.
         """
-        dtype = widened(hidden).dtype
-        before, after = (self.oscillations.factors(each, dtype) for each in (since, until))
         new = []
         for layer, state in zip(self._stack(), states, strict=True):
-            channels, state = layer.absorb(hidden, state, row, before, after)
+            channels, state = layer.absorb(hidden, state, row, since, until)
             hidden = layer.finish(hidden, channels)
             new.append(state)
         return _unit(hidden), new
@@ -136,7 +135,13 @@ class FuxiLinear(Backbone):
     def _pending(self, state: State, until: Tensor) -> tuple[Tensor, list[LayerState]]:
         """``_one`` for the pending event of each user."""
         row = (state["count"] - 1).clamp(min=0)
-        return self._one(state["pending"], state["layers"], row, state["gap"], until)
+        hidden = state["pending"]
+        left = self._left(hidden, state["gap"]), self._left(hidden, until)
+        return self._one(hidden, state["layers"], row, *left)
+
+    def _left(self, hidden: Tensor, seconds: Tensor) -> Tensor:
+        """What some seconds leave of the sums over time: [...] -> [..., H, 2]."""
+        return self.oscillations.factors(seconds, widened(hidden).dtype)
 
     def _scanned(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """``forward`` in a form that can be exported: one position after the other."""
@@ -151,7 +156,8 @@ class FuxiLinear(Backbone):
             found, states = self._one(vector, states, row, since, until)
             return (row + 1, states), found
 
-        inputs = tuple(each.transpose(0, 1) for each in (hidden, since, asked - events))
+        left = self._left(hidden, since), self._left(hidden, asked - events)
+        inputs = tuple(each.transpose(0, 1) for each in (hidden, *left))
         _, found = scan(advance, (row, start), inputs)
         return found.transpose(0, 1)  # type: ignore[no-any-return]
 

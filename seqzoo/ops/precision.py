@@ -5,6 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+__all__ = [
+    "widened",
+    "without_autocast",
+]
+
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """A context without autocast, on a device that has autocast."""

@@ -73,7 +73,7 @@ def test_every_equation_is_mathml(site):
 def test_every_architecture_has_its_equations_and_sources():
     pages = {page.stem: page for page in (ROOT / "docs" / "architectures").glob("*.md")}
     folders = (ROOT / "plugins").glob("seqzoo_*")
-    plugins = {folder.name.removeprefix("seqzoo_") for folder in folders}
+    plugins = {folder.name.removeprefix("seqzoo_").replace("_", "-") for folder in folders}
     assert pages.keys() == plugins | {"index"}
     for name, page in pages.items():
         text = page.read_text("utf-8")

@@ -17,7 +17,18 @@ from seqzoo.model.session_store import SessionStore
 from seqzoo.plugins import catalogue
 from tests.samples import make_model
 
-STREAMING = ("gru4rec", "mamba4rec", "sasrec", "tim4rec", "elastic", "narm", "esasrec", "hstu")
+STREAMING = (
+    "gru4rec",
+    "mamba4rec",
+    "sasrec",
+    "tim4rec",
+    "elastic",
+    "narm",
+    "esasrec",
+    "hstu",
+    "lrurec",
+    "fuxi-linear",
+)
 
 
 @pytest.fixture(scope="module")
