@@ -18,6 +18,7 @@ from seqzoo.ops.precision import widened, without_autocast
 from seqzoo_fuxi_linear.config import FuxiLinearConfig
 from seqzoo_fuxi_linear.embedder import check_length
 from seqzoo_fuxi_linear.layer import FuxiLayer, LayerState
+from seqzoo_fuxi_linear.sums import even_chunk
 from seqzoo_fuxi_linear.times import Oscillations
 
 _EPS = 1e-6
@@ -104,7 +105,7 @@ class FuxiLinear(Backbone):
         if not layers:
             return hidden
         with without_autocast(hidden.device):
-            chunk = min(self.chunk, hidden.shape[1])
+            chunk = even_chunk(hidden.shape[1], self.chunk)
             clock = self.oscillations.clock(batch, chunk, widened(hidden).dtype)
         for layer in layers:
             hidden = layer(hidden, clock)

@@ -23,13 +23,13 @@ def retention(query: Tensor, key: Tensor, value: Tensor, rates: Tensor, chunk: i
         key: [B, L, H, Q].
         value: [B, L, H, W].
         rates: of each head [H], positive.
-        chunk: positions of a chunk.
+        chunk: positions of a chunk, at most.
 
     Returns:
         Sums [B, L, H, W].
     """
     length = query.shape[1]
-    chunk = min(chunk, length)
+    chunk = even_chunk(length, chunk)
     # [B, n, H, c, Q or W]
     query, key, value = (_chunks(each, chunk).transpose(2, 3) for each in (query, key, value))
     position = torch.arange(chunk, device=query.device)
@@ -48,7 +48,7 @@ def retention(query: Tensor, key: Tensor, value: Tensor, rates: Tensor, chunk: i
 def positional(vectors: Tensor, values: Tensor, chunk: int) -> Tensor:
     """``sum over j <= i of (e_i . e_j) w_j``: [L, P], [B, L, D] -> [B, L, D]."""
     length = values.shape[1]
-    chunk = min(chunk, length)
+    chunk = even_chunk(length, chunk)
     rows = _chunks(vectors[None], chunk)[0]
     values = _chunks(values, chunk)
     sums = (rows @ rows.mT).tril() @ values
@@ -92,6 +92,11 @@ def temporal(clock: Clock, values: Tensor) -> Tensor:
     # [B, n, c, 2, H, W]
     sums = torch.stack([of_sines, of_cosines], dim=2).permute(0, 1, 4, 2, 3, 5)
     return sums.flatten(3, 4).flatten(1, 2)[:, :length]
+
+
+def even_chunk(length: int, most: int) -> int:
+    """Positions of a chunk, at most ``most``, so that the last chunk is nearly full, too."""
+    return -(-length // -(-length // most))
 
 
 def _chunks(values: Tensor, chunk: int) -> Tensor:

@@ -137,7 +137,7 @@ class Oscillations(nn.Module):
     def _angles(self, seconds: Tensor, dtype: torch.dtype) -> Tensor:
         """Angles in one turn: seconds [...], int64 -> [..., H]."""
         turns = seconds[..., None].double() / self._in_seconds(seconds, torch.float64)
-        return (2.0 * math.pi * (turns - turns.floor())).to(dtype)
+        return 2.0 * math.pi * turns.frac().to(dtype)
 
     def _in_seconds(self, like: Tensor, dtype: torch.dtype) -> Tensor:
         return torch.tensor(self.periods, dtype=dtype, device=like.device)
