@@ -30,6 +30,7 @@ class MaskedItem(RowObjective):
         super().__init__(config, backbone)
         self.mask_ratio = config.mask_ratio
         self.mask_newest_ratio = config.mask_newest_ratio
+        self.drop_oldest = config.drop_oldest
 
     def plan(
         self, split: Split, settings: WindowSettings, generator: np.random.Generator
@@ -67,21 +68,23 @@ class MaskedItem(RowObjective):
 
     def query(self, batch: SequenceBatch, max_length: int) -> SequenceBatch:
         """A hidden event after each history; of full histories the oldest event is dropped."""
-        return with_mask(batch, max_length)
+        return with_mask(batch, max_length, self.drop_oldest)
 
 
-def with_mask(batch: SequenceBatch, max_length: int) -> SequenceBatch:
+def with_mask(batch: SequenceBatch, max_length: int, drop_oldest: bool = False) -> SequenceBatch:
     """Append a hidden event to each history.
 
     Args:
         batch: histories of at most ``max_length`` events.
         max_length: maximum number of events; a history of as many loses its oldest. The time of the
             hidden event is that of the newest.
+        drop_oldest: whether every history loses its oldest event, also a short one.
     """
     rows = torch.arange(len(batch.items), device=batch.items.device)
-    full = batch.lengths >= max_length
+    full = batch.lengths >= (0 if drop_oldest else max_length)
     lengths = torch.where(full, batch.lengths, batch.lengths + 1)
-    width = min(batch.items.shape[1] + 1, max_length)
+    # The oldest event of a row that loses it moves to the last column, which is cut off.
+    width = min(batch.items.shape[1] + (not drop_oldest), max_length)
 
     def appended(values: torch.Tensor, newest: torch.Tensor) -> torch.Tensor:
         wider = torch.cat([values, values.new_zeros(len(values), 1)], 1)

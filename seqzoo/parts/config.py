@@ -294,10 +294,13 @@ class MaskedItemConfig:
     Attributes:
         mask_ratio: share of a window's items that are hidden, at least one item.
         mask_newest_ratio: share of the windows in which only the newest item is hidden.
+        drop_oldest: for a recommendation, leave out the oldest event of every history, not only
+            where the hidden event needs its place. RecBole's BERT4Rec does.
     """
 
     mask_ratio: float = 0.2
     mask_newest_ratio: float = 0.1
+    drop_oldest: bool = False
 
     def __post_init__(self) -> None:
         for name in ("mask_ratio", "mask_newest_ratio"):

@@ -102,6 +102,11 @@ def test_a_hidden_event_follows_the_history_and_only_a_full_one_loses_its_oldest
     roomy = with_mask(batch, 9)
     assert roomy.items.tolist() == [[1, MASK, 0, 0, 0], [1, 2, 3, 4, MASK], [5, 6, 7, MASK, 0]]
     assert with_mask(SequenceBatch.from_histories([[3]]), 1).items.tolist() == [[MASK]]
+    for room in (4, 9):
+        shifted = with_mask(batch, room, drop_oldest=True)
+        assert shifted.items.tolist() == [[MASK, 0, 0, 0], [2, 3, 4, MASK], [6, 7, MASK, 0]]
+        assert shifted.lengths.tolist() == [1, 4, 3]
+        assert shifted.timestamps.tolist() == [[9, 0, 0, 0], [2, 3, 4, 4], [6, 7, 7, 0]]
 
 
 def test_everything_reads_the_hidden_event():

@@ -2,9 +2,11 @@
 
 import importlib.util
 
-_MODULES = {"lrurec": "seqzoo_lru", "bert4rec": "seqzoo_bert4rec", "duorec": "seqzoo_duorec"}
+_MODULES = {
+    "lrurec": "seqzoo_lru",
+    "cloze": "seqzoo_cloze",
+    "duorec-clean": "seqzoo_duorec_clean",
+}
 collect_ignore = [
-    f"seqzoo-{name}"
-    for name, module in _MODULES.items()
-    if importlib.util.find_spec(module) is None
+    folder for folder in _FOLDERS if importlib.util.find_spec(folder.replace("-", "_")) is None
 ]

@@ -11,8 +11,8 @@ import pytest
 HERE = Path(__file__).parent
 PROVIDED = {
     "lru": ["backbone lru", "architecture lru"],
-    "bert4rec": ["backbone bert4rec", "architecture bert4rec"],
-    "duorec": ["objective duorec-clean", "architecture duorec"],
+    "cloze": ["backbone cloze", "architecture cloze"],
+    "duorec-clean": ["objective duorec-clean", "architecture duorec-clean"],
 }
 # Its names differ from those of the architecture that comes with seqzoo.
 DISTRIBUTIONS = {"lru": "seqzoo-lrurec"}

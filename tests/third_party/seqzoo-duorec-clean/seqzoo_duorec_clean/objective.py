@@ -26,7 +26,7 @@ from seqzoo.objectives import (
     training_batches,
     training_windows,
 )
-from seqzoo_duorec.config import DuoRecCleanConfig
+from seqzoo_duorec_clean.config import DuoRecCleanConfig
 
 
 @dataclass(frozen=True)

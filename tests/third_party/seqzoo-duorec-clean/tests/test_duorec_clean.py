@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from seqzoo_duorec.objective import clean_info_nce
+from seqzoo_duorec_clean.objective import clean_info_nce
 from torch.nn import functional
 
 import seqzoo
@@ -16,7 +16,7 @@ from seqzoo.testing import ArchitectureCases, check_objective
 class TestConformance(ArchitectureCases):
     """Shapes, capabilities, causality, padding, batches, streaming, gradients, seeds, saving."""
 
-    architecture = "duorec"
+    architecture = "duorec-clean"
     settings: ClassVar = {"hidden_size": 16, "inner_size": 32}
 
 
@@ -45,7 +45,7 @@ def test_rows_with_the_same_target_are_no_negatives():
 def test_it_trains_resumes_and_streams(tmp_path):
     rows = [(f"u{u}", f"i{(u + t) % 12}", 60 * t) for u in range(24) for t in range(12)]
     recipe = {
-        "architecture": "duorec",
+        "architecture": "duorec-clean",
         "model": {"hidden_size": 16, "max_length": 10, "contrast_strength": 0.2},
         "data": {"source": rows},
         "train": {"epochs": 2, "batch_size": 4},

@@ -11,11 +11,11 @@ def seqzoo_register(zoo: Registrar) -> None:
     """Register the objective, and SASRec with it."""
     zoo.objective(
         "duorec-clean",
-        "seqzoo_duorec.objective:DuoRecClean",
-        config="seqzoo_duorec.config:DuoRecCleanConfig",
+        "seqzoo_duorec_clean.objective:DuoRecClean",
+        config="seqzoo_duorec_clean.config:DuoRecCleanConfig",
     )
     zoo.architecture(
-        "duorec",
+        "duorec-clean",
         embedder="item-position",
         backbone="sasrec",
         head="tied-softmax",

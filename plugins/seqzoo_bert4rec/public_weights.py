@@ -26,7 +26,8 @@ _RULES = {
 def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
     """Translate weights of RecBole's BERT4Rec. The number of heads cannot be inferred from them.
 
-    The last row of its item table is the vector of hidden events.
+    The last row of its item table is the vector of hidden events. RecBole leaves out the oldest
+    event of every history that it reads for a recommendation, so ``drop_oldest`` is set.
 
     Raises:
         CheckpointError: the tensors have other names or numbers of dimensions.
@@ -38,6 +39,7 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
         "max_length": length,
         "inner_size": inner,
         "num_layers": count_layers(tensors, _LAYER),
+        "drop_oldest": True,
     }
     weights = renamed(tensors, _RULES)
     table = weights["embedder.item_table"]

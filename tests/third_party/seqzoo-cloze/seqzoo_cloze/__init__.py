@@ -1,4 +1,4 @@
-"""BERT4Rec: bidirectional self-attention over a history with hidden items (CIKM 2019)."""
+"""Cloze: PyTorch's transformer layers over a history with hidden items (arXiv 1904.06690)."""
 
 from seqzoo.plugins import hookimpl
 from seqzoo.registry import Registrar
@@ -10,20 +10,20 @@ seqzoo_api_version = 1
 def seqzoo_register(zoo: Registrar) -> None:
     """Register the backbone and the architecture."""
     zoo.backbone(
-        "bert4rec",
-        "seqzoo_bert4rec.backbone:Bert4Rec",
-        config="seqzoo_bert4rec.config:Bert4RecConfig",
+        "cloze",
+        "seqzoo_cloze.backbone:Cloze",
+        config="seqzoo_cloze.config:ClozeConfig",
         causal=False,
     )
     zoo.architecture(
-        "bert4rec",
+        "cloze",
         embedder="item-position",
-        backbone="bert4rec",
+        backbone="cloze",
         head="tied-softmax",
         objective="masked-item",
-        defaults={"output_bias": True},
+        defaults={"embedding_norm": "none"},
         recipe={"schedule": "linear", "weight_decay": 0.01, "clip_norm": 5.0},
         paper="arXiv:1904.06690",
-        description="bidirectional self-attention, trained to predict hidden items from both sides",
-        importer="seqzoo_bert4rec.public_weights:from_public",
+        description="pre-norm transformer layers, trained to predict hidden items from both sides",
+        importer="seqzoo_cloze.public_weights:from_public",
     )
