@@ -199,7 +199,6 @@ def seqzoo_register(zoo: Registrar) -> None:
         ("next-item-last", "rows:NextItemLast", "NextItemConfig"),
         ("masked-item", "masked:MaskedItem", "MaskedItemConfig"),
         ("cl4srec", "cl4srec:Cl4SRec", "Cl4SRecConfig"),
-        ("duorec", "duorec:DuoRec", "DuoRecConfig"),
     ):
         zoo.objective(name, f"seqzoo.objectives.{objective}", config=f"{_CONFIG}:{config}")
 

@@ -1,24 +1,32 @@
-"""DuoRec's objective: InfoNCE with dropout views and same-target views (arXiv 2110.05730)."""
+"""DuoRec's objective: InfoNCE with dropout views and same-target views (arXiv 2110.05730).
+
+Shapes in brackets: B rows of a batch, D hidden width, U training histories, N targets, V items.
+"""
 
 import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
-from seqzoo.data.batches import Int64s, Windows, gather, ranges
-from seqzoo.data.sequences import Sequences
-from seqzoo.data.splits import Split
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone
-from seqzoo.objectives.base import Inputs, Objective, WindowSettings
-from seqzoo.objectives.contrast import ContrastiveObjective
-from seqzoo.objectives.rows import NextItem
-from seqzoo.parts.config import DuoRecConfig
+from seqzoo.objectives import (
+    ContrastiveObjective,
+    Inputs,
+    NextItem,
+    Objective,
+    Sequences,
+    Split,
+    Windows,
+    WindowSettings,
+    gather,
+)
+from seqzoo_duorec.config import DuoRecConfig
 
-if TYPE_CHECKING:
-    from seqzoo.model.sequence_model import SequenceModel
+Int64s: TypeAlias = npt.NDArray[np.int64]
 
 
 class DuoRec(ContrastiveObjective):
@@ -62,9 +70,7 @@ class DuoRec(ContrastiveObjective):
         starts = np.maximum(index.begin_of(targets), targets - self.max_length)
         return replace(inputs, views={"same-target": gather(sequences, starts, targets - starts)})
 
-    def pairs(
-        self, model: "SequenceModel", hidden: Tensor, inputs: Inputs
-    ) -> list[tuple[Tensor, Tensor]]:
+    def pairs(self, model: Any, hidden: Tensor, inputs: Inputs) -> list[tuple[Tensor, Tensor]]:
         """The user vectors that ``contrast_pairs`` names."""
         histories = inputs.main.histories
         found = []
@@ -97,12 +103,13 @@ class SameTarget:
     @classmethod
     def of(cls, sequences: Sequences, split: Split) -> "SameTarget":
         """The index of a training part: every event but each history's first is a target."""
-        longer = split.history_end > split.history_start
-        _, positions = ranges(split.history_start[longer] + 1, split.history_end[longer])
+        counts = np.maximum(split.history_end - split.history_start - 1, 0)
+        before = np.cumsum(counts) - counts
+        positions = np.repeat(split.history_start + 1 - before, counts) + np.arange(counts.sum())
         items = sequences.items[positions]
-        counts = np.bincount(items, minlength=1)
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(positions[np.argsort(items, kind="stable")], offsets, split.history_start)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(items, minlength=1))])
+        ordered = positions[np.argsort(items, kind="stable")]
+        return cls(ordered, offsets.astype(np.int64), split.history_start)
 
     def others(
         self, sequences: Sequences, targets: Int64s, generator: np.random.Generator

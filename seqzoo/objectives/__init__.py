@@ -2,8 +2,8 @@
 
 An objective selects pairs of user vector and target; the head computes their loss. ``Objective`` is
 the interface, ``RowObjective`` the base of those that end in such pairs, ``ContrastiveObjective``
-that of those that add a contrastive term to another objective. The other names are what objectives
-are made of.
+that of those that add a contrastive term to another objective, and ``NextItem`` the default. The
+other names are what objectives are made of.
 """
 
 from seqzoo.data.batches import (
@@ -18,11 +18,12 @@ from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import Split
 from seqzoo.objectives.base import Inputs, Objective, WindowSettings
 from seqzoo.objectives.contrast import ContrastiveObjective, info_nce
-from seqzoo.objectives.rows import RowObjective
+from seqzoo.objectives.rows import NextItem, RowObjective
 
 __all__ = [
     "ContrastiveObjective",
     "Inputs",
+    "NextItem",
     "Objective",
     "RowObjective",
     "Sequences",

@@ -13,7 +13,6 @@ __all__ = [
     "ContrastiveConfig",
     "CosineSoftmaxConfig",
     "CrossEntropyConfig",
-    "DuoRecConfig",
     "GeneralisedBceConfig",
     "ItemEmbedderConfig",
     "ItemFeaturesConfig",
@@ -349,19 +348,3 @@ class Cl4SRecConfig(ContrastiveConfig):
         super().__post_init__()
         for name in ("crop_ratio", "hide_ratio", "reorder_ratio"):
             check_range(name, getattr(self, name), 0.0, 1.0, closed=True)
-
-
-@dataclass
-class DuoRecConfig(ContrastiveConfig):
-    """Settings of the objective ``duorec``.
-
-    Attributes:
-        contrast_pairs: what is contrasted: ``dropout``, ``same-target``, ``both`` or ``crossed``.
-    """
-
-    contrast_pairs: str = "crossed"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        pairs = ("dropout", "same-target", "both", "crossed")
-        check_choice("contrast_pairs", self.contrast_pairs, pairs)

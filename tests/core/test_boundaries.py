@@ -18,8 +18,8 @@ CORE = sorted((ROOT / "seqzoo").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 
 # What the core offers to those who write plugins.
-PUBLIC = {"config", "errors", "interfaces", "ops", "parts", "plugins", "public_weights"}
-PUBLIC |= {"registry", "testing", "data.interactions", "data.sequences"}
+PUBLIC = {"config", "errors", "interfaces", "objectives", "ops", "parts", "plugins"}
+PUBLIC |= {"public_weights", "registry", "testing", "data.interactions", "data.sequences"}
 
 
 _WORD = re.compile(r"[a-z0-9]+(?:[@.-][a-z0-9]+)*")

@@ -1,4 +1,4 @@
-"""Contrastive objectives: InfoNCE, augmented views, and histories with the same target."""
+"""Contrastive objectives: InfoNCE and augmented views."""
 
 from collections import Counter
 
@@ -16,7 +16,6 @@ from seqzoo.errors import ConfigError, SeqzooError
 from seqzoo.interfaces import MASK
 from seqzoo.objectives import WindowSettings, info_nce
 from seqzoo.objectives.cl4srec import CROP, HIDE, REORDER, augmented
-from seqzoo.objectives.duorec import SameTarget
 from seqzoo.zoo import create
 
 LENGTHS = [1, 2, 3, 7, 20, 40]
@@ -91,36 +90,6 @@ def data():
     return build_sequences(synthetic(users=60, items=20, mean_length=15)).sequences
 
 
-def test_same_target_histories_are_drawn_from_all_others(data):
-    split = LeaveOneOut().part(data, "train")
-    index = SameTarget.of(data, split)
-    targets = np.concatenate(
-        [
-            np.arange(start + 1, end)
-            for start, end in zip(split.history_start, split.history_end, strict=True)
-        ]
-    )
-    assert sorted(index.positions.tolist()) == targets.tolist()
-    target = targets[100]
-    expected = set(targets[data.items[targets] == data.items[target]].tolist()) - {int(target)}
-    draw = np.random.default_rng(0)
-    drawn = index.others(data, np.full(40_000, target), draw)
-    counts = Counter(drawn.tolist())
-    assert set(counts) == expected
-    assert max(counts.values()) < 2 * min(counts.values())
-    begins = index.begin_of(drawn)
-    users = np.searchsorted(data.offsets, drawn, side="right") - 1
-    assert (begins == data.offsets[users]).all()
-
-
-def test_a_target_without_others_stands_for_itself():
-    split = LeaveOneOut().part(SEQUENCES, "train")
-    index = SameTarget.of(SEQUENCES, split)
-    targets = np.array([OFFSETS[4] + 3, OFFSETS[5] + 1])
-    found = index.others(SEQUENCES, targets, np.random.default_rng(0))
-    assert found.tolist() == targets.tolist()
-
-
 def inputs_of(model, data):
     split, settings = LeaveOneOut().part(data, "train"), WindowSettings(8, 64)
     objective = model.objective.prepared(data, split, settings)
@@ -135,36 +104,6 @@ def make(objective, **settings):
     )
 
 
-@pytest.mark.parametrize("main", ["next-item", "next-item-last"])
-@pytest.mark.parametrize("pairs", ["dropout", "same-target", "both", "crossed"])
-def test_duorec_adds_info_nce_to_the_main_loss(data, main, pairs):
-    model = make("duorec", main_objective=main, contrast_pairs=pairs, contrast_temperature=0.5)
-    objective, windows, inputs = inputs_of(model.eval(), data)
-    hidden = objective.main.encode(model, inputs.main.histories)
-    alone = objective.main.loss_of(model, hidden, inputs)
-    newest = model.last(inputs.main.histories)
-    if pairs == "dropout":
-        assert not inputs.views
-        # Without dropout the passes are alike.
-        term = info_nce(newest, newest, 0.5)
-    else:
-        view = inputs.views["same-target"]
-        following = windows.starts + windows.lengths
-        wanted = data.items[following]
-        for row, length in enumerate(view.lengths.tolist()):
-            history = view.items[row, :length].tolist()
-            followed = [
-                data.items[max(0, place - length) : place].tolist()
-                for place in np.flatnonzero(data.items == wanted[row])
-            ]
-            assert history in followed, "the history is one that the same item follows"
-        term = info_nce(newest, model.last(view), 0.5)
-        if pairs == "both":
-            term = term + info_nce(newest, newest, 0.5)
-    expected = alone + 0.1 * term
-    torch.testing.assert_close(objective.loss(model, inputs), expected, rtol=1e-5, atol=1e-5)
-
-
 def test_cl4srec_contrasts_two_different_augmentations(data):
     model = make("cl4srec", contrast_weight=0.5).eval()
     objective, _, inputs = inputs_of(model, data)
@@ -176,12 +115,6 @@ def test_cl4srec_contrasts_two_different_augmentations(data):
     assert (inputs.views["first"].items == MASK).any()
 
 
-def test_the_model_does_not_keep_the_index_of_the_data(data):
-    model = make("duorec")
-    objective, _, _ = inputs_of(model, data)
-    assert (model.objective.index, objective.index is None) == (None, False)
-
-
 def test_contrast_around_the_masked_item():
     torch.manual_seed(0)
     options = {"main_objective": "masked-item", "main_options": {"mask_ratio": 0.4}}
@@ -190,11 +123,9 @@ def test_contrast_around_the_masked_item():
     assert model.objective.main.mask_ratio == 0.4
     with pytest.raises(SeqzooError, match="'cl4srec' needs a non-causal backbone"):
         make("cl4srec", **options)
-    with pytest.raises(ConfigError, match="histories with the same next item"):
-        make("duorec", main_objective="masked-item")
     with pytest.raises(ConfigError, match="contrastive itself"):
-        make("cl4srec", main_objective="duorec")
+        make("cl4srec", main_objective="cl4srec")
     with pytest.raises(ConfigError, match=r"unknown setting 'model.main_options.mask_ratoi'"):
         make("cl4srec", main_objective="masked-item", main_options={"mask_ratoi": 1})
-    with pytest.raises(ConfigError, match="expected one of: dropout, same-target, both, crossed"):
-        make("duorec", contrast_pairs="all")
+    with pytest.raises(ConfigError, match="expected one of: dot, cosine"):
+        make("cl4srec", contrast_similarity="cos")

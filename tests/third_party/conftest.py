@@ -8,5 +8,7 @@ _MODULES = {
     "duorec-clean": "seqzoo_duorec_clean",
 }
 collect_ignore = [
-    folder for folder in _FOLDERS if importlib.util.find_spec(folder.replace("-", "_")) is None
+    f"seqzoo-{name}"
+    for name, module in _MODULES.items()
+    if importlib.util.find_spec(module) is None
 ]
