@@ -82,7 +82,8 @@ class Caser(Backbone):
         rest = self.start.expand(len(hidden), self.window - count, -1)
         events = torch.cat([hidden[:, :count], rest], dim=1)
         windows = torch.where(shown, events[:, None], self.start)
-        return self.filters(windows.flatten(0, 1)).view(len(hidden), count, -1)
+        features: Tensor = self.filters(windows.flatten(0, 1))
+        return features.view(len(hidden), count, -1)
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event of each history: [B, L, D] -> [B, D]."""

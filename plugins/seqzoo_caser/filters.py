@@ -32,10 +32,11 @@ class Filters(nn.Module):
         rows = events.transpose(1, 2)
         found = []
         for height, convolution in enumerate(self.conv_h, 1):
+            weight, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
             # The places of one window are the next ones of the window before: a running maximum.
-            values = functional.conv1d(rows, convolution.weight[:, 0].transpose(1, 2))
+            values = functional.conv1d(rows, weight[:, 0].transpose(1, 2))
             largest = functional.max_pool1d(values, self.window - height + 1, stride=1)
-            found.append(largest + convolution.bias[:, None])
+            found.append(largest + bias[:, None])
         # ReLU after the maximum is ReLU before it.
         over_events = torch.cat(found, dim=1).transpose(1, 2).relu()
         return torch.cat([over_channels, over_events], dim=-1)

@@ -1,6 +1,7 @@
 """Translates the names of the weights of both public PyTorch versions of Caser."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -27,7 +28,7 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
     """
     vertical, _, window, _ = shape_of(tensors, "conv_v.weight", 4, _SOURCE)
     horizontal, _, _, width = shape_of(tensors, "conv_h.0.weight", 4, _SOURCE)
-    settings = {
+    settings: dict[str, Any] = {
         "hidden_size": width,
         "window": window,
         "vertical_filters": vertical,
