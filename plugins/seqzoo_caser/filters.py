@@ -28,15 +28,17 @@ class Filters(nn.Module):
 
     def forward(self, events: Tensor) -> Tensor:
         """The features of all windows; the vertical filters' come first, filter by filter."""
-        over_channels = self.conv_v(events[:, None]).transpose(1, 2).flatten(2)
+        weights, bias = self.conv_v.weight[:, 0, :, 0], self.conv_v.get_parameter("bias")
+        # A product with views of all windows, whose backward pass is faster than a convolution's.
+        windows = events.unfold(1, self.window, 1).transpose(2, 3)
+        over_channels = (weights @ windows + bias[:, None]).flatten(2)
         rows = events.transpose(1, 2)
         found = []
         for height, convolution in enumerate(self.conv_h, 1):
-            weight, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
-            # The places of one window are the next ones of the window before: a running maximum.
-            values = functional.conv1d(rows, weight[:, 0].transpose(1, 2))
-            largest = functional.max_pool1d(values, self.window - height + 1, stride=1)
-            found.append(largest + bias[:, None])
+            weights, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
+            values = functional.conv1d(rows, weights[:, 0].transpose(1, 2), bias)
+            # The maxima of the windows, each one place after the other, are a running maximum.
+            found.append(functional.max_pool1d(values, self.window - height + 1, stride=1))
         # ReLU after the maximum is ReLU before it.
         over_events = torch.cat(found, dim=1).transpose(1, 2).relu()
         return torch.cat([over_channels, over_events], dim=-1)

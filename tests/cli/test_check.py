@@ -45,7 +45,7 @@ def test_small_models_are_checked_on_one_thread(seqzoo, checks):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert seqzoo("check", "sasrec").code == 0
+        assert seqzoo("check", "mamba4rec").code == 0
         assert [threads for _, threads in checks] == [1]
         assert torch.get_num_threads() == 2
     finally:
@@ -57,7 +57,7 @@ def test_a_check_that_fails_is_exit_code_1(seqzoo, monkeypatch):
         raise ConformanceError("the wrong shape; look at forward")
 
     monkeypatch.setattr(run, "CHECKS", {"shapes": fails})
-    answer = seqzoo("check", "sasrec", "model.num_layers=1")
+    answer = seqzoo("check", "mamba4rec", "model.num_layers=1")
     assert (answer.code, answer.err) == (1, "")
     (row,) = (line for line in answer.out.splitlines() if "FAILED" in line)
     assert row.split(maxsplit=4)[2:] == ["shapes", "FAILED", "the wrong shape; look at forward"]
@@ -74,7 +74,7 @@ def test_a_part_may_raise_anything(seqzoo, monkeypatch, raised):
         raise MuteError if raised == "MuteError" else SystemExit
 
     monkeypatch.setattr(run, "CHECKS", {"shapes": raises})
-    answer = seqzoo("check", "sasrec", "--json")
+    answer = seqzoo("check", "mamba4rec", "--json")
     assert answer.code == 1
     (failed,) = (row for row in json.loads(answer.out)["checks"] if not row["ok"])
     assert failed["message"] == f"raises {raised}"

@@ -25,6 +25,7 @@ architectures = pytest.mark.parametrize(
             "lrurec",
             "fuxi-linear",
         )
+        for architecture in ("mamba4rec", "sasrec", "gru4rec", "narm", "elastic", "ssd4rec", "duorec")
         for layers in (1, 2)
     ],
 )
