@@ -30,7 +30,7 @@ def streaming_architectures():
 def model(request):
     torch.manual_seed(0)
     settings = {"hidden_size": 16, "max_length": BOUND, "num_layers": 2}
-    if request.param == "narm":
+    if request.param in ("caser", "narm"):
         del settings["num_layers"]
     return seqzoo.create(request.param, num_items=40, **settings).eval()
 
