@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import seqzoo
 from seqzoo.cli.export import export
@@ -159,6 +160,23 @@ def test_a_model_that_differs_is_not_written(model, tmp_path, monkeypatch):
 def test_architectures_give_the_user_vectors_of_the_model(name, tmp_path):
     model = seqzoo.load(name)
     exported = seqzoo.export(model, tmp_path / "out")
+    assert exported.max_difference <= 1e-5
+    check(model, exported.out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [("caser", {}), ("caser", {"window_padding": "right"}), ("duorec", {})],
+)
+def test_architectures_without_a_checkpoint_do_so_too(architecture, settings, tmp_path):
+    torch.manual_seed(0)
+    model = seqzoo.create(architecture, num_items=50, max_length=20, **settings).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+    exported = seqzoo.export(model, tmp_path / "out")
+    assert exported.streaming
     assert exported.max_difference <= 1e-5
     check(model, exported.out)
 
