@@ -1,0 +1,119 @@
+"""The BSARec backbone: attention beside a frequency filter (arXiv 2312.10325).
+
+Shapes in brackets: B histories, M slots, H heads, D width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqzoo_filters.backbone import FeedForward, FilterBackbone, FilterBlock
+from seqzoo_filters.config import BSARecConfig
+from seqzoo_filters.frequencies import low_pass_basis
+
+
+class FrequencyFilter(nn.Module):
+    """Keeps low frequencies as they are and scales high ones, with residual and LayerNorm.
+
+    ``LN(Dropout(low + sqrt_beta^2 * (X - low)) + X)``, where ``low`` is X without the frequencies
+    above ``cutoff // 2``.
+    """
+
+    def __init__(self, config: BSARecConfig) -> None:
+        super().__init__()
+        self.highest = config.cutoff // 2
+        # The published code draws it from N(0, 1): the scale of high frequencies is 1 on average.
+        self.sqrt_beta = nn.Parameter(torch.randn(config.hidden_size))
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+
+    def forward(self, window: Tensor) -> Tensor:
+        """All slots: [B, M, D] -> [B, M, D]."""
+        basis = low_pass_basis(window.shape[1], self.highest, window)
+        return self._finish(basis @ (basis.T @ window), window)
+
+    def last(self, window: Tensor) -> Tensor:
+        """Only the last slot, as one weighted sum: [B, M, D] -> [B, D]."""
+        basis = low_pass_basis(window.shape[1], self.highest, window)
+        return self._finish((basis @ basis[-1]) @ window, window[:, -1])
+
+    def _finish(self, low: Tensor, hidden: Tensor) -> Tensor:
+        filtered = low + self.sqrt_beta.square() * (hidden - low)
+        return self.norm(self.dropout(filtered) + hidden)  # type: ignore[no-any-return]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head causal self-attention with output projection, residual and LayerNorm."""
+
+    def __init__(self, config: BSARecConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.num_heads = config.num_heads
+        self.attention_dropout = config.attention_dropout
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.dense = nn.Linear(width, width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+
+    def forward(self, window: Tensor, filled: Tensor) -> Tensor:
+        """All slots: [B, M, D], [B, M] -> [B, M, D].
+
+        An event reads the events up to itself. An empty slot reads all slots: the published code
+        subtracts the same large number from all its scores, which the softmax does not see. Its
+        result counts, because the next filter reads it.
+        """
+        slots = window.shape[1]
+        earlier = torch.ones(slots, slots, dtype=torch.bool, device=window.device).tril()
+        allowed = (filled[:, None] & earlier) | ~filled[:, :, None]
+        return self._attend(window, window, allowed)
+
+    def last(self, window: Tensor, filled: Tensor) -> Tensor:
+        """Only the last slot, which holds an event: [B, M, D], [B, M] -> [B, D]."""
+        return self._attend(window[:, -1:], window, filled[:, None])[:, 0]
+
+    def _attend(self, asking: Tensor, window: Tensor, allowed: Tensor) -> Tensor:
+        mixed = functional.scaled_dot_product_attention(
+            self._heads(self.query(asking)),
+            self._heads(self.key(window)),
+            self._heads(self.value(window)),
+            attn_mask=allowed[:, None],
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )
+        mixed = self.dense(mixed.transpose(1, 2).flatten(2))
+        return self.norm(self.dropout(mixed) + asking)  # type: ignore[no-any-return]
+
+    def _heads(self, values: Tensor) -> Tensor:
+        """[B, M, D] -> [B, H, M, D / H]."""
+        return values.view(*values.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+
+class BSARecBlock(FilterBlock):
+    """``FFN(alpha * filter + (1 - alpha) * attention)``; both read the same input."""
+
+    def __init__(self, config: BSARecConfig) -> None:
+        super().__init__()
+        self.alpha = config.alpha
+        self.filter = FrequencyFilter(config)
+        self.attention = SelfAttention(config)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, window: Tensor, filled: Tensor) -> Tensor:
+        """All slots: [B, M, D] -> [B, M, D]."""
+        return self._finish(self.filter(window), self.attention(window, filled))
+
+    def last(self, window: Tensor, filled: Tensor) -> Tensor:
+        """Only the last slot: [B, M, D] -> [B, D]."""
+        return self._finish(self.filter.last(window), self.attention.last(window, filled))
+
+    def _finish(self, filtered: Tensor, attended: Tensor) -> Tensor:
+        mixed = self.alpha * filtered + (1.0 - self.alpha) * attended
+        return self.feed_forward(mixed)  # type: ignore[no-any-return]
+
+
+class BSARec(FilterBackbone):
+    """A stack of blocks with a frequency filter and self-attention side by side."""
+
+    def __init__(self, config: BSARecConfig) -> None:
+        super().__init__(config, (BSARecBlock(config) for _ in range(config.num_layers)))

@@ -1,0 +1,91 @@
+"""Self-attention whose keys and values depend on positions and on the time between events.
+
+Event i reads event j with the interval r[i, j], a whole number from 0 to K. For one head::
+
+    score[i, j] = q[i] . (k[j] + PK[j] + RK[r[i, j]]) / sqrt(D)
+    y[i] = sum_j softmax(score)[i, j] (v[j] + PV[j] + RV[r[i, j]])
+
+Looking up RK and RV for each pair would take two tensors [B, L, L, D]: 2 GB for 128 histories of
+200 events with D = 50. Here the K + 1 products of q[i] with RK are computed once and looked up,
+and the weights of each interval are summed before they multiply RV. The result is the same.
+
+Shapes in brackets: B histories, Q positions that ask, L positions that are read, H heads, D width,
+K largest interval.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seqzoo_tisasrec.config import TiSASRecConfig
+
+
+@dataclass(frozen=True)
+class Relations:
+    """What all layers know about pairs of positions.
+
+    Attributes:
+        intervals: r, int64 [B, Q, L].
+        allowed: where a position may be read; broadcasts to [B, Q, L].
+        keys: RK, the same for all histories [K + 1, D] or one for each [B, K + 1, D].
+        values: RV, likewise.
+    """
+
+    intervals: Tensor
+    allowed: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+class IntervalAttention(nn.Module):
+    """Multi-head attention over keys and values that know their positions, without projection."""
+
+    def __init__(self, config: TiSASRecConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.num_heads = config.num_heads
+        self.scale = 1.0 / math.sqrt(width // config.num_heads)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.dropout = nn.Dropout(config.attention_dropout)
+
+    def forward(self, asking: Tensor, keys: Tensor, values: Tensor, relations: Relations) -> Tensor:
+        """Read all allowed positions.
+
+        Args:
+            asking: vectors that the queries are computed from [B, Q, D].
+            keys: with positions added [B, L, D].
+            values: with positions added [B, L, D].
+            relations: of the pairs.
+
+        Returns:
+            [B, Q, D].
+        """
+        query = self._heads(self.query(asking)) * self.scale
+        index = relations.intervals[:, None].expand(-1, self.num_heads, -1, -1)
+        by_interval = _queries_times_rows(query, self._heads(relations.keys))
+        scores = query @ self._heads(keys).transpose(-1, -2) + by_interval.gather(-1, index)
+        scores = scores.masked_fill(~relations.allowed[:, None], -torch.inf)
+        weights = self.dropout(scores.softmax(dim=-1))
+        by_interval = torch.zeros_like(by_interval, dtype=weights.dtype)
+        by_interval = by_interval.scatter_add(-1, index, weights)
+        mixed = weights @ self._heads(values)
+        mixed = mixed + _weights_times_rows(by_interval, self._heads(relations.values))
+        return mixed.transpose(1, 2).flatten(2)
+
+    def _heads(self, values: Tensor) -> Tensor:
+        """[..., L, D] -> [..., H, L, D / H]."""
+        return values.unflatten(-1, (self.num_heads, -1)).transpose(-2, -3)
+
+
+def _queries_times_rows(query: Tensor, rows: Tensor) -> Tensor:
+    """[B, H, Q, d] and [H, R, d] or [B, H, R, d] -> [B, H, Q, R]."""
+    return torch.einsum("bhqd,hrd->bhqr" if rows.dim() == 3 else "bhqd,bhrd->bhqr", query, rows)
+
+
+def _weights_times_rows(weights: Tensor, rows: Tensor) -> Tensor:
+    """[B, H, Q, R] and [H, R, d] or [B, H, R, d] -> [B, H, Q, d]."""
+    return torch.einsum("bhqr,hrd->bhqd" if rows.dim() == 3 else "bhqr,bhrd->bhqd", weights, rows)
