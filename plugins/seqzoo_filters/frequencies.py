@@ -70,8 +70,11 @@ def kernel_of(factors: Tensor, slots: int) -> Tensor:
 
 
 def _waves(slots: int, highest: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cosines and sines [M, highest + 1], and how many frequencies of the whole transform each
-    stands for [highest + 1]: two, f and M - f, or one where these are the same.
+    """Waves of the frequencies 0 to ``highest``.
+
+    Returns:
+        Cosines and sines [M, highest + 1], and how many frequencies of the full transform each
+        stands for [highest + 1]: two, f and M - f, or one where these are the same.
     """
     frequency = torch.arange(highest + 1, device=like.device)
     turns = torch.arange(slots, device=like.device)[:, None] * frequency % slots

@@ -44,9 +44,7 @@ class TiSASRecLayer(nn.Module):
         self.outer = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, asking: Tensor, keys: Tensor, values: Tensor, relations: Relations
-    ) -> Tensor:
+    def forward(self, asking: Tensor, keys: Tensor, values: Tensor, relations: Relations) -> Tensor:
         """Positions that ask: [B, Q, D]; keys and values [B, T, D] -> [B, Q, D]."""
         query = self.attention_norm(asking)
         hidden = self.norm(query + self.attention(query, keys, values, relations))

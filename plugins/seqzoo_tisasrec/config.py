@@ -19,11 +19,11 @@ class TiSASRecConfig:
         num_layers: number of blocks.
         num_heads: number of attention heads; must divide ``hidden_size``.
         max_interval: largest interval K; longer ones count as K.
-        scale: what intervals are measured in. ``unit``: a fixed number of seconds. ``train_median``:
-            the median of the gaps that are not 0 in the first training batch, which is kept with
-            the weights. ``user_min``: the smallest gap of the history that is not 0, as in the
-            paper. It may lie in the future, so that only the newest position can be a training
-            target and the model cannot stream.
+        scale: what intervals are measured in. ``unit``: a fixed number of seconds.
+            ``train_median``: the median of the gaps that are not 0 in the first training batch,
+            which is kept with the weights. ``user_min``: the smallest gap of the history that is
+            not 0, as in the paper. It may lie in the future, so that only the newest position can
+            be a training target and the model cannot stream.
         unit: seconds of one interval with ``scale=unit``.
         position_order: ``oldest`` counts positions from the oldest event that is read. ``newest``
             gives the newest event the last position, as the published code does; the model then

@@ -26,6 +26,8 @@ architectures = pytest.mark.parametrize(
             "fuxi-linear",
         )
         for architecture in ("mamba4rec", "sasrec", "gru4rec", "narm", "elastic", "ssd4rec", "duorec")
+            "tisasrec",
+        )
         for layers in (1, 2)
     ],
 )

@@ -3,6 +3,7 @@
 Independent of the implementation: nothing of the plugin is used.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ def linear(values: Tensor, p: Parameters, prefix: str) -> Tensor:
 def scaled(seconds: list[int], scale: str, unit: int) -> list[int]:
     """Times of one history: Python's round, of exact quotients."""
     if scale == "user_min":
-        gaps = [b - a for a, b in zip(seconds, seconds[1:], strict=False) if b > a]
+        gaps = [b - a for a, b in itertools.pairwise(seconds) if b > a]
         unit = min(gaps, default=1)
     return [round((second - seconds[0]) / unit) + 1 for second in seconds]
 

@@ -34,9 +34,7 @@ def pairs(ours, theirs):
 
 @SETTINGS
 @pytest.mark.parametrize("lengths", [[19, 1, 2, 11], [20], [1, 1]])
-def test_vectors_with_gradients(
-    settings, lengths, make, shake, compare, equations, histories
-):
+def test_vectors_with_gradients(settings, lengths, make, shake, compare, equations, histories):
     ours = shake(make("tisasrec", **settings)).eval()
     theirs = copies(ours)
     batch = histories(lengths)

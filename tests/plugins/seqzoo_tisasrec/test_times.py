@@ -5,12 +5,12 @@ from fractions import Fraction
 
 import pytest
 import torch
+from seqzoo_tisasrec.times import in_units, intervals, median_gap, smallest_gaps
 
 import seqzoo
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.testing.conformance import check_causality
 from seqzoo.testing.errors import ConformanceError
-from seqzoo_tisasrec.times import in_units, intervals, median_gap, smallest_gaps
 
 
 @pytest.mark.parametrize("unit", [1, 2, 3, 7, 60, 86_400, 2**40])
