@@ -62,7 +62,7 @@ class TiSASRec(Backbone):
     streaming = True
     uses_time = True
     gap: Tensor
-    """The unit of ``scale=train_median`` in seconds; 0 before training."""
+    """The unit of ``scale=train_median`` in seconds; 0 before training, when ``unit`` stands in."""
 
     def __init__(self, config: TiSASRecConfig) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class TiSASRec(Backbone):
         # would change earlier results.
         if self.training and batch is not None and not bool(self.gap):
             self.gap.copy_(median_gap(batch))
-        return self.gap.clamp(min=1)
+        return torch.where(self.gap > 0, self.gap, self.config.unit)
 
     def _relations(self, window: Window) -> Relations:
         """Of all pairs of positions; tables get their own dropout for each history."""

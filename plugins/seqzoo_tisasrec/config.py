@@ -24,7 +24,8 @@ class TiSASRecConfig:
             which is kept with the weights. ``user_min``: the smallest gap of the history that is
             not 0, as in the paper. It may lie in the future, so that only the newest position can
             be a training target and the model cannot stream.
-        unit: seconds of one interval with ``scale=unit``.
+        unit: seconds of one interval with ``scale=unit``, and with ``train_median`` as long as no
+            gap has been seen.
         position_order: ``oldest`` counts positions from the oldest event that is read. ``newest``
             gives the newest event the last position, as the published code does; the model then
             cannot stream, because every event moves all others.

@@ -1,5 +1,6 @@
 """Conformance, parameters, sessions, and mistakes of users."""
 
+import random
 from typing import ClassVar
 
 import pytest
@@ -53,7 +54,7 @@ def test_first_values(make):
         else:
             # Glorot's variance, which depends on the shape.
             std = (2 / sum(value.shape)) ** 0.5
-            assert float(value.std()) == pytest.approx(std, rel=0.1), name
+            assert float(value.detach().std()) == pytest.approx(std, rel=0.1), name
 
 
 def test_claims(make):
@@ -174,27 +175,29 @@ def test_memory_does_not_hold_a_vector_for_each_pair(make):
     assert 0 < largest <= 4 * 100 * 100
 
 
+@pytest.mark.slow
 def test_intervals_are_learned(tmp_path):
-    """The item before a long gap names what follows it; where the gap was, only times tell."""
-    rows = []
-    for user in range(120):
-        gap = user % 3
-        time = 0
-        for place in range(4):
-            rows.append((f"u{user}", f"{place}-{(user // 3 + place) % 3}", time))
-            time += 7200 if place == gap else 60
-        rows.append((f"u{user}", f"after-{gap}", time))
-        rows.append((f"u{user}", f"end-{gap}", time + 60))
+    """The gap before an event, of eight hours at most, decides which item comes next."""
+    draw, rows = random.Random(0), []
+    for user in range(150):
+        time = previous = 0
+        for _ in range(draw.randrange(4, 12)):
+            gap = draw.randrange(8)
+            time += 3600 * gap
+            rows.append((f"u{user}", f"item-{previous}", time))
+            previous = gap
+    settings = {"hidden_size": 32, "max_length": 12, "unit": 3600}
     result = seqzoo.train(
         {
             "architecture": "tisasrec",
-            "model": {"hidden_size": 32, "max_length": 8, "dropout": 0.0, "num_layers": 2},
-            "data": {"source": rows, "min_count": 1},
-            "train": {"epochs": 30, "batch_size": 4, "lr": 0.005, "baselines": False},
+            "model": {**settings, "dropout": 0.0, "attention_dropout": 0.0},
+            "data": {"source": rows},
+            "train": {"epochs": 20, "batch_size": 4, "lr": 0.005, "baselines": False},
         },
         tmp_path / "run",
     )
-    assert result.metrics["loo-full"]["ndcg@10"] > 0.9
+    # Without the times nothing tells the next item: .29 by chance.
+    assert result.metrics["loo-full"]["mrr@5"] > 0.6
 
 
 @pytest.mark.parametrize(
