@@ -74,11 +74,11 @@ class IntervalAttention(nn.Module):
         by_interval = by_interval.scatter_add(-1, index, weights)
         mixed = weights @ self._heads(values)
         mixed = mixed + _weights_times_rows(by_interval, self._heads(relations.values))
-        return mixed.transpose(1, 2).flatten(2)
+        return mixed.transpose(1, 2).flatten(2)  # type: ignore[no-any-return]
 
     def _heads(self, values: Tensor) -> Tensor:
         """[..., L, D] -> [..., H, L, D / H]."""
-        return values.unflatten(-1, (self.num_heads, -1)).transpose(-2, -3)
+        return values.reshape(*values.shape[:-1], self.num_heads, -1).transpose(-2, -3)
 
 
 def _queries_times_rows(query: Tensor, rows: Tensor) -> Tensor:
