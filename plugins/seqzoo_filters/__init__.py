@@ -14,6 +14,9 @@ _SEARCH = {
     "model.dropout": "0.1..0.6",
 }
 
+# Each window gives one target in an epoch: small batches make enough steps of them.
+_RECIPE = {"batch_size": 8, "epochs": 200, "patience": 20}
+
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
@@ -35,8 +38,9 @@ def seqzoo_register(zoo: Registrar) -> None:
         embedder="item-plain",
         backbone="bsarec",
         head="tied-softmax",
-        # For embedders that bring another default.
+        # For embedders that have other defaults.
         defaults={"max_length": 50, "dropout": 0.5},
+        recipe=_RECIPE,
         paper="arXiv:2312.10325",
         search=_SEARCH
         | {
@@ -53,6 +57,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         backbone="fmlp",
         head="tied-softmax",
         defaults={"max_length": 50, "dropout": 0.5},
+        recipe=_RECIPE,
         paper="arXiv:2202.13556",
         search=_SEARCH,
         description="filters along the history that are learned in the frequency domain, without "
