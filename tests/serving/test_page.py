@@ -1,14 +1,22 @@
 """The files of the page at ``/``, and the routes that it needs, from a real process."""
 
+import asyncio
 import re
+import threading
 
 import numpy as np
 import pytest
 
 import seqzoo
 from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.serving.service import served
+from seqzoo.serving.service.errors import ServiceError
+from seqzoo.serving.service.limits import Limits
 from seqzoo.serving.service.page import STATIC
+from seqzoo.serving.service.reasons import ItemsRequest
+from seqzoo.serving.service.requests import RecommendRequest
 from seqzoo.serving.service.titles import TitleIndex
+from tests.samples import make_model
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +158,53 @@ def test_an_exact_title_comes_first_then_what_is_popular():
     labels = ["Matrix Reloaded, The", "The Matrix", "Matrix", "Automatrix", "Best of Matrix"]
     titles = TitleIndex(Vocabulary(list("abcde"), labels, [1, 2, 3, 99, 98]))
     assert ["abcde"[index - 1] for index in titles.search("matrix", 5)] == list("caebd")
+
+
+def test_a_model_answers_while_its_titles_are_indexed(checkpoint, monkeypatch):
+    """The worker that recommends does not build the index."""
+    started, release = threading.Event(), threading.Event()
+
+    class Slow(TitleIndex):
+        def __init__(self, vocabulary):
+            started.set()
+            assert release.wait(30)
+            super().__init__(vocabulary)
+
+    monkeypatch.setattr(served, "TitleIndex", Slow)
+    model = served.ServedModel(str(checkpoint), Limits())
+
+    async def ask():
+        with pytest.raises(ServiceError, match="being indexed; try again later"):
+            await model.titles(0.05)
+        assert started.is_set()
+        (best,) = await model.batcher.submit(RecommendRequest([["item-1"]], k=3), 10)
+        waiting = asyncio.ensure_future(model.titles(30))
+        release.set()
+        titles = await waiting
+        search = ItemsRequest("title 7", k=1, titles=titles)
+        return best, titles, await model.titles(1), await model.batcher.submit(search, 10)
+
+    try:
+        best, titles, again, found = asyncio.run(ask())
+    finally:
+        model.close()
+    assert len(best) == 3
+    assert titles is again
+    assert found["items"] == [{"item": "item-7", "label": "Tïtle 7"}]
+
+
+def test_a_replaced_model_has_an_index_of_its_own(tmp_path):
+    make_model().save_pretrained(tmp_path / "model")
+    model = served.ServedModel(str(tmp_path / "model"), Limits())
+
+    async def ask():
+        before = await model.titles(10)
+        make_model(items=30).save_pretrained(tmp_path / "model")
+        assert model.reload()
+        return before, await model.titles(10)
+
+    try:
+        before, after = asyncio.run(ask())
+    finally:
+        model.close()
+    assert (len(before.search("", 50)), len(after.search("", 50))) == (20, 30)

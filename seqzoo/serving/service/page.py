@@ -54,7 +54,9 @@ def add_page(app: FastAPI, service: "Service", wanted: documents.Documents) -> N
         model = service.model(body.model)
         if (body.query is None) == (body.items is None):
             raise ServiceError(422, "invalid_request", "send one of query and items")
-        found = await service.ask(model, why.ItemsRequest(body.query, body.items, body.k))
+        titles = None if body.query is None else await model.titles(service.limits.seconds)
+        request = why.ItemsRequest(body.query, body.items, body.k, titles)
+        found = await service.ask(model, request)
         return json_answer({"model": model.name, **found})  # type: ignore[return-value]
 
     @app.post("/v1/reasons", responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503))

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import NotFiniteError, UsageError
 from seqzoo.model.inference import inference
 from seqzoo.model.sequence_model import SequenceModel
@@ -15,11 +16,19 @@ from seqzoo.serving.service.titles import TitleIndex
 
 @dataclass(frozen=True)
 class ItemsRequest:
-    """Items that are searched, or looked up by their ids."""
+    """Items that are searched by their titles, or looked up by their ids.
+
+    Attributes:
+        query: what is searched, with ``titles``.
+        items: ids that are looked up.
+        k: number of items.
+        titles: where to search; of the model that was there when the request came.
+    """
 
     query: str | None = None
     items: Sequence[str] | None = None
     k: int = 10
+    titles: TitleIndex | None = None
 
 
 @dataclass(frozen=True)
@@ -31,14 +40,13 @@ class ReasonsRequest:
     k: int = 3
 
 
-def find_items(model: SequenceModel, titles: TitleIndex, request: ItemsRequest) -> dict[str, Any]:
+def find_items(vocabulary: Vocabulary, request: ItemsRequest) -> dict[str, Any]:
     """Items with their labels, and the ids that the model does not know."""
-    vocabulary = model.vocabulary
-    unknown: list[str] = []
-    if request.items is None:
-        found = titles.search(request.query or "", request.k)
+    if request.titles is not None:
+        vocabulary = request.titles.vocabulary
+        found, unknown = request.titles.search(request.query or "", request.k), list[str]()
     else:
-        known, unknown = vocabulary.encode(request.items)
+        known, unknown = vocabulary.encode(request.items or ())
         found = known.tolist()
     items = [{"item": vocabulary.item(each), "label": vocabulary.label(each)} for each in found]
     return {"items": items, "unknown": unknown}

@@ -1,5 +1,6 @@
 """A model in the service: its worker, its sessions, and its replacement by a newer checkpoint."""
 
+import asyncio
 import logging
 import re
 import threading
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from seqzoo import zoo
+from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import SeqzooError, error_text
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.stored_sessions import StoredSessions
 from seqzoo.serving.service import reasons as why
 from seqzoo.serving.service import requests as ask
 from seqzoo.serving.service.batching import Batcher
-from seqzoo.serving.service.errors import ServiceError
+from seqzoo.serving.service.errors import ServiceError, overloaded
 from seqzoo.serving.service.limits import Limits
 from seqzoo.serving.service.titles import TitleIndex
 from seqzoo.storage.atomic import COMMIT
@@ -44,7 +46,7 @@ class ManySessions(Protocol):
 
 
 class ServedModel:
-    """One model: all that touches it runs in its worker thread.
+    """One model: all that computes with it runs in its worker thread.
 
     Attributes:
         name: as it was given to the service.
@@ -69,7 +71,7 @@ class ServedModel:
         self._next: tuple[SequenceModel, Any] | None = None
         self._signature = self.signature()
         self.model, self.sessions = self._load()
-        self._titles: TitleIndex | None = None
+        self._titles: tuple[Vocabulary, asyncio.Future[TitleIndex]] | None = None
         self.loaded = time.time()
         self.batcher = Batcher(
             self._work, most=limits.batch, waiting=limits.waiting, name=self.name, observe=observe
@@ -131,7 +133,7 @@ class ServedModel:
 
     def describe(self) -> dict[str, Any]:
         """The model as ``GET /v1/models`` shows it."""
-        model = self.model if self._next is None else self._next[0]
+        model = self._newest
         return {
             "name": self.name,
             "architecture": model.architecture,
@@ -143,12 +145,38 @@ class ServedModel:
             "examples": list(model.vocabulary.items[:3]),
         }
 
+    @property
+    def _newest(self) -> SequenceModel:
+        """The model that answers the next requests."""
+        following = self._next
+        return self.model if following is None else following[0]
+
+    async def titles(self, seconds: float) -> TitleIndex:
+        """The titles of the items, indexed when the first one is searched.
+
+        A large catalogue takes seconds, so it is indexed in a thread of its own: other requests are
+        answered meanwhile.
+
+        Args:
+            seconds: how long to wait for it.
+
+        Raises:
+            ServiceError: it takes longer; it goes on and is there later.
+        """
+        vocabulary = self._newest.vocabulary
+        if self._titles is None or self._titles[0] is not vocabulary:
+            indexing = asyncio.ensure_future(asyncio.to_thread(TitleIndex, vocabulary))
+            self._titles = vocabulary, indexing
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._titles[1]), seconds)
+        except asyncio.TimeoutError:
+            raise overloaded("the titles are being indexed; try again later") from None
+
     def _work(self, requests: Sequence[Any]) -> list[Any]:
         """The answers to requests of all kinds, those of one kind computed together."""
         if self._next is not None:
             previous = self.sessions
             (self.model, self.sessions), self._next = self._next, None
-            self._titles = None
             _close(previous)
         model, sessions = self.model, self.sessions
         answers: list[Any] = [None] * len(requests)
@@ -156,7 +184,7 @@ class ServedModel:
         kinds: tuple[tuple[type, Callable[[Sequence[Any]], list[Any]]], ...] = (
             (ask.RecommendRequest, lambda some: ask.recommend(model, some)),
             (ask.SimilarRequest, lambda some: [_caught(_similar, model, each) for each in some]),
-            (why.ItemsRequest, lambda some: [_caught(self._find, each) for each in some]),
+            (why.ItemsRequest, lambda some: [_caught(_find, model, each) for each in some]),
             (why.ReasonsRequest, lambda some: [_caught(why.reasons, model, each) for each in some]),
             (ask.EventRequest, lambda some: _observe(self.name, sessions, some)),
             (ask.SessionRequest, lambda some: _of_sessions(self.name, sessions, some)),
@@ -173,12 +201,6 @@ class ServedModel:
             for at, each in zip(positions, found, strict=True):
                 answers[at] = each
         return answers
-
-    def _find(self, request: why.ItemsRequest) -> dict[str, Any]:
-        """Items by title; the titles are indexed when the first one is searched."""
-        if self._titles is None:
-            self._titles = TitleIndex(self.model.vocabulary)
-        return why.find_items(self.model, self._titles, request)
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -203,6 +225,10 @@ def _close(sessions: Any) -> None:
 
 def _similar(model: SequenceModel, request: ask.SimilarRequest) -> Any:
     return model.similar(request.item, request.k)
+
+
+def _find(model: SequenceModel, request: why.ItemsRequest) -> dict[str, Any]:
+    return why.find_items(model.vocabulary, request)
 
 
 def _forget(sessions: Any, request: ask.ForgetRequest) -> int:

@@ -16,11 +16,15 @@ class TitleIndex:
 
     Case and accents make no difference. The titles are scanned as one long text, so that a large
     catalogue needs no more memory than its titles once more.
+
+    Attributes:
+        vocabulary: the items.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         """Fold the titles, the most popular items first if the counts are known."""
         count = len(vocabulary)
+        self.vocabulary = vocabulary
         self._counted = vocabulary.counts is not None
         if vocabulary.counts is None:
             self._order = np.arange(1, count + 1)
