@@ -16,6 +16,7 @@ from torch import Tensor
 from seqzoo.data.sequences import Sequences
 from seqzoo.errors import CheckpointError, ConfigError, UsageError
 from seqzoo.interfaces import Embedder, Head
+from seqzoo.ops.exporting import exporting
 from seqzoo_baselines.newest import ItemIndexEmbedder
 
 _BLOCK_SCORES = 2**21
@@ -73,10 +74,12 @@ class CountingHead(Head):
 
     def entries(self, items: Tensor) -> tuple[Tensor, Entries | None]:
         """For newest items [B, D], the scale of each user's popularity term [B], and the rest."""
-        return self.popularity.new_ones(len(items)), None
+        return self.popularity.new_ones(items.shape[0]), None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of all items: [..., D] -> [..., V + 1]."""
+        if exporting():
+            return self._exportable(hidden)
         blocks = [scores for _, scores in self.score_blocks(hidden.reshape(-1, hidden.shape[-1]))]
         return torch.cat(blocks, dim=1).reshape(*hidden.shape[:-1], -1)
 
@@ -104,6 +107,15 @@ class CountingHead(Head):
                 place = entries.rows[within], entries.items[within] - start
                 scores.index_put_(place, entries.values[within], accumulate=True)
             yield start, scores
+
+    def _exportable(self, hidden: Tensor) -> Tensor:
+        """``forward`` for any number of user vectors [B, D], which are not checked."""
+        scale, entries = self.entries(hidden.long())
+        scores = scale[:, None] * self.popularity
+        if entries is None:
+            return scores
+        place = entries.rows, entries.items
+        return torch.index_put(scores, place, entries.values, accumulate=True)
 
     def _indices(self, hidden: Tensor) -> Tensor:
         """The item indices in user vectors [B, D].
@@ -147,9 +159,10 @@ class NeighbourHead(CountingHead):
         values = self.weights[items]
         if weights is not None:
             values = values * weights[:, None]
-        rows = torch.arange(len(items), device=items.device)
-        rows = rows.repeat_interleave(values[0].numel()) if len(items) else rows
-        return Entries(rows, self.neighbours[items].long().flatten(), values.flatten())
+        # Not `len`, which fixes the number of users when a model is traced.
+        rows = torch.arange(items.shape[0], device=items.device)[:, None, None].expand_as(values)
+        found = self.neighbours[items].long()
+        return Entries(rows.flatten(), found.flatten(), values.flatten())
 
     def put(self, name: str, values: npt.NDArray[Any]) -> None:
         """Replace the content of a buffer."""

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.ops.exporting import exporting, scan
 from seqzoo.parts.layers import init_linear
 from seqzoo_elastic.config import ElasticConfig
 from seqzoo_elastic.layer import DispatcherLayer
@@ -75,6 +76,8 @@ class Elastic(Backbone):
             hidden, scores, experts = self._below_top(hidden, batch)
             experts = self._top.gather(hidden, scores, experts, batch.mask)
             return self._add_memory(self._top.read(hidden, experts))
+        if exporting():
+            return self._exportable(hidden)
         state = self.initial_state(len(hidden))
         outputs = []
         call = self._caller(hidden)
@@ -182,6 +185,8 @@ class Elastic(Backbone):
             Events [B, L, D], their scores in the top layer for the experts at each event
             [B, L, H, K], and the experts at the newest event [B, K, D].
         """
+        if exporting():
+            return self._exportable_below_top(hidden, batch.lengths)
         state = self.initial_state(len(hidden))
         newest = hidden.new_zeros(len(hidden), *self.experts.shape)
         offset = batch.lengths - 1
@@ -231,6 +236,36 @@ class Elastic(Backbone):
         rows = torch.arange(len(offset), device=offset.device)
         found = experts[rows, offset.clamp(0, length - 1)]
         return hidden, scores, torch.where(here[:, None, None], found, newest), state
+
+    def _exportable(self, hidden: Tensor) -> Tensor:
+        """``forward`` for any number of positions, one at a time: [B, L, D] -> [B, L, D]."""
+
+        def advance(state: State, event: Tensor) -> tuple[State, Tensor]:
+            output, state = self._advance(event[:, None], state)
+            return state, output[:, 0]
+
+        _, outputs = scan(advance, self.initial_state(hidden.shape[0]), hidden.transpose(0, 1))
+        return outputs.transpose(0, 1)  # type: ignore[no-any-return]
+
+    def _exportable_below_top(
+        self, hidden: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``_below_top_running`` for any number of positions, one at a time."""
+        *lower, top = self._layers()
+
+        def advance(carried: Any, event: Tensor) -> tuple[Any, tuple[Tensor, Tensor]]:
+            state, newest, left = carried
+            output, experts, state = self._run(event[:, None], state, lower)
+            scores = _each(top.scores, output, experts)
+            newest = torch.where((left == 0)[:, None, None], experts[:, 0], newest)
+            return (state, newest, left - 1), (output[:, 0], scores[:, 0])
+
+        rows = hidden.shape[0]
+        state = self.initial_state(rows)
+        state = state | {"layers": state["layers"][:-1]}
+        start = state, hidden.new_zeros(rows, *self.experts.shape), lengths - 1
+        (_, newest, _), (outputs, scores) = scan(advance, start, hidden.transpose(0, 1))
+        return outputs.transpose(0, 1), scores.transpose(0, 1), newest
 
     def _first_experts(self, query: Tensor) -> Tensor:
         """Initial experts: [..., D] -> [..., K, D]; they depend on the query only with ``pre``."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqzoo.ops.exporting import exporting
 from seqzoo_elastic.config import ElasticConfig
 
 
@@ -55,6 +56,9 @@ class InterestMemory(nn.Module):
         """Mean of the found slots, weighted by the softmax of scores: [..., D] -> [..., D]."""
         slots, scores = self.find(queries.flatten(0, -2))
         weights = scores.softmax(-1)
+        if exporting():  # the fused form has no exportable one
+            found = functional.embedding(slots, self.values)
+            return (weights[..., None] * found).sum(-2).view_as(queries)
         # Fused, so that no tensor [..., R, D] is needed.
         return functional.embedding_bag(
             slots, self.values, per_sample_weights=weights, mode="sum"
@@ -69,6 +73,6 @@ class InterestMemory(nn.Module):
         """
         slots, scores = self.find(queries)
         found = functional.embedding(slots, self.values)
-        fit = found @ experts.T / math.sqrt(experts.shape[1])
+        fit = functional.linear(found, experts) / math.sqrt(experts.shape[1])
         weights = (fit + scores[..., None]).softmax(-2)
         return weights.transpose(-1, -2) @ found

@@ -53,6 +53,8 @@ def running_softmax(
         scores = scores.to(mass.dtype).movedim(1, -1)
         values = values.to(mass.dtype).transpose(1, 2)
         length = scores.shape[-1]
+        if length == 1:
+            return _one_more(scores[..., 0], values[..., 0, :], state, rates)
         if rates is not None:
             # Raising later scores equals lowering earlier ones: a softmax depends on differences.
             scores = scores + ages_from_start(rates, length)
@@ -126,6 +128,23 @@ def _before_chunks(
 def _later(size: int, device: torch.device) -> Tensor:
     """True where a column is after its row [size, size]."""
     return torch.ones(size, size, dtype=torch.bool, device=device).triu(1)
+
+
+def _one_more(
+    scores: Tensor, values: Tensor, state: SoftmaxState, rates: Tensor | None
+) -> tuple[Tensor, SoftmaxState]:
+    """``running_softmax`` for one event: [B, H, K], [B, H, E] -> [B, 1, K, H * E], and the state.
+
+    It needs no weights for pairs of positions, and every operation can be exported.
+    """
+    maximum, mass, mean = state
+    reference = torch.maximum(maximum.detach(), scores.detach())
+    carried = mass * (maximum - reference).exp()
+    own = (scores - reference).exp()
+    total = carried + own
+    mean = (own / total)[..., None] * values[:, :, None] + (carried / total)[..., None] * mean
+    greatest = reference if rates is None else reference - rates
+    return mean.transpose(1, 2).flatten(2)[:, None], (greatest, total, mean)
 
 
 def ages_from_start(rates: Tensor, length: int) -> Tensor:

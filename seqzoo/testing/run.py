@@ -1,9 +1,9 @@
 """Run the conformance kit on anything registered, by its name, as ``seqzoo check`` does."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -53,8 +53,9 @@ class Outcome:
         subject: kind and name of what was checked, ``architecture sasrec`` for example.
         check: name of the check.
         ok: whether it passed.
-        message: what is wrong; empty if it passed.
+        message: what is wrong; empty if it passed without a warning.
         seconds: how long it took.
+        warning: whether the message is a warning, which is no failure.
     """
 
     subject: str
@@ -62,6 +63,7 @@ class Outcome:
     ok: bool
     message: str
     seconds: float
+    warning: bool = False
 
 
 def small_model(architecture: str, **settings: Any) -> SequenceModel:
@@ -84,13 +86,20 @@ def small_model(architecture: str, **settings: Any) -> SequenceModel:
             features[error.feature] = ["a", "b", "c"]
 
 
-def check_registered(name: str, *, quick: bool = False, **settings: Any) -> list[Outcome]:
+def check_registered(
+    name: str,
+    *,
+    quick: bool = False,
+    warn: Mapping[str, Callable[[SequenceModel], None]] | None = None,
+    **settings: Any,
+) -> list[Outcome]:
     """Run every check of whatever is registered under a name.
 
     Args:
         name: a registered name. If a backbone and an architecture have it, for example, both are
             checked.
         quick: check a part in one of the architectures that use it, instead of in all of them.
+        warn: more checks of an architecture, by their names; an error that they raise is a warning.
         settings: model settings, for architectures and their parts.
 
     Raises:
@@ -123,17 +132,21 @@ def check_registered(name: str, *, quick: bool = False, **settings: Any) -> list
                         if settings:
                             # An invalid setting is the caller's mistake, not a failed check.
                             model_config(spec, settings, catalogue())
-                        outcomes += _architecture(spec.name, settings)
+                        outcomes += _architecture(spec.name, settings, warn or {})
     return outcomes
 
 
-def _architecture(name: str, settings: dict[str, Any]) -> list[Outcome]:
+def _architecture(
+    name: str, settings: dict[str, Any], warn: Mapping[str, Callable[[SequenceModel], None]]
+) -> list[Outcome]:
     subject = f"architecture {name}"
     made: list[SequenceModel] = []
     built = _run(subject, "builds", lambda n: made.append(small_model(n, **settings)), name)
     if not built.ok:
         return [built]
-    return [built, *(_run(subject, check, function, made[0]) for check, function in CHECKS.items())]
+    outcomes = [_run(subject, check, function, made[0]) for check, function in CHECKS.items()]
+    warnings = [_run(subject, check, function, made[0]) for check, function in warn.items()]
+    return [built, *outcomes, *(replace(each, ok=True, warning=not each.ok) for each in warnings)]
 
 
 def _checkpoint(name: str) -> list[Outcome]:

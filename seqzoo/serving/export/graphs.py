@@ -1,5 +1,6 @@
-"""ONNX graphs of the exported computations."""
+"""Graphs of the exported computations: of torch.export, and of ONNX."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,10 @@ from typing import Any
 
 import onnx
 import torch
+from onnxscript import optimizer
 from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from seqzoo.ops.exporting import exportable
 
@@ -19,13 +23,9 @@ OPSET = 20
 DYNAMIC = torch.export.Dim.DYNAMIC
 
 
-def graph_of(
-    module: nn.Module,
-    arguments: tuple[Tensor, ...],
-    axes: Sequence[Any],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-) -> onnx.ModelProto:
+def program_of(
+    module: nn.Module, arguments: tuple[Tensor, ...], axes: Sequence[Any]
+) -> ExportedProgram:
     """Trace a module for any size of some dimensions.
 
     Args:
@@ -33,26 +33,59 @@ def graph_of(
         arguments: an example; no dimension that may change is 0 or 1.
         axes: for each argument the dimensions that may change, ``{0: DYNAMIC}``; in a tuple of
             their own for those that the module takes as ``*tensors``.
-        inputs: names of the arguments.
-        outputs: names of the results.
 
     Raises:
         Exception: whatever the tracer raises for a computation that it cannot follow.
     """
     with _quiet(), torch.no_grad(), exportable():
         program = torch.export.export(module, arguments, dynamic_shapes=tuple(axes), strict=False)
+    for part in program.graph_module.modules():
+        if isinstance(part, GraphModule):
+            for node in part.graph.nodes:
+                # Names files of the machine that traced it.
+                node.meta.pop("stack_trace", None)
+    return program
+
+
+def graph_of(
+    program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """The ONNX graph of a program.
+
+    Args:
+        program: what ``program_of`` gave.
+        inputs: names of the arguments.
+        outputs: names of the results.
+
+    Raises:
+        Exception: whatever the converter raises for an operation that ONNX does not have.
+    """
+    with _quiet(), torch.no_grad(), exportable():
         exported = torch.onnx.export(
             program,
             dynamo=True,
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
+            # It takes constants below 1e-8 for zero, such as the epsilon of a norm.
+            optimize=False,
             verbose=False,
         )
-    assert exported is not None  # noqa: S101 - always a program with dynamo=True
+        assert exported is not None  # noqa: S101 - always a program with dynamo=True
+        optimizer.inline(exported.model)
+        optimizer.fold_constants(exported.model, onnx_shape_inference=True)
+        optimizer.remove_unused_nodes(exported.model)
     graph: onnx.ModelProto = exported.model_proto
     _without_notes(graph.graph)
     return graph
+
+
+def saved(program: ExportedProgram) -> bytes:
+    """The content of a ``.pt2`` file, which ``torch.export.load`` reads."""
+    stream = io.BytesIO()
+    with _quiet():
+        torch.export.save(program, stream)
+    return stream.getvalue()
 
 
 def with_top_k(graph: onnx.ModelProto) -> onnx.ModelProto:

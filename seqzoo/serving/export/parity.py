@@ -1,6 +1,8 @@
 """How far an exported folder is from the model, on example histories."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,32 +16,94 @@ if TYPE_CHECKING:
 
 _LENGTHS = (1, 2, 9, 50, 200)
 _STREAMED = 12
+_USERS, _EVENTS = 256, 20
 
 
-def max_difference(model: "SequenceModel", folder: str) -> float:
-    """The largest difference of user vectors and scores, relative to the largest value.
+@dataclass(frozen=True)
+class Parity:
+    """How far exported files are from the model.
+
+    Attributes:
+        max_difference: of user vectors and scores, relative to the largest value.
+        agreement: share of the model's 10 best items that are among the files' 10 best.
+    """
+
+    max_difference: float
+    agreement: float
+
+
+def parity(model: "SequenceModel", folder: str, *, programs: bool = False) -> Parity:
+    """Compare an exported folder with the model on example histories.
 
     Histories of several lengths are compared alone and padded together, one event at a time too
     where the folder can, and the scores of the best items.
+
+    Args:
+        model: the model.
+        folder: what was exported.
+        programs: compare the programs of torch in it, not the ONNX files.
     """
     runner = Recommender(folder)
+    if programs:
+        _use_programs(runner)
     generator = np.random.default_rng(0)
+    items = len(model.vocabulary)
     longest = min(model.max_length, 2000)
     lengths = sorted({min(length, longest) for length in (*_LENGTHS, longest)})
-    rows = [generator.integers(1, len(model.vocabulary) + 1, size=n).tolist() for n in lengths]
+    rows = [generator.integers(1, items + 1, size=n).tolist() for n in lengths]
     times = [
         (1_000_000_000 + generator.integers(0, 10**6, size=n).cumsum()).tolist() for n in lengths
     ]
     batches = [([row], [own]) for row, own in zip(rows, times, strict=True)] + [(rows, times)]
     found = 0.0
     for some, stamps in batches:
-        batch = SequenceBatch.from_histories(some, stamps if runner.uses_time else None)
-        expected = model.read(batch)
+        expected = _encoded(model, some, stamps if runner.uses_time else None)
         found = max(found, _difference(runner._encode(some, stamps), expected.numpy()))
         found = max(found, _scores(model, runner, expected))
     if runner.manifest["streaming"]:
         found = max(found, _streamed(model, runner, rows[-1], times[-1]))
-    return found
+    many = generator.integers(1, items + 1, size=(_USERS, min(_EVENTS, longest))).tolist()
+    return Parity(found, _agreement(model, runner, many))
+
+
+def _encoded(
+    model: "SequenceModel", rows: list[list[int]], times: list[list[int]] | None
+) -> torch.Tensor:
+    return model.read(SequenceBatch.from_histories(rows, times))
+
+
+def _agreement(model: "SequenceModel", runner: Recommender, rows: list[list[int]]) -> float:
+    """The share of the model's best items that are among the runner's."""
+    k = min(10, len(model.vocabulary))
+    times = [[0] * len(row) for row in rows] if runner.uses_time else None
+    expected = model.head.topk(_encoded(model, rows, times), k)[1].tolist()
+    ranked = runner._rank(runner._encode(rows, None), k, None, ())
+    ids = [{model.vocabulary.item(index) for index in row if index} for row in expected]
+    both = sum(len({item for item, _ in own} & row) for own, row in zip(ranked, ids, strict=True))
+    return both / max(1, sum(map(len, ids)))
+
+
+def _use_programs(runner: Recommender) -> None:
+    """Let a runner compute with the programs of torch instead of the ONNX files."""
+    runner._history = _Program(runner.folder / "history.pt2")
+    runner._best = _Program(runner.folder / "recommend.pt2")
+    runner._event = _Program(runner.folder / "event.pt2") if runner._event is not None else None
+
+
+class _Program:
+    """A program of torch with the interface of a session of onnxruntime."""
+
+    def __init__(self, path: Path) -> None:
+        self._module = torch.export.load(path).module()
+
+    def run(self, _: None, given: dict[str, Any]) -> list[Any]:
+        """The results for named arrays, in their order; the best ``k`` of scores if asked for."""
+        k = given.pop("k", None)
+        found = self._module(*(torch.from_numpy(np.asarray(each)) for each in given.values()))
+        found = found if isinstance(found, tuple | list) else (found,)
+        if k is not None:
+            found = found[0].topk(int(k[0]))
+        return [each.numpy() for each in found]
 
 
 def _scores(model: "SequenceModel", runner: Recommender, vectors: torch.Tensor) -> float:

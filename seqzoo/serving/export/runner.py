@@ -68,7 +68,9 @@ class Recommender:
         ]
 
     def _files(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        return self.manifest["files"].items()  # type: ignore[no-any-return]
+        # Programs of torch may lie beside them.
+        files = self.manifest["files"].items()
+        return ((name, entry) for name, entry in files if not name.endswith(".pt2"))
 
     def encode(
         self,

@@ -1,13 +1,16 @@
-"""The ONNX files of a model."""
+"""The exported computations of a model, traced: as programs of torch, and as ONNX files."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from seqzoo.errors import UsageError
-from seqzoo.serving.export.graphs import DYNAMIC, graph_of, with_top_k
+from seqzoo.serving.export.graphs import DYNAMIC, graph_of, program_of, saved, with_top_k
 from seqzoo.serving.export.modules import (
     EventModule,
     HistoryModule,
@@ -23,47 +26,74 @@ _ROWS, _EVENTS, _PAIRS = 3, 7, 5
 """Sizes of the examples; no two are equal, and none is 0 or 1, which a tracer would fix."""
 
 
-def trace(model: "SequenceModel") -> tuple[dict[str, bytes], list[StateTensor]]:
-    """The ONNX files of a model by name, and the state of ``event.onnx`` if there is one."""
+@dataclass(frozen=True)
+class Traced:
+    """One computation.
+
+    Attributes:
+        name: of its files, without the ending.
+        program: as ``torch.export`` traced it.
+        inputs: names of the arguments.
+        outputs: names of the results.
+    """
+
+    name: str
+    program: ExportedProgram
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+
+    def onnx(self) -> bytes:
+        """The content of the ``.onnx`` file.
+
+        Raises:
+            UsageError: it would be too large.
+            Exception: whatever the converter raises for an operation that ONNX does not have.
+        """
+        graph = graph_of(self.program, self.inputs, self.outputs)
+        return _bytes(with_top_k(graph) if self.outputs == ("scores",) else graph)
+
+    def torch(self) -> bytes:
+        """The content of the ``.pt2`` file."""
+        return saved(self.program)
+
+
+def trace(model: "SequenceModel") -> tuple[list[Traced], list[StateTensor]]:
+    """The computations of a model, and the state of ``event`` if it is among them."""
     with torch.no_grad():
         found = event_module(model)
-    files = {"history.onnx": _history(model), "recommend.onnx": _recommend(model)}
+    traced = [_history(model), _recommend(model)]
     if found is None:
-        return files, []
+        return traced, []
     module, state = found
-    files["event.onnx"] = _event(module, state)
-    return files, state
+    return [*traced, _event(module, state)], state
 
 
-def _history(model: "SequenceModel") -> bytes:
+def _history(model: "SequenceModel") -> Traced:
     length = min(_EVENTS, model.max_length)
     items = torch.ones(_ROWS, length, dtype=torch.int64)
     lengths = torch.arange(_ROWS).clamp(max=length - 1) + 1
-    matrix = {0: DYNAMIC, 1: DYNAMIC}
+    # A model that reads one event is never given more.
+    matrix = {0: DYNAMIC, 1: DYNAMIC} if length > 1 else {0: DYNAMIC}
     arguments: tuple[Tensor, ...] = (items, lengths)
     axes, names = [matrix, {0: DYNAMIC}], ["items", "lengths"]
     if model.backbone.uses_time:
         arguments = (*arguments, torch.arange(length).expand(_ROWS, -1).contiguous())
         axes, names = [*axes, matrix], [*names, "timestamps"]
-    return _bytes(graph_of(HistoryModule(model), arguments, axes, names, ["user_vectors"]))
+    return _traced("history", HistoryModule(model), arguments, axes, names, ("user_vectors",))
 
 
-def _recommend(model: "SequenceModel") -> bytes:
+def _recommend(model: "SequenceModel") -> Traced:
     table = model.embedder.item_table
     vectors = torch.randn(_ROWS, table.shape[1], dtype=table.dtype, generator=_generator())
     rows = torch.arange(_PAIRS) % _ROWS
     items = torch.arange(_PAIRS) % len(table)
-    graph = graph_of(
-        ScoresModule(model),
-        (vectors, rows, items),
-        [{0: DYNAMIC}] * 3,
-        ["user_vectors", "rows", "excluded"],
-        ["scores"],
-    )
-    return _bytes(with_top_k(graph))
+    arguments = vectors, rows, items
+    names = ["user_vectors", "rows", "excluded"]
+    axes = [{0: DYNAMIC}] * 3
+    return _traced("recommend", ScoresModule(model), arguments, axes, names, ("scores",))
 
 
-def _event(module: EventModule, state: list[StateTensor]) -> bytes:
+def _event(module: EventModule, state: list[StateTensor]) -> Traced:
     items = torch.ones(_ROWS, dtype=torch.int64)
     arguments, axes, names = [items], [], ["item"]
     if module.timed:
@@ -83,15 +113,19 @@ def _event(module: EventModule, state: list[StateTensor]) -> bytes:
         arguments.append(example)
         axes.append(own)
     after = [f"new_state_{place}" for place in range(len(state))]
-    return _bytes(
-        graph_of(
-            module,
-            tuple(arguments),
-            [{0: DYNAMIC}, tuple(axes)],
-            names,
-            ["user_vectors", *after],
-        )
-    )
+    outputs = ("user_vectors", *after)
+    return _traced("event", module, tuple(arguments), [{0: DYNAMIC}, tuple(axes)], names, outputs)
+
+
+def _traced(
+    name: str,
+    module: nn.Module,
+    arguments: tuple[Tensor, ...],
+    axes: Sequence[Any],
+    inputs: Sequence[str],
+    outputs: tuple[str, ...],
+) -> Traced:
+    return Traced(name, program_of(module, arguments, axes), inputs, outputs)
 
 
 def _generator() -> torch.Generator:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seqzoo.checkpoint.schemas import FileEntry
-from seqzoo.errors import SeqzooError, UsageError
+from seqzoo.errors import SeqzooError, UsageError, error_text
 from seqzoo.model.inference import inference
 from seqzoo.model.streaming import Streaming
 from seqzoo.serving.export.manifest import MANIFEST, Manifest, StateEntry
@@ -23,9 +23,13 @@ from seqzoo.version import __version__
 
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
+    from seqzoo.serving.export.parity import Parity
 
 TOLERANCE = 1e-5
 """Largest difference from the model, relative to the largest value, that an export may have."""
+
+INT8_TOLERANCE = 0.1
+"""The same for rounded weights."""
 
 _RUNNER = Path(__file__).with_name("runner.py")
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -39,19 +43,32 @@ class Exported:
         out: the folder.
         files: names of the files that it holds.
         streaming: whether it can compute one event at a time.
+        opset: version of the ONNX operators.
+        int8: whether the weights of the ONNX files are rounded to 8 bits.
         max_difference: largest difference from the model on example histories, relative to the
             largest value.
+        agreement: share of the model's 10 best items that are among the files' 10 best, on the same
+            histories.
         bytes: size of all files.
     """
 
     out: str
     files: list[str]
     streaming: bool
+    opset: int
+    int8: bool
     max_difference: float
+    agreement: float
     bytes: int
 
 
-def export(model: "SequenceModel", out: str | os.PathLike[str]) -> Exported:
+def export(
+    model: "SequenceModel",
+    out: str | os.PathLike[str],
+    *,
+    int8: bool = False,
+    programs: bool = False,
+) -> Exported:
     """Write a folder that recommends without torch and seqzoo.
 
     ``history.onnx`` computes user vectors of whole histories, ``recommend.onnx`` the best items of
@@ -62,6 +79,9 @@ def export(model: "SequenceModel", out: str | os.PathLike[str]) -> Exported:
     Args:
         model: the model; it does not change.
         out: the folder, new, empty, or of an earlier export.
+        int8: round the weights of the ONNX files to 8 bits: smaller files, other scores.
+        programs: write ``history.pt2``, ``recommend.pt2`` (the scores of all items) and
+            ``event.pt2`` too, which ``torch.export.load`` reads.
 
     Raises:
         UsageError: the extra ``export`` is not installed, the folder holds other files, the model
@@ -78,26 +98,50 @@ def export(model: "SequenceModel", out: str | os.PathLike[str]) -> Exported:
         )
     if model.device.type != "cpu" or any(module.training for module in model.modules()):
         model = copy.deepcopy(model).cpu().eval()
-    files, state = _graphs(model)
+    files, state = _graphs(model, programs)
     vocabulary = json.dumps(model.vocabulary.to_json(), ensure_ascii=False).encode()
     files |= {"vocabulary.json": vocabulary, "runner.py": _RUNNER.read_bytes()}
-    manifest = _manifest(model, files, state)
-    manifest.max_difference = _measured(model, {**files, MANIFEST: _encoded(manifest)})
-    if not manifest.max_difference <= TOLERANCE:
-        raise UsageError(
-            f"'{model.architecture}' cannot be exported: the exported files differ from the model "
-            f"by {manifest.max_difference:.1e} of the largest value; at most {TOLERANCE:.0e} is "
-            "allowed, and nothing was written"
+    measured = _measured(model, files, state, TOLERANCE)
+    if programs:
+        measured = max(
+            measured,
+            _measured(model, files, state, TOLERANCE, programs=True),
+            key=lambda each: each.max_difference,
         )
+    if int8:
+        from seqzoo.serving.export.int8 import rounded
+
+        rounding = {name: rounded(files[name]) for name in files if name.endswith(".onnx")}
+        files |= rounding
+        measured = _measured(model, files, state, INT8_TOLERANCE, int8=True)
+    manifest = _manifest(model, files, state, measured, int8=int8)
     files[MANIFEST] = _encoded(manifest)
     write_files(folder, files)
     return Exported(
         str(out),
         sorted(files),
         manifest.streaming,
+        manifest.opset,
+        int8,
         manifest.max_difference,
+        manifest.agreement,
         sum(map(len, files.values())),
     )
+
+
+def check_export(model: "SequenceModel") -> None:
+    """Check that a model can be exported, without keeping what is written.
+
+    Raises:
+        UsageError: it cannot be; says why.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, folder)
+
+
+def missing_package() -> str | None:
+    """The first package of the extra that is not installed; None if all are."""
+    return next((name for name in _NEEDED if importlib.util.find_spec(name) is None), None)
 
 
 def require_extra() -> None:
@@ -106,11 +150,10 @@ def require_extra() -> None:
     Raises:
         UsageError: says which is missing and how to install it.
     """
-    for name in _NEEDED:
-        if importlib.util.find_spec(name) is None:
-            raise UsageError(
-                f"export needs {name}, which is not installed: pip install 'seqzoo[export]'"
-            )
+    if (name := missing_package()) is not None:
+        raise UsageError(
+            f"export needs {name}, which is not installed: pip install 'seqzoo[export]'"
+        )
 
 
 def _check_folder(folder: Path) -> None:
@@ -120,24 +163,33 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(f"{folder} is a file; name a new or an empty folder with --out")
 
 
-def _graphs(model: "SequenceModel") -> tuple[dict[str, bytes], list[StateTensor]]:
-    """The ONNX files by name, and the state of ``event.onnx`` if it is among them."""
+def _graphs(model: "SequenceModel", programs: bool) -> tuple[dict[str, bytes], list[StateTensor]]:
+    """The graphs by name of their file, and the state of ``event.onnx`` if it is among them."""
     from seqzoo.serving.export.trace import trace
 
     try:
-        return trace(model)
+        traced, state = trace(model)
+        files = {f"{each.name}.onnx": each.onnx() for each in traced}
+        if programs:
+            files |= {f"{each.name}.pt2": each.torch() for each in traced}
+        return files, state
     except SeqzooError:
         raise
     # The tracer, and the third-party parts that it calls, may raise anything.
     except Exception as error:
         raise UsageError(
             f"'{model.architecture}' cannot be exported: it cannot be traced for any number of "
-            f"histories and events ({type(error).__name__}); serve it with seqzoo serve"
+            f"histories and events ({error_text(error)[:300]}); serve it with seqzoo serve"
         ) from error
 
 
 def _manifest(
-    model: "SequenceModel", files: dict[str, bytes], state: list[StateTensor]
+    model: "SequenceModel",
+    files: dict[str, bytes],
+    state: list[StateTensor],
+    measured: "Parity | None" = None,
+    *,
+    int8: bool = False,
 ) -> Manifest:
     return Manifest(
         format=1,
@@ -150,7 +202,9 @@ def _manifest(
         streaming="event.onnx" in files,
         state_events=Streaming.of(model).bound,
         state=[_entry(tensor) for tensor in state],
-        max_difference=0.0,
+        int8=int8,
+        max_difference=0.0 if measured is None else measured.max_difference,
+        agreement=0.0 if measured is None else measured.agreement,
         files={
             name: FileEntry(sha256=sha256_of_bytes(content), size=len(content))
             for name, content in files.items()
@@ -176,13 +230,35 @@ def _entry(tensor: StateTensor) -> StateEntry:
     )
 
 
-def _measured(model: "SequenceModel", files: dict[str, bytes]) -> float:
-    from seqzoo.serving.export.parity import max_difference
+def _measured(
+    model: "SequenceModel",
+    files: dict[str, bytes],
+    state: list[StateTensor],
+    allowed: float,
+    *,
+    int8: bool = False,
+    programs: bool = False,
+) -> "Parity":
+    """How far the files are from the model.
 
+    Raises:
+        UsageError: further than allowed.
+    """
+    from seqzoo.serving.export.parity import parity
+
+    manifest = _encoded(_manifest(model, files, state))
     with tempfile.TemporaryDirectory() as folder, inference(model):
-        for name, content in files.items():
+        for name, content in {**files, MANIFEST: manifest}.items():
             Path(folder, name).write_bytes(content)
-        return max_difference(model, folder)
+        found = parity(model, folder, programs=programs)
+    if found.max_difference <= allowed:
+        return found
+    remedy = "; export it without --int8" if int8 else ""
+    raise UsageError(
+        f"'{model.architecture}' cannot be exported{' to int8' if int8 else ''}: the exported "
+        f"files differ from the model by {found.max_difference:.1e} of the largest value; at most "
+        f"{allowed:.0e} is allowed, and nothing was written{remedy}"
+    )
 
 
 def _encoded(manifest: Manifest) -> bytes:

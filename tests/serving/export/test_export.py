@@ -1,8 +1,7 @@
 """Exported folders: the same answers as the model, without torch and seqzoo."""
 
 import json
-import subprocess
-import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +11,13 @@ import torch
 import seqzoo
 from seqzoo.cli.export import export
 from seqzoo.errors import UsageError
+from seqzoo.interfaces import SequenceBatch
+from seqzoo.serving.export import write
 from seqzoo.serving.export.runner import Recommender, RunnerError
+from tests.serving.export.folders import check, histories_of, isolated
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
-
-ISOLATED = """
-import json, sys
-sys.modules["torch"] = sys.modules["seqzoo"] = None
-sys.path.insert(0, sys.argv[1])
-from runner import Recommender
-histories = json.loads(sys.stdin.read())
-print(json.dumps(Recommender(sys.argv[1]).recommend_many(histories, 10)))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -32,32 +25,23 @@ def model():
     return seqzoo.load("gru4rec-ml100k")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def traced_once(model):
+    """Tracing takes seconds, and gives the same every time."""
+    whole, state = write._graphs(model, True)
+
+    def graphs(given, programs):
+        assert given is model
+        return {n: c for n, c in whole.items() if programs or n.endswith(".onnx")}, state
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "_graphs", graphs)
+        yield
+
+
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
     return seqzoo.export(model, tmp_path_factory.mktemp("export") / "deployed")
-
-
-def histories_of(model, lengths):
-    generator = np.random.default_rng(3)
-    items = model.vocabulary.items
-    return [[items[i] for i in generator.integers(0, len(items), size=n)] for n in lengths]
-
-
-def stamps_of(histories):
-    generator = np.random.default_rng(4)
-    return [(10**9 + generator.integers(0, 10**6, len(h)).cumsum()).tolist() for h in histories]
-
-
-def check(model, folder):
-    """The user vectors of many lengths and batches are the model's."""
-    runner = Recommender(folder)
-    for batch, longest in ((1, 1), (1, 2), (2, 1), (7, 30), (64, 250), (2, 2000)):
-        histories = histories_of(model, np.linspace(1, longest, batch).astype(int))
-        histories[-1] = histories_of(model, [longest])[0]
-        stamps = stamps_of(histories) if runner.uses_time else None
-        expected = model.encode(histories, timestamps=stamps).numpy()
-        found = runner.encode(histories, stamps)
-        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_the_user_vectors_are_those_of_the_model(model, exported):
@@ -66,19 +50,15 @@ def test_the_user_vectors_are_those_of_the_model(model, exported):
     check(model, exported.out)
 
 
-def test_the_runner_works_where_torch_and_seqzoo_cannot_be_imported(model, exported):
+def test_the_runner_works_where_torch_and_seqzoo_are_not_installed(model, exported, bare):
     histories = histories_of(model, [1, 5, 40, 300])
-    done = subprocess.run(
-        [sys.executable, "-c", ISOLATED, exported.out],
-        input=json.dumps(histories),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
     expected = model.recommend_many(histories, 10)
-    for own, best in zip(json.loads(done.stdout), expected, strict=True):
+    for own, best in zip(isolated(bare, exported.out, histories), expected, strict=True):
         assert [item for item, _ in own] == [one.item for one in best]
         np.testing.assert_allclose([s for _, s in own], [one.score for one in best], rtol=1e-4)
+    done = bare.run(Path(exported.out) / "runner.py", "--history", *histories[1], "-k", 3)
+    found = json.loads(done.stdout)["recommendations"]
+    assert [each["item"] for each in found] == [one.item for one in expected[1][:3]]
 
 
 def test_a_session_gives_what_the_whole_history_gives(model, exported):
@@ -130,12 +110,15 @@ def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
 
 
 def test_the_verb_prints_its_document(exported, monkeypatch, capsys):
-    # The export itself is the fixture's: it takes many seconds.
-    monkeypatch.setattr("seqzoo.serving.export.write.export", lambda *_: exported)
+    # The export itself is the fixture's.
+    monkeypatch.setattr(write, "export", lambda *_, **__: exported)
     export("gru4rec-ml100k", exported.out, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert document["model"] == "gru4rec-ml100k"
-    assert {*document} == {"model", "out", "files", "streaming", "max_difference", "bytes"}
+    assert {*document} == {
+        "model", "out", "files", "streaming", "opset", "int8",
+        "max_difference", "agreement", "bytes",
+    }  # fmt: skip
 
 
 def test_a_folder_with_other_files_is_refused(model, tmp_path):
@@ -146,22 +129,25 @@ def test_a_folder_with_other_files_is_refused(model, tmp_path):
 
 
 def test_a_model_that_differs_is_not_written(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("seqzoo.serving.export.write._graphs", lambda _: ({}, []))
-    monkeypatch.setattr("seqzoo.serving.export.write._measured", lambda *_: 1e-3)
+    monkeypatch.setattr(write, "TOLERANCE", 1e-12)
     with pytest.raises(UsageError, match="differ from the model"):
         seqzoo.export(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["sasrec-ml100k", "mamba4rec-ml100k", "narm-ml100k", "tim4rec-ml100k"]
-)
-def test_architectures_give_the_user_vectors_of_the_model(name, tmp_path):
-    model = seqzoo.load(name)
-    exported = seqzoo.export(model, tmp_path / "out")
-    assert exported.max_difference <= 1e-5
-    check(model, exported.out)
+def test_rounded_weights_make_smaller_files_that_still_agree(model, exported, tmp_path):
+    small = seqzoo.export(model, tmp_path / "small", int8=True)
+    assert small.int8
+    assert small.bytes < 0.6 * exported.bytes
+    assert 1e-5 < small.max_difference < 0.1
+    assert 0.8 < small.agreement < exported.agreement == 1.0
+    histories = histories_of(model, [30] * 20)
+    found = Recommender(small.out).recommend_many(histories, 10)
+    both = [
+        len({item for item, _ in own} & {one.item for one in best})
+        for own, best in zip(found, model.recommend_many(histories, 10), strict=True)
+    ]
+    assert 160 < sum(both) < 200
 
 
 @pytest.mark.slow
@@ -181,9 +167,29 @@ def test_architectures_without_a_checkpoint_do_so_too(architecture, settings, tm
     check(model, exported.out)
 
 
-@pytest.mark.slow
-def test_an_architecture_that_cannot_be_exported_is_named(tmp_path):
-    model = seqzoo.load("elastic-ml100k")
-    with pytest.raises(UsageError, match="'elastic' cannot be exported"):
-        seqzoo.export(model, tmp_path / "out")
+def test_weights_that_do_not_bear_rounding_are_not_written(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "INT8_TOLERANCE", 1e-9)
+    with pytest.raises(UsageError, match=r"to int8.*export it without --int8"):
+        seqzoo.export(model, tmp_path / "out", int8=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_programs_of_torch_take_any_batch_and_length(model, tmp_path):
+    exported = seqzoo.export(model, tmp_path / "out", programs=True)
+    programs = {path.name for path in (tmp_path / "out").glob("*.pt2")}
+    assert programs == {"history.pt2", "recommend.pt2", "event.pt2"}
+    assert programs <= {*exported.files}
+    history = torch.export.load(tmp_path / "out" / "history.pt2").module()
+    for batch, length in ((1, 1), (1, 40), (5, 1), (9, 33)):
+        rows = torch.randint(1, len(model.vocabulary), (batch, length))
+        lengths = torch.randint(1, length + 1, (batch,))
+        expected = model.read(SequenceBatch(rows, lengths))
+        torch.testing.assert_close(history(rows, lengths), expected, rtol=1e-5, atol=1e-5)
+    for name in programs:
+        assert str(Path(seqzoo.__file__).parent).encode() not in content_of(tmp_path / "out" / name)
+    Recommender(exported.out).recommend([model.vocabulary.items[0]])
+
+
+def content_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return b"".join(archive.read(name) for name in archive.namelist())
