@@ -52,6 +52,13 @@ class OnCold(str, Enum):
     POPULAR = "popular"
 
 
+class Engine(str, Enum):
+    """Where all users of a file are scored."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 def recommend(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help=CHECKPOINT_HELP)] = None,
     history: Annotated[
@@ -117,6 +124,18 @@ def recommend(
         str | None,
         typer.Option(metavar="COLUMN", help="Column of whole histories (default: found by name)."),
     ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(help="Where all users are scored: in this process, or on a Ray cluster."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=read_whole_number,
+            help="Workers of --engine ray, one core each (default: all cores).",
+        ),
+    ] = None,
     batch_size: BatchSize = 256,
     device: Device = "cpu",
     at: Annotated[
@@ -171,8 +190,15 @@ def recommend(
             time_col=time_col,
             history_col=history_col,
             overwrite=overwrite,
+            engine=(engine or Engine.LOCAL).value,
+            workers=workers,
         )
         return
+    if engine is not None or workers is not None:
+        raise UsageError(
+            "--engine and --workers are for all users of a file: seqzoo recommend NAME --histories "
+            "FILE --out FILE --engine ray"
+        )
     on_cold = on_cold or OnCold.ERROR
     name = name or _model_among(history)
     if not history and on_cold is OnCold.ERROR:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from seqzoo.errors import UsageError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.session import identity
 from seqzoo.serving.batch.buckets import buckets_for
+from seqzoo.serving.batch.engines import Engine, Task, check_engine, make_engine
 from seqzoo.serving.batch.job import Job, Part, out_error
 from seqzoo.serving.batch.layout import Columns, Layout, find_layout
 from seqzoo.serving.batch.lists import ItemLists
-from seqzoo.serving.batch.score import SCHEMA, Options, answer
+from seqzoo.serving.batch.score import SCHEMA, Options
 from seqzoo.serving.batch.users import (
     Block,
     blocks_of_buckets,
@@ -85,6 +87,8 @@ def recommend_file(
     time_col: str | None = None,
     history_col: str | None = None,
     overwrite: bool = False,
+    engine: str = "local",
+    workers: int | None = None,
     name: str | None = None,
     advance: Callable[[int], None] = lambda users: None,
 ) -> BatchResult:
@@ -116,6 +120,10 @@ def recommend_file(
             of the rows.
         history_col: column with all items of a user: a list, or text with ids separated by blanks.
         overwrite: replace the out file.
+        engine: ``local`` scores in this process. ``ray`` scores on the Ray cluster that this
+            process is connected to or that the variable RAY_ADDRESS names, or else on one of this
+            machine; lost workers are replaced. The rows and their order are the same.
+        workers: of the engine ``ray``, with one core each; None for all cores of the cluster.
         name: the model's name in the result.
         advance: called with numbers of users that are done.
 
@@ -128,6 +136,7 @@ def recommend_file(
     started = time.perf_counter()
     options = Options(k, exclude_seen, on_unknown, on_cold, batch_size)
     options.check(model)
+    check_engine(engine, workers, model)
     job = Job(out, overwrite=overwrite)
     columns = Columns(user_col, item_col, time_col, history_col)
     lists = {"candidates": _lists(candidates), "exclude": _lists(exclude)}
@@ -146,7 +155,8 @@ def recommend_file(
         resumed = job.start(settings)
         try:
             blocks = _blocks(source, columns, lists, job.folder)
-            _run(model, blocks, options, lists, job, advance)
+            tasks = _tasks(model, blocks, lists, job, advance)
+            _run(make_engine(engine, workers, model, options, lists), tasks, job, advance)
             parts = job.done.values()
             totals = {
                 field: sum(getattr(part, field) for part in parts)
@@ -166,29 +176,35 @@ def recommend_file(
     )
 
 
-def _run(
+def _tasks(
     model: SequenceModel,
     blocks: Iterator[Block],
-    options: Options,
     lists: Mapping[str, ItemLists | None],
     job: Job,
     advance: Callable[[int], None],
-) -> None:
+) -> Iterator[Task]:
+    """The blocks that are not done yet."""
     for number, block in enumerate(blocks):
         if number == 0:
             model.warn_of_timestamps(block.times)
-        if number not in job.done:
-            given = {what: _of(each, block) for what, each in lists.items()}
-            answered = answer(model, block, options, **given)
+        if number in job.done:
+            advance(len(block.users))
+        else:
+            yield Task(number, block, {what: _of(each, block) for what, each in lists.items()})
+
+
+def _run(engine: Engine, tasks: Iterator[Task], job: Job, advance: Callable[[int], None]) -> None:
+    with closing(engine.run(tasks)) as found:
+        for task, answered in found:
             part = Part(
-                part=number,
-                users=len(block.users),
+                part=task.number,
+                users=len(task.block.users),
                 cold=answered.cold,
                 rows=answered.frame.height,
                 unknown=answered.unknown,
             )
             job.add(answered.frame, part)
-        advance(len(block.users))
+            advance(part.users)
 
 
 def _of(lists: ItemLists | None, block: Block) -> Any:
