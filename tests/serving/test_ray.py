@@ -20,7 +20,8 @@ USERS, BLOCK = 3000, 100
 
 @pytest.fixture(scope="module")
 def model():
-    return make_model()
+    """Larger than what Ray copies into every message, so that it lies in Ray's store."""
+    return make_model(items=5000)
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ class RayEngine:
         """
         self._model, self._options, self._everyone = model, options, everyone
         self._workers = workers
+        self._held: Any = None
 
     def run(self, tasks: Iterator[Task]) -> Generator[tuple[Task, Answered], None, None]:
         """Each task with its answer, as soon as it is there.
@@ -86,6 +87,7 @@ class RayEngine:
         finally:
             for worker in workers:
                 ray.kill(worker)
+            self._held = None
             if started:
                 ray.shutdown()
 
@@ -98,8 +100,9 @@ class RayEngine:
                 f"workers is {count}, and the Ray cluster has {cores} cores; expected 1 to {cores}"
             )
         actor = ray.remote(num_cpus=1, max_restarts=_LIVES, max_task_retries=_LIVES)(Scorer)
-        model = ray.put(self._model)
-        return [actor.remote(model, self._options, self._everyone) for _ in range(count)]
+        # Kept for as long as the run takes: a worker that is started again asks for it again.
+        self._held = ray.put(self._model)
+        return [actor.remote(self._held, self._options, self._everyone) for _ in range(count)]
 
     def _run(self, tasks: Iterator[Task], workers: list[Any]) -> Iterator[tuple[Task, Answered]]:
         pending: dict[Any, tuple[Task, Any]] = {}
