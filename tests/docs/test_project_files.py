@@ -77,3 +77,29 @@ def test_scripts_that_the_guides_name_exist():
     for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "release.md"):
         for script in re.findall(r"python (tools/\w+\.py)", page.read_text("utf-8")):
             assert (ROOT / script).is_file(), f"{page.name} names {script}"
+
+
+def test_the_manifest_for_kubernetes_agrees_with_the_command_and_the_container():
+    documents = list(yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text("utf-8")))
+    by_kind = {document["kind"]: document for document in documents}
+    pod = by_kind["StatefulSet"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    described = (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8")
+    options = [word for word in container["args"] if word.startswith("--")]
+    assert all(f"{option} " in described for option in options)
+    drain = float(container["args"][container["args"].index("--drain") + 1])
+    assert pod["spec"]["terminationGracePeriodSeconds"] > drain + 10
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    assert environment["OMP_NUM_THREADS"] == container["resources"]["limits"]["cpu"]
+    assert "SEQZOO_TOKEN" in environment
+    (port,) = container["ports"]
+    recipe = (ROOT / "deploy" / "Containerfile").read_text("utf-8")
+    assert f"EXPOSE {port['containerPort']}" in recipe
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    own = {
+        each["metadata"]["name"] for each in by_kind["StatefulSet"]["spec"]["volumeClaimTemplates"]
+    }
+    assert mounted == own | {each["name"] for each in pod["spec"]["volumes"]}
+    labels = pod["metadata"]["labels"]
+    assert by_kind["Service"]["spec"]["selector"] == labels
+    assert by_kind["StatefulSet"]["spec"]["selector"]["matchLabels"] == labels
