@@ -76,8 +76,6 @@ class Elastic(Backbone):
             hidden, scores, experts = self._below_top(hidden, batch)
             experts = self._top.gather(hidden, scores, experts, batch.mask)
             return self._add_memory(self._top.read(hidden, experts))
-        if exporting():
-            return self._exportable(hidden)
         state = self.initial_state(len(hidden))
         outputs = []
         call = self._caller(hidden)
@@ -236,16 +234,6 @@ class Elastic(Backbone):
         rows = torch.arange(len(offset), device=offset.device)
         found = experts[rows, offset.clamp(0, length - 1)]
         return hidden, scores, torch.where(here[:, None, None], found, newest), state
-
-    def _exportable(self, hidden: Tensor) -> Tensor:
-        """``forward`` for any number of positions, one at a time: [B, L, D] -> [B, L, D]."""
-
-        def advance(state: State, event: Tensor) -> tuple[State, Tensor]:
-            output, state = self._advance(event[:, None], state)
-            return state, output[:, 0]
-
-        _, outputs = scan(advance, self.initial_state(hidden.shape[0]), hidden.transpose(0, 1))
-        return outputs.transpose(0, 1)  # type: ignore[no-any-return]
 
     def _exportable_below_top(
         self, hidden: Tensor, lengths: Tensor

@@ -42,9 +42,10 @@ class ReasonsRequest:
 
 def find_items(vocabulary: Vocabulary, request: ItemsRequest) -> dict[str, Any]:
     """Items with their labels, and the ids that the model does not know."""
+    unknown: list[str] = []
     if request.titles is not None:
         vocabulary = request.titles.vocabulary
-        found, unknown = request.titles.search(request.query or "", request.k), list[str]()
+        found = request.titles.search(request.query or "", request.k)
     else:
         known, unknown = vocabulary.encode(request.items or ())
         found = known.tolist()

@@ -14,7 +14,8 @@ import seqzoo
 from seqzoo.cli.app import run
 from seqzoo.data.sequences import Sequences
 from seqzoo.errors import UsageError
-from seqzoo.interfaces import Backbone
+from seqzoo.interfaces import Backbone, SequenceBatch
+from seqzoo.ops.exporting import exportable
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import ArchitectureSpec, BackboneSpec
 from seqzoo.testing import small_model
@@ -42,6 +43,7 @@ def first_party():
     return {spec.name for spec in catalogue().architectures if spec.plugin in ours}
 
 
+FORMS = [*((name, {}) for name in sorted(first_party() - {*BASELINES})), *CONFIGURED]
 MANY = ((1, 1), (1, 2), (2, 1), (7, 30), (64, 250), (64, 2000))
 
 
@@ -56,6 +58,20 @@ def test_baselines_give_the_scores_of_the_model(name, tmp_path):
     exported = seqzoo.export(model, tmp_path / "out")
     assert exported.max_difference <= 1e-6
     assert exported.agreement == 1.0
+
+
+@pytest.mark.parametrize(("name", "settings"), FORMS)
+@torch.no_grad()
+def test_the_form_that_is_traced_computes_the_same(name, settings):
+    """In float64, for histories of several lengths."""
+    model = small_model(name, **settings).double()
+    rows = [[5, 1, 9, 9, 30, 2, 17], [3], list(range(1, 20)), [8, 8]]
+    stamps = [[60 * place**2 for place in range(len(row))] for row in rows]
+    batch = SequenceBatch.from_histories(rows, stamps if model.backbone.uses_time else None)
+    expected = model.read(batch)
+    with exportable():
+        found = model.read(batch)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 @slow
