@@ -26,6 +26,35 @@ from seqzoo.evaluation.ranks import gains_by_user, means
 PROTOCOLS = ("loo-full", "loo-full-unseen")
 
 
+class Log:
+    """The file ``runs.jsonl`` of a folder: one line of JSON for each run that has ended.
+
+    Args:
+        folder: is created.
+        keys: the entries that tell runs apart.
+    """
+
+    def __init__(self, folder: Path, keys: tuple[str, ...]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path, self._keys = folder / "runs.jsonl", keys
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All runs, in the order in which they ended."""
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def has(self, key: list[Any]) -> bool:
+        """Whether a run has ended."""
+        return key in [[entry.get(name) for name in self._keys] for entry in self.entries()]
+
+    def add(self, key: list[Any], results: dict[str, Any]) -> None:
+        """Append a run, and print it."""
+        line = json.dumps(dict(zip(self._keys, key, strict=True)) | results)
+        with self._path.open("a") as file:
+            file.write(line + "\n")
+        print(line, flush=True)
+
+
 def sampled(source: str, users: int) -> Interactions:
     """The interactions of some users, drawn with a fixed seed; of all for 0."""
     interactions = load_data(source, {})
@@ -37,27 +66,41 @@ def sampled(source: str, users: int) -> Interactions:
     return Interactions.from_frame(frame.filter(frame["user"].is_in(chosen.tolist())))
 
 
+def validated(folder: Path, data: Interactions) -> dict[str, Any]:
+    """Metrics of a run's validation items, the size of its data, and what selected the best epoch.
+
+    Args:
+        folder: of the run.
+        data: what it was trained on, before its filter.
+    """
+    model = seqzoo.load(folder)
+    section = {k: v for k, v in model.recipe["data"].items() if k != "fingerprint"}
+    prepared = prepare(DataConfig(**section), data)
+    protocols = [get_protocol(name) for name in PROTOCOLS]
+    held_out = hold_out(prepared, model.vocabulary, split_of(protocols[0]), "valid")
+    gains = gains_by_user(model, held_out, protocols)
+    measured = [means(own) for own in gains]
+    return {
+        "users": held_out.users,
+        "items": len(model.vocabulary),
+        "events": len(prepared.sequences.items),
+        "selected_by": model.recipe["train"]["protocols"][0],
+        "valid": {
+            name: {key: round(own[key], 4) for key in ("hit@10", "ndcg@10")}
+            for name, own in zip(PROTOCOLS, measured, strict=True)
+        },
+    }
+
+
 def run(architecture: str, data: Interactions, settings: list[str], out: Path) -> dict[str, Any]:
     """One run and its validation metrics."""
     started = time.process_time()
     recipe = {"architecture": architecture, **parse_overrides(settings)}
     result = seqzoo.train(recipe, out, data=data)
-    model = seqzoo.load(out)
-    section = {k: v for k, v in model.recipe["data"].items() if k != "fingerprint"}
-    prepared = prepare(DataConfig(**section), data)
-    held_out = hold_out(prepared, model.vocabulary, split_of(get_protocol(PROTOCOLS[0])), "valid")
-    gains = gains_by_user(model, held_out, [get_protocol(name) for name in PROTOCOLS])
-    measured = [means(own) for own in gains]
     return {
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
-        "users": held_out.users,
-        "items": len(model.vocabulary),
-        "events": len(prepared.sequences.items),
-        "valid": {
-            name: {key: round(own[key], 4) for key in ("hit@10", "ndcg@10")}
-            for name, own in zip(PROTOCOLS, measured, strict=True)
-        },
+        **validated(out, data),
         "cpu_seconds": round(time.process_time() - started, 1),
     }
 
@@ -77,24 +120,16 @@ def main() -> None:
             groups.append([])
         else:
             groups[-1].append(word)
-    options.out.mkdir(parents=True, exist_ok=True)
-    log = options.out / "runs.jsonl"
-    done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    keys = ("data", "users_drawn", "architecture", "settings")
+    log = Log(options.out, ("data", "users_drawn", "architecture", "settings"))
     for source in options.data:
         data = None
         for settings in groups:
             key = [Path(source).name, options.users, options.architecture, settings]
-            if key in [[entry[name] for name in keys] for entry in done]:
+            if log.has(key):
                 continue
             data = data or sampled(source, options.users)
             name = "-".join([*map(str, key[:3]), *settings]).replace("/", "_")
-            entry = dict(zip(keys, key, strict=True)) | run(
-                options.architecture, data, settings, options.out / name
-            )
-            with log.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-            print(json.dumps(entry), flush=True)
+            log.add(key, run(options.architecture, data, settings, options.out / name))
 
 
 if __name__ == "__main__":
