@@ -1,6 +1,6 @@
-"""The defaults of architectures beside the best that ``seqzoo tune`` finds on the same data.
+r"""The defaults of architectures beside the best that ``seqzoo tune`` finds on the same data.
 
-    python benchmarks/defaults_against_tune.py --out runs/against --users 1000 \\
+    python benchmarks/defaults_against_tune.py --out runs/against --users 1000 \
         --data amazon-beauty steam --settings data.min_count=1 train.epochs=8 -- sasrec gru4rec
 
 For each data set and architecture, one run with the defaults and one tuning. Both are selected by

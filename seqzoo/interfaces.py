@@ -326,8 +326,8 @@ class Head(nn.Module, ABC):
         and the same histories give the same tensors, bit for bit.
 
         Args:
-            sequences: item indices, timestamps and offsets as flat arrays; no held-out event is
-                among them.
+            sequences: item indices, timestamps and offsets as flat arrays, with the features of
+                events that embedder and backbone declare; no held-out event is among them.
 
         Raises:
             NotImplementedError: this head learns by gradients.

@@ -60,6 +60,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         head="tied-softmax",
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
+        # docs/studies.md has the measurements.
+        from_data={"train.lr": 2e-3},
         search=SEARCH,
         description="Mamba-2 layers whose step sizes depend on the time between events; linear in "
         "the sequence length",

@@ -97,6 +97,8 @@ def _list_lines(result: evaluation.Evaluation) -> list[str]:
         return []
     categories = result.lists["categories"]
     about = f", {categories} categories of items" if categories else ""
+    if result.lists["categories_of"] == "checkpoint":
+        about += " (item features of the checkpoint)"
     skipped = result.lists["skipped"].items()
     return [
         f"lists: {result.lists['lists']:,}{about}",
@@ -112,7 +114,8 @@ def _verdict(result: evaluation.Evaluation, protocols: Sequence[str]) -> str:
     if result.data["match"] != "same":
         if result.data["match"] == "split":
             return "the stored metrics were measured with other settings of the split"
-        what = "timestamps" if result.data["match"] == "timestamps" else "data"
+        match = result.data["match"]
+        what = "data" if match == "other" else match
         name, fingerprint = (result.data["stored"].get(key) for key in ("name", "fingerprint"))
         return f"the stored metrics were measured on other {what}: {name} {fingerprint}"
     if result.drift:

@@ -18,7 +18,8 @@ def new_plugin(
         str,
         typer.Option(
             metavar="KIND",
-            help="backbone, embedder, head, loss, dataset, split, metric, protocol or command.",
+            help="backbone, embedder, head, loss, objective, dataset, split, metric, protocol or "
+            "command.",
         ),
     ] = "backbone",
     folder: Annotated[

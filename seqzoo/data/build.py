@@ -30,9 +30,9 @@ def build_sequences(
     timestamps of the result are whole seconds.
 
     The fingerprints cover all interactions, including those with items that a given vocabulary
-    lacks. They depend on who interacted with which items in which order and when, but not on the
-    order of the users, of the vocabulary, or of the rows; only rows of one user with the same
-    timestamp are ordered by their row.
+    lacks. They depend on who interacted with which items in which order and when, and on the
+    features of the events, but not on the order of the users, of the vocabulary, or of the rows;
+    only rows of one user with the same timestamp are ordered by their row.
 
     Args:
         interactions: the table.
@@ -68,7 +68,13 @@ def build_sequences(
     lengths = frequencies(interactions.users, interactions.num_users)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     hashes = fingerprints_of(
-        interactions.user_ids, interactions.item_ids, offsets, items, timestamps
+        interactions.user_ids,
+        interactions.item_ids,
+        offsets,
+        items,
+        timestamps,
+        features,
+        {name: column.known for name, column in columns.items()},
     )
     names, item_names = interactions.user_ids.to_list(), interactions.item_ids.to_list()
 
@@ -113,7 +119,7 @@ def build_sequences(
         users=tuple(names),
         name=interactions.name,
         fingerprint=hashes.everything,
-        fingerprints={"sequences": hashes.sequences, "times": hashes.times},
+        fingerprints=hashes.parts,
         dropped=dropped,
         summaries=interactions.summaries,
         categories=interactions.categories,

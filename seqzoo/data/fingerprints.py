@@ -1,12 +1,14 @@
 """Fingerprints of sequences: hashes that tell whether two evaluations used the same data."""
 
 import hashlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from seqzoo.data.features import Values
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -20,14 +22,27 @@ class Fingerprints(NamedTuple):
     """Hashes of the form ``sha256:…``.
 
     Attributes:
-        everything: over users, items, their order and timestamps.
+        everything: over users, items, their order, timestamps and features.
         sequences: over users, items and their order.
         times: over the timestamps of the events in that order; a constant if there are none.
+        features: over the values of each feature of the events in that order, by name.
     """
 
     everything: str
     sequences: str
     times: str
+    features: Mapping[str, str]
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The parts by name, as ``SequenceData.fingerprints`` and ``metrics.json`` have them."""
+        named = {feature_key(name): value for name, value in self.features.items()}
+        return {"sequences": self.sequences, "times": self.times, **named}
+
+
+def feature_key(name: str) -> str:
+    """The name of the part that covers a feature of the events."""
+    return f"feature {name}"
 
 
 def fingerprints_of(
@@ -36,6 +51,8 @@ def fingerprints_of(
     offsets: Int64s,
     items: Int32s,
     times: Int64s | None,
+    features: Mapping[str, npt.NDArray[Any]] | None = None,
+    values: Mapping[str, Values] | None = None,
 ) -> Fingerprints:
     """Hash N events by the ids of U users and V items, and not by their indices.
 
@@ -46,6 +63,8 @@ def fingerprints_of(
             (U + 1,).
         items: the item index of each event (N,).
         times: unix seconds of each event (N,), or None if only the order is known.
+        features: columns of the events by name (N,), as ``Sequences.features`` has them.
+        values: the different values of each column of text, code 1 first; None for numbers.
     """
     user_order, item_order = (ids.arg_sort().to_numpy() for ids in (user_ids, item_ids))
     item_rank = np.empty(len(item_ids), dtype="<i4")
@@ -73,9 +92,42 @@ def fingerprints_of(
             content = times[positions].astype("<i8").tobytes()
             everything.update(content)
             timestamps.update(content)
-    return Fingerprints(
-        *(f"sha256:{digest.hexdigest()}" for digest in (everything, sequences, timestamps))
+    columns = {}
+    # Data without features keep the hash that they had before there were any.
+    for name in sorted(features or {}):
+        digest = hashlib.sha256(b"seqzoo feature 1\n")
+        for content in _feature(features[name], (values or {}).get(name)):  # type: ignore[index]
+            if isinstance(content, bytes):
+                digest.update(content)
+                continue
+            for positions in _by_user(offsets, user_order):
+                digest.update(content[positions].tobytes())
+        columns[name] = f"sha256:{digest.hexdigest()}"
+        everything.update(f"{len(name.encode())}:{name}".encode() + digest.digest())
+    whole, order, moments = (
+        f"sha256:{digest.hexdigest()}" for digest in (everything, sequences, timestamps)
     )
+    return Fingerprints(whole, order, moments, columns)
+
+
+def _feature(column: npt.NDArray[Any], known: Values) -> Iterator[bytes | npt.NDArray[Any]]:
+    """What is hashed of a feature: its kind and its different texts, and the values (N,).
+
+    Codes become ranks among the texts that occur, because the codes of equal data may differ.
+    """
+    if known is None:
+        yield b"numbers"
+        yield column.astype("<f4")
+        return
+    found = np.unique(column[column > 0])
+    texts = sorted((known[code - 1], code) for code in found.tolist())
+    yield f"text {len(texts)}\n".encode()
+    for text, _ in texts:
+        content = text.encode()
+        yield f"{len(content)}:".encode() + content
+    rank = np.zeros(len(known) + 1, dtype="<i4")
+    rank[[code for _, code in texts]] = np.arange(1, len(texts) + 1)
+    yield rank[column]
 
 
 def _by_user(offsets: Int64s, user_order: Int64s) -> Iterator[Int64s]:

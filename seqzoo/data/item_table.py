@@ -126,6 +126,19 @@ class ItemTable:
         """The kind of each column, by name."""
         return {column.name: column.kind for column in self.columns}
 
+    @property
+    def categories(self) -> list[tuple[str, ...]]:
+        """The categories of each item (V), as ``COLUMN: VALUE``, of all columns that hold some."""
+        found: list[tuple[str, ...]] = [()] * len(self)
+        for column in self.columns:
+            if column.kind in ("category", "categories"):
+                sets: Any = column.values
+                if column.kind == "category":
+                    sets = [(value,) if value else () for value in column.values]
+                named = (tuple(f"{column.name}: {value}" for value in each) for each in sets)
+                found = [before + own for before, own in zip(found, named, strict=True)]
+        return found
+
     def described(self) -> str:
         """The columns in words, with the share of items that have a value."""
         return ", ".join(

@@ -72,7 +72,13 @@ def joined(older: SequenceData, newer: SequenceData, known: Vocabulary) -> Seque
     vocabulary = Vocabulary(items, titles, features=values)
     names = [users[index] for index in present.tolist()]
     hashes = fingerprints_of(
-        pl.Series(names), pl.Series(items), offsets, item.astype(np.int32), sequences.timestamps
+        pl.Series(names),
+        pl.Series(items),
+        offsets,
+        item.astype(np.int32),
+        sequences.timestamps,
+        sequences.features,
+        values,
     )
     return replace(
         newer,
@@ -80,7 +86,7 @@ def joined(older: SequenceData, newer: SequenceData, known: Vocabulary) -> Seque
         vocabulary=vocabulary,
         users=tuple(names),
         fingerprint=hashes.everything,
-        fingerprints={"sequences": hashes.sequences, "times": hashes.times},
+        fingerprints=hashes.parts,
         new_from=_first_new(offsets, new),
     )
 

@@ -9,6 +9,8 @@ from seqzoo.data.splits import Split
 def histories_of(sequences: Sequences, split: Split) -> Sequences:
     """The histories of a split, one after another; the targets after them are left out.
 
+    Features, and what batches are to hold of times and users, stay.
+
     Args:
         sequences: the histories of all users.
         split: one part of them, for example ``train``.
@@ -21,4 +23,7 @@ def histories_of(sequences: Sequences, split: Split) -> Sequences:
         items=np.asarray(sequences.items[positions]),
         timestamps=None if times is None else np.asarray(times[positions]),
         offsets=offsets,
+        features={name: column[positions] for name, column in sequences.features.items()},
+        query_times=sequences.query_times,
+        users=None if sequences.users is None else sequences.users[split.users],
     )

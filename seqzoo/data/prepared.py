@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, UnsetType
 
+from seqzoo.data.fingerprints import Fingerprints, feature_key
 from seqzoo.data.prepared_schema import (
     FORMAT_VERSION,
     ITEMS,
@@ -160,13 +161,16 @@ class PreparedFolder:
                 f"{len(users.users)} users and {len(known)} items; {_REMEDY}"
             )
         prints = self.manifest.fingerprints
+        of_features = {} if isinstance(prints.features, UnsetType) else prints.features
         return SequenceData(
             sequences=sequences,
             vocabulary=known,
             users=tuple(users.users),
             name=self.manifest.name,
             fingerprint=prints.everything,
-            fingerprints={"sequences": prints.sequences, "times": prints.times},
+            fingerprints=Fingerprints(
+                prints.everything, prints.sequences, prints.times, of_features
+            ).parts,
             summaries=self.summaries,
         )
 
@@ -178,6 +182,22 @@ class PreparedFolder:
         if (found := sha256_of(path)) != entry.sha256:
             raise IntegrityError(f"{path} has sha256 {found}, expected {entry.sha256}; {_REMEDY}")
         return path
+
+
+def _fingerprints(data: SequenceData) -> dict[str, Any]:
+    """The fingerprints as the manifest has them."""
+    parts = data.fingerprints
+    of_features = {
+        name: parts[feature_key(name)]
+        for name in data.sequences.features
+        if feature_key(name) in parts
+    }
+    return {
+        "everything": data.fingerprint,
+        "sequences": parts["sequences"],
+        "times": parts["times"],
+        **({"features": of_features} if of_features else {}),
+    }
 
 
 def is_prepared(source: object) -> bool:
@@ -230,7 +250,7 @@ def write_prepared(
             "columns": config.columns,
             "options": config.options,
         },
-        "fingerprints": {"everything": data.fingerprint, **data.fingerprints},
+        "fingerprints": _fingerprints(data),
         "summaries": [summary.to_json() for summary in data.summaries],
     }
     contents: dict[str, Content] = {

@@ -62,6 +62,7 @@ class Fingerprints(Closed):
     everything: Fingerprint
     sequences: Fingerprint
     times: Fingerprint
+    features: Annotated[dict[str, Fingerprint], Meta(description="by column")] | UnsetType = UNSET
 
 
 class SummaryRecord(Closed):

@@ -134,11 +134,12 @@ class SequenceData:
         vocabulary: the items by index.
         users: the user ids (U,), in the order of the sequences.
         name: the name of the data in messages.
-        fingerprint: ``sha256:…`` over users, items, their order and timestamps, see
+        fingerprint: ``sha256:…`` over users, items, their order, timestamps and features, see
             :func:`build_sequences`.
-        fingerprints: the same in two parts: ``sequences`` over users, items and their order, and
-            ``times`` over the timestamps in that order. Data whose ``sequences`` are equal are the
-            same for a model that reads no timestamps.
+        fingerprints: the same in parts: ``sequences`` over users, items and their order, ``times``
+            over the timestamps in that order, and ``feature NAME`` over the values of each feature.
+            Data whose ``sequences`` are equal are the same for a model that reads no timestamps
+            and no features.
         dropped: number of interactions with items that the given vocabulary lacks.
         summaries: the interactions as read and after each filter.
         categories: names of categories by item id, as far as the data have them.

@@ -9,7 +9,8 @@ from seqzoo.data.parts import histories_of
 from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import ChosenSplit, train_counts
 from seqzoo.data.vocabulary import Vocabulary
-from seqzoo.errors import TrainingError
+from seqzoo.errors import DataError, TrainingError
+from seqzoo.model.build import MissingFeatureError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 
@@ -35,8 +36,8 @@ def fit_baselines(
 ) -> dict[str, SequenceModel]:
     """Every registered baseline with its default settings, fitted on the training part.
 
-    A baseline that needs something which the data lack, such as timestamps, is left out with a
-    message. The caller's random numbers stay as they are.
+    A baseline that needs something which the data lack, such as timestamps or a feature of the
+    events, is left out with a message. The caller's random numbers stay as they are.
 
     Args:
         data: all interactions; the held-out ones are not read.
@@ -47,18 +48,18 @@ def fit_baselines(
     train = split.part(data, "train")
     counts = train_counts(data.sequences, train, len(data.vocabulary))
     known = (vocabulary or data.vocabulary).with_counts(counts.tolist())
-    histories = histories_of(data.sequences, train)
     fitted = {}
     for name in baseline_names():
         if name in leave_out:
             continue
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = SequenceModel.build(name, {}, known).eval()
         try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                model = SequenceModel.build(name, {}, known).eval()
             if model.head.closed_form:
-                model.head.fit(histories)
+                sequences = model.reads.of_data(data, data.sequences)
+                model.head.fit(histories_of(sequences, train))
                 fitted[name] = model
-        except TrainingError as error:
+        except (DataError, MissingFeatureError, TrainingError) as error:
             logger.info("%s is left out: %s", name, error)
     return fitted

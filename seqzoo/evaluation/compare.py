@@ -308,7 +308,9 @@ def _compared(
         metrics |= list_metrics(ranks.lists, model, held_out, protocol)[0]
     record = model.metrics.get(protocol.name, {})
     stored = dict(record.get("metrics", {}))
-    match = data_match(record, held_out, uses_time=model.backbone.uses_time)
+    match = data_match(
+        record, held_out, uses_time=model.backbone.uses_time, features=model.reads.features
+    )
     size = sizes.get(run.name)
     if size is None:
         size = sum(tensor.nbytes for tensor in distinct_state(model)[0].values())

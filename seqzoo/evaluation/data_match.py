@@ -1,20 +1,24 @@
 """Whether data and split are those of stored metrics, by fingerprints and settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from seqzoo.data.fingerprints import feature_key
 from seqzoo.data.sequences import SequenceData
 from seqzoo.evaluation.held_out import HeldOut
 
-DataMatch: TypeAlias = Literal["same", "timestamps", "split", "other"]
-"""``same`` data, other ``timestamps`` that matter here, another ``split``, or ``other`` data."""
+DataMatch: TypeAlias = Literal["same", "timestamps", "features", "split", "other"]
+"""``same`` data, other ``timestamps`` or ``features`` that matter here, another ``split``, or
+``other`` data."""
 
 
-def data_match(record: Mapping[str, Any], held_out: HeldOut, *, uses_time: bool) -> DataMatch:
+def data_match(
+    record: Mapping[str, Any], held_out: HeldOut, *, uses_time: bool, features: Sequence[str] = ()
+) -> DataMatch:
     """Compare what a model is measured on with what its metrics were stored for.
 
     Where neither the model nor the split reads timestamps, users, items and their order alone are
-    compared.
+    compared, and of the features of the events those that the model reads.
 
     Args:
         record: the stored metrics under the protocol, with ``data`` and ``split``; older
@@ -22,9 +26,11 @@ def data_match(record: Mapping[str, Any], held_out: HeldOut, *, uses_time: bool)
             data count as the same.
         held_out: what the model is measured on.
         uses_time: whether the model reads timestamps.
+        features: the columns of the events that it reads.
     """
     data, splitter = held_out.data, held_out.chosen.splitter
-    found = _match_of_data(record.get("data", {}), data, uses_time or splitter.uses_time)
+    timed = uses_time or splitter.uses_time
+    found = _match_of_data(record.get("data", {}), data, timed, features)
     # Metrics that name no split are those of a split without settings.
     settings = record.get("split", {}).get("settings", {})
     if found == "same" and record and settings != held_out.chosen.settings:
@@ -32,7 +38,9 @@ def data_match(record: Mapping[str, Any], held_out: HeldOut, *, uses_time: bool)
     return found
 
 
-def _match_of_data(stored: Mapping[str, Any], data: SequenceData, uses_time: bool) -> DataMatch:
+def _match_of_data(
+    stored: Mapping[str, Any], data: SequenceData, uses_time: bool, features: Sequence[str]
+) -> DataMatch:
     prints = stored.get("fingerprints")
     if not prints:
         return "same" if stored.get("fingerprint") in (None, data.fingerprint) else "other"
@@ -40,4 +48,8 @@ def _match_of_data(stored: Mapping[str, Any], data: SequenceData, uses_time: boo
         return "other"
     if uses_time and prints.get("times") != data.fingerprints["times"]:
         return "timestamps"
+    for key in map(feature_key, features):
+        # Checkpoints of earlier versions have no fingerprints of features.
+        if key in prints and prints[key] != data.fingerprints.get(key):
+            return "features"
     return "same"

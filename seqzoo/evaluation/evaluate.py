@@ -62,9 +62,10 @@ class Evaluation:
         stored: the checkpoint's metrics under this protocol; empty if there are none.
         drift: measured minus stored value of every metric that differs by more than ``TOLERANCE``.
         data: name and fingerprints, those of the stored metrics, whether they match (``same``,
-            other ``timestamps`` that matter, another ``split``, or ``other`` data), the numbers of
-            interactions and of held-out items that the model does not know, what the ``split``
-            holds out, and summaries of the interactions as read and after each filter (``stages``).
+            other ``timestamps`` or ``features`` that matter, another ``split``, or ``other`` data),
+            the numbers of interactions and of held-out items that the model does not know, what the
+            ``split`` holds out, and summaries of the interactions as read and after each filter
+            (``stages``).
         lists: what the metrics of lists were computed from, see
             ``seqzoo.evaluation.lists.list_metrics``; empty if they were not asked for.
         seconds: wall time.
@@ -299,7 +300,12 @@ def measure(
             "fingerprint": held_out.data.fingerprint,
             "fingerprints": dict(held_out.data.fingerprints),
             "stored": dict(record.get("data", {})),
-            "match": data_match(record, held_out, uses_time=model.backbone.uses_time),
+            "match": data_match(
+                record,
+                held_out,
+                uses_time=model.backbone.uses_time,
+                features=model.reads.features,
+            ),
             "unknown_interactions": held_out.unknown_interactions,
             "unknown_targets": held_out.unknown_targets,
             "split": held_out.facts,

@@ -101,9 +101,10 @@ def list_metrics(
 
     Returns:
         The metrics; and what they were computed from: the number of ``lists``, the number of
-        ``categories`` of items, and the reason for each metric that was ``skipped``.
+        ``categories`` of items, ``categories_of`` the ``data`` or the ``checkpoint`` ("" without
+        any), and the reason for each metric that was ``skipped``.
     """
-    categories = ItemCategories.of(model.vocabulary.items, held_out.data.categories)
+    categories, source = _categories(model, held_out)
     lists = RecommendedLists(items.astype(np.int64), held_out.train_counts, categories)
     found: dict[str, float] = {}
     skipped = {}
@@ -114,9 +115,27 @@ def list_metrics(
         found |= known
         if not known:
             skipped[name] = (
-                "the data have no categories of items"
+                "neither the data nor the checkpoint have categories of items"
                 if categories is None
                 else "there is nothing to compute it from"
             )
     number = 0 if categories is None else len(categories.names)
-    return found, {"lists": len(items), "categories": number, "skipped": skipped}
+    return found, {
+        "lists": len(items),
+        "categories": number,
+        "categories_of": source,
+        "skipped": skipped,
+    }
+
+
+def _categories(model: SequenceModel, held_out: HeldOut) -> tuple[ItemCategories | None, str]:
+    """The categories of the model's items, and where they are from."""
+    items = model.vocabulary.items
+    # Those of the data come first: they are the same for all models that are compared on them.
+    found = ItemCategories.of(items, held_out.data.categories)
+    if found is not None:
+        return found, "data"
+    if model.item_features is not None:
+        own = dict(zip(items, model.item_features.categories, strict=True))
+        found = ItemCategories.of(items, own)
+    return found, "" if found is None else "checkpoint"

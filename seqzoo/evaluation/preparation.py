@@ -203,10 +203,13 @@ def warn_of_differences(
     """
     about = f"{name}: " if name else ""
     record = model.metrics.get(protocol.name, {})
-    match = data_match(record, held_out, uses_time=model.backbone.uses_time)
+    match = data_match(
+        record, held_out, uses_time=model.backbone.uses_time, features=model.reads.features
+    )
     if match != "same":
         reason = {
             "timestamps": "the timestamps, which matter here, differ from those",
+            "features": "the features of the events that the model reads differ from those",
             "split": "the settings of the split differ from those",
             "other": "the data differ from those",
         }[match]

@@ -1,11 +1,12 @@
 """Verify a checkpoint: every file, the weights against the model, and the metrics on request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from seqzoo.checkpoint.manifest import (
     CONFIG,
@@ -126,6 +127,7 @@ def verify_metrics(
     results = evaluate_all(model, source, list(model.metrics), name=name, advance=advance)
     differs = {
         "timestamps": "has other timestamps than",
+        "features": "has other features of the events than",
         "split": "is split otherwise than",
         "other": "differs from",
     }
@@ -160,8 +162,8 @@ def _scores(model: SequenceModel) -> Check:
             for start in range(0, len(histories), _BATCH):
                 rows = histories[start : start + _BATCH]
                 times = [[day * _DAY for day in range(len(row))] for row in rows]
-                batch = SequenceBatch.from_histories(rows, times).to(model.device)
-                scores = model.head(model.read(batch))[:, 1:]
+                batch = _with_context(model, SequenceBatch.from_histories(rows, times))
+                scores = model.head(model.read(batch.to(model.device)))[:, 1:]
                 broken += int((~scores.isfinite()).any(1).sum())
     # The parts are third-party code: whatever they raise, the checkpoint cannot be used.
     except Exception as error:
@@ -176,3 +178,16 @@ def _scores(model: SequenceModel) -> Check:
     return Check(
         "scores", True, f"finite after {len(histories)} histories with {len(read):,} items"
     )
+
+
+def _with_context(model: SequenceModel, batch: SequenceBatch) -> SequenceBatch:
+    """The same histories with some value of whatever else the model reads: every code in turn."""
+    reads, features = model.reads, {}
+    for name in reads.features:
+        known = model.vocabulary.features[name]
+        features[name] = batch.mask.float() if known is None else batch.items % (1 + len(known))
+    queries = None
+    if reads.query_times and batch.timestamps is not None:
+        queries = (batch.timestamps + _DAY) * batch.mask
+    users = torch.arange(len(batch.items)) if reads.users else None
+    return replace(batch, query_times=queries, features=features, users=users)

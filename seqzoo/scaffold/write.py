@@ -18,6 +18,7 @@ KINDS = {
     "embedder": "An embedder",
     "head": "A head",
     "loss": "A loss",
+    "objective": "An objective",
     "dataset": "A data set",
     "split": "A split",
     "metric": "A ranking metric",
@@ -105,7 +106,7 @@ def _values(name: str, kind: str) -> dict[str, str]:
         "seqzoo": __version__,
         "api": str(API_VERSION),
     }
-    if kind in ("embedder", "head", "loss", "dataset"):
+    if kind in ("embedder", "head", "loss", "objective", "dataset"):
         base = _base(kind)
         values["base"] = base.name
         values["backbone"] = base.backbone

@@ -28,9 +28,11 @@ def initial_model(
         model = recipe.start.model_for(vocabulary, recipe.model, item_features, recipe.train.seed)
     for part in recipe.train.freeze:
         getattr(model, part).requires_grad_(False)
-    # A head in closed form has no gradients: it is fitted unless it is frozen.
-    fitted = model.head.closed_form and "head" not in recipe.train.freeze
-    if not fitted and not any(parameter.requires_grad for parameter in model.parameters()):
+    learns = any(parameter.requires_grad for parameter in model.parameters())
+    if model.head.closed_form:
+        # It is fitted in one call, and no other part follows gradients then.
+        learns = "head" not in recipe.train.freeze
+    if not learns:
         raise TrainingError(
             f"train.freeze={recipe.train.freeze} leaves nothing to train; freeze fewer parts"
         )

@@ -196,7 +196,7 @@ class Run:
         """Train on all batches once; the mean loss over all targets, None without a loss."""
         config = self.config
         if self.model.head.closed_form:
-            self.model.head.fit(histories_of(self.data.sequences, self.split))
+            self.model.head.fit(histories_of(self.sequences, self.split))
             return None
         generator = np.random.default_rng([config.seed, number])
         torch.manual_seed(seed_of_epoch(config.seed, number, self.accelerator))

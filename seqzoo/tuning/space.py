@@ -7,7 +7,7 @@ logarithmic scale. The keys are settings as on the command line: ``train.lr``, `
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,6 +24,7 @@ __all__ = [
     "parse_search",
     "parse_space",
     "space_of",
+    "with_defaults",
 ]
 
 COMMON: Mapping[str, Any] = {"train.lr": "3e-4..5e-3", "train.batch_size": [8, 16, 32]}
@@ -186,6 +187,24 @@ def space_of(architecture: str, given: Mapping[str, Any], fixed: Mapping[str, An
             "--search, for example --search train.lr=1e-4..1e-2"
         )
     return space
+
+
+def with_defaults(space: Space, defaults: Mapping[str, Any], given: Collection[str]) -> Space:
+    """The space with the defaults among the choices, so that the first trial can have them.
+
+    The data may decide a default, such as the batch size, that no plugin has declared as a choice.
+
+    Args:
+        space: what is searched.
+        defaults: the settings of a run without tuning, by setting.
+        given: the settings whose entry is the user's own, which stay.
+    """
+    found = dict(space)
+    for key, entry in space.items():
+        lacking = key not in given and key in defaults and defaults[key] not in entry
+        if lacking and isinstance(entry, Choice):
+            found[key] = Choice((*entry.values, defaults[key]))
+    return found
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

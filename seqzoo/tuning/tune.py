@@ -20,7 +20,7 @@ from seqzoo.training.loop import train
 from seqzoo.training.recipe import Recipe, differences
 from seqzoo.tuning.report import write_report
 from seqzoo.tuning.result import BestTrial, TrialOutcome, TuningResult
-from seqzoo.tuning.space import Space, nested, space_of
+from seqzoo.tuning.space import Space, nested, space_of, with_defaults
 from seqzoo.tuning.study import Study, import_optuna
 from seqzoo.tuning.trial import Interrupted, run_trial
 from seqzoo.validation import whole_number
@@ -84,13 +84,14 @@ def tune(
         return Recipe.make(merged, data)
 
     _check_ends(space, recipe_of)
-    folder = Path("runs", f"{base.architecture}-tuned") if out is None else Path(out)
-    _claim(folder, base, space)
     prepared = prepare_data(base, data)
-    study = Study(folder, space, seed)
     # The defaults are those of a plain run, of which the data decide some.
     defaults = adapted(base, prepared)[0].to_dict()
     first = {f"{s}.{key}": v for s in ("model", "train") for key, v in defaults[s].items()}
+    space = with_defaults(space, first, search or {})
+    folder = Path("runs", f"{base.architecture}-tuned") if out is None else Path(out)
+    _claim(folder, base, space)
+    study = Study(folder, space, seed)
     interrupted = False
     try:
         while (trial := study.ask(trials, first)) is not None:

@@ -5,8 +5,11 @@ from collections import Counter
 from itertools import combinations
 
 import numpy as np
+import polars as pl
 import pytest
 
+import seqzoo
+from seqzoo.cli.app import run
 from seqzoo.errors import UsageError
 from seqzoo.evaluation import list_metrics as metrics
 from seqzoo.evaluation.compare import compare
@@ -95,7 +98,9 @@ def test_the_lists_are_those_that_the_model_recommends(interactions, make, plain
     model = make(histories)
     found = evaluate(model, interactions, protocol, settings={"min_count": 1}, lists=True)
     assert found.lists["lists"] == 100
-    assert found.lists["skipped"] == {"diversity": "the data have no categories of items"}
+    assert found.lists["skipped"] == {
+        "diversity": "neither the data nor the checkpoint have categories of items"
+    }
     unseen = protocol.endswith("unseen")
     before = [items[:-1] for items in histories.values()]
     lists = model.recommend_many(before, 5, exclude_seen=unseen)
@@ -132,6 +137,50 @@ def test_a_metric_of_a_plugin(interactions, make, plain, caplog):
     assert found.metrics["mine@20"] == found.metrics["coverage@20"]
     assert "metric 'wrong' of plugin 'tests' is left out" in caplog.text
     assert "wrong@20" not in found.metrics
+
+
+def test_without_categories_in_the_data_those_of_the_checkpoint_count(tmp_path, capsys):
+    rows = [
+        (f"u{u}", f"i{(u * (1 + u % 3) + t) % 12}", 60 * t) for u in range(30) for t in range(8)
+    ]
+    kinds = {"genre": "categories", "maker": "category", "price": "number"}
+    features = pl.DataFrame(
+        {
+            "item_id": [f"i{n}" for n in range(12)],
+            "genre": [["a"] if n % 2 else ["a", "b"] for n in range(12)],
+            "maker": ["x" if n % 3 else "" for n in range(12)],
+            "price": [float(n) for n in range(12)],
+        }
+    )
+    recipe = {
+        "architecture": "gru4rec",
+        "model": {"embedder": "item-features", "hidden_size": 8, "gru_size": 8},
+        "data": {"source": rows, "item_features": features, "item_columns": kinds},
+        "train": {"epochs": 1, "baselines": False},
+    }
+    seqzoo.train(recipe, tmp_path / "run")
+    model = seqzoo.load(tmp_path / "run")
+    found = evaluate(model, rows, lists=True)
+    assert (found.lists["categories"], found.lists["categories_of"]) == (3, "checkpoint")
+    own = {
+        f"i{n}": {"genre: a"} | ({"maker: x"} if n % 3 else set()) | (set() if n % 2 else {"b"})
+        for n in range(12)
+    }
+    histories = {}
+    for user, item, _ in rows:
+        histories.setdefault(user, []).append(item)
+    before = [items[:-1] for items in histories.values()]
+    lists = model.recommend_many(before, 5, exclude_seen=False)
+    distances = [
+        np.mean([1 - len(one & two) / len(one | two) for one, two in combinations(sets, 2)])
+        for sets in ([own[each.item] for each in row] for row in lists)
+    ]
+    assert found.metrics["diversity@5"] == pytest.approx(np.mean(distances))
+    frame = pl.DataFrame(rows, schema=["user", "item", "timestamp"], orient="row")
+    frame.write_csv(tmp_path / "rows.csv")
+    words = ["eval", str(tmp_path / "run"), "--data", str(tmp_path / "rows.csv"), "--lists"]
+    assert run(words) == 0
+    assert "3 categories of items (item features of the checkpoint)" in capsys.readouterr().out
 
 
 def test_real_categories(real_data, tmp_path):

@@ -162,6 +162,23 @@ def test_mistakes_are_found_before_any_trial(tmp_path):
         tune(RECIPE, out=tmp_path / "full", search=SEARCH)
 
 
+def test_the_first_trial_has_the_defaults_that_the_data_decide(tmp_path):
+    recipe = {
+        "architecture": "sasrec",
+        "model": {"hidden_size": 8, "num_layers": 1, "max_length": 200},
+        "data": RECIPE["data"],
+        "train": {"epochs": 1, "baselines": False},
+    }
+    result = tune(recipe, trials=1, out=tmp_path / "t", search={"model.dropout": [0.1, 0.2]})
+    first = result.trials[0].settings
+    # 400 positions a step are two windows of 200, a batch size that is no choice of every tuning.
+    assert (first["train.batch_size"], first["train.lr"]) == (2, 2e-3)
+    # What the user asks for stays as it is.
+    assert first["model.dropout"] in (0.1, 0.2)
+    plain = seqzoo.train({**recipe, "model": {**recipe["model"], "dropout": 0.5}}, tmp_path / "p")
+    assert seqzoo.load(plain.out).recipe["train"]["batch_size"] == 2
+
+
 def test_another_tuning_in_the_folder_is_not_mixed_with_it(tmp_path):
     tune(RECIPE, trials=1, out=tmp_path / "t", search=SEARCH)
     with pytest.raises(TrainingError, match=r"train\.lr is 0\.001\S+ there and 0\.001\S+ here"):
