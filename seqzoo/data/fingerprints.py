@@ -96,12 +96,10 @@ def fingerprints_of(
     # Data without features keep the hash that they had before there were any.
     for name in sorted(features or {}):
         digest = hashlib.sha256(b"seqzoo feature 1\n")
-        for content in _feature(features[name], (values or {}).get(name)):  # type: ignore[index]
-            if isinstance(content, bytes):
-                digest.update(content)
-                continue
-            for positions in _by_user(offsets, user_order):
-                digest.update(content[positions].tobytes())
+        head, column = _feature(features[name], (values or {}).get(name))  # type: ignore[index]
+        digest.update(head)
+        for positions in _by_user(offsets, user_order):
+            digest.update(column[positions].tobytes())
         columns[name] = f"sha256:{digest.hexdigest()}"
         everything.update(f"{len(name.encode())}:{name}".encode() + digest.digest())
     whole, order, moments = (
@@ -110,24 +108,21 @@ def fingerprints_of(
     return Fingerprints(whole, order, moments, columns)
 
 
-def _feature(column: npt.NDArray[Any], known: Values) -> Iterator[bytes | npt.NDArray[Any]]:
-    """What is hashed of a feature: its kind and its different texts, and the values (N,).
+def _feature(column: npt.NDArray[Any], known: Values) -> tuple[bytes, npt.NDArray[Any]]:
+    """What is hashed of a feature: its kind with its different texts, and the values (N,).
 
     Codes become ranks among the texts that occur, because the codes of equal data may differ.
     """
     if known is None:
-        yield b"numbers"
-        yield column.astype("<f4")
-        return
+        return b"numbers", column.astype("<f4")
     found = np.unique(column[column > 0])
     texts = sorted((known[code - 1], code) for code in found.tolist())
-    yield f"text {len(texts)}\n".encode()
-    for text, _ in texts:
-        content = text.encode()
-        yield f"{len(content)}:".encode() + content
+    encoded = [text.encode() for text, _ in texts]
+    head = f"text {len(texts)}\n".encode()
+    head += b"".join(f"{len(each)}:".encode() + each for each in encoded)
     rank = np.zeros(len(known) + 1, dtype="<i4")
     rank[[code for _, code in texts]] = np.arange(1, len(texts) + 1)
-    yield rank[column]
+    return head, rank[column]
 
 
 def _by_user(offsets: Int64s, user_order: Int64s) -> Iterator[Int64s]:
