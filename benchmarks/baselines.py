@@ -60,8 +60,11 @@ def main() -> None:
                 "users": held_out.users,
                 "baselines": values,
             }
-            entries = [e for e in entries if (e["data"], e["protocol"]) != (name, protocol)]
-            entries.append(entry)
+            places = [(each["data"], each["protocol"]) for each in entries]
+            if (name, protocol) in places:
+                entries[places.index((name, protocol))] = entry
+            else:
+                entries.append(entry)
             for key, own in values.items():
                 cells = " | ".join(f"{own[metric]:.4f}".lstrip("0") for metric in own)
                 print(f"| {name} | `{protocol}` | `{key}` | {cells} |")

@@ -3,13 +3,14 @@
 ``python tools/update_cards.py`` rewrites them, ``--check`` only reports whether they are current.
 With ``--baselines``, cards of checkpoints that were measured on the data of
 ``benchmarks/baselines.json`` (same fingerprint) get a block with the baselines' metrics, or a new
-one; without it a block that is there stays as it is.
+one; without it a block that is there stays as it is. Names of cards limit either to these.
 """
 
 import argparse
 import json
 import re
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 from seqzoo.checkpoint.card import card_of
@@ -56,11 +57,14 @@ def with_baselines(text: str, folder: Path) -> str:
 def main() -> int:
     """Rewrite the cards; with ``--check``, exit 1 if one is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="cards, all by default; * and ? as in the shell")
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 on difference")
     parser.add_argument("--baselines", action="store_true", help="write the blocks of baselines")
     options = parser.parse_args()
     outdated = []
     for folder in sorted(path for path in CARDS.iterdir() if (path / "config.json").is_file()):
+        if options.names and not any(fnmatch(folder.name, name) for name in options.names):
+            continue
         wanted = card(folder)
         if options.baselines:
             wanted = with_baselines(wanted, folder)
