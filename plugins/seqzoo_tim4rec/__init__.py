@@ -61,7 +61,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
         # docs/studies.md has the measurements.
-        from_data={"train.lr": 2e-3},
+        from_data={"train.lr": {"by": "rows", "below": [[500_000, 2e-3]], "else": 3e-3}},
         search=SEARCH,
         description="Mamba-2 layers whose step sizes depend on the time between events; linear in "
         "the sequence length",

@@ -134,6 +134,28 @@ def test_a_declaration_that_cannot_be_read(data, entry):
         adapted(recipe("declaring"), described(data))
 
 
+@pytest.mark.parametrize(
+    ("architecture", "rows", "expected"),
+    [
+        ("gru4rec", 100_000, {"train.lr": 3e-3, "model.embedding_norm": "after-dropout"}),
+        ("tim4rec", 499_999, {"train.lr": 2e-3, "model.dropout": 0.2}),
+        ("tim4rec", 500_000, {"train.lr": 3e-3, "model.dropout": 0.2}),
+        ("mamba4rec", 100_000, {"train.lr": 2e-3, "model.dropout": 0.4, "model.num_layers": 2}),
+        ("mamba4rec", 500_000, {"train.lr": 2e-3, "model.dropout": 0.1, "model.num_layers": 2}),
+    ],
+)
+def test_the_settings_that_were_measured(data, architecture, rows, expected):
+    made, chosen = adapted(recipe(architecture), described(data, rows, p90=20.0))
+    sections = made.to_dict()
+    for setting, value in expected.items():
+        section, _, key = setting.partition(".")
+        assert sections[section][key] == value, setting
+    # All of them get windows and batches that fit the histories.
+    windows = {100_000: 8, 499_999: 17, 500_000: 17}[rows]
+    assert (made.model["max_length"], made.train.batch_size) == (50, windows)
+    assert "model.max_length" in {each.setting for each in chosen}
+
+
 def _declaring(from_data):
     spec = ArchitectureSpec(
         "declaring", "tests", "item-position", "sasrec", "tied-softmax", from_data=from_data
