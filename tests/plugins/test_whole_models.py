@@ -17,6 +17,7 @@ architectures = pytest.mark.parametrize(
             "mamba4rec",
             "sasrec",
             "esasrec",
+            "duorec",
             "hstu",
             "gru4rec",
             "narm",
@@ -24,11 +25,8 @@ architectures = pytest.mark.parametrize(
             "ssd4rec",
             "lrurec",
             "fuxi-linear",
-        )
-        for architecture in ("mamba4rec", "sasrec", "gru4rec", "narm", "elastic", "ssd4rec", "duorec")
             "tisasrec",
         )
-        for architecture in ("mamba4rec", "sasrec", "gru4rec", "narm", "elastic", "ssd4rec")
         for layers in (1, 2)
     ],
 )
