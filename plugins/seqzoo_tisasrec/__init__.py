@@ -21,6 +21,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         backbone="tisasrec",
         head="tied-softmax",
         defaults={"embedding_norm": "none", "initialisation": "xavier", "norm_eps": 1e-8},
+        recipe={"batch_size": 8},
         paper="doi:10.1145/3336191.3371786",
         search={
             "model.num_layers": [1, 2, 3],
