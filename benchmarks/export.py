@@ -10,6 +10,7 @@ import sysconfig
 import tempfile
 import venv
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def starts(name: str, folder: str, python: str) -> dict[str, Callable[[], object
         "runner.py": [python, f"{folder}/runner.py", *history],
     }
     return {
-        title: lambda words=words: subprocess.run(words, capture_output=True, check=True)
+        title: partial(subprocess.run, words, capture_output=True, check=True)
         for title, words in commands.items()
     }
 
@@ -64,14 +65,16 @@ def requests(
         for start in range(REQUESTS)
     ]
     times = list(range(length))
+
+    def recommend_all(runner: Recommender) -> None:
+        for history in histories:
+            runner.recommend(history, timestamps=times)
+
     calls: dict[str, Callable[[], object]] = {
         "model.recommend": lambda: [model.recommend(h, timestamps=times) for h in histories]
     }
     for title, folder in folders.items():
-        runner = Recommender(folder)
-        calls[title] = lambda runner=runner: [
-            runner.recommend(h, timestamps=times) for h in histories
-        ]
+        calls[title] = partial(recommend_all, Recommender(folder))
     return calls
 
 
@@ -86,7 +89,7 @@ def events(model: SequenceModel, folders: dict[str, str]) -> dict[str, Callable[
             second = next(clock)
             session.observe(items[second * 1009 % len(items)], second)  # type: ignore[attr-defined]
 
-    return {title: lambda session=each: observe(session) for title, each in sessions.items()}
+    return {title: partial(observe, each) for title, each in sessions.items()}
 
 
 def main() -> None:

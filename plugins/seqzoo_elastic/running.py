@@ -61,8 +61,10 @@ def running_softmax(
         size = min(chunk_size, length)
         missing = -length % size
         # Positions after the last one weigh nothing.
-        scores = functional.pad(scores, (0, missing), value=-torch.inf).unflatten(-1, (-1, size))
-        values = functional.pad(values, (0, 0, 0, missing)).unflatten(2, (-1, size))
+        scores = functional.pad(scores, (0, missing), value=-torch.inf)
+        scores = scores.view(*scores.shape[:-1], -1, size)
+        values = functional.pad(values, (0, 0, 0, missing))
+        values = values.reshape(*values.shape[:2], -1, size, values.shape[-1])
         # The means do not depend on the reference, so it needs no gradient.
         greatest = scores.detach().flatten(-2).cummax(-1).values.view_as(scores)
         reference = torch.maximum(maximum.detach()[..., None, None], greatest)
@@ -75,7 +77,7 @@ def running_softmax(
         total = carried + weights.sum(-1)
         # [B, H, n, K * C, C] @ [B, H, n, C, E]
         recent = (weights / total[..., None]).movedim(3, 2).flatten(3, 4) @ values
-        recent = recent.unflatten(3, (-1, size)).movedim(2, 3)
+        recent = recent.view(*recent.shape[:3], -1, size, recent.shape[-1]).movedim(2, 3)
         found = recent + (carried / total)[..., None] * means[..., None, :]
         found, total = found.flatten(3, 4), total.flatten(-2)
         last = length - 1
