@@ -1,8 +1,7 @@
-"""The discrete Fourier transform of M slots, as real matrices.
+"""Filters along M slots: a low-pass filter, and factors for all frequencies.
 
-A product with a matrix knows every dtype and can be exported, and for windows of some hundred slots
-it is no slower than a fast transform. The matrices are computed where they are used: a buffer would
-keep the precision that it was made with.
+A low-pass filter of a few frequencies is a product with a narrow matrix, computed where it is used:
+a buffer would keep the precision that it was made with.
 
 Shapes in brackets: B histories, M slots, F = M // 2 + 1 frequencies, D width.
 """
@@ -11,6 +10,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from seqzoo.ops.exporting import exporting
 
 
 def low_pass_basis(slots: int, highest: int, like: Tensor) -> Tensor:
@@ -42,21 +43,11 @@ def multiply_spectrum(values: Tensor, factors: Tensor) -> Tensor:
         values: [B, M, D].
         factors: real and imaginary parts [F, D, 2].
     """
-    slots = values.shape[1]
-    cosines, sines, count = _waves(slots, slots // 2, values)
-    # The factor 1 / M of the inverse transform is divided between both.
-    analysis = (torch.cat([cosines, -sines], dim=1) / math.sqrt(slots)).to(values.dtype)
-    synthesis = torch.cat([cosines * count, -sines * count], dim=1) / math.sqrt(slots)
-    real, imaginary = (analysis.T @ values).chunk(2, dim=1)
-    by_real, by_imaginary = factors.unbind(-1)
-    product = torch.cat(
-        [
-            real * by_real - imaginary * by_imaginary,
-            real * by_imaginary + imaginary * by_real,
-        ],
-        dim=1,
-    )
-    return synthesis.to(values.dtype) @ product
+    if exporting():
+        return _multiply_by_matrices(values, factors)
+    spectrum = torch.fft.rfft(_transformable(values), dim=1)
+    product = spectrum * torch.view_as_complex(_transformable(factors))
+    return torch.fft.irfft(product, n=values.shape[1], dim=1).to(values.dtype)  # type: ignore[no-any-return]
 
 
 def kernel_of(factors: Tensor, slots: int) -> Tensor:
@@ -64,9 +55,32 @@ def kernel_of(factors: Tensor, slots: int) -> Tensor:
 
     ``multiply_spectrum`` gives slot i the sum over j of ``kernel[(i - j) % M] * values[j]``.
     """
-    cosines, sines, count = _waves(slots, slots // 2, factors)
-    waves = torch.cat([cosines * count, -sines * count], dim=1) / slots
-    return waves.to(factors.dtype) @ torch.cat(factors.unbind(-1), dim=0)
+    if exporting():
+        cosines, sines, count = _waves(slots, slots // 2, factors)
+        waves = torch.cat([cosines * count, -sines * count], dim=1) / slots
+        return waves @ torch.cat(factors.unbind(-1), dim=0)
+    product = torch.view_as_complex(_transformable(factors))
+    return torch.fft.irfft(product, n=slots, dim=0).to(factors.dtype)  # type: ignore[no-any-return]
+
+
+def _transformable(values: Tensor) -> Tensor:
+    """Values in a dtype that can be transformed, which half precision cannot everywhere."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _multiply_by_matrices(values: Tensor, factors: Tensor) -> Tensor:
+    """``multiply_spectrum`` without complex numbers, which ONNX does not have."""
+    slots = values.shape[1]
+    cosines, sines, count = _waves(slots, slots // 2, values)
+    analysis = torch.cat([cosines, -sines], dim=1)
+    synthesis = torch.cat([cosines * count, -sines * count], dim=1) / slots
+    real, imaginary = (analysis.T @ values).chunk(2, dim=1)
+    by_real, by_imaginary = factors.unbind(-1)
+    product = [
+        real * by_real - imaginary * by_imaginary,
+        real * by_imaginary + imaginary * by_real,
+    ]
+    return synthesis @ torch.cat(product, dim=1)
 
 
 def _waves(slots: int, highest: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,10 +1,13 @@
 """The Fourier transform as matrices, against torch.fft and against the closed form."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
 from seqzoo_filters.frequencies import kernel_of, low_pass_basis, multiply_spectrum
+
+from seqzoo.ops.exporting import exportable
 
 SLOTS = pytest.mark.parametrize("slots", [1, 2, 3, 8, 19, 50, 200])
 
@@ -35,16 +38,30 @@ def test_low_pass_in_closed_form(slots, highest):
 
 
 @SLOTS
-def test_multiplied_spectrum_and_its_kernel(slots):
-    values, factors = random(3, slots, 4), random(slots // 2 + 1, 4, 2)
+@pytest.mark.parametrize("form", ["fast transform", "matrices"])
+def test_multiplied_spectrum_and_its_kernel(slots, form):
+    """The matrices are the form that is exported."""
+    values, factors = random(3, slots, 4), random(slots // 2 + 1, 4, 2).requires_grad_()
     spectrum = torch.fft.rfft(values, dim=1, norm="ortho") * torch.view_as_complex(factors)
     expected = torch.fft.irfft(spectrum, n=slots, dim=1, norm="ortho")
-    got = multiply_spectrum(values, factors)
+    with exportable() if form == "matrices" else nullcontext():
+        got, kernel = multiply_spectrum(values, factors), kernel_of(factors, slots)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-11)
-    kernel = kernel_of(factors, slots)
     for i in range(min(slots, 20)):
         shifted = kernel[(i - torch.arange(slots)) % slots]
         torch.testing.assert_close((shifted * values).sum(1), expected[:, i], rtol=0, atol=1e-11)
+    weights = random(3, slots, 4)
+    wanted = torch.autograd.grad((expected * weights).sum(), factors)[0]
+    found = torch.autograd.grad((got * weights).sum(), factors)[0]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
+
+
+def test_half_precision_is_transformed_in_single():
+    values, factors = random(2, 20, 4).bfloat16(), random(11, 4, 2).bfloat16()
+    got, kernel = multiply_spectrum(values, factors), kernel_of(factors, 20)
+    assert got.dtype == kernel.dtype == torch.bfloat16
+    exact = multiply_spectrum(values.double(), factors.double())
+    assert (got - exact).abs().max() <= torch.finfo(torch.bfloat16).eps * exact.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
