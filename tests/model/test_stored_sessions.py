@@ -28,6 +28,7 @@ STREAMING = (
     "hstu",
     "lrurec",
     "fuxi-linear",
+    "tisasrec",
 )
 
 

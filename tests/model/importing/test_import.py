@@ -310,7 +310,18 @@ def test_another_implementation_of_the_same_architecture(saved, vocabulary, name
 
 @pytest.mark.parametrize(
     "architecture",
-    ["mamba4rec", "tim4rec", "ssd4rec", "gru4rec", "narm", "lrurec", "fuxi-linear"],
+    [
+        "mamba4rec",
+        "tim4rec",
+        "ssd4rec",
+        "gru4rec",
+        "narm",
+        "lrurec",
+        "fuxi-linear",
+        "tisasrec",
+        "bsarec",
+        "fmlp",
+    ],
 )
 def test_each_importer_says_whose_names_it_knows(saved, vocabulary, architecture):
     message = "the importer of this architecture knows the names of (RecBole's|the .* code, .*/)"
