@@ -33,7 +33,7 @@ _RECTOOLS_RULES = {
     _BLOCK + r"norm_attn_output\.(weight|bias)": r"backbone.layers.\1.mixed_norm.\2",
     _BLOCK + r"output_mlp\.(weight|bias)": r"backbone.layers.\1.output.\2",
 }
-_SOURCE = "HSTU's research code and of RecTools' HSTUModel"
+_SOURCE = "the published code, meta-recsys/generative-recommenders, or of RecTools' HSTUModel"
 
 
 def from_public(tensors: Mapping[str, Tensor], spare: int = SPARE) -> PublicWeights:

@@ -139,5 +139,5 @@ def test_too_few_positions():
 
 @pytest.mark.parametrize("tensors", [{}, {"item_embedding.weight": torch.zeros(3, 4)}])
 def test_other_names(tensors):
-    with pytest.raises(CheckpointError, match="HSTU's research code and of RecTools' HSTUModel"):
+    with pytest.raises(CheckpointError, match="generative-recommenders, or of RecTools' HSTUModel"):
         from_public(tensors)
