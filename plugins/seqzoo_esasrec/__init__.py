@@ -51,6 +51,8 @@ def seqzoo_register(zoo: Registrar) -> None:
                 "mask_target": False,
             },
         },
+        # On MovieLens-100K's validation items 8 windows beat 32 after six epochs.
+        recipe={"batch_size": 8},
         paper="arXiv:2508.06450",
         search={
             "model.num_layers": [1, 2, 4],
