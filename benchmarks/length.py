@@ -20,7 +20,7 @@ from seqzoo.interfaces import SequenceBatch
 
 ITEMS = 3416
 LENGTHS = (512, 2048, 8192)
-LINEAR = ("gru4rec", "mamba4rec", "ssd4rec", "tim4rec", "elastic")
+LINEAR = ("gru4rec", "mamba4rec", "ssd4rec", "tim4rec", "elastic", "lrurec", "fuxi-linear")
 BESIDE, ROWS = 2048, 4
 
 _MEMORY = """

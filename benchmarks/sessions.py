@@ -10,7 +10,7 @@ import seqzoo
 from seqzoo.model.sequence_model import SequenceModel
 
 ITEMS, LENGTH, USERS, EVENTS, LONG = 3416, 200, 1000, 50, 10_000
-CONSTANT = ("gru4rec", "mamba4rec", "ssd4rec", "tim4rec")
+CONSTANT = ("gru4rec", "mamba4rec", "ssd4rec", "tim4rec", "lrurec")
 GROWING = ("sasrec", "elastic", "narm")
 
 
