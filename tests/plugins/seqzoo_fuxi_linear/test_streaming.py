@@ -134,18 +134,21 @@ def test_one_second_counts_at_any_date(make):
 
 @torch.inference_mode()
 def test_a_short_period_keeps_its_angle_after_years(make, shake, monkeypatch):
-    """Angles are computed in float64 also where the model is float32."""
-    model = shake(make("fuxi-linear", first_period=7.0, period_ratio=1.0, num_periods=2)).eval()
-    batch = histories([LENGTH])
-    # A gap of years before the last three events, and a decay that forgets nothing.
+    """Where nothing fades, whole periods more before the last events change nothing."""
     monkeypatch.setattr(times_module, "_FADED", 0.0)
-    times = batch.timestamps + (torch.arange(LENGTH) >= 15) * 1_000_000_003
-    asked = torch.cat([times[:, 1:], times[:, -1:] + 5], 1)
-    batch = replace(batch, timestamps=times, query_times=asked)
-    exact = model(batch), model.last(batch)
+    model = shake(make("fuxi-linear", first_period=7.0, period_ratio=1.0, num_periods=2)).eval()
     model.float()
-    for found, expected in zip((model(batch), model.last(batch)), exact, strict=True):
-        assert float((found - expected).abs().max()) < 1e-4
+    near = histories([LENGTH])
+
+    def after(seconds):
+        times = near.timestamps + (torch.arange(LENGTH) >= 15) * seconds
+        asked = torch.cat([times[:, 1:], times[:, -1:] + 5], 1)
+        batch = replace(near, timestamps=times, query_times=asked)
+        return torch.cat([model(batch)[0], model.last(batch)])
+
+    far = after(7 * 142_857_143)
+    assert float((far - after(0)).abs().max()) < 1e-4
+    assert float((far - after(3)).abs().max()) > 1e-2
 
 
 @pytest.mark.parametrize("time", ["next", "previous"])
