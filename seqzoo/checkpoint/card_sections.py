@@ -42,6 +42,7 @@ class CardFacts:
         distribution: of the plugin that provides the architecture.
         base_model: the Hub repository of the checkpoint that training started from.
         features: names of the item features that it reads.
+        asks: whether models of the architecture read the time of the request.
     """
 
     name: str
@@ -62,6 +63,7 @@ class CardFacts:
     distribution: str = "seqzoo"
     base_model: str | None = None
     features: tuple[str, ...] = ()
+    asks: bool = False
 
     def values(self, protocol: str) -> Mapping[str, float]:
         """The metrics of a protocol by name, for example ``hit@10``."""
@@ -323,6 +325,11 @@ def _limits(facts: CardFacts) -> str:
     window = facts.config.get("max_length")
     if isinstance(window, int):
         lines.append(f"- It reads the newest {window:,} events of a history.")
+    if facts.asks:
+        lines.append(
+            "- Where it reads the time of the request, the metrics were measured with the time of "
+            "the event that is predicted. A request long before that event is harder to answer."
+        )
     lines.append(
         "- The metrics were measured offline on logged data. They compare models under one "
         "protocol and do not predict how users will react. Popular items are favoured as they are "

@@ -1,5 +1,7 @@
 """Query times, features and users: from files to training, recommendations and checkpoints."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -16,6 +18,7 @@ from seqzoo.testing import ConformanceError, check_model, check_registered, smal
 
 from .conftest import DEVICES, Rated, Waits, frame, recipe
 
+CARDS = Path(__file__).parents[2] / "model_cards"
 HISTORY = ["i1", "i2", "i3"]
 TIMES = [1_000_000, 1_000_100, 1_000_200]
 FEATURES = {"rating": [1, 5, 3], "device": ["phone", "tv", "fridge"]}
@@ -35,6 +38,13 @@ def test_training_evaluation_and_the_checkpoint(trained, tmp_path):
     loaded = seqzoo.load(tmp_path / "again")
     given = {"timestamps": [TIMES], "features": [FEATURES], "users": ["ann"], "at": [2_000_000]}
     assert torch.equal(loaded.encode([HISTORY], **given), trained.encode([HISTORY], **given))
+
+
+def test_the_card_says_for_which_time_the_metrics_were_measured(trained, tmp_path):
+    card = (tmp_path / "run" / "README.md").read_text("utf-8")
+    assert "measured with the time of the event that is predicted" in card
+    other = (CARDS / "gru4rec-ml100k" / "README.md").read_text("utf-8")
+    assert "measured with the time of" not in other
 
 
 def test_the_vector_is_that_of_the_parts_by_hand(trained):
