@@ -343,7 +343,7 @@ class Sessions:
             pool = user.pool if _has_state(user) else None
             groups.setdefault((pool, user.newest is None), []).append(position)
         for (pool, untimed), positions in groups.items():
-            size = _rows_at_once(pool)
+            size = _FEWEST_ROWS if pool is None else _rows_at_once(pool)
             for start in range(0, len(positions), size):
                 part = positions[start : start + size]
                 some = [users[position] for position in part]
