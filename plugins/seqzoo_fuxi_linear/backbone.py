@@ -85,20 +85,24 @@ class FuxiLinear(Backbone):
         """One more event of each user: [B, D] -> [B, D], for a request at its own time."""
         nothing = torch.zeros_like(state["count"])
         gap = nothing if elapsed is None else elapsed.clamp(min=0)
+        count, layers = state["count"], state["layers"]
         if not self.uses_query_time:
-            left = self._left(hidden, gap), self._left(hidden, nothing)
-            found, layers = self._one(hidden, state["layers"], state["count"], *left)
-            return found, {"count": state["count"] + 1, "layers": layers}
-        _, layers = self._pending(state, gap)
-        after = {"count": state["count"] + 1, "layers": layers, "pending": hidden, "gap": gap}
-        return self.answer(after, nothing), after
+            found, layers = self._one(hidden, layers, count, *self._left(hidden, gap, nothing))
+            return found, {"count": count + 1, "layers": layers}
+        before, now, own = self._left(hidden, state["gap"], gap, nothing)
+        # The new event is the request for which the pending one answers.
+        layers = self._finished(state["pending"], layers, (count - 1).clamp(min=0), before, now)
+        found, _ = self._one(hidden, layers, count, now, own)
+        return found, {"count": count + 1, "layers": layers, "pending": hidden, "gap": gap}
 
     def answer(self, state: State, waited: Tensor) -> Tensor:
         """User vectors for requests some seconds [B] after the newest event: [B, D].
 
         A request before the newest event counts as one at its time.
         """
-        return self._pending(state, waited.clamp(min=0))[0]
+        hidden, row = state["pending"], (state["count"] - 1).clamp(min=0)
+        left = self._left(hidden, state["gap"], waited.clamp(min=0))
+        return self._one(hidden, state["layers"], row, *left)[0]
 
     def _through(self, layers: list[FuxiLayer], hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """All positions through some layers: [B, L, D] -> [B, L, D]."""
@@ -133,16 +137,21 @@ class FuxiLinear(Backbone):
             new.append(state)
         return _unit(hidden), new
 
-    def _pending(self, state: State, until: Tensor) -> tuple[Tensor, list[LayerState]]:
-        """``_one`` for the pending event of each user."""
-        row = (state["count"] - 1).clamp(min=0)
-        hidden = state["pending"]
-        left = self._left(hidden, state["gap"]), self._left(hidden, until)
-        return self._one(hidden, state["layers"], row, *left)
+    def _finished(
+        self, hidden: Tensor, states: list[LayerState], row: Tensor, since: Tensor, until: Tensor
+    ) -> list[LayerState]:
+        """The states that ``_one`` gives, without what only its vectors need."""
+        new = []
+        *lower, top = self._stack()
+        for layer, state in zip(lower, states, strict=False):
+            channels, state = layer.absorb(hidden, state, row, since, until)
+            hidden = layer.finish(hidden, channels)
+            new.append(state)
+        return [*new, top.absorb(hidden, states[-1], row, since, until)[1]]
 
-    def _left(self, hidden: Tensor, seconds: Tensor) -> Tensor:
-        """What some seconds leave of the sums over time: [...] -> [..., H, 2]."""
-        return self.oscillations.factors(seconds, widened(hidden).dtype)
+    def _left(self, hidden: Tensor, *seconds: Tensor) -> tuple[Tensor, ...]:
+        """What some seconds leave of the sums over time: [...] -> [..., H, 2] for each."""
+        return self.oscillations.factors(torch.stack(seconds), widened(hidden).dtype).unbind()
 
     def _scanned(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """``forward`` in a form that can be exported: one position after the other."""
@@ -157,7 +166,7 @@ class FuxiLinear(Backbone):
             found, states = self._one(vector, states, row, since, until)
             return (row + 1, states), found
 
-        left = self._left(hidden, since), self._left(hidden, asked - events)
+        left = self._left(hidden, since, asked - events)
         inputs = tuple(each.transpose(0, 1) for each in (hidden, *left))
         _, found = scan(advance, (row, start), inputs)
         return found.transpose(0, 1)  # type: ignore[no-any-return]
