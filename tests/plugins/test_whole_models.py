@@ -9,26 +9,24 @@ from seqzoo.plugins import catalogue
 
 HISTORIES = [[5, 1, 9, 9, 30, 2, 17], [3], [8, 8], list(range(1, 21)), [30, 29, 28, 27]]
 
+ARCHITECTURES = (
+    "mamba4rec",
+    "sasrec",
+    "esasrec",
+    "duorec",
+    "hstu",
+    "gru4rec",
+    "narm",
+    "elastic",
+    "ssd4rec",
+    "lrurec",
+    "fuxi-linear",
+    "tisasrec",
+)
+
 architectures = pytest.mark.parametrize(
     ("architecture", "layers"),
-    [
-        (architecture, layers)
-        for architecture in (
-            "mamba4rec",
-            "sasrec",
-            "esasrec",
-            "duorec",
-            "hstu",
-            "gru4rec",
-            "narm",
-            "elastic",
-            "ssd4rec",
-            "lrurec",
-            "fuxi-linear",
-            "tisasrec",
-        )
-        for layers in (1, 2)
-    ],
+    [(architecture, layers) for architecture in ARCHITECTURES for layers in (1, 2)],
 )
 
 
