@@ -323,6 +323,9 @@ def test_another_implementation_of_the_same_architecture(saved, vocabulary, name
         "fmlp",
         "esasrec",
         "hstu",
+        "bert4rec",
+        "caser",
+        "duorec",
     ],
 )
 def test_each_importer_says_whose_names_it_knows(saved, vocabulary, architecture):
