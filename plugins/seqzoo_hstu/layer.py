@@ -42,7 +42,7 @@ class RelativeBias(nn.Module):
 
 
 class HstuLayer(nn.Module):
-    """``x + W_o Dropout(u * LN(attention)) + b_o`` (arXiv 2402.17152, equations 1 to 3)."""
+    """``x + W_o Dropout(u * LN(attention)) + b_o``, as in the code of arXiv 2402.17152."""
 
     def __init__(self, config: HstuConfig) -> None:
         super().__init__()
