@@ -6,44 +6,18 @@ only the order in which they come does.
 
 import importlib.util
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from seqzoo.errors import UsageError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.serving.batch.score import Answered, Options, answer
-from seqzoo.serving.batch.users import Block
+from seqzoo.serving.batch.tasks import Engine, Task
 from seqzoo.validation import one_of, whole_number
 
 if TYPE_CHECKING:
     from seqzoo.serving.batch.lists import ItemLists
 
 ENGINES = ("local", "ray")
-
-
-@dataclass(frozen=True)
-class Task:
-    """A block of users to be scored.
-
-    Attributes:
-        number: of the block.
-        block: the users.
-        lists: candidates and exclusions, of these users where they differ by user.
-    """
-
-    number: int
-    block: Block
-    lists: dict[str, Any]
-
-
-class Engine(Protocol):
-    """Scores tasks."""
-
-    def run(self, tasks: Iterator[Task]) -> Generator[tuple[Task, Answered], None, None]:
-        """Each task with its answer, as soon as it is there.
-
-        Tasks are taken one after another, only so many ahead that all workers have something to do.
-        """
 
 
 class LocalEngine:

@@ -9,8 +9,8 @@ import torch
 
 from seqzoo.errors import SeqzooError, UsageError
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.serving.batch.engines import Task
 from seqzoo.serving.batch.score import Answered, Options, answer
+from seqzoo.serving.batch.tasks import Task
 from seqzoo.serving.batch.users import Block
 
 _AHEAD = 2

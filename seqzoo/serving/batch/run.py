@@ -19,11 +19,12 @@ from seqzoo.errors import UsageError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.session import identity
 from seqzoo.serving.batch.buckets import buckets_for
-from seqzoo.serving.batch.engines import Engine, Task, check_engine, make_engine
+from seqzoo.serving.batch.engines import check_engine, make_engine
 from seqzoo.serving.batch.job import Job, Part, out_error
 from seqzoo.serving.batch.layout import Columns, Layout, find_layout
 from seqzoo.serving.batch.lists import ItemLists
 from seqzoo.serving.batch.score import SCHEMA, Options
+from seqzoo.serving.batch.tasks import Engine, Task
 from seqzoo.serving.batch.users import (
     Block,
     blocks_of_buckets,
