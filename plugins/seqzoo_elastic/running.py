@@ -53,7 +53,7 @@ def running_softmax(
         scores = scores.to(mass.dtype).movedim(1, -1)
         values = values.to(mass.dtype).transpose(1, 2)
         length = scores.shape[-1]
-        if length == 1:
+        if length == 1 and not torch.is_grad_enabled():
             return _one_more(scores[..., 0], values[..., 0, :], state, rates)
         if rates is not None:
             # Raising later scores equals lowering earlier ones: a softmax depends on differences.
@@ -137,10 +137,11 @@ def _one_more(
 ) -> tuple[Tensor, SoftmaxState]:
     """``running_softmax`` for one event: [B, H, K], [B, H, E] -> [B, 1, K, H * E], and the state.
 
-    It needs no weights for pairs of positions, and every operation can be exported.
+    It needs no weights for pairs of positions, and every operation can be exported. Gradients need
+    the rates in the graph, on which one event does not depend.
     """
     maximum, mass, mean = state
-    reference = torch.maximum(maximum.detach(), scores.detach())
+    reference = torch.maximum(maximum, scores)
     carried = mass * (maximum - reference).exp()
     own = (scores - reference).exp()
     total = carried + own
