@@ -27,7 +27,10 @@ _LENGTHS = (50, 100)
 _STEPS = 600
 """Steps of an epoch on large data."""
 _POSITIONS = 400
-"""The fewest positions of a step."""
+"""The fewest positions of a step, unless the steps of an epoch would be too few."""
+_FEWEST_STEPS = 240
+"""Steps of an epoch on small data, as long as each has ``_FEWEST_POSITIONS``."""
+_FEWEST_POSITIONS = 100
 _MOST_WINDOWS = 256
 _UNSEEN_FIRST = ["loo-full-unseen", "loo-full"]
 _FACTS = ("rows", "users", "items", "repeats", "events_per_user", "events_per_item")
@@ -88,7 +91,8 @@ def adapted(recipe: Recipe, data: SequenceData) -> tuple[Recipe, list[Chosen]]:
         choose("model.max_length", length, f"nine of ten users have at most {longest:,.0f} events")
     window = model.get("max_length")
     if spec.from_data and window:
-        positions = max(_POSITIONS, facts.rows / _STEPS)
+        small = min(max(_FEWEST_POSITIONS, facts.rows / _FEWEST_STEPS), _POSITIONS)
+        positions = max(small, facts.rows / _STEPS)
         windows = min(max(1, round(positions / window)), _MOST_WINDOWS)
         choose("train.batch_size", windows, f"{facts.rows:,} events in windows of {window}")
     if not facts.repeats:

@@ -171,12 +171,12 @@ def test_the_first_trial_has_the_defaults_that_the_data_decide(tmp_path):
     }
     result = tune(recipe, trials=1, out=tmp_path / "t", search={"model.dropout": [0.1, 0.2]})
     first = result.trials[0].settings
-    # 400 positions a step are two windows of 200, a batch size that is no choice of every tuning.
-    assert (first["train.batch_size"], first["train.lr"]) == (2, 2e-3)
+    # So few events make batches of one window, a size that is no choice of every tuning.
+    assert (first["train.batch_size"], first["train.lr"]) == (1, 2e-3)
     # What the user asks for stays as it is.
     assert first["model.dropout"] in (0.1, 0.2)
     plain = seqzoo.train({**recipe, "model": {**recipe["model"], "dropout": 0.5}}, tmp_path / "p")
-    assert seqzoo.load(plain.out).recipe["train"]["batch_size"] == 2
+    assert seqzoo.load(plain.out).recipe["train"]["batch_size"] == 1
 
 
 def test_another_tuning_in_the_folder_is_not_mixed_with_it(tmp_path):
