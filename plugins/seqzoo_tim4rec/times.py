@@ -19,7 +19,9 @@ def gaps(batch: SequenceBatch) -> Tensor:
     """
     if batch.timestamps is None:
         return torch.zeros_like(batch.items)
-    return torch.diff(batch.timestamps, dim=1, prepend=batch.timestamps[:, :1])
+    # Not `diff`, whose L - 1 columns a tracer would take for more than one.
+    before = torch.arange(-1, batch.items.shape[1] - 1, device=batch.items.device).clamp(min=0)
+    return batch.timestamps - batch.timestamps[:, before]
 
 
 def padded_gaps(batch: SequenceBatch, length: int) -> Tensor:

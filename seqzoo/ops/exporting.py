@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils._pytree import tree_map
 
 from seqzoo.ops.padding import masked_steps
@@ -107,6 +108,19 @@ def _ssd(
     return y.transpose(0, 1)  # type: ignore[no-any-return]
 
 
+def _ssd_last(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> Tensor:
+    """The matrix product of PyTorch's implementation.
+
+    It has no tensor of L - 1 positions, which a tracer would take for more than one.
+    """
+    step = masked_steps(step, lengths)
+    # Padded before it is cut.
+    later = functional.pad(step * decay, (0, 0, 0, 1))[:, 1:].flip(1).cumsum(1).flip(1)
+    inputs = x * (later.exp() * step)[..., None]
+    state = inputs.flatten(-2).transpose(1, 2) @ write
+    return state.view(x.shape[0], *x.shape[2:], -1)
+
+
 def _time_first(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.transpose(0, 1) for tensor in tensors)
 
@@ -115,5 +129,6 @@ FORMS: dict[str, Callable[..., Any]] = {
     "selective-scan": _selective_scan,
     "selective-scan-last": _selective_scan_last,
     "ssd": _ssd,
+    "ssd-last": _ssd_last,
 }
 """Exportable forms by kernel; PyTorch's own implementation of the others can be exported as is."""

@@ -20,6 +20,12 @@ OPSET = 20
 """Version of the ONNX operators that the graphs use."""
 
 
+_TALKATIVE = (
+    "onnx_ir",
+    "torch.onnx._internal.exporter",
+    "torch._export.serde.serialize",
+)
+
 DYNAMIC = torch.export.Dim.DYNAMIC
 
 
@@ -118,13 +124,15 @@ def _without_notes(graph: onnx.GraphProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's notes on packages that seqzoo does not use."""
-    logger = logging.getLogger("torch.onnx._internal.exporter")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without the exporter's notes on packages that seqzoo does not use, and on empty lists."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
