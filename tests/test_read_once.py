@@ -65,13 +65,13 @@ def count(module, name):
 
 import seqzoo.evaluation.compare, seqzoo.training.loop, seqzoo.evaluation.verify
 from seqzoo.cli.app import run
-from seqzoo.data import interactions, sequences
+from seqzoo.data import build, interactions
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.storage import documents, integrity, plain_yaml, tensors
 import safetensors.torch
 
 count(interactions, "k_core")
-count(sequences, "build_sequences")
+count(build, "build_sequences")
 count(integrity, "check_bytes")
 count(documents, "parse_json")
 count(plain_yaml, "parse_yaml")
