@@ -1,14 +1,14 @@
 """The code of the documentation pages and of SKILL.md runs as it stands, offline."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
+
+from seqzoo.cli import app as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -43,7 +43,7 @@ def pages():
     return [name for name in names if name not in ELSEWHERE]
 
 
-def run(text, folder):
+def run(text):
     """Run ``console`` lines as commands of seqzoo and ``python`` blocks in one namespace."""
     names = {"__name__": "__main__"}
     for number, block in enumerate(blocks(text), 1):
@@ -51,31 +51,21 @@ def run(text, folder):
             exec(compile(block.text, f"block {number}", "exec"), names)
         elif block.language == "console":
             for line in block.text.splitlines():
-                command(line, folder)
+                command(line)
 
 
-def command(line, folder):
+def command(line):
+    """Run a command in this process, which has imported torch already."""
     prompt, program, *words = shlex.split(line)
     assert (prompt, program) == ("$", "seqzoo"), f"not a command of seqzoo: {line}"
-    done = subprocess.run(
-        [sys.executable, "-m", "seqzoo", *words],
-        cwd=folder,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-
-
-@pytest.fixture
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    assert cli.run(words) == 0, line
 
 
 @pytest.mark.parametrize("page", pages())
-def test_the_code_of_a_page_runs(page, empty_folder):
-    run((ROOT / page).read_text("utf-8"), empty_folder)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    run((ROOT / page).read_text("utf-8"))
 
 
 def test_pages_with_code_are_found():
@@ -91,9 +81,10 @@ def test_pages_with_code_are_found():
         "```console\nseqzoo list\n```\n",
     ],
 )
-def test_code_that_fails_is_noticed(text, empty_folder):
+def test_code_that_fails_is_noticed(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(AssertionError):
-        run(text, empty_folder)
+        run(text)
 
 
 def test_every_block_of_the_skill_runs():
