@@ -79,7 +79,12 @@ def graph_of(
         )
         assert exported is not None  # noqa: S101 - always a program with dynamo=True
         optimizer.inline(exported.model)
-        optimizer.fold_constants(exported.model, onnx_shape_inference=True)
+        optimizer.fold_constants(
+            exported.model,
+            onnx_shape_inference=True,
+            # Tables are transposed once, here, however large they are.
+            should_fold=lambda node: node.op_type in ("Slice", "Transpose") or None,
+        )
         optimizer.remove_unused_nodes(exported.model)
     graph: onnx.ModelProto = exported.model_proto
     _without_notes(graph.graph)

@@ -33,7 +33,7 @@ def isolated(bare, folder, histories, stamps=None):
         capture_output=True,
         text=True,
         cwd=folder,
-        env={"OMP_NUM_THREADS": "1"},
+        env={"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
