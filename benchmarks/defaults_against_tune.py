@@ -55,13 +55,13 @@ def pair(
 
 
 def rows(entries: list[dict[str, Any]]) -> list[str]:
-    """The table as lines of Markdown."""
+    """The table as lines of Markdown, by data set and architecture."""
     found = [
         "| data | users | architecture | selected by | defaults | best of tune | share | "
         "`loo-full-unseen`: defaults | best of tune | share |",
         "|---|---:|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: (entry["data"], entry["architecture"])):
         plain, tuned = entry["defaults"], entry["tuned"]
         pairs = [(plain["value"], tuned["value"])]
         pairs += [tuple(each["valid"]["loo-full-unseen"]["ndcg@10"] for each in (plain, tuned))]
