@@ -20,8 +20,8 @@ _RULES = {
 def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
     """Translate weights of RecBole's Caser, or of the port that one of the authors made.
 
-    The vectors of the users are left out: they belong to numbers of users that the weights do not
-    explain. All users have the scores of a user whose vector is zero.
+    The vectors of the users are left out: the weights do not say which user each belongs to. All
+    users have the scores of a user whose vector is zero.
 
     Raises:
         CheckpointError: the tensors have other names or numbers of dimensions.

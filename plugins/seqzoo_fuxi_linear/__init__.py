@@ -8,8 +8,8 @@ from seqzoo.registry import Registrar
 def seqzoo_register(zoo: Registrar) -> None:
     """Register the embedder, the backbone and the architecture.
 
-    No published metrics are registered: those of the paper were measured with the time of the
-    held-out event and without a validation item, which no protocol of seqzoo does
+    No published metrics are registered: those of the paper were measured without a validation item,
+    and with only the items of the window excluded, which no protocol of seqzoo does
     (docs/architectures/fuxi-linear.md quotes them).
     """
     zoo.embedder(

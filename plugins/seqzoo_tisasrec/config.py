@@ -22,7 +22,7 @@ class TiSASRecConfig:
         scale: what intervals are measured in. ``unit``: a fixed number of seconds.
             ``train_median``: the median of the gaps that are not 0 in the first training batch,
             which is kept with the weights. ``user_min``: the smallest gap of the history that is
-            not 0, as in the paper. It may lie in the future, so that only the newest position can
+            not 0, as in the paper. That gap may come later, so that only the newest position can
             be a training target and the model cannot stream.
         unit: seconds of one interval with ``scale=unit``, and with ``train_median`` as long as no
             gap has been seen.
