@@ -77,7 +77,7 @@ class Caser(Backbone):
         """Features of the positions with less than a window, filled on the right: [B, <W, F]."""
         count = min(self.window - 1, hidden.shape[1])
         own = torch.arange(self.window, device=hidden.device)
-        # Events behind a position are in no window of its own.
+        # A position does not read the events after it.
         shown = (own <= own[:count, None])[..., None]
         rest = self.start.expand(len(hidden), self.window - count, -1)
         events = torch.cat([hidden[:, :count], rest], dim=1)
@@ -107,7 +107,7 @@ class Caser(Backbone):
         count = (count + 1).clamp(max=self.window)
         windows = events
         if self.fills_right:
-            # What stands for the events before the first moves behind the newest.
+            # The vectors that fill the window move behind the newest event.
             own = torch.arange(self.window, device=hidden.device)
             order = (own + self.window - count[:, None]) % self.window
             windows = events.gather(1, order[..., None].expand(-1, -1, events.shape[2]))

@@ -1,6 +1,6 @@
 """BSARec (arXiv 2312.10325) and FMLP-Rec (arXiv 2202.13556): filters along the history.
 
-Both filter a window of ``max_length`` slots, whose empty ones are on the left. A filter is
+Both filter a window of ``max_length`` slots; empty slots are on the left. A filter is
 circular, so the models are not causal: they train on the newest position of random prefixes.
 """
 

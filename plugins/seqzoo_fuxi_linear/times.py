@@ -5,7 +5,7 @@ angle ``phi = 2 pi r / P``. Half of the channel's groups read its imaginary part
 half its real part (a cosine).
 
 Seconds are subtracted as int64, and the turns r / P are computed in float64: float32 rounds current
-unix seconds to 128 s, and the angle of a short period after a long time to anything.
+unix seconds to 128 s, which leaves nothing of the angle of a short period.
 
 Shapes in brackets: B histories, L positions, n chunks of c positions, H periods.
 """
@@ -23,7 +23,7 @@ from seqzoo.ops.precision import widened
 from seqzoo_fuxi_linear.config import FuxiLinearConfig
 
 _FADED = -80.0
-"""Logarithm of the smallest size: exp is many times slower where its result is no normal number."""
+"""Logarithm of the smallest size: exp is many times slower where its result is subnormal."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def query_times(batch: SequenceBatch, time_mode: str) -> Tensor | None:
         return times
     if batch.query_times is not None:
         return batch.query_times
-    # Of the request nothing is known: it comes with the newest event.
+    # Nothing is known of the request: it counts as coming with the newest event.
     following = times.roll(-1, 1)
     place = torch.arange(times.shape[1], device=times.device)
     return torch.where(place >= batch.lengths[:, None] - 1, times, following)
