@@ -155,6 +155,20 @@ def test_a_missing_package_is_named(model, source, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.csv"))
 
 
+def test_a_cluster_that_does_not_answer_is_named(model, source, tmp_path, monkeypatch):
+    """Ray's error is an OSError, and must not read as if the out file could not be written."""
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
+
+    def refuse(**_):
+        raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(UsageError, match=r"10\.0\.0\.1:6379.*RAY_ADDRESS"):
+        recommend_file(model, source, tmp_path / "out.csv", engine="ray")
+    assert not (tmp_path / "out.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

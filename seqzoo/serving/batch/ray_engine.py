@@ -7,7 +7,7 @@ from typing import Any
 import ray
 import torch
 
-from seqzoo.errors import SeqzooError, UsageError
+from seqzoo.errors import SeqzooError, UsageError, error_text
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.serving.batch.score import Answered, Options, answer
 from seqzoo.serving.batch.tasks import Task
@@ -69,17 +69,18 @@ class RayEngine:
         """Each task with its answer, as soon as it is there.
 
         Raises:
-            UsageError: the cluster has fewer cores than workers, or loses them again and again.
+            UsageError: the cluster cannot be reached, has fewer cores than workers, or loses them
+                again and again.
             SeqzooError: what scoring in this process would raise.
         """
         started = not ray.is_initialized()
         if started:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+            _connect()
         workers: list[Any] = []
         try:
             workers += self._start()
             yield from self._run(tasks, workers)
-        except ray.exceptions.RayActorError as error:
+        except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
             raise UsageError(
                 f"a worker of the Ray cluster was lost {_LIVES + 1} times; give it more memory, or "
                 "choose a smaller --batch-size (the same command then goes on where it stopped)"
@@ -128,3 +129,15 @@ class RayEngine:
         places = [block.place(row) for row in range(len(block.users))] if named else None
         lists = {what: each for what, each in task.lists.items() if what not in self._everyone}
         return worker.score.remote(block.users, block.items, block.times, places, lists)
+
+
+def _connect() -> None:
+    """Connect to the cluster that ``RAY_ADDRESS`` names, or start one on this machine."""
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    # An OSError, which would read as if the out file could not be written.
+    except ConnectionError as error:
+        raise UsageError(
+            f"the Ray cluster cannot be reached ({error_text(error)}); set RAY_ADDRESS to the "
+            "address of a running one, or unset it to start a cluster on this machine"
+        ) from error
