@@ -33,6 +33,7 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
         CheckpointError: the tensors have other names or numbers of dimensions.
     """
     length, width = shape_of(tensors, "position_embedding.weight", 2, _SOURCE)
+    shape_of(tensors, "item_embedding.weight", 2, _SOURCE)
     inner, _ = shape_of(tensors, "trm_encoder.layer.0.feed_forward.dense_1.weight", 2, _SOURCE)
     settings = {
         "hidden_size": width,

@@ -99,5 +99,8 @@ def test_what_does_not_fit_is_refused(imported):
         imported(sasrec)
     with pytest.raises(CheckpointError, match="the names of RecBole's BERT4Rec"):
         imported({"item_emb.weight": torch.zeros(12, 8)})
+    tableless = {n: values for n, values in WEIGHTS.items() if n != "item_embedding.weight"}
+    with pytest.raises(CheckpointError, match=r"no tensor 'item_embedding\.weight'"):
+        imported(tableless)
     with pytest.raises(Exception, match="has 9 items, so the item table must have 10 rows"):
         imported(items=9)
