@@ -28,6 +28,7 @@ from seqzoo.evaluation.protocol import Protocol
 from seqzoo.evaluation.ranks import Floats, Ranks, gains_of, means, ranks_of
 from seqzoo.evaluation.significance import bootstrap_means, holm, interval, randomisation_test
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.model.streaming import Streaming
 from seqzoo.model.weights import distinct_state
 
 __all__ = [
@@ -339,7 +340,7 @@ def _compared(
 def _state_bytes(run: _Run) -> int | None:
     """The size of a session's state after the longest history, repeated if it is too short."""
     model, sequences, split = run.model, run.held_out.sequences, run.held_out.split
-    if not model.backbone.streaming or not len(split):
+    if not Streaming.of(model).keeps_state(0) or not len(split):
         return None
     events = min(model.max_length, _SESSION_EVENTS)
     row = int(np.argmax(split.history_end - split.history_start))

@@ -87,8 +87,9 @@ def test_sizes_and_speeds(models, compared, interactions):
     ]  # fmt: skip
 
 
-def test_a_model_that_cannot_stream_has_no_state(models, interactions, monkeypatch):
-    monkeypatch.setattr(models["wide"].backbone, "streaming", False)
+@pytest.mark.parametrize("part", ["backbone", "embedder"])
+def test_a_model_that_cannot_stream_has_no_state(models, interactions, monkeypatch, part):
+    monkeypatch.setattr(getattr(models["wide"], part), "streaming", False)
     assert compare(models, interactions, **ALL).models[0].state_bytes is None
 
 
