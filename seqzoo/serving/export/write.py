@@ -33,6 +33,9 @@ INT8_TOLERANCE = 0.1
 
 _RUNNER = Path(__file__).with_name("runner.py")
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
+_COMPUTATIONS = frozenset(
+    f"{name}.{kind}" for name in ("history", "recommend", "event") for kind in ("onnx", "pt2")
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,9 @@ def export(
     manifest = _manifest(model, files, state, measured, int8=int8)
     files[MANIFEST] = _encoded(manifest)
     write_files(folder, files)
+    # Files of an earlier export that this one lacks hold the weights of another model.
+    for name in _COMPUTATIONS - files.keys():
+        (folder / name).unlink(missing_ok=True)
     return Exported(
         str(out),
         sorted(files),

@@ -190,6 +190,15 @@ def test_programs_of_torch_take_any_batch_and_length(model, tmp_path):
     Recommender(exported.out).recommend([model.vocabulary.items[0]])
 
 
+def test_files_of_an_earlier_export_do_not_stay(model, tmp_path):
+    """They would hold the weights of another model, beside a manifest that does not name them."""
+    earlier = seqzoo.export(model, tmp_path / "out", programs=True)
+    exported = seqzoo.export(model, tmp_path / "out")
+    assert {*earlier.files} > {*exported.files}
+    assert not list((tmp_path / "out").glob("*.pt2"))
+    assert all((tmp_path / "out" / name).is_file() for name in exported.files)
+
+
 def content_of(path):
     with zipfile.ZipFile(path) as archive:
         return b"".join(archive.read(name) for name in archive.namelist())
