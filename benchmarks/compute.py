@@ -76,10 +76,7 @@ def inference(op: Callable[..., object], given: list[Tensor], backend: str) -> C
 def native_beside_torch(turns: int, as_json: bool) -> None:
     """Every kernel that has a native backend, at the sizes of the models on MovieLens-1M."""
     whole = torch.full((128,), LENGTH)
-    cases: list[
-        tuple[str, Callable[..., Callable[[], object]], Callable[..., object], list[Tensor]]
-    ]
-    cases = []
+    cases: list[Case] = []
     for rows in (8, 32):
         scan, pair = scan_arguments(rows), ssd_arguments(rows)
         taps = [scan[0], torch.randn(CHANNELS, TAPS), torch.randn(CHANNELS)]
@@ -124,11 +121,6 @@ if __name__ == "__main__":
 
     scan = [argument.requires_grad_() for argument in scan_arguments(ROWS)]
     x, step, decay, write, read = scan
-
-    def selective() -> None:
-        """The scan of ``seqzoo.ops``, forward and backward."""
-        selective_scan(x, step, decay, write, read, backend="torch").sum().backward()
-
     calls = {
         "plain loop": lambda: plain_scan(*scan).sum().backward(),
         "selective_scan, torch": lambda: (
