@@ -57,7 +57,7 @@ class StoredSessions:
     Calls from several threads take turns.
 
     Raises:
-        UsageError: the model's backbone cannot stream, or an argument is invalid.
+        UsageError: the model reads features of events or users, or an argument is invalid.
         StoreError: the file is no store or cannot be used.
     """
 
