@@ -14,6 +14,8 @@ from seqzoo.data.splits import LeaveOneOut
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.reads import user_numbers
+from seqzoo.serving.batch.run import recommend_file
+from seqzoo.serving.service import requests as ask
 from seqzoo.testing import ConformanceError, check_model, check_registered, small_model
 
 from .conftest import DEVICES, Rated, Waits, frame, recipe
@@ -197,3 +199,38 @@ def test_the_kit_passes_and_finds_faults(register):
     ):
         with pytest.raises(ConformanceError, match=words):
             check_model(small_model(register(**parts)))
+
+
+def lists_of(table, users):
+    """The columns ``item`` and ``timestamp`` of a table as lists, by user."""
+    own = [table.filter(pl.col("user") == user) for user in users]
+    return [[each[name].to_list() for each in own] for name in ("item", "timestamp")]
+
+
+def test_files_and_requests_give_what_they_know(register, tmp_path):
+    """A file names its users; neither it nor a request has features."""
+    model = seqzoo.create(register(), num_items=12, columns=[]).eval()
+    users = [f"u{u}" for u in range(6)]
+    rows = [(u, str(1 + (n + t) % 12), 1_000 + 50 * t) for n, u in enumerate(users) for t in (0, 1)]
+    table = pl.DataFrame(rows, schema=["user", "item", "timestamp"], orient="row")
+    table.write_csv(tmp_path / "events.csv")
+    recommend_file(model, tmp_path / "events.csv", tmp_path / "out.parquet", 3)
+    histories, times = lists_of(table, users)
+    expected = model.recommend_many(histories, 3, timestamps=times, users=users)
+    found = pl.read_parquet(tmp_path / "out.parquet").with_columns(timestamp=0)
+    assert lists_of(found, users)[0] == [[each.item for each in best] for best in expected]
+    (refused,) = ask.recommend(model, [ask.RecommendRequest(histories, times)])
+    assert "who the user is" in str(refused)
+
+    waiting = seqzoo.create(register(), num_items=12, columns=[], by_user=False).eval()
+    (answered,) = ask.recommend(waiting, [ask.RecommendRequest(histories, times, k=3)])
+    expected = waiting.recommend_many(histories, 3, timestamps=times)
+    assert [[each.item for each in best] for best in answered] == [
+        [each.item for each in best] for best in expected
+    ]
+
+
+def test_features_are_not_read_from_files_of_histories(trained, tmp_path):
+    frame().write_csv(tmp_path / "events.csv")
+    with pytest.raises(SeqzooError, match=r"features of events \(rating, device\)"):
+        recommend_file(trained, tmp_path / "events.csv", tmp_path / "out.csv", 3)

@@ -1,13 +1,14 @@
 """Score a block of users, and put the recommendations into a table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from seqzoo.errors import UnknownItemError
+from seqzoo.errors import UnknownItemError, UsageError
 from seqzoo.model.choice import Candidates, Exclusions, read_choice
+from seqzoo.model.context import read_context
 from seqzoo.model.histories import COLD_REMEDY, ON_COLD, encode_histories, refuse_unknown
 from seqzoo.model.recommendations import Recommendations
 from seqzoo.model.sequence_model import SequenceModel
@@ -38,8 +39,14 @@ class Options:
         """Check the options before any data are read.
 
         Raises:
-            UsageError: one is invalid.
+            UsageError: one is invalid, or the model reads what a file does not give.
         """
+        if model.reads.features:
+            names = ", ".join(model.reads.features)
+            raise UsageError(
+                f"'{model.architecture}' reads features of events ({names}), which are not read "
+                "from files of histories; use model.recommend_many(…, features=…)"
+            )
         one_of("on_cold", self.on_cold, ON_COLD)
         read_choice(model.vocabulary, 0, self.k, None, None, self.on_unknown)
         whole_number("batch_size", self.batch_size, 1)
@@ -78,6 +85,9 @@ def answer(
             if unknown:
                 refuse_unknown(model.vocabulary, block.place(row), unknown, COLD_REMEDY)
             raise UnknownItemError(f"{block.place(row)}: the history is empty{COLD_REMEDY}")
+    ids = block.users.cast(pl.String).to_list() if model.reads.users else None
+    context = read_context(model, block.items, block.times, None, None, ids)
+    users = replace(users, context=context)
     choice = read_choice(
         model.vocabulary, len(users), options.k, candidates, exclude, options.on_unknown
     )

@@ -1,11 +1,12 @@
 """What a model is asked for, and the answers for many requests at once."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from seqzoo.errors import SeqzooError, UnknownItemError
+from seqzoo.errors import SeqzooError, UnknownItemError, UsageError
 from seqzoo.model.choice import read_choice
+from seqzoo.model.context import read_context
 from seqzoo.model.histories import encode_histories, refuse_unknown
 from seqzoo.model.recommendations import Recommendations
 from seqzoo.model.sequence_model import SequenceModel
@@ -95,6 +96,11 @@ def recommend(model: SequenceModel, requests: Sequence[RecommendRequest]) -> lis
 
 def _check(model: SequenceModel, request: RecommendRequest) -> None:
     """Check what concerns a single request, so that it alone is refused."""
+    if model.reads.of_events:
+        raise UsageError(
+            f"'{model.architecture}' reads features of events or who the user is, which requests "
+            "do not give; use model.recommend_many in Python"
+        )
     vocabulary = model.vocabulary
     whole_number("k", request.k, 1, len(vocabulary), ", the number of items of the model")
     if request.timestamps is not None:
@@ -129,6 +135,8 @@ def _together(model: SequenceModel, requests: Sequence[RecommendRequest]) -> lis
     on_cold = "popular" if first.on_cold == "popular" else "empty"
     try:
         users = encode_histories(model.vocabulary, histories, timestamps, "skip", "empty")
+        context = read_context(model, histories, timestamps, None, None, None)
+        users = replace(users, context=context)
         choice = read_choice(
             model.vocabulary,
             len(users),
