@@ -62,7 +62,11 @@ def main() -> int:
     parser.add_argument("--baselines", action="store_true", help="write the blocks of baselines")
     options = parser.parse_args()
     outdated = []
-    for folder in sorted(path for path in CARDS.iterdir() if (path / "config.json").is_file()):
+    folders = sorted(path for path in CARDS.iterdir() if (path / "config.json").is_file())
+    for name in options.names:
+        if not any(fnmatch(folder.name, name) for folder in folders):
+            parser.error(f"no card is called '{name}'; see the folders of {CARDS.name}/")
+    for folder in folders:
         if options.names and not any(fnmatch(folder.name, name) for name in options.names):
             continue
         wanted = card(folder)

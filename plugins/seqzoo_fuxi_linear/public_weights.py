@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from seqzoo.errors import CheckpointError
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
 _SOURCE = "the published code, USTC-StarTeam/fuxi-linear"
@@ -55,6 +56,11 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
     inner, _ = shape_of(tensors, _FIRST + "_mffn.lin1.weight", 2, _SOURCE)
     decay = tensors.get(_FIRST + "_channel_t._gamma")
     seconds = [int(value) for value in tensors[_FIRST + "_channel_t._intervals"]]
+    if min(seconds) < 1:
+        raise CheckpointError(
+            f"{_FIRST}_channel_t._intervals holds a period of {min(seconds)} seconds; expected 1 "
+            "or more: the file is not of this architecture, or damaged"
+        )
     settings: dict[str, Any] = {
         "hidden_size": width,
         "max_length": rows,

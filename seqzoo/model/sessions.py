@@ -26,7 +26,6 @@ __all__ = [
     "Sessions",
 ]
 
-_NO_STATE = take_apart(None, 0, [])
 _CHUNK_BYTES = 2**22
 _MOST_ROWS, _FEWEST_ROWS = 128, 16
 
@@ -340,7 +339,7 @@ class Sessions:
         hidden = table.new_empty(len(users), table.shape[1])
         groups: dict[tuple[Pool | None, bool], list[int]] = {}
         for position, user in enumerate(users):
-            pool = user.pool if _has_state(user) else None
+            pool = user.pool if user.pool is not None and user.pool.has_states else None
             groups.setdefault((pool, user.newest is None), []).append(position)
         for (pool, untimed), positions in groups.items():
             size = _FEWEST_ROWS if pool is None else _rows_at_once(pool)
@@ -379,14 +378,6 @@ class Sessions:
                 tensors: list[Tensor] = []
                 form = take_apart((hidden, None, None), len(group), tensors)
                 self._move(group, form, tensors)
-
-
-def _has_state(user: _User) -> bool:
-    """Whether a user has more than the vector of a window."""
-    if user.pool is None:
-        return False
-    form: Any = user.pool.form
-    return bool(form[1][2] != _NO_STATE)
 
 
 def _rows_at_once(pool: Pool | None) -> int:

@@ -76,6 +76,12 @@ class Pool:
         return len(self.holders)
 
     @property
+    def has_states(self) -> bool:
+        """Whether its rows hold more than vectors of windows: the state of a step comes third."""
+        form: Any = self.form
+        return bool(form[1][2] != take_apart(None, 0, []))
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one user's state."""
         return sum(tensor.nbytes for tensor in self.tensors) // len(self.tensors[0])

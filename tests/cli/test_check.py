@@ -10,6 +10,12 @@ from seqzoo.testing import run
 from seqzoo.testing.errors import ConformanceError
 
 
+@pytest.fixture(autouse=True)
+def no_exports(monkeypatch):
+    """Exports take seconds for each architecture; tests/serving/export has them."""
+    monkeypatch.setattr("seqzoo.cli.check.missing_package", lambda: "onnx")
+
+
 @pytest.fixture
 def checks(monkeypatch):
     """The models of the only check that runs, and the threads that torch had."""

@@ -124,7 +124,13 @@ print(",".join(names))
 """
 
 
-@pytest.mark.parametrize("off", FIRST_PARTY)
+@pytest.mark.parametrize(
+    "off",
+    [
+        pytest.param(name, marks=() if name in ("mamba4rec", "sasrec") else pytest.mark.slow)
+        for name in FIRST_PARTY
+    ],
+)
 def test_without_any_of_our_own_the_others_work(run_python, off, tmp_path):
     code = WITHOUT.format(off=off, out=str(tmp_path / "run"))
     answer = run_python(code, SEQZOO_DISABLE_PLUGINS=off)

@@ -16,6 +16,7 @@ from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.reads import user_numbers
 from seqzoo.serving.batch.run import recommend_file
 from seqzoo.serving.service import requests as ask
+from seqzoo.serving.service.served import _of_sessions
 from seqzoo.testing import ConformanceError, check_model, check_registered, small_model
 
 from .conftest import DEVICES, Rated, Waits, frame, recipe
@@ -228,6 +229,28 @@ def test_files_and_requests_give_what_they_know(register, tmp_path):
     assert [[each.item for each in best] for best in answered] == [
         [each.item for each in best] for best in expected
     ]
+
+
+def test_requests_are_answered_for_their_own_times(register):
+    """Also those that are scored together."""
+    model = seqzoo.create(register(), num_items=12, columns=[], by_user=False).eval()
+    history, times = ["1", "5", "2"], [1_000, 1_050, 1_100]
+    later = [1_100, 90_000, 7_000_000]
+    asked = [ask.RecommendRequest([history], [times], at=time, k=3) for time in later]
+    sessions = model.sessions()
+    sessions.observe([("ann", *event) for event in zip(history, times, strict=True)])
+    of_sessions = _of_sessions("m", sessions, [ask.SessionRequest("ann", t, 3) for t in later])
+    for time, (best,), (streamed, _) in zip(
+        later, ask.recommend(model, asked), of_sessions, strict=True
+    ):
+        expected = model.recommend(history, 3, timestamps=times, at=time)
+        for found in (best, streamed):
+            assert [each.item for each in found] == [each.item for each in expected]
+            assert [e.score for e in found] == pytest.approx([e.score for e in expected], abs=1e-5)
+    scores = {round(best[0].score, 3) for (best,) in ask.recommend(model, asked)}
+    assert len(scores) == 3
+    (refused,) = ask.recommend(model, [ask.RecommendRequest([history], at=5)])
+    assert "give timestamps" in str(refused)
 
 
 def test_features_are_not_read_from_files_of_histories(trained, tmp_path):

@@ -157,8 +157,8 @@ def test_a_pattern_publishes_some_and_keeps_the_other_pins(hub, publisher):
 @pytest.mark.parametrize(
     ("match", "method", "skip"),
     [
-        ("repos/create", "POST", 1),
-        (f"/lfs/{REPOS[FEW[1]]}/", "PUT", 0),
+        pytest.param("repos/create", "POST", 1, marks=pytest.mark.slow),
+        pytest.param(f"/lfs/{REPOS[FEW[1]]}/", "PUT", 0, marks=pytest.mark.slow),
         (f"{REPOS[FEW[1]]}/commit/main", "POST", 0),
     ],
 )
@@ -190,7 +190,10 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub, publisher):
     assert [commits(hub, name) for name in FEW] == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+)
 def test_a_run_that_is_stopped_is_resumed(hub, publisher, number, code):
     publish = publisher()
     slow = hub.faults.add("/commit/main", kind="slow", method="POST", skip=1, chunk=1, seconds=0.5)

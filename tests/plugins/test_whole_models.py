@@ -21,7 +21,6 @@ ARCHITECTURES = (
     "ssd4rec",
     "lrurec",
     "fuxi-linear",
-    "tisasrec",
 )
 
 architectures = pytest.mark.parametrize(

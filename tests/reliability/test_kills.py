@@ -26,9 +26,9 @@ def run(module: str, *words: str) -> list[dict[str, object]]:
 
 
 def test_a_kill_leaves_nothing_or_a_whole_checkpoint():
-    results = run("kill", "--kills", "22")
+    results = run("kill", "--kills", "11")
     assert [result["operation"] for result in results] == list(SHARES)
-    assert sum(result["kills"] for result in results) >= 22
+    assert sum(result["kills"] for result in results) >= 11
     assert all(result["failed"] == 0 for result in results)
 
 

@@ -6,11 +6,14 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 TUTORIAL = Path(__file__).parents[2] / "docs" / "write-a-plugin.md"
 _BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 _FILE = re.compile(r"# (\S+/\S+\.py)\n")
 
 
+@pytest.mark.slow
 def test_the_tutorial(environment, tmp_path):
     home = environment()
     # What a fresh machine would fetch is here already.

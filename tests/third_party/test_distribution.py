@@ -68,6 +68,7 @@ def test_it_is_found_and_can_be_switched_off(run, name, distribution):
     assert record(run, name, SEQZOO_DISABLE_PLUGINS=name)["status"] == "disabled"
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(run, distribution):
     run("pytest", HERE / distribution, "-p", "no:cacheprovider")
 

@@ -54,7 +54,7 @@ def waiting(recipe, tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_second_training_is_refused_while_the_first_runs(
     waiting, finished, tmp_path, same_files, epoch
 ):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["data.min_count=1", "model.hidden_size=8", "model.gru_size=8", "train.epochs=1"]
 
@@ -19,6 +21,7 @@ def script(name, *words):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_defaults_beside_the_best_of_tune(tmp_path):
     words = ["--out", tmp_path, "--users", "60", "--trials", "2"]
     words += ["--data", "synthetic", "--settings", *SMALL, "--", "gru4rec"]

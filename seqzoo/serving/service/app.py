@@ -141,6 +141,14 @@ def _routes(service: Service) -> FastAPI:
     user_type = Annotated[str, InPath(min_length=1, max_length=limits.text)]
     k_type = Annotated[int, Query(ge=1, le=limits.k)]
     name_type = Annotated[str | None, Query(max_length=limits.text)]
+    time_type = Annotated[
+        int | None,
+        Query(
+            ge=-documents.FARTHEST,
+            le=documents.FARTHEST,
+            description="Unix seconds of the request, for models that read them.",
+        ),
+    ]
 
     @app.get("/healthz", responses={503: {"model": documents.Health}})
     async def healthz() -> documents.Health:
@@ -169,6 +177,7 @@ def _routes(service: Service) -> FastAPI:
         request = ask.RecommendRequest(
             histories,
             timestamps,
+            body.at,
             body.k,
             body.exclude_seen,
             None if body.candidates is None else tuple(body.candidates),
@@ -214,13 +223,14 @@ def _routes(service: Service) -> FastAPI:
     async def recommendations(
         user: user_type,
         model: name_type = None,
+        at: time_type = None,
         k: k_type = 10,
         exclude_seen: bool = True,
         on_cold: documents.OnCold = "error",
     ) -> documents.SessionAnswer:
         """Recommend items after the events of a user."""
         served = service.model(model)
-        request = ask.SessionRequest(user, k, exclude_seen, on_cold)
+        request = ask.SessionRequest(user, at, k, exclude_seen, on_cold)
         best, cold = await service.ask(served, request)
         document = {
             "model": served.name,

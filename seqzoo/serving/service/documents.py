@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from seqzoo.serving.service.limits import Limits
 
-_FARTHEST = 2**62
+FARTHEST = 2**62
 
 OnCold = Literal["error", "empty", "popular"]
 OnUnknown = Literal["skip", "error"]
@@ -158,7 +158,7 @@ class Documents:
             Field(None, description="Name of a model; the first one by default."),
         )
         history = Annotated[list[identifier], Field(max_length=limits.items)]
-        second = Annotated[int, Field(ge=-_FARTHEST, le=_FARTHEST)]
+        second = Annotated[int, Field(ge=-FARTHEST, le=FARTHEST)]
         times = Annotated[list[second], Field(max_length=limits.items)]
         choice = Annotated[list[identifier], Field(max_length=limits.candidates)]
         k: Any = (Annotated[int, Field(ge=1, le=limits.k)], 10)
@@ -178,6 +178,14 @@ class Documents:
             timestamps=(
                 times | list[times] | None,
                 Field(None, description="Unix seconds, in the form of the history or histories."),
+            ),
+            at=(
+                second | None,
+                Field(
+                    None,
+                    description="Unix seconds of the request, for models that read them; the time "
+                    "of the newest event by default.",
+                ),
             ),
             k=k,
             exclude_seen=(bool, Field(True, description="Leave out the items of the history.")),

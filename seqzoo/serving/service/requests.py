@@ -15,10 +15,11 @@ from seqzoo.validation import read_times, whole_number
 
 @dataclass(frozen=True)
 class RecommendRequest:
-    """Recommendations after one history or several."""
+    """Recommendations after one history or several, for the time ``at`` of the request."""
 
     histories: Sequence[Sequence[str]]
     timestamps: Sequence[Sequence[int]] | None = None
+    at: int | None = None
     k: int = 10
     exclude_seen: bool = True
     candidates: tuple[str, ...] | None = None
@@ -46,9 +47,10 @@ class EventRequest:
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """Recommendations after the events of a user."""
+    """Recommendations after the events of a user, for the time ``at`` of the request."""
 
     user: str
+    at: int | None = None
     k: int = 10
     exclude_seen: bool = True
     on_cold: str = "error"
@@ -83,6 +85,7 @@ def recommend(model: SequenceModel, requests: Sequence[RecommendRequest]) -> lis
             request.exclude_seen,
             request.candidates,
             request.timestamps is None,
+            request.at is None,
             request.on_cold == "popular",
         )
         group = groups.setdefault(key, _Group())
@@ -123,19 +126,22 @@ def _check(model: SequenceModel, request: RecommendRequest) -> None:
 
 
 def _together(model: SequenceModel, requests: Sequence[RecommendRequest]) -> list[Any]:
-    """The answers to requests that differ only in histories, exclusions and ``k``."""
+    """The answers to requests that differ only in histories, times, exclusions and ``k``."""
     first = requests[0]
     histories = [history for request in requests for history in request.histories]
     timestamps = None
     if first.timestamps is not None:
         timestamps = [times for request in requests for times in request.timestamps or ()]
+    at = None
+    if first.at is not None:
+        at = [request.at or 0 for request in requests for _ in request.histories]
     exclude = None
     if any(request.exclude for request in requests):
         exclude = [request.exclude for request in requests for _ in request.histories]
     on_cold = "popular" if first.on_cold == "popular" else "empty"
     try:
         users = encode_histories(model.vocabulary, histories, timestamps, "skip", "empty")
-        context = read_context(model, histories, timestamps, None, None, None)
+        context = read_context(model, histories, timestamps, at, None, None)
         users = replace(users, context=context)
         choice = read_choice(
             model.vocabulary,

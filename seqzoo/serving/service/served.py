@@ -253,7 +253,7 @@ def _of_sessions(name: str, sessions: Any, requests: Sequence[ask.SessionRequest
     if sessions is None:
         return [_no_sessions(name)] * len(requests)
     answers: list[Any] = [None] * len(requests)
-    groups: dict[tuple[bool, str], list[int]] = {}
+    groups: dict[tuple[bool, str, bool], list[int]] = {}
     most = len(sessions.model.vocabulary)
     for at, each in enumerate(requests):
         if each.on_cold == "error" and not sessions.events(each.user):
@@ -269,12 +269,15 @@ def _of_sessions(name: str, sessions: Any, requests: Sequence[ask.SessionRequest
         else:
             # Whoever has events is answered from them, whatever on_cold says.
             on_cold = "empty" if each.on_cold == "error" else each.on_cold
-            groups.setdefault((each.exclude_seen, on_cold), []).append(at)
-    for (exclude_seen, on_cold), positions in groups.items():
+            groups.setdefault((each.exclude_seen, on_cold, each.at is None), []).append(at)
+    for (exclude_seen, on_cold, newest), positions in groups.items():
         users = [requests[at].user for at in positions]
         k = max(requests[at].k for at in positions)
         try:
-            found = sessions.recommend(users, k, exclude_seen=exclude_seen, on_cold=on_cold)
+            times = None if newest else [requests[at].at for at in positions]
+            found = sessions.recommend(
+                users, k, exclude_seen=exclude_seen, on_cold=on_cold, at=times
+            )
         except Exception as error:
             found = [error] * len(positions)
         for at, best in zip(positions, found, strict=True):

@@ -9,7 +9,8 @@ import torch
 from seqzoo_duorec.objective import SameTarget
 
 import seqzoo
-from seqzoo.data.sequences import Sequences, build_sequences
+from seqzoo.data.build import build_sequences
+from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import LeaveOneOut
 from seqzoo.data.synthetic import synthetic
 from seqzoo.errors import ConfigError

@@ -167,7 +167,7 @@ def expected_of(plain: Plain, hidden: Tensor, batch: SequenceBatch) -> list[Tens
 @variants
 @memories
 @pytest.mark.parametrize("rows", [1, 7])
-@pytest.mark.parametrize("length", [1, 2, 31, 200])
+@pytest.mark.parametrize("length", [1, 2, 31, pytest.param(200, marks=pytest.mark.slow)])
 def test_values_and_all_gradients(causal, imr, forgetting, rows, length, make, shake, compare):
     ours, theirs, hidden, batch = both(make, shake, causal, imr, forgetting, rows, length)
     copy = hidden.detach().clone().requires_grad_()
