@@ -40,7 +40,7 @@ PUBLISHED = [
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the backbone and the architecture."""
+    """Register the backbone, the architecture and its trained checkpoint."""
     zoo.backbone(
         "bert4rec",
         "seqzoo_bert4rec.backbone:Bert4Rec",
@@ -73,3 +73,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_bert4rec.public_weights:from_public",
         published=PUBLISHED,
     )
+    zoo.pretrained("bert4rec-ml100k", package="seqzoo")

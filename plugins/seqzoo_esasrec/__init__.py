@@ -25,7 +25,7 @@ PUBLISHED = [
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the backbone and the architecture."""
+    """Register the backbone, the architecture and its trained checkpoint."""
     zoo.backbone(
         "esasrec",
         "seqzoo_esasrec.backbone:ESASRec",
@@ -65,3 +65,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_esasrec.public_weights:from_public",
         published=PUBLISHED,
     )
+    zoo.pretrained("esasrec-ml100k", package="seqzoo")

@@ -6,7 +6,7 @@ from seqzoo.registry import Registrar
 
 @hookimpl
 def seqzoo_register(zoo: Registrar) -> None:
-    """Register the backbone and the architecture.
+    """Register the backbone, the architecture and its trained checkpoint.
 
     No published metrics are registered: those of the paper were measured under a protocol that
     seqzoo does not have (docs/architectures/lrurec.md quotes them).
@@ -44,3 +44,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         "sequence length",
         importer="seqzoo_lrurec.public_weights:from_public",
     )
+    zoo.pretrained("lrurec-ml100k", package="seqzoo")
