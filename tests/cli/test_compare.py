@@ -23,6 +23,7 @@ def other(trained, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_real_command_prints_a_table_and_draws(trained, other, process, tmp_path):
     file = tmp_path / "quality.svg"
     answer = process("compare", other, trained.folder, "--plot", file)

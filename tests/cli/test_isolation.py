@@ -127,7 +127,7 @@ print(",".join(names))
 @pytest.mark.parametrize(
     "off",
     [
-        pytest.param(name, marks=() if name in ("mamba4rec", "sasrec") else pytest.mark.slow)
+        pytest.param(name, marks=() if name == "mamba4rec" else pytest.mark.slow)
         for name in FIRST_PARTY
     ],
 )

@@ -17,6 +17,7 @@ def hub(emptied_hub):
     return emptied_hub
 
 
+@pytest.mark.slow
 def test_push_carry_on_from_the_hub_and_pull(hub, tmp_path, monkeypatch):
     titles = [{"item_id": f"i{n}", "title": f"chair {n % 5}"} for n in range(1, 41)]
     recipe = {

@@ -30,6 +30,7 @@ def test_a_variable_names_a_python_or_a_folder_to_use(monkeypatch, tmp_path):
     assert not (tmp_path / "peers").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_installed_is_named_and_tried_again():
     for _ in range(2):
         with pytest.raises(peers.PeerUnavailableError, match="pytrec-eval-terrier==0"):

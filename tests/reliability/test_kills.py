@@ -25,6 +25,7 @@ def run(module: str, *words: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_or_a_whole_checkpoint():
     results = run("kill", "--kills", "11")
     assert [result["operation"] for result in results] == list(SHARES)

@@ -56,6 +56,7 @@ def test_its_code_is_as_clean_as_ours(written):
             assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_all_kinds_work_where_they_are_used(home, tmp_path):
     """Train the backbone with the loss on the data set; measure it by the protocol and metric."""
     out = tmp_path / "run"

@@ -99,6 +99,7 @@ def test_lists_by_user_reach_the_workers(cluster, model, source, tmp_path):
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds workers by /proc")
 def test_a_lost_worker_is_replaced(cluster, model, source, tmp_path):
     """One is killed after the first block; what it was computing is computed again."""

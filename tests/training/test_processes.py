@@ -100,6 +100,7 @@ def test_everything_is_printed_once_with_the_number_of_processes(runs):
         assert sum(line.startswith("epoch") for line in lines) == 3
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_back_once(runs):
     folder, _ = runs
     done = command_line(2, "--out", folder / "2", "--json")
@@ -108,6 +109,7 @@ def test_a_finished_run_is_read_back_once(runs):
     assert done.stderr.count("is finished") == 1
 
 
+@pytest.mark.slow
 def test_the_error_of_a_folder_is_said_once(tmp_path):
     (tmp_path / "thesis.tex").write_text("dear")
     done = command_line(2, "--out", tmp_path)

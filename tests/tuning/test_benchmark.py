@@ -38,6 +38,7 @@ def test_the_defaults_beside_the_best_of_tune(tmp_path):
     assert row.startswith("| synthetic | 60 | `gru4rec` |")
 
 
+@pytest.mark.slow
 def test_runs_with_several_settings(tmp_path):
     words = ["--out", tmp_path, "--data", "synthetic", "--users", "60", "gru4rec"]
     words += [*SMALL, "--", *SMALL, "train.lr=1e-2"]
