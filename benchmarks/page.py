@@ -23,10 +23,10 @@ _INTRODUCTION = """\
 
 Each script of the folder [`benchmarks/`](https://github.com/seqzoo/seqzoo/tree/main/benchmarks)
 compares alternatives that take turns within one run. The ratio of their medians is the result,
-because absolute durations differ between machines far more than ratios do. Below 1, an alternative
-takes less than the one that it is compared with.
+because absolute durations differ between machines far more than ratios do. A ratio below 1 means
+that the alternative takes less time or memory.
 
-`python benchmarks/all.py` runs all of them and writes this page anew; `--only NAME` runs one. The
+`python benchmarks/all.py` runs all of them and rewrites this page; `--only NAME` runs one. The
 CUDA backends are unmeasured.
 
 To compare checkpoints by quality and speed on your machine, use

@@ -1,3 +1,3 @@
-"""The version of seqzoo; the only place where it is written."""
+"""The version of seqzoo. CITATION.cff repeats it, and a test compares the two."""
 
 __version__ = "0.1.0"

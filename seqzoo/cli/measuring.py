@@ -55,7 +55,7 @@ class Options:
         Raises:
             UsageError: the batch size is below 1, or the data are an empty string.
             UnknownNameError: no protocol has the name.
-        ConfigError: a setting of the split is unknown or has an invalid value.
+            ConfigError: a setting of the split is unknown or has an invalid value.
         """
         if self.batch_size < 1:
             raise UsageError(f"--batch-size is {self.batch_size}; expected 1 or more")

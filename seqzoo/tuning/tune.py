@@ -143,7 +143,7 @@ def _claim(folder: Path, base: Recipe, space: Space) -> None:
         for key in sorted(found["space"].keys() | wanted["space"].keys()):
             one, two = (each["space"].get(key, "not searched") for each in (found, wanted))
             others += [f"{key} is {one} there and {two} here"] if one != two else []
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise TrainingError(f"{path} cannot be read ({error}); tune in another folder") from None
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""

@@ -92,7 +92,7 @@ def imports_of(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 
 # Tables of lazy targets: data that name modules without importing them, read by whoever needs one.
 TARGETS = {"seqzoo.builtin", "seqzoo.ops.backends"}
-_TARGET = re.compile(r"(seqzoo(?:\.[a-z_]+)*):\w+")
+_TARGET = re.compile(r"(seqzoo(?:\.[a-z0-9_]+)*):\w+")
 
 
 def named_modules(tree: ast.AST, modules: dict[str, Path]) -> Iterator[tuple[int, str]]:

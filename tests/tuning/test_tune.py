@@ -186,9 +186,10 @@ def test_another_tuning_in_the_folder_is_not_mixed_with_it(tmp_path):
     other = {**RECIPE, "train": {**RECIPE["train"], "epochs": 3}}
     with pytest.raises(TrainingError, match=r"train\.epochs is 2 there and 3 here"):
         tune(other, trials=1, out=tmp_path / "t", search=SEARCH)
-    (tmp_path / "t" / "tuning.json").write_text("{")
-    with pytest.raises(TrainingError, match="cannot be read"):
-        tune(RECIPE, trials=1, out=tmp_path / "t", search=SEARCH)
+    for damaged in ("{", "[" * 100_000, "5", "{}"):
+        (tmp_path / "t" / "tuning.json").write_text(damaged)
+        with pytest.raises(TrainingError, match="cannot be read"):
+            tune(RECIPE, trials=1, out=tmp_path / "t", search=SEARCH)
 
 
 def test_the_command(tmp_path, capsys):

@@ -180,5 +180,5 @@ def out_error(out: Path, error: OSError) -> DataError:
     reason = error.strerror or type(error).__name__
     return DataError(
         f"{out} cannot be written: {reason}; free some space or choose another --out (the same "
-        "command then goes on where it stopped)"
+        "command then resumes)"
     )

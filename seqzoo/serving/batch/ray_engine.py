@@ -83,7 +83,7 @@ class RayEngine:
         except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
             raise UsageError(
                 f"a worker of the Ray cluster was lost {_LIVES + 1} times; give it more memory, or "
-                "choose a smaller --batch-size (the same command then goes on where it stopped)"
+                "choose a smaller --batch-size (the same command then resumes)"
             ) from error
         finally:
             for worker in workers:

@@ -309,24 +309,7 @@ def test_another_implementation_of_the_same_architecture(saved, vocabulary, name
 
 
 @pytest.mark.parametrize(
-    "architecture",
-    [
-        "mamba4rec",
-        "tim4rec",
-        "ssd4rec",
-        "gru4rec",
-        "narm",
-        "lrurec",
-        "fuxi-linear",
-        "tisasrec",
-        "bsarec",
-        "fmlp",
-        "esasrec",
-        "hstu",
-        "bert4rec",
-        "caser",
-        "duorec",
-    ],
+    "architecture", [spec.name for spec in catalogue().architectures if spec.importer]
 )
 def test_each_importer_says_whose_names_it_knows(saved, vocabulary, architecture):
     message = (
