@@ -45,3 +45,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         "the time of the request",
         importer="seqzoo_fuxi_linear.public_weights:from_public",
     )
+    zoo.pretrained("fuxi-linear-ml1m", package="seqzoo")

@@ -86,3 +86,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_hstu.public_weights:from_public",
         published=PUBLISHED,
     )
+    zoo.pretrained("hstu-ml1m", package="seqzoo")

@@ -45,3 +45,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_lrurec.public_weights:from_public",
     )
     zoo.pretrained("lrurec-ml100k", package="seqzoo")
+    zoo.pretrained("lrurec-ml1m", package="seqzoo")
