@@ -13,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CompileKernels(BuildHookInterface):
-    """Adds the compiled kernels to a wheel; an editable install gets them beside their source."""
+    """Adds the compiled kernels to a wheel; an editable install gets them next to their source."""
 
     PLUGIN_NAME = "custom"
 

@@ -2,7 +2,7 @@
 
 ``python benchmarks/ablation.py time --data PATH`` trains every run of the study ``time`` in
 ``studies.yaml``, resumes what was stopped, and prints the table. Compare variants by the metrics of
-the validation items; those of the test items are shown beside them.
+the validation items; those of the test items are shown for information.
 """
 
 import argparse

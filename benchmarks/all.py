@@ -1,4 +1,4 @@
-"""Run the benchmarks, store what they print, and write the page of the docs anew.
+"""Run the benchmarks, store their results, and rewrite the page of the docs.
 
 ``python benchmarks/all.py`` runs all, ``--only length users`` some of them; ``--page`` runs none
 and writes the page from the stored results. A benchmark that fails keeps its stored result.
@@ -105,7 +105,7 @@ def run(name: str, data: str | None) -> dict[str, Any]:
 
 
 def store(name: str, result: Mapping[str, Any]) -> None:
-    """Write a result, whole or not at all."""
+    """Write a result atomically."""
     RESULTS.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=RESULTS, suffix=".json", delete=False) as file:
         json.dump(result, file, indent=1)

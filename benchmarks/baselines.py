@@ -2,8 +2,8 @@
 
 ``python benchmarks/baselines.py FOLDER`` reads the data sets in a folder and writes
 ``benchmarks/baselines.json``: for each data set and protocol the fingerprint of the data, the
-number of test users, and each baseline's metrics at 10. It prints them as a table, with the seconds
-of the processor that fitting took.
+number of test users, and each baseline's metrics at 10. It prints them as a table, with the CPU
+seconds that fitting took.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
         seconds = time.process_time() - started
         held_out = hold_out(data, data.vocabulary, split)
         gains = {key: gains_by_user(model, held_out, chosen) for key, model in fitted.items()}
-        sys.stderr.write(f"{name}: {seconds:.1f} s of the processor for {', '.join(fitted)}\n")
+        sys.stderr.write(f"{name}: {seconds:.1f} CPU seconds for {', '.join(fitted)}\n")
         for index, protocol in enumerate(protocols):
             values = {
                 key: {k: round(v, 4) for k, v in means(own[index]).items() if k.endswith("@10")}

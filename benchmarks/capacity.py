@@ -1,6 +1,6 @@
-"""What a user costs: processor time of one core and memory, by architecture and catalogue.
+"""What a user costs: CPU time of one core and memory, by architecture and catalogue.
 
-Processor time is that of one thread, so other programs change it less than they change wall-clock
+CPU time is that of one thread, so other programs change it less than they change wall-clock
 time. Models have default settings and random weights: the work does not depend on the values.
 """
 
@@ -22,7 +22,7 @@ LENGTH, USERS, K = 50, 256, 10
 
 
 def processor(call: Callable[[], object], turns: int) -> float:
-    """Median processor time of a call, after one that is not counted."""
+    """Median CPU time of a call, after one that is not counted."""
     call()
     times = []
     for _ in range(turns):

@@ -1,11 +1,12 @@
-"""Carry a model on with a month of newer data, beside leaving it and training anew on everything.
+"""Continue training on a month of newer data, or keep the old model, or train from scratch.
 
-Amazon Beauty is cut at two moments: the model is trained on what is before the first, the newer
-month lies between them, and the test events are after the second. Three models rank every test
-event after all earlier events of its user: the old model as it is, the old model carried on with
-the month, and a model that is trained anew on everything before the second moment. An item that a
-model does not know counts as a miss. All train on all their events (``train.hold_out=none``): the
-old and the new model for as many epochs as a run with validation on the old events needed.
+Amazon Beauty is cut at two moments: the old model is trained on the events before the first, the
+newer month lies between them, and the test events are after the second. Three models rank every
+test event after all earlier events of its user: the old model as it is, the old model trained
+further on the month, and a model trained from scratch on everything before the second moment. An
+item that a model does not know counts as a miss. All train on all their events
+(``train.hold_out=none``): the old model and the one from scratch for as many epochs as a run with
+validation on the old events needed.
 
     python benchmarks/carry_on.py --data amazon-beauty --architecture sasrec --out carry_on.json
 """
@@ -78,7 +79,7 @@ def measured(
 
 
 def train(recipe: Mapping[str, Any], out: Path) -> tuple["seqzoo.TrainingResult", float]:
-    """Train, and count the processor's seconds."""
+    """Train, and measure the CPU seconds."""
     began = time.process_time()
     result = seqzoo.train(recipe, out)
     return result, time.process_time() - began
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--model", default="{}", help="settings of the model, as JSON")
     parser.add_argument("--train", default="{}", help="settings of training from new weights")
-    parser.add_argument("--carry", default="{}", help="settings of carrying on")
+    parser.add_argument("--carry", default="{}", help="settings of the continued training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--epochs", type=int, help="of new weights, if no run is to find it")
     options = parser.parse_args()
@@ -118,7 +119,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     runs: dict[str, tuple[dict[str, Any], str]] = {
         "old": ({**new, "data": old_data, "train": whole}, "old"),
-        "carried on": (
+        "continued": (
             {
                 "start": str(work / "old"),
                 "data": {
@@ -131,11 +132,11 @@ def main() -> None:
                     **json.loads(options.carry),
                 },
             },
-            "carried",
+            "continued",
         ),
-        "anew": (
+        "from scratch": (
             {**new, "data": {**old_data, "source": str(work / "all.csv")}, "train": whole},
-            "anew",
+            "scratch",
         ),
     }
     for name, (recipe, folder) in runs.items():
@@ -154,8 +155,8 @@ def main() -> None:
         "events": {name: parts[name].height for name in ("old", "month", "test")},
         "questions": len(targets),
         "results": results,
-        "carried_of_anew": results["carried on"]["ndcg@10"] / results["anew"]["ndcg@10"],
-        "time_of_anew": results["carried on"]["cpu_seconds"] / results["anew"]["cpu_seconds"],
+        "ndcg_ratio": results["continued"]["ndcg@10"] / results["from scratch"]["ndcg@10"],
+        "time_ratio": results["continued"]["cpu_seconds"] / results["from scratch"]["cpu_seconds"],
     }
     print(json.dumps(report, indent=1))
     if options.out is not None:

@@ -1,4 +1,4 @@
-"""The kernels of ``seqzoo.ops``: native beside torch, and torch beside plain PyTorch."""
+"""The kernels of ``seqzoo.ops``: native compared with torch, and torch with plain PyTorch."""
 
 from collections.abc import Callable
 from typing import Any

@@ -4,7 +4,7 @@
 model.num_layers=1 -- model.num_layers=2``: every group of settings, separated by ``--``, is a run
 on every data set. One line of JSON for each run is added to ``FOLDER/runs.jsonl``: the best
 validation metric, and the validation metric with seen items left out of the same weights. A run
-that the file has already is left out, so an interrupted series goes on.
+that the file has already is left out, so an interrupted series can be resumed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-r"""The defaults of architectures beside the best that ``seqzoo tune`` finds on the same data.
+r"""The defaults of architectures, compared with the best of ``seqzoo tune`` on the same data.
 
     python benchmarks/defaults_against_tune.py --out runs/against --users 1000 \
         --data amazon-beauty steam --settings data.min_count=1 train.epochs=8 -- sasrec gru4rec
@@ -7,7 +7,7 @@ For each data set and architecture, one run with the defaults and one tuning. Bo
 the same validation metric, under the protocol that the data decide; the weights that are chosen are
 also measured on the validation items with seen items left out. One line of JSON for each pair is
 added to ``FOLDER/runs.jsonl``. A pair that the file has already is left out, and one that was
-interrupted goes on. ``--table`` prints what the file has as Markdown, without running anything.
+interrupted is resumed. ``--table`` prints the file as Markdown, without running anything.
 """
 
 import argparse

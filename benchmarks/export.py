@@ -1,4 +1,4 @@
-"""An exported folder beside the model that it comes from: start, one request, one event, size.
+"""An exported folder compared with its model: start, one request, one event, size.
 
 The start is a whole process that gives one list, of the folder's runner where neither torch nor
 seqzoo is installed, and of ``seqzoo recommend``.

@@ -1,4 +1,4 @@
-"""Scoring by ``last`` beside scoring every position and taking the newest, 64 ragged histories."""
+"""Scoring by ``last`` compared with scoring every position, for 64 histories of mixed lengths."""
 
 import torch
 from timing import arguments, medians, report

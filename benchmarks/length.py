@@ -1,4 +1,4 @@
-"""A training step at growing lengths: how its cost grows, and time and memory beside sasrec.
+"""A training step at growing lengths: how its cost grows, and time and memory relative to sasrec.
 
 The first comparison takes one history of 512, 2,048 and 8,192 events: a cost that is linear in the
 length grows 16 times. The second takes batches of 2,048 events. Peak memory is that of a process of

@@ -42,17 +42,17 @@ SECTIONS = {
     ),
     "users": (
         "Users",
-        "Recommendations and evaluation for many users. The plain way pads all histories to "
-        "200 events, computes every position, scores all items and sorts them.",
+        "Recommendations and evaluation for many users. The naive implementation (`plain`) pads "
+        "all histories to 200 events, computes every position, scores all items and sorts them.",
     ),
     "sessions": (
         "Sessions",
-        "One more event of a user: taken up by a session, or by encoding the newest 200 "
-        "events again. `model.sessions()` takes the events of many users together.",
+        "One more event of a user: processed by a session, or by encoding the newest 200 "
+        "events again. `model.sessions()` processes the events of many users together.",
     ),
     "catalogue": (
         "Catalogue",
-        "A million items: the best ten in blocks of items and with an index of rounded "
+        "A million items: the best ten in blocks of items and with an index of quantised "
         "vectors, a training step that updates only the rows of its batch, and an index of "
         "ids.",
     ),
@@ -63,7 +63,7 @@ SECTIONS = {
     ),
     "time_to_quality": (
         "Time to quality",
-        "Processor time of training on MovieLens-100K until the validation NDCG@10 that "
+        "CPU time of training on MovieLens-100K until the validation NDCG@10 that "
         "RecBole's SASRec has after three epochs. Each library trains with its own default "
         "settings.",
     ),
@@ -73,7 +73,7 @@ SECTIONS = {
     ),
     "kernels": (
         "Kernels",
-        "The compiled kernels for the CPU compared with those in PyTorch, and these with "
+        "The compiled CPU kernels compared with those in PyTorch, and these with "
         "plain PyTorch.",
     ),
 }
@@ -99,7 +99,7 @@ def comparisons(results: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, 
             yield title, {each["way"]: each[key] for each in results}, results[0]["way"], unit
     elif "curve" in results[0]:
         found = {each["title"]: each["curve"][-1]["cpu_seconds"] for each in results}
-        yield "processor time", found, results[0]["title"], "s"
+        yield "CPU time", found, results[0]["title"], "s"
     else:
         for each in results:
             yield each["title"], each["values"], each["peer"], each["unit"]

@@ -1,4 +1,4 @@
-"""How much longer seqzoo takes to start with broken and slow plugins, beside their own time.
+"""How much longer seqzoo takes to start with broken and slow plugins, without their own time.
 
 ``python benchmarks/plugin_start.py`` installs five broken plugins and one that sleeps 0.3 s into
 a folder of its own and times ``seqzoo plugins`` with and without them, in turns.

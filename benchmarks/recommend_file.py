@@ -1,4 +1,4 @@
-"""Peak memory of recommending for many users of a file, beside that for a tenth of them.
+"""Peak memory of recommending for many users of a file, compared with a tenth of them.
 
 Every run is a process of its own, with a small model, so that reading and writing count.
 """
@@ -101,7 +101,7 @@ def main() -> None:
                 peaks.append(found["peak"])
                 print(
                     f"{layout:16} {users:9,} users: {found['peak'] / 2**20:6.0f} MiB, "
-                    f"{1e6 * found['processor'] / users:5.0f} us of processor time a user",
+                    f"{1e6 * found['processor'] / users:5.0f} us of CPU time per user",
                     flush=True,
                 )
         print(f"{layout:16} ratio of the peaks {peaks[1] / peaks[0]:.2f}", flush=True)

@@ -1,7 +1,7 @@
 """The service under load, with requests scored together and one by one; and its memory over time.
 
-Both services run at the same time and take turns, each turn with the same connections. Processor
-time is that of the service's process alone.
+Both services run at the same time and take turns, each turn with the same connections. CPU time is
+that of the service's process only.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Service:
     errors: int = 0
 
     def seconds(self) -> float:
-        """Processor time so far."""
+        """CPU time so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 

@@ -1,4 +1,4 @@
-"""One event of a session beside encoding 200 events again, and many users beside one by one."""
+"""One event of a session or 200 events encoded again, and many users together or one by one."""
 
 from collections.abc import Callable
 from itertools import count

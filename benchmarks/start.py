@@ -1,4 +1,4 @@
-"""A start of the command line beside a process that imports torch and reads the same weights."""
+"""The start of the command line, compared with importing torch and reading the same weights."""
 
 import subprocess
 import sys

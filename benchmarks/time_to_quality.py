@@ -108,7 +108,7 @@ def main() -> None:
 def report(
     title: str, curve: list[dict[str, Any]], target: float, theirs: float, as_json: bool
 ) -> None:
-    """Print the processor time of a run and the ratio of RecBole's to it."""
+    """Print the CPU time of a run and the ratio of RecBole's to it."""
     last = curve[-1]
     reached = last["ndcg@10"] >= target
     ratio = theirs / last["cpu_seconds"]

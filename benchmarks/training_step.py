@@ -1,4 +1,4 @@
-"""A training step of mamba4rec beside one of sasrec, at length 200 on MovieLens-1M's catalogue."""
+"""A training step of mamba4rec and one of sasrec, at length 200 on MovieLens-1M's catalogue."""
 
 from length import step_of
 from timing import arguments, medians, report

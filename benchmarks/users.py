@@ -1,7 +1,7 @@
-"""Many users at once: recommendations and evaluation beside the plain way.
+"""Many users at once: recommendations and evaluation, compared with a naive implementation.
 
-The plain way pads all histories to the maximum length, computes every position of batches of 256,
-scores all items and sorts them. It gives the same items and the same metric. Histories are
+``plain`` pads all histories to the maximum length, computes every position of batches of 256,
+scores all items and sorts them. It returns the same items and the same metric. Histories are
 generated, with the lengths of a geometric distribution; the models have random weights.
 """
 

@@ -46,7 +46,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
     {
         "name": "serve",
         "target": "seqzoo.cli.serve:serve",
-        "help": "Serve models over HTTP, with sessions of users.",
+        "help": "Serve models over HTTP, with user sessions.",
         "epilog": "Example:  seqzoo serve runs/shop --port 8000 --store sessions.db",
     },
     {
@@ -192,7 +192,7 @@ def seqzoo_register(zoo: Registrar) -> None:
     zoo.split(
         "time",
         "seqzoo.data.time_split:TimeSplit",
-        description="what lies after a moment for testing: one cut for all users",
+        description="the events after a moment for testing: one cut for all users",
     )
     for name, objective, config in (
         ("next-item", "rows:NextItem", "NextItemConfig"),

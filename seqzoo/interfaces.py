@@ -34,14 +34,14 @@ State: TypeAlias = Any
 """What a streaming part keeps between events: tensors in tuples, lists or dicts.
 
 The first dimension of every tensor is the batch, so that the state of single users can be taken
-out. Tensors are on the device of the weights. Numbers, strings and None may stand beside tensors.
+out. Tensors are on the device of the weights. Numbers, strings and None are allowed, too.
 A session saves the state, without pickle."""
 
 
 MASK = -1
 """Index of a hidden event in ``SequenceBatch.items``; its vector is ``Embedder.mask_vector``.
 
-It is no item: no item table, vocabulary or list of candidates has it."""
+It is not an item: no item table, vocabulary or list of candidates contains it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class SequenceBatch:
             the item.
         lengths: number of real events of each history [B], int64, at least 1.
         timestamps: unix seconds [B, L], int64, 0 where padded; None if the data have none.
-        query_times: the time for which each position answers, unix seconds [B, L], int64, 0 where
+        query_times: the time for which each position predicts, unix seconds [B, L], int64, 0 where
             padded: that of the next event, and at the newest position that of the request. None
             unless the model reads it.
         features: values of each event by the name of their column [B, L]: codes of text (int64, 0
@@ -197,7 +197,7 @@ class Embedder(nn.Module, ABC):
         """
         if self.mask_vector is None:
             return functional.embedding(items, self.item_table, sparse=self.sparse_gradients)
-        # Padding's row stands for the mask until it is replaced.
+        # The row of padding is a placeholder until the mask vector replaces it.
         vectors = functional.embedding(
             items.clamp(min=0), self.item_table, sparse=self.sparse_gradients
         )
@@ -282,8 +282,8 @@ class Backbone(nn.Module, ABC):
     def answer(self, state: State, waited: Tensor) -> Tensor:
         """User vectors for a request some time after the newest event, for streaming.
 
-        For a backbone with ``uses_query_time``, whose ``step`` answers for a request at the time of
-        the event itself, as ``answer`` does for no seconds.
+        For a backbone with ``uses_query_time``. Its ``step`` returns the vectors for a request at
+        the time of the event itself, as ``answer`` does for 0 seconds.
 
         Args:
             state: what ``step`` returned for the newest event; it is not modified.
@@ -338,7 +338,7 @@ class Head(nn.Module, ABC):
     def similarity(self, item: int) -> Tensor | None:
         """How similar all items are to one [V + 1], for a head with a measure of its own.
 
-        None stands for the cosine of the vectors in the embedder's ``item_table``. Items with
+        None means the cosine of the vectors in the embedder's ``item_table``. Items with
         ``-inf`` are never part of an answer.
 
         Raises:
@@ -349,7 +349,7 @@ class Head(nn.Module, ABC):
     def score_blocks(
         self, hidden: Tensor, items: Tensor | None = None
     ) -> Iterator[tuple[int, Tensor]]:
-        """Scores in blocks of items, for whoever does not need all of them at once.
+        """Scores in blocks of items, for callers that do not need all of them at once.
 
         By default there is one block, with all items. Override it if a block can be computed
         without the others.

@@ -148,13 +148,13 @@ class Registrar:
             migration: lazy function ``(config, weights, version) -> (config, weights)`` for
                 checkpoints that another version of the plugin has saved: settings by name, tensors
                 by name, and that version.
-            published: metrics that others have published, which cards show beside the measured
+            published: metrics that others have published, which cards show next to the measured
                 ones: each a mapping with ``data`` and ``protocol`` (registered names), ``source``,
                 metrics by name (``hit@10``) and, if they apply to some settings of the model only,
                 ``settings``.
             objective: registered name; what the architecture is trained on.
             baseline: whether models are compared with it; it must train in seconds.
-            search: what ``seqzoo tune`` searches beside learning rate and batch size: by setting
+            search: what ``seqzoo tune`` searches besides learning rate and batch size: by setting
                 (``model.dropout``) a range ``"0.1..0.6"`` or a list of choices.
             from_data: settings for training that differ from ``defaults`` and ``recipe``: by
                 setting a value, or values by a fact about the data (``seqzoo.training.defaults``).

@@ -72,7 +72,7 @@ class BackboneSpec(PartSpec):
 
 @dataclass(frozen=True)
 class PublishedMetrics:
-    """Metrics that others have published for an architecture, shown beside our own.
+    """Metrics that others have published for an architecture, shown next to our own.
 
     ``data`` and ``protocol`` are registered names: metrics are comparable only if both are the
     same. ``settings`` are the model settings that the metrics require.

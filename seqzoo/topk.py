@@ -1,4 +1,4 @@
-"""The best of many scores that come in blocks of columns, so that all of them never stand together.
+"""The best of many scores that come in blocks of columns, never all of them at once.
 
 Equal scores are ordered by position, the lowest first, whatever the size of the blocks.
 """

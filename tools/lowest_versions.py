@@ -68,7 +68,7 @@ def pythons() -> Iterator[tuple[str, str]]:
             *sorted(pyenv.glob(f"{wanted}.*/bin/python")),
         ]
         for candidate in filter(None, candidates):
-            # A shim may stand for an interpreter that is not active.
+            # A shim may belong to an interpreter that is not active.
             asked = [str(candidate), "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
             answer = subprocess.run(asked, capture_output=True, text=True)  # noqa: S603 found above
             if answer.stdout.strip() == wanted:
@@ -77,7 +77,7 @@ def pythons() -> Iterator[tuple[str, str]]:
 
 
 def package_sources() -> dict[str, str]:
-    """What pip is told of package indexes and folders, in the variables of uv, which reads none."""
+    """The package indexes and folders of pip's configuration, as variables for uv."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 pip
     settings: dict[str, str] = {}

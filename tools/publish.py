@@ -84,7 +84,7 @@ def publish(cards: Path, org: str, pattern: str, pins_file: Path, *, dry_run: bo
 
 
 def write(path: Path, text: str) -> None:
-    """Replace a file as a whole, or leave it as it is."""
+    """Replace a file atomically."""
     incoming = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         incoming.write_text(text, "utf-8")

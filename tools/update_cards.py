@@ -1,9 +1,9 @@
 """Write the generated parts of every card in ``model_cards/``; hand-written text stays.
 
 ``python tools/update_cards.py`` rewrites them, ``--check`` only reports whether they are current.
-With ``--baselines``, cards of checkpoints that were measured on the data of
-``benchmarks/baselines.json`` (same fingerprint) get a block with the baselines' metrics, or a new
-one; without it a block that is there stays as it is. Names of cards limit either to these.
+``--baselines`` adds or updates a block with the baselines' metrics in the cards of checkpoints that
+were measured on the data of ``benchmarks/baselines.json`` (same fingerprint). Without it, existing
+blocks stay. Names of cards limit both to these cards.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def with_baselines(text: str, folder: Path) -> str:
             tables.append(baselines_table(own["metrics"], entry["baselines"], title))
     if not tables:
         return text
-    content = "\n\n".join(["### Beside baselines", *tables])
+    content = "\n\n".join(["### Compared with baselines", *tables])
     block = f"\n\n<!-- seqzoo:generated baselines -->\n{content}\n{_END}"
     return _FIGURES.sub(lambda found: found[0] + block, _BASELINES.sub("", text), count=1)
 

@@ -62,7 +62,7 @@ def checkpoints() -> str:
 
 
 def published() -> str:
-    """Measured metrics beside those that others have published under the same protocol."""
+    """Measured metrics, next to those that others have published under the same protocol."""
     lines = [
         "| data, protocol | checkpoint | HR@10 / NDCG@10 | published | by |",
         "|---|---|---:|---:|---|",

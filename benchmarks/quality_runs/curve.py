@@ -31,7 +31,7 @@ class Curve:
         self.add(time.perf_counter() - wall, time.process_time() - cpu)
 
     def add(self, seconds: float, cpu_seconds: float) -> None:
-        """Count wall time and processor time."""
+        """Count wall time and CPU time."""
         self.seconds += seconds
         self.cpu_seconds += cpu_seconds
 

@@ -86,7 +86,7 @@ class CountingHead(Head):
     def score_blocks(
         self, hidden: Tensor, items: Tensor | None = None
     ) -> Iterator[tuple[int, Tensor]]:
-        """Scores [B, n] of so many items at a time that little memory is needed."""
+        """Scores [B, n] of blocks of items, so that little memory is needed."""
         scale, entries = self.entries(self._indices(hidden))
         base = self.popularity if items is None else self.popularity[items]
         if entries is not None and items is not None:
@@ -135,7 +135,7 @@ class CountingHead(Head):
 class NeighbourHead(CountingHead):
     """A head with up to K weighted neighbours of every item, in two arrays [V + 1, K].
 
-    Places without a neighbour hold item 0, which is padding, and weight 0.
+    Entries without a neighbour hold item 0, which is padding, and weight 0.
     """
 
     def __init__(self, config: Any, embedder: Embedder) -> None:
@@ -171,7 +171,7 @@ class NeighbourHead(CountingHead):
 
 
 def _check_neighbours(head: NeighbourHead, _: Any) -> None:
-    """Refuse loaded neighbours that are no items: reading them would leave the table."""
+    """Refuse loaded neighbours that are not items: reading them would leave the table."""
     found = head.neighbours
     if found.numel() and (int(found.min()) < 0 or int(found.max()) > head.num_items):
         raise CheckpointError(

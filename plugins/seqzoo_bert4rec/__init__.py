@@ -1,4 +1,4 @@
-"""BERT4Rec: self-attention on both sides over a history with hidden items (arXiv 1904.06690)."""
+"""BERT4Rec: bidirectional self-attention over a history with masked items (arXiv 1904.06690)."""
 
 from seqzoo.plugins import hookimpl
 from seqzoo.registry import Registrar
@@ -69,7 +69,7 @@ def seqzoo_register(zoo: Registrar) -> None:
             "model.dropout": "0.1..0.6",
             "model.mask_ratio": "0.1..0.6",
         },
-        description="bidirectional self-attention, trained to predict hidden items from both sides",
+        description="bidirectional self-attention, trained to predict masked items from both sides",
         importer="seqzoo_bert4rec.public_weights:from_public",
         published=PUBLISHED,
     )

@@ -1,4 +1,4 @@
-"""The BERT4Rec backbone: post-norm self-attention on both sides, and the transform of BERT's head.
+"""The BERT4Rec backbone: bidirectional post-norm self-attention, and the transform of BERT's head.
 
 Section 3 of arXiv 1904.06690. Shapes in brackets: B histories in a batch, L positions, D width.
 """
@@ -12,7 +12,7 @@ from seqzoo_bert4rec.config import Bert4RecConfig
 
 
 class Layer(nn.Module):
-    """Self-attention on both sides and a feed-forward layer, each with residual and norm."""
+    """Bidirectional self-attention and a feed-forward layer, each with residual and norm."""
 
     def __init__(self, config: Bert4RecConfig) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, asking: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Vectors of the positions that ask: [B, Q, D], [B, L, D], [B, L] -> [B, Q, D]."""
+        """Vectors of the query positions: [B, Q, D], [B, L, D], [B, L] -> [B, Q, D]."""
         mixed = functional.scaled_dot_product_attention(
             self._heads(self.query(asking)),
             self._heads(self.key(hidden)),

@@ -48,7 +48,7 @@ class Caser(Backbone):
         if config.user_vectors:
             self.user_table = nn.Parameter(torch.empty(config.user_vectors, width))
             self.uses_users = True
-            # A step is not told who the user is.
+            # A step does not get the user.
             self.streaming = False
         self._draw(1.0 / width)
 

@@ -19,9 +19,9 @@ class CaserConfig:
         window: number of newest events that a position reads, its own included; the paper's L.
         vertical_filters: number of filters over the window in each channel.
         horizontal_filters: number of filters of each height from one event to the whole window.
-        filter_dropout: dropout probability of what the filters give.
+        filter_dropout: dropout probability of the filters' outputs.
         activation: after the linear layers: ``relu``, ``identity``, ``tanh`` or ``sigmoid``.
-        second_layer: put a second linear layer behind the first, as RecBole does.
+        second_layer: add a second linear layer after the first, as RecBole does.
         window_padding: where a window with fewer events is filled: ``left`` of them, as in the
             authors' code, or ``right``, as in RecBole.
         user_vectors: number of vectors for users, which share them by hashing; 0 for none. A model

@@ -13,8 +13,8 @@ class Filters(nn.Module):
     """Vertical and horizontal filters with max-pooling: [B, T, D] -> [B, S, F].
 
     A vertical filter weighs the events of a window, the same in every channel: D features. A
-    horizontal filter of height h reads h events that follow one another, and its feature is the
-    largest value over their places in the window.
+    horizontal filter of height h reads h consecutive events, and its feature is the largest value
+    over their positions in the window.
     """
 
     def __init__(self, width: int, window: int, vertical: int, horizontal: int) -> None:
@@ -37,7 +37,7 @@ class Filters(nn.Module):
         for height, convolution in enumerate(self.conv_h, 1):
             weights, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
             values = functional.conv1d(rows, weights[:, 0].transpose(1, 2), bias)
-            # The maxima of the windows, each one place after the other, are a running maximum.
+            # The maxima of the windows, each one position after the other, are a running maximum.
             found.append(functional.max_pool1d(values, self.window - height + 1, stride=1))
         # ReLU after the maximum is ReLU before it.
         over_events = torch.cat(found, dim=1).transpose(1, 2).relu()

@@ -1,4 +1,4 @@
-"""A head that scores with a table of its own, as the Caser of its authors does."""
+"""A head that scores with a table of its own, as in the authors' Caser."""
 
 import torch
 from torch import Tensor, nn

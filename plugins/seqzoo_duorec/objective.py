@@ -117,7 +117,7 @@ class SameTarget:
         """For each target another one with the same item, or itself if there is no other [B]."""
         items = sequences.items[targets]
         first, last = self.offsets[items], self.offsets[items + 1] - 1
-        # One of all but the last; the last stands in for the target itself.
+        # One of all but the last; if the target itself is drawn, the last replaces it.
         drawn = first + np.floor(generator.random(len(targets)) * (last - first)).astype(np.int64)
         found = self.positions[drawn]
         return np.where(found == targets, self.positions[last], found)

@@ -130,7 +130,7 @@ class DispatcherLayer(nn.Module):
         return torch.einsum("...lhd,...kd->...lhk", towards, experts)
 
     def _rates(self) -> Tensor | None:
-        """How much an event's score falls with each later event [H, K]; None for not at all."""
+        """How much an event's score falls with each later event [H, K]; None for no decay."""
         return None if self.log_rates is None else self.log_rates.exp()
 
     def _values(self, hidden: Tensor) -> Tensor:

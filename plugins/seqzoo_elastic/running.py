@@ -40,7 +40,7 @@ def running_softmax(
         scores: of each event for each head and expert [B, T, H, K].
         values: of each event [B, T, H, E].
         state: after the events before the first one.
-        rates: how much a score falls with each later event [H, K]; None for not at all.
+        rates: how much a score falls with each later event [H, K]; None for no decay.
         chunk_size: C.
 
     Returns:

@@ -84,7 +84,7 @@ class SwiGLU(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Each position for itself."""
+        """Each position independently."""
         gated = functional.silu(self.linear_1(hidden)) * self.linear_3(hidden)
         return self.linear_2(self.dropout(gated))  # type: ignore[no-any-return]
 

@@ -13,7 +13,7 @@ class ESASRecConfig:
         hidden_size: width D of the model.
         num_layers: number of LiGR layers.
         num_heads: number of attention heads; must divide ``hidden_size``.
-        inner_factor: the inner width of the feed-forward layers is so many times ``hidden_size``.
+        inner_factor: inner width of the feed-forward layers, as a multiple of ``hidden_size``.
         dropout: dropout probability of the attention weights, after attention, inside the
             feed-forward layers and after them.
         norm_eps: epsilon of the LayerNorms.

@@ -9,7 +9,7 @@ from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
 _SOURCE = "RecTools' SASRecModel with LiGRLayers"
 _OUTER = r"^.*\.(?=(item_net_blocks|pos_encoding_layer|transformer_layers)\.)"
-"""What stands before the names of the network's parts in a whole model."""
+"""Prefix of the names of the network's parts in a whole model."""
 _LAYER = r"transformer_layers\.transformer_blocks\.(\d+)\."
 _OURS = r"backbone.layers.\1."
 _RULES = {

@@ -48,7 +48,8 @@ def seqzoo_register(zoo: Registrar) -> None:
             "model.alpha": [0.1, 0.3, 0.5, 0.7, 0.9],
             "model.cutoff": [1, 3, 5, 7, 9],
         },
-        description="self-attention beside a filter that scales high frequencies of the history",
+        description="self-attention and, in parallel, a filter that scales the history's high "
+        "frequencies",
         importer="seqzoo_filters.public_weights:bsarec_from_public",
     )
     zoo.architecture(

@@ -1,4 +1,4 @@
-"""The BSARec backbone: attention beside a frequency filter (arXiv 2312.10325).
+"""The BSARec backbone: attention and a frequency filter in parallel (arXiv 2312.10325).
 
 Shapes in brackets: B histories, M slots, H heads, D width.
 """

@@ -9,7 +9,7 @@ from seqzoo_filters.config import PlainEmbedderConfig
 
 
 class PlainEmbedder(Embedder):
-    """The item vector of each event, as it stands in the table."""
+    """The item vector of each event, as it is in the table."""
 
     takes_mask = True
 

@@ -51,7 +51,7 @@ def multiply_spectrum(values: Tensor, factors: Tensor) -> Tensor:
 
 
 def kernel_of(factors: Tensor, slots: int) -> Tensor:
-    """The circular convolution that the factors [F, D, 2] of M slots stand for: [M, D].
+    """The circular convolution that the factors [F, D, 2] of M slots describe: [M, D].
 
     ``multiply_spectrum`` gives slot i the sum over j of ``kernel[(i - j) % M] * values[j]``.
     """
@@ -88,7 +88,7 @@ def _waves(slots: int, highest: int, like: Tensor) -> tuple[Tensor, Tensor, Tens
 
     Returns:
         Cosines and sines [M, highest + 1], and how many frequencies of the full transform each
-        stands for [highest + 1]: two, f and M - f, or one where these are the same.
+        represents [highest + 1]: two, f and M - f, or one where these are the same.
     """
     frequency = torch.arange(highest + 1, device=like.device)
     turns = torch.arange(slots, device=like.device)[:, None] * frequency % slots

@@ -41,8 +41,8 @@ def seqzoo_register(zoo: Registrar) -> None:
             "model.time_skip": [False, True],
             "model.learn_decay": [False, True],
         },
-        description="linear attention beside sums over damped oscillations in time; answers for "
-        "the time of the request",
+        description="linear attention and sums over damped oscillations in time; uses the time of "
+        "the request",
         importer="seqzoo_fuxi_linear.public_weights:from_public",
     )
     zoo.pretrained("fuxi-linear-ml1m", package="seqzoo")

@@ -1,7 +1,7 @@
 """The FuXi-Linear backbone (arXiv 2602.23671): linear in the length, streaming, with real times.
 
-Position i answers for the time of the event after it. An event can therefore be finished only when
-the next one, or a request, comes: in streaming the newest event is pending.
+The query time of a position is the time of the next event. An event can therefore be completed only
+when the next one, or a request, arrives: in streaming the newest event is pending.
 
 Shapes in brackets: B histories, L positions, D width of the model, H periods.
 """
@@ -90,7 +90,7 @@ class FuxiLinear(Backbone):
             found, layers = self._one(hidden, layers, count, *self._left(hidden, gap, nothing))
             return found, {"count": count + 1, "layers": layers}
         before, now, own = self._left(hidden, state["gap"], gap, nothing)
-        # The new event is the request for which the pending one answers.
+        # The time of the new event is the query time of the pending one.
         layers = self._finished(state["pending"], layers, (count - 1).clamp(min=0), before, now)
         found, _ = self._one(hidden, layers, count, now, own)
         return found, {"count": count + 1, "layers": layers, "pending": hidden, "gap": gap}

@@ -42,9 +42,10 @@ class FuxiLinearConfig(FuxiEmbedderConfig):
         num_periods: number of periods; twice as many must divide ``hidden_size``.
         first_period: the shortest period in seconds. For timestamps of whole days 86400, the
             seconds of a day.
-        period_ratio: each period is so many times as long as the one before it.
-        time: ``next`` answers for the time of the next event, which is known in training and is the
-            time of the request when recommending; ``previous`` for the time of the newest event.
+        period_ratio: ratio of each period to the one before it.
+        time: the query time of a position: ``next`` is the time of the next event, which is known
+            in training, or of the request when recommending; ``previous`` is the time of the
+            position's own event.
         learn_decay: learn how fast each period's oscillation fades; otherwise it halves with every
             radian.
         time_skip: weigh the sum over the events and the newest event, by learned weights.

@@ -69,7 +69,7 @@ class Oscillations(nn.Module):
             nn.init.normal_(decay, 0.0, 0.02)
 
     def times(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-        """The time of each event and the time for which its position answers: [B, L], int64.
+        """The time of each event and its query time: [B, L], int64.
 
         Both are zero without timestamps. Time that runs backwards counts as standing still, so the
         padding has the time of the newest event. Where no times of requests are given, they are

@@ -1,8 +1,8 @@
 """HSTU: pointwise gated attention over events and the times between them (arXiv 2402.17152).
 
-This is the model of the authors' research code (section 4.1.1), not DLRM-v3. A position answers for
-the time of the event after it, in training and evaluation, and for the time of the request when it
-recommends.
+This is the model of the authors' research code (section 4.1.1), not DLRM-v3. The query time of a
+position is the time of the next event in training and evaluation, and the time of the request when
+recommending.
 """
 
 from seqzoo.plugins import hookimpl

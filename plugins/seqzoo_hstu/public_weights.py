@@ -21,7 +21,7 @@ _RULES = {
     _LAYER + r"_o\.(weight|bias)": r"backbone.layers.\1.output.\2",
 }
 _OUTER = r"^.*\.(?=(item_net_blocks|pos_encoding_layer|transformer_layers)\.)"
-"""What stands before the names of the network's parts in RecTools' whole model."""
+"""Prefix of the names of the network's parts in RecTools' whole model."""
 _BLOCK = r"transformer_layers\.stu_blocks\.(\d+)\."
 _RECTOOLS_RULES = {
     r"item_net_blocks\.0\.ids_emb\.weight": "embedder.item_table",
@@ -55,7 +55,7 @@ def from_public(tensors: Mapping[str, Tensor], spare: int = SPARE) -> PublicWeig
     if length < 1:
         raise CheckpointError(
             f"'_input_features_preproc._pos_emb.weight' has {positions} rows; expected more than "
-            f"{spare}, because the published code adds so many to its longest history"
+            f"{spare}, because the published code adds that many to its longest history"
         )
     weights = renamed({n: t for n, t in tensors.items() if n != _BUFFER}, _RULES)
     weights["embedder.position_table"] = weights["embedder.position_table"][:length].clone()
@@ -90,7 +90,7 @@ def _translated(
     columns = shape_of(weights, "backbone.layers.0.uvqk", 2)[1]
     for name in list(weights):
         if name.endswith(".position_weight"):
-            # Entry N - 1 is that of a position itself; those after it stand for the future.
+            # Entry N - 1 is that of a position itself; those after it are for the future.
             past = weights[name][:positions].flip(0)
             weights[name] = past[: int(str(settings["max_length"]))].clone()
     settings |= {

@@ -21,7 +21,7 @@ class Mamba4RecConfig:
         step_initialisation: ``published`` resets weights and bias of the step size, as the
             published code does, so that all steps start near 0.69; ``mamba`` keeps Mamba's own
             initialisation, with steps between 0.001 and 0.1.
-        backend: of the kernels: ``auto`` or a name; see ``seqzoo doctor``.
+        backend: backend of the kernels: ``auto`` or a name; see ``seqzoo doctor``.
     """
 
     hidden_size: int = 64

@@ -28,7 +28,7 @@ class Ssd4RecConfig:
             only if the number of heads is a multiple of 8 and causal-conv1d is installed.
         conv_initialisation: ``kaiming`` (normal, zero bias) or ``torch`` (PyTorch's uniform).
         time_mode: ``off``; only ``tim4rec`` has other modes.
-        backend: of the kernels: ``auto`` or a name; see ``seqzoo doctor``.
+        backend: backend of the kernels: ``auto`` or a name; see ``seqzoo doctor``.
     """
 
     hidden_size: int = 64

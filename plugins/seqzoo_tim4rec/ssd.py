@@ -27,7 +27,7 @@ BlockState = tuple[Tensor, Tensor]
 class SsdBlock(nn.Module):
     """Gated state space block with one step size per head: [B, L, D] -> [B, L, D].
 
-    A ``modulation`` [B, L, H], which comes from timestamps, multiplies the raw step size before
+    A ``modulation`` [B, L, H], computed from timestamps, multiplies the raw step size before
     bias and softplus.
     """
 

@@ -1,4 +1,4 @@
-"""TiSASRec: self-attention that knows the time between events (WSDM 2020)."""
+"""TiSASRec: self-attention with the time between events (WSDM 2020)."""
 
 from seqzoo.plugins import hookimpl
 from seqzoo.registry import Registrar

@@ -9,7 +9,7 @@ Looking up RK and RV for each pair would take two tensors [B, L, L, D]: 2 GB for
 200 events with D = 50. Here the K + 1 products of q[i] with RK are computed once and looked up,
 and the weights of each interval are summed before they multiply RV. The result is the same.
 
-Shapes in brackets: B histories, Q positions that ask, L positions that are read, H heads, D width,
+Shapes in brackets: B histories, Q query positions, L positions that are read, H heads, D width,
 K largest interval.
 """
 
@@ -24,7 +24,7 @@ from seqzoo_tisasrec.config import TiSASRecConfig
 
 @dataclass(frozen=True)
 class Relations:
-    """What all layers know about pairs of positions.
+    """Facts about pairs of positions that all layers use.
 
     Attributes:
         intervals: r, int64 [B, Q, L].
@@ -40,7 +40,7 @@ class Relations:
 
 
 class IntervalAttention(nn.Module):
-    """Multi-head attention over keys and values that know their positions, without projection."""
+    """Multi-head attention over keys and values with positions, without output projection."""
 
     def __init__(self, config: TiSASRecConfig) -> None:
         super().__init__()

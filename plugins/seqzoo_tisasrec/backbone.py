@@ -45,7 +45,7 @@ class TiSASRecLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, asking: Tensor, keys: Tensor, values: Tensor, relations: Relations) -> Tensor:
-        """Positions that ask: [B, Q, D]; keys and values [B, T, D] -> [B, Q, D]."""
+        """Query positions: [B, Q, D]; keys and values [B, T, D] -> [B, Q, D]."""
         query = self.attention_norm(asking)
         hidden = self.norm(query + self.attention(query, keys, values, relations))
         inner = self.dropout(functional.relu(self.inner(hidden)))
@@ -62,7 +62,7 @@ class TiSASRec(Backbone):
     streaming = True
     uses_time = True
     gap: Tensor
-    """The unit of ``scale=train_median`` in seconds; 0 before training, when ``unit`` stands in."""
+    """The unit of ``scale=train_median`` in seconds; 0 before training, when ``unit`` is used."""
 
     def __init__(self, config: TiSASRecConfig) -> None:
         super().__init__()
@@ -222,7 +222,7 @@ class TiSASRec(Backbone):
     def _keys_and_values(
         self, layer: TiSASRecLayer, hidden: Tensor, places: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Of events [B, T, D] at their places: [B, T, D] each."""
+        """Keys and values of events [B, T, D] with their positions: [B, T, D] each."""
         attention = layer.attention
         return attention.key(hidden) + places[0], attention.value(hidden) + places[1]
 

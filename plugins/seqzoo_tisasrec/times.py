@@ -2,7 +2,7 @@
 
 Floating-point numbers would round unix seconds.
 
-Shapes in brackets: B histories, L positions, Q positions that ask.
+Shapes in brackets: B histories, L positions, Q query positions.
 """
 
 import torch

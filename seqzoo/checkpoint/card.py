@@ -40,10 +40,10 @@ def card_of(
 
     Args:
         checkpoint: read or rendered.
-        name: of the model, its title.
+        name: name of the model, the title of the card.
         source: the argument for ``seqzoo.load``.
-        curve: file name of the training curve beside the card, if there is one.
-        existing: the present card, whose hand-written text is kept.
+        curve: file name of the training curve in the card's folder, if there is one.
+        existing: the existing card, whose hand-written text is kept.
 
     Raises:
         CheckpointError: the existing card's front matter cannot be read.
@@ -81,7 +81,7 @@ def model_card(facts: CardFacts, existing: str | None = None) -> str:
 
     Args:
         facts: content of the card.
-        existing: the present card, whose hand-written text is kept.
+        existing: the existing card, whose hand-written text is kept.
 
     Raises:
         CheckpointError: the existing card's front matter cannot be read.
@@ -118,7 +118,7 @@ def split_card(text: str, where: str = "README.md") -> tuple[dict[str, Any], str
     """Front matter and body of a card.
 
     Args:
-        text: of the card.
+        text: the card.
         where: its name in error messages.
 
     Raises:

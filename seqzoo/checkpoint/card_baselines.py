@@ -1,4 +1,4 @@
-"""The table of baselines in a model card: a checkpoint's metrics beside those of simple methods."""
+"""The table of baselines in a model card: a checkpoint compared with simple methods."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ def baselines_table(
     Args:
         own: the checkpoint's metrics under a protocol.
         baselines: the baselines' metrics on the same users under the same protocol.
-        title: of the first column: data and protocol, as Markdown.
+        title: title of the first column, data and protocol, as Markdown.
     """
     keys = [key for key in own if key.endswith(_CUTOFF)]
     if not keys or not baselines:

@@ -30,8 +30,8 @@ def card_metadata(
 
     Args:
         facts: content of the card.
-        before: front matter of the present card.
-        generated_text: generated text of the present card.
+        before: front matter of the existing card.
+        generated_text: generated text of the existing card.
     """
     # Imported here because it is slow and listing checkpoints does without it.
     from huggingface_hub import ModelCardData

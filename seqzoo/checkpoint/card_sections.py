@@ -1,7 +1,7 @@
 """The generated sections of a model card: every metric in them comes from the checkpoint.
 
-Names, ids and settings are text from outside, so they are written as text: ``markdown_text`` for
-prose and tables, and the quoting of the language for code.
+Names, ids and settings are untrusted, so they are escaped: ``markdown_text`` for prose and tables,
+and the quoting of the language for code.
 """
 
 import re
@@ -24,7 +24,7 @@ class CardFacts:
     """The content of a card.
 
     Attributes:
-        name: of the model, its title.
+        name: name of the model, the title of the card.
         architecture: registered name.
         paper: of the architecture, as registered (``arXiv:2403.03900``).
         description: of the architecture.
@@ -38,7 +38,7 @@ class CardFacts:
         source: the argument for ``seqzoo.load``.
         example: a few item ids that it knows, for the commands.
         published: published metrics for this architecture and these settings.
-        curve: file name of the training curve beside the card, if there is one.
+        curve: file name of the training curve in the card's folder, if there is one.
         distribution: of the plugin that provides the architecture.
         base_model: the Hub repository of the checkpoint that training started from.
         features: names of the item features that it reads.
@@ -175,7 +175,7 @@ def _metrics(facts: CardFacts) -> str:
         parts.append(_table(facts.values(protocol)))
         parts.append(_published(facts, protocol))
         baselines = facts.metrics[protocol].get("baselines", {})
-        heading = f"beside baselines, {code_span(protocol, cell=True)}"
+        heading = f"compared with baselines, {code_span(protocol, cell=True)}"
         parts.append(baselines_table(facts.values(protocol), baselines, heading))
         parts.append(_circumstances(facts.metrics[protocol]))
     parts.append(

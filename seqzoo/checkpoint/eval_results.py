@@ -16,7 +16,7 @@ from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
 
 EVAL_RESULTS = ".eval_results/seqzoo.yaml"
-"""Its path in a repository; people may put other files beside it."""
+"""Its path in a repository; people may put other files next to it."""
 
 
 def render_eval_results(

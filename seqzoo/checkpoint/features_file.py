@@ -122,7 +122,7 @@ class _Reader:
                 for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
             ]
         except UnicodeDecodeError:
-            raise _malformed(self._path, f"has {self._number}.bytes that are no UTF-8") from None
+            raise _malformed(self._path, f"has {self._number}.bytes that are not UTF-8") from None
 
     def _of(self, name: str, dtype: torch.dtype, shape: tuple[int | None, ...]) -> Any:
         self._used.add(f"{self._number}.{name}")
@@ -157,4 +157,4 @@ _EMPTY = torch.empty(0, dtype=torch.uint8)
 
 
 def _malformed(path: Path, found: str) -> CheckpointError:
-    return CheckpointError(f"{path} {found}: it is no table of item features; {RESTORE}")
+    return CheckpointError(f"{path} {found}: it is not a table of item features; {RESTORE}")

@@ -86,7 +86,7 @@ def bundled_folder(spec: PretrainedSpec) -> Path | None:
     if module is None or module.origin is None:
         return None
     package = Path(module.origin).parent
-    # An installed package contains the folder; in a checkout it is beside the package.
+    # An installed package contains the folder; in a checkout it is next to the package.
     for home in (package, package.parent):
         folder = home / "model_cards" / spec.name
         if folder.is_dir():

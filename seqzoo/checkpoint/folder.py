@@ -190,7 +190,7 @@ def _refuse_foreign(folder: Path, overwrite: bool) -> None:
         document = parse_json(path, read_bytes(path, LARGEST[CONFIG]))
         ours = isinstance(document, dict) and "format_version" in document
     except CheckpointError:
-        # A damaged checkpoint has its other files beside it, and saving again repairs it.
+        # A damaged checkpoint still has its other files, and saving again repairs it.
         beside = all((folder / name).is_file() for name in HASHED)
         ours = beside and path.stat().st_size <= LARGEST[CONFIG]
     if not ours:

@@ -1,4 +1,4 @@
-"""Write text from outside into Markdown and into code examples, so that it is never markup."""
+"""Write untrusted text into Markdown and into code examples, so that it is never markup."""
 
 import re
 import shlex

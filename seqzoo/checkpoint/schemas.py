@@ -1,10 +1,10 @@
-"""Schemas of documents from outside, which ``storage.documents`` checks.
+"""Schemas of untrusted documents, which ``storage.documents`` checks.
 
 They cover the files of a checkpoint, of a session and of a training run, the metadata of a card,
-and the Hub's answers. Those of ``pins.json``, of prepared data, of item features, of an export and
-of the header of safetensors stand beside their readers. Error messages quote a description as the
-expected value. Unknown keys are refused in documents that only seqzoo writes, and ignored in
-others.
+and the Hub's responses. The schemas of ``pins.json``, of prepared data, of item features, of an
+export and of the header of safetensors are next to their readers. Error messages quote a
+description as the expected value. Unknown keys are refused in documents that only seqzoo writes,
+and ignored in others.
 """
 
 from typing import Annotated, Any, TypeAlias

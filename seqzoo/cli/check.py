@@ -28,15 +28,15 @@ def check(
         bool,
         typer.Option(
             "--quick",
-            help="Check a part in one architecture, not in all that use it, and try no export.",
+            help="Check a part in one architecture, not in all that use it, and skip the export.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Run the conformance checks on anything registered.
 
-    The exit code is 1 if a check fails. With the extra export, models are also exported; one that
-    cannot be gets a warning.
+    The exit code is 1 if a check fails. If the extra `export` is installed, architectures are also
+    exported to ONNX; a failure of that is a warning.
     """
     chosen = read_model_settings(settings or [], "check")
     warn = {} if quick or missing_package() else {"export": check_export}

@@ -78,7 +78,7 @@ class SeveralValues(Verb):
 
 
 class LazyVerb(TyperCommand):
-    """Stands for a registered verb in the list of verbs until it runs or shows its own help."""
+    """A placeholder for a registered verb until it runs or shows its own help."""
 
     def __init__(self, spec: CommandSpec) -> None:
         super().__init__(spec.name, help=spec.help or f"From the plugin '{spec.plugin}'.")

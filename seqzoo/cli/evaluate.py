@@ -1,4 +1,4 @@
-"""``seqzoo eval``: measured metrics beside the stored ones."""
+"""``seqzoo eval``: measured metrics next to the stored ones."""
 
 from collections.abc import Sequence
 

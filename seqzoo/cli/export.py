@@ -18,7 +18,7 @@ def export(
     int8: Annotated[
         bool,
         typer.Option(
-            "--int8", help="Round the weights of the ONNX files to 8 bits: smaller files."
+            "--int8", help="Quantise the weights of the ONNX files to 8 bits, for smaller files."
         ),
     ] = False,
     programs: Annotated[
@@ -30,10 +30,10 @@ def export(
 ) -> None:
     """Write a model as ONNX files with a runner that needs no torch.
 
-    The folder holds history.onnx (whole histories), recommend.onnx (the best items), event.onnx
-    (one event with its state, where the model streams), the vocabulary, a manifest with hashes and
-    runner.py, which needs onnxruntime and numpy only. Before it is written, all files are compared
-    with the model.
+    The folder contains history.onnx (whole histories), recommend.onnx (the best items), event.onnx
+    (one event of a session, if the model streams), the vocabulary, a manifest with hashes, and
+    runner.py, which needs only onnxruntime and numpy. Before the folder is written, the results of
+    all files are compared with those of the model.
     """
     from seqzoo.serving.export.write import export as write
     from seqzoo.serving.export.write import require_extra

@@ -15,7 +15,7 @@ from seqzoo.training.progress import users_progress
 
 @contextmanager
 def users_bar(total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar that counts users; gives the function that advances it by so many."""
+    """A bar that counts users; yields the function that advances it by a number of users."""
     if quiet or not sys.stderr.isatty():
         yield lambda users: None
         return

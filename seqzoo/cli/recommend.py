@@ -53,7 +53,7 @@ class OnCold(str, Enum):
 
 
 class Engine(str, Enum):
-    """Where all users of a file are scored."""
+    """Where the users of a file are scored."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -76,8 +76,8 @@ def recommend(
     on_cold: Annotated[
         OnCold | None,
         typer.Option(
-            help="If the model knows no item of the history: fail, recommend nothing, or recommend "
-            "the most popular items (default: error, with --out empty)."
+            help="For a user whose history has no item that the model knows: fail, recommend "
+            "nothing, or recommend the most popular items (default: error; with --out: empty)."
         ),
     ] = None,
     candidates: Annotated[
@@ -102,12 +102,16 @@ def recommend(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="File of many users: one row an event or a user; .csv, .parquet or .jsonl.",
+            help="File with the histories of many users (.csv, .parquet, .jsonl): one row per "
+            "event or one row per user.",
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Data set, file or folder whose users to serve."),
+        typer.Option(
+            metavar="SOURCE",
+            help="Instead of --histories: a data set, file or folder as for `seqzoo train`.",
+        ),
     ] = None,
     out: Annotated[
         str | None,
@@ -126,7 +130,7 @@ def recommend(
     ] = None,
     engine: Annotated[
         Engine | None,
-        typer.Option(help="Where all users are scored: in this process, or on a Ray cluster."),
+        typer.Option(help="Score the users of --out in this process, or on a Ray cluster."),
     ] = None,
     workers: Annotated[
         int | None,
@@ -150,12 +154,12 @@ def recommend(
         str | None,
         typer.Option(
             metavar="JSON",
-            help="Values of the history's events, for models that use them: "
+            help="Features of the history's events, for models that use them: "
             "'{\"rating\": [5, 3]}'.",
         ),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(metavar="ID", help="The user, for models that use it.")
+        str | None, typer.Option(metavar="ID", help="Id of the user, for models that use it.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -273,7 +277,7 @@ def show_items(items: "Recommendations", score: str) -> None:
 
 
 def _model_among(history: list[str]) -> str:
-    """The model's name if ``--history 1 260 NAME`` has taken it for the last item."""
+    """The model's name, if ``--history 1 260 NAME`` has taken it as the last item."""
     if history and (history[-1] in catalogue().pretrained or looks_like_path(history[-1])):
         return history.pop()
     raise UsageError(

@@ -44,7 +44,7 @@ def recommend_to_file(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write the recommendations of all users, and say what was written."""
+    """Write the recommendations for all users, and print what was written."""
     from seqzoo.cli.progress import users_bar
     from seqzoo.serving.batch.run import recommend_file
 
@@ -55,7 +55,7 @@ def recommend_to_file(
         return
     show(
         f"{count(result.rows)} recommendations for {count(result.users)} users in {result.out} "
-        f"({seconds(result.seconds)}{', an interrupted run went on' if result.resumed else ''})"
+        f"({seconds(result.seconds)}{', resumed an interrupted run' if result.resumed else ''})"
     )
     if result.cold:
         answer = "the most popular items" if options["on_cold"] == "popular" else "nothing"

@@ -21,14 +21,15 @@ def serve(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...", help=f"{CHECKPOINT_HELP} With TITLE=NAME, requests call it TITLE."
+            metavar="NAME...", help=f"{CHECKPOINT_HELP} TITLE=NAME serves it under the name TITLE."
         ),
     ],
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(metavar="N", parser=read_whole_number, help="0 takes a free port.")
+        int,
+        typer.Option(metavar="N", parser=read_whole_number, help="Port; 0 chooses a free one."),
     ] = 8000,
     store: Annotated[
         str | None,
@@ -37,27 +38,37 @@ def serve(
     token_file: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help=f"File with the token of clients (default: variable {TOKEN})."
+            metavar="FILE",
+            help=f"File with the token that clients must send (default: variable {TOKEN}).",
         ),
     ] = None,
     batch: Annotated[
         int,
         typer.Option(
-            metavar="N", parser=read_whole_number, help="Requests scored together; 1 for none."
+            metavar="N",
+            parser=read_whole_number,
+            help="Maximum number of requests that are scored together; 1 turns batching off.",
         ),
     ] = 64,
     waiting: Annotated[
         int,
         typer.Option(
-            metavar="N", parser=read_whole_number, help="Requests that may wait; then 503."
+            metavar="N",
+            parser=read_whole_number,
+            help="Maximum number of waiting requests; further ones get the status 503.",
         ),
     ] = 1024,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time to receive and to answer a request.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Time limit to receive a request, and again to answer it."
+        ),
     ] = 10.0,
     drain: Annotated[
         float,
-        typer.Option(metavar="SECONDS", help="Time that it goes on answering after SIGTERM."),
+        typer.Option(
+            metavar="SECONDS", help="Time for which the service keeps answering after SIGTERM."
+        ),
     ] = 2.0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -65,10 +76,10 @@ def serve(
         bool, typer.Option("--quiet", "-q", help="Log only warnings and errors.")
     ] = False,
 ) -> None:
-    """Serve models over HTTP, with sessions of users.
+    """Serve models over HTTP, with user sessions.
 
-    The interface is documented at /docs. A folder whose checkpoint changes is loaded again, as is
-    everything after SIGHUP.
+    The interface is documented at /docs. A model is loaded again when the checkpoint in its folder
+    changes. SIGHUP loads all models again.
     """
     _require_extra()
     from seqzoo.serving.service.app import Service
@@ -84,7 +95,7 @@ def serve(
         raise UsageError(f"a model is named twice: {' '.join(names)}; name each once")
     token = _token(token_file)
     if host not in _LOOPBACK and token is None:
-        note(f"warning: {host} can be reached from outside, and there is no token (--token-file)")
+        note(f"warning: other machines can reach {host}, and there is no token (--token-file)")
     limits, metrics = Limits(batch=batch, waiting=waiting, seconds=timeout), Metrics()
     sock = listen(host, port)
     log_to_stderr(logging.WARNING if quiet else logging.INFO)
@@ -127,7 +138,7 @@ def _require_extra() -> None:
 
 
 def _token(path: str | None) -> str | None:
-    """The token of clients, from a file or the environment; None for none."""
+    """The token that clients must send, from a file or the environment; None for none."""
     if path is None:
         return os.environ.get(TOKEN) or None
     try:

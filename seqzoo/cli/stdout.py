@@ -14,7 +14,7 @@ from typing import TextIO
 
 @dataclass
 class _Stdout:
-    """The stream of the answers, and whether file descriptor 1 is stderr's meanwhile."""
+    """The stream for answers, and whether file descriptor 1 points to stderr for now."""
 
     stream: TextIO | None = None
     claimed: bool = False
@@ -50,7 +50,7 @@ def claim() -> TextIO:
 
 @contextlib.contextmanager
 def reserved(stream: TextIO) -> Iterator[None]:
-    """Write answers to ``stream``, and send what is printed meanwhile to stderr."""
+    """Write answers to ``stream``; everything else that is printed goes to stderr."""
     before, _stdout.stream = _stdout.stream, stream
     try:
         with contextlib.redirect_stdout(sys.stderr):

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal, and lines of text beside them."""
+"""Tables that fit the terminal, and lines of text."""
 
 import os
 from collections.abc import Mapping, Sequence

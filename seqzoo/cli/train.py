@@ -40,8 +40,8 @@ def train(
         str,
         typer.Argument(
             metavar="MODEL|RECIPE",
-            help="Name of an architecture, path of a recipe.yaml, or a checkpoint to carry on: its "
-            "name, ./folder or hf://org/name.",
+            help="Name of an architecture, path of a recipe.yaml, or a checkpoint to continue "
+            "from: its name, ./folder or hf://org/name.",
         ),
     ],
     settings: Annotated[
@@ -69,7 +69,7 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Item features by item id (CSV, Parquet, JSON lines), or `labels` for the titles.",
+            help="Table of item features (CSV, Parquet, JSON lines), or `labels` for the titles.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -84,8 +84,9 @@ def train(
 ) -> None:
     """Train a model; the folder of the run is a checkpoint.
 
-    Ctrl-C stops the run and keeps the best epoch so far; the same command resumes it. A checkpoint
-    is carried on with newer data: its weights, its items in their order, new items added.
+    Ctrl-C stops the run and keeps the best epoch so far; the same command resumes it. If a
+    checkpoint is given, training continues from its weights on newer data: known items keep their
+    indices, and new items are added.
     """
     log_from(logging.ERROR if quiet else logging.INFO)
     options = given(
@@ -149,7 +150,7 @@ def recipe_values(what: str, settings: list[str], options: Mapping[str, Any]) ->
         values = {"start": what}
     elif (Path(what) / "config.json").is_file():
         raise ConfigError(
-            f"'{what}' would be a registered name; to carry on the checkpoint in the folder: "
+            f"'{what}' would be a registered name; to continue from the checkpoint in the folder: "
             f"seqzoo train ./{what} --data NEWER"
         )
     else:

@@ -39,7 +39,7 @@ def tune(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SECTION.KEY=VALUE]...", help="Settings of every trial; they are not searched."
+            metavar="[SECTION.KEY=VALUE]...", help="Settings that are fixed in every trial."
         ),
     ] = None,
     data: Data = None,
@@ -50,7 +50,9 @@ def tune(
     trials: Annotated[
         int,
         typer.Option(
-            metavar="N", parser=read_whole_number, help="Trials in the folder, all calls together."
+            metavar="N",
+            parser=read_whole_number,
+            help="Number of trials in the folder, over all calls.",
         ),
     ] = 30,
     search: Annotated[
@@ -73,9 +75,9 @@ def tune(
 ) -> None:
     """Search settings, and train the best ones.
 
-    Every trial trains a model; the validation metric decides, and a trial that is worse than the
-    others is stopped early. The test items are read once, at the end. DIR/best is the best
-    checkpoint with its recipe, DIR/report.html shows all trials.
+    Every trial trains a model. The trial with the best validation metric wins; trials that fall
+    behind are stopped early. Only the winner is measured on the test items, at the end. DIR/best is
+    its checkpoint with the recipe, and DIR/report.html shows all trials.
 
     The same command resumes after Ctrl-C, and several processes may work on one folder.
     """

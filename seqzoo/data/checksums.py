@@ -42,7 +42,7 @@ def measure(path: Path) -> Sums:
 
 
 def difference(expected: Sums, found: Sums) -> str | None:
-    """How a file differs from what is expected, in words, or None if it does not."""
+    """How a file differs from what is expected, as text, or None if it does not."""
     for kind in ("sha256", "md5", "size"):
         wanted, got = getattr(expected, kind), getattr(found, kind)
         if wanted is not None and str(wanted).lower() != str(got):
@@ -71,5 +71,5 @@ def remembered(path: Path) -> Sums:
 
 
 def remember(path: Path, sums: Sums) -> None:
-    """Record the sha256 of a file beside it, in the format of ``sha256sum --check``."""
+    """Record the sha256 of a file next to it, in the format of ``sha256sum --check``."""
     record_of(path).write_text(f"{sums.sha256}  {path.name}\n")

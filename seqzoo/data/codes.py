@@ -1,6 +1,6 @@
 """Ids as codes: 0, 1, … in order of first appearance.
 
-Codes of 32 bits stand for ids of any length.
+A code of 32 bits replaces an id of any length.
 """
 
 import numpy as np
@@ -57,7 +57,7 @@ def renumbered(codes: Int32s, ids: pl.Series) -> tuple[Int32s, pl.Series]:
     """
     first = np.full(len(ids), -1, dtype=np.int64)
     for part in reversed(list(blocks(len(codes)))):
-        # Of several values for one place, numpy keeps the last: here that of the first row.
+        # Of several values for one position, numpy keeps the last: here that of the first row.
         first[codes[part][::-1]] = np.arange(part.start, part.stop)[::-1]
     present = np.flatnonzero(first >= 0)
     order = present[np.argsort(first[present], kind="stable")]

@@ -1,7 +1,7 @@
-"""What is counted and sorted from codes of users and items.
+"""Counts and sorts of user and item codes.
 
 Temporary arrays are made in blocks, because the number of interactions N may be a hundred million.
-This module and those of sequences do without polars, which a loaded model does not need.
+This module and those of sequences do not import polars, which a loaded model does not need.
 """
 
 from collections.abc import Iterator

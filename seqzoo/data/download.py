@@ -66,7 +66,7 @@ def download(
             # Two processes must not write into the same partial file. The lock file is kept: if it
             # were removed, two waiting processes could lock different files.
             with WeakFileLock(destination.with_name(f".{destination.name}.lock")):
-                if not destination.exists():  # another process may have fetched it meanwhile
+                if not destination.exists():  # another process may have fetched it by now
                     _fetch(url, destination, expected, progress)
                     return destination
         found = measure(destination)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from seqzoo.errors import UsageError
 
 MOST_FEATURES = 100
-"""Columns of events that data may have; a checkpoint with more would be refused when it is read."""
+"""Most feature columns that data may have; a checkpoint with more could not be read."""
 
 Values: TypeAlias = tuple[str, ...] | None
 """The different values of a text column, code 1 first; None for a column of numbers."""

@@ -30,7 +30,7 @@ def item_indices(items: Sequence[str]) -> ItemIndices:
 
 
 class HashedIndices:
-    """Finds ids by binary search: 12 bytes for each beside the ids themselves.
+    """Finds ids by binary search: 12 bytes for each, in addition to the ids themselves.
 
     Args:
         items: the ids (V,), which are not copied.

@@ -59,7 +59,7 @@ class FeatureColumn:
 
     @property
     def size(self) -> int:
-        """The number of numbers and characters in all values."""
+        """The size of all values: how many numbers and characters they hold."""
         if not isinstance(self.values, tuple):
             return int(self.values.size)
         return sum(sum(map(len, value)) if value else 0 for value in self.values)
@@ -118,7 +118,7 @@ class ItemTable:
 
     @property
     def size(self) -> int:
-        """The number of numbers and characters in all values."""
+        """The size of all values: how many numbers and characters they hold."""
         return sum(column.size for column in self.columns)
 
     @property
@@ -140,7 +140,7 @@ class ItemTable:
         return found
 
     def described(self) -> str:
-        """The columns in words, with the share of items that have a value."""
+        """The columns as text, with the share of items that have a value."""
         return ", ".join(
             f"{column.name} ({column.kind}, {1 - column.is_missing().mean():.0%} of the items)"
             for column in self.columns
@@ -183,7 +183,7 @@ def table_of_labels(labels: Sequence[str | None]) -> ItemTable:
 def aligned(
     columns: Sequence[FeatureColumn], ids: Sequence[str], items: Sequence[str]
 ) -> ItemTable:
-    """The features of items, whose rows stand in another order.
+    """The features of items, taken from rows in another order.
 
     Args:
         columns: with a value for each of ``ids``.

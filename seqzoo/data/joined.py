@@ -55,7 +55,7 @@ def joined(older: SequenceData, newer: SequenceData, known: Vocabulary) -> Seque
     order = rows[np.lexsort((time[rows], user[rows]))]
     user, item, time, new = user[order], item[order], time[order], new[order]
     _refuse_overlap(older, newer, user, item, time, new)
-    # Items without an event that stays are no items of the joined data.
+    # Items that are left without events are not part of the joined data.
     item = (np.cumsum(stays) - 1)[item]
     items = [name for name, here in zip(items, stays.tolist(), strict=True) if here]
     present = np.unique(user)

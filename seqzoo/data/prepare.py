@@ -52,13 +52,14 @@ class DataConfig:
             keeps those of the protocol.
         options: settings of a generated data set.
         fingerprint: fingerprint of the prepared data; training writes it.
-        replay_source: older events of the same users, a name or a path: what a model that is
-            carried on was trained on. They are the context of the newer events, which alone are
-            targets, but for those that ``train.replay`` draws. Read with the same columns.
+        replay_source: older events of the same users, by name or path, for a run that continues
+            from a checkpoint: the data that the checkpoint was trained on. They are read with the
+            same columns and are the context of the newer events. Only newer events are targets,
+            except for the older ones that ``train.replay`` draws.
         item_features: features of the items, for an embedder that reads them: a file with the item
             ids, ``labels`` for the titles of the data, or ``a table in memory``.
         item_columns: the kind of each feature by column, ``text``, ``category``, ``categories``,
-            ``number`` or ``vector``; None takes all columns, with the kinds that they show.
+            ``number`` or ``vector``; None takes all columns and infers their kinds.
     """
 
     source: str = ""

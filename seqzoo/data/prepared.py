@@ -260,7 +260,7 @@ def write_prepared(
     }
 
     def write_manifest(path: Path) -> None:
-        # The other files have been written beside it.
+        # The other files have been written next to it.
         entries = {
             name: {
                 "sha256": sha256_of(path.parent / name),

@@ -38,7 +38,7 @@ class Files(
         "users": USERS,
     },
 ):
-    """The files beside ``prepared.json``."""
+    """The files other than ``prepared.json``."""
 
     items: File
     offsets: File

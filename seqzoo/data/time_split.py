@@ -19,7 +19,7 @@ TARGETS = ("last", "first", "each")
 
 @dataclass
 class TimeSplit(Splitter):
-    """Train on what lies before a moment, and test on what lies after it.
+    """Train on the events before a moment, and test on those after it.
 
     The test part begins at the latest moment from which on at least ``share`` of all interactions
     happen. The validation part is cut from what is before in the same way, and training has the
@@ -30,8 +30,8 @@ class TimeSplit(Splitter):
     trained again. Users whose first event comes after the cut are therefore tested from their
     second event on; with ``first`` they are left out.
 
-    Splitting all users at one moment is what Ji et al. (2023), "A critical study on data leakage in
-    recommender system offline evaluation" (ACM TOIS 41:3), ask for.
+    Splitting all users at one moment follows Ji et al. (2023), "A critical study on data leakage in
+    recommender system offline evaluation" (ACM TOIS 41:3).
 
     Attributes:
         share: share of the interactions in the test part, and of those before it in the

@@ -161,7 +161,7 @@ class Vocabulary:
         given = list(items)
         try:
             found = list(map(self._indices.get, given))
-        except TypeError:  # one of them cannot be hashed, so it is no text
+        except TypeError:  # one of them cannot be hashed, so it is not text
             found = [None] * len(given)
         # Every known id is text.
         unknown = [_as_id(item) for item, index in zip(given, found, strict=True) if index is None]

@@ -14,7 +14,7 @@ _BLOCK = 1 << 23
 
 
 def coverage(lists: RecommendedLists, cutoff: int) -> float:
-    """The share of all items that stand in at least one list.
+    """The share of all items that appear in at least one list.
 
     Catalogue coverage, Ge, Delgado-Battenfeld and Jannach (2010), "Beyond accuracy: evaluating
     recommender systems by coverage and serendipity" (RecSys).
@@ -29,7 +29,7 @@ def novelty(lists: RecommendedLists, cutoff: int) -> float | None:
     the apparent diversity-accuracy dilemma of recommender systems" (PNAS 107:10), with the
     probability of Vargas and Castells (2011), "Rank and relevance in novelty and diversity metrics
     for recommender systems" (RecSys), free discovery. An item without interactions counts as if it
-    had one. The mean is over all places of all lists.
+    had one. The mean is over all positions of all lists.
     """
     total = int(lists.counts.sum())
     if not total:
@@ -50,7 +50,7 @@ def gini(lists: RecommendedLists, cutoff: int) -> float | None:
     """The Gini index of how often the items are recommended: 0 if all equally, 1 if one alone is.
 
     ``sum_j (2 j - V - 1) p(j) / (V - 1)`` over the items in ascending order of their share ``p`` of
-    all places, as in Castells, Hurley and Vargas (2015), "Novelty and diversity in recommender
+    all positions, as in Castells, Hurley and Vargas (2015), "Novelty and diversity in recommender
     systems" (Recommender Systems Handbook).
     """
     frequencies = np.sort(lists.frequencies(cutoff))

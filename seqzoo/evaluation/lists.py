@@ -82,7 +82,7 @@ class RecommendedLists:
         return self.items[:, :cutoff]
 
     def frequencies(self, cutoff: int) -> Int64s:
-        """In how many lists, cut off at ``cutoff``, each item 1..V stands (V,)."""
+        """The number of lists, cut off at ``cutoff``, in which each item 1..V appears (V,)."""
         return np.bincount(self.top(cutoff).ravel(), minlength=len(self.counts))[1:]
 
 

@@ -135,7 +135,7 @@ def plot(comparison: "Comparison", file: str | os.PathLike[str]) -> None:
 
 
 def plot_description(description: "Description", file: str | os.PathLike[str]) -> None:
-    """Draw how many users and items have at least so many events, at every stage of the filter.
+    """Draw how many users and items have at least a given number of events, at every stage.
 
     Args:
         description: the result of ``describe_data``.

@@ -109,7 +109,7 @@ def _ranks(
     """Number of better and of tied candidates for each setting and row [2, S, B].
 
     The scores of one block of items at a time are held. The target's score is taken from its block
-    and not computed by itself, because the rounding could differ and break a tie.
+    and not computed separately, because the rounding could differ and break a tie.
     """
     wanted = hidden.new_zeros(len(hidden), 1, dtype=torch.float32)
     own, removed = Pairs(torch.arange(len(hidden), device=hidden.device), targets), Pairs(*seen)

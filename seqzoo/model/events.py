@@ -1,4 +1,4 @@
-"""What a session keeps of one user's events, beside the state of the model."""
+"""What a session keeps of one user's events, in addition to the state of the model."""
 
 from array import array
 from bisect import bisect_left

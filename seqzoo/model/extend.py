@@ -66,7 +66,7 @@ def extended_features(
     """A model's item features with rows for the new items of a vocabulary.
 
     Args:
-        model: its features stand for its own items.
+        model: its features are those of its own items.
         vocabulary: its items, then the new ones.
         features: a file or a table in memory with the features of the new items; None takes their
             titles, if the model reads these alone, or no values.
@@ -127,8 +127,8 @@ def with_items(
     """
     if model.head.closed_form:
         raise UsageError(
-            f"{model.architecture} counts the events of its data and cannot go on from what it "
-            f"counted; train it on all events: `seqzoo train {model.architecture} --data …`"
+            f"{model.architecture} is fitted by counting and cannot continue from earlier counts; "
+            f"train it on all events: `seqzoo train {model.architecture} --data …`"
         )
     config = {**model.config, **(settings or {})}
     with torch.random.fork_rng(devices=[]):

@@ -43,7 +43,7 @@ def import_weights(
             anything but tensors.
         architecture: registered name; its plugin knows the public names.
         vocabulary: item ids in index order: ``vocabulary.json``, a JSON list, or a text file with
-            one id on each line; a first line ``[PAD]`` stands for row 0.
+            one id on each line; a first line ``[PAD]`` means row 0.
         settings: settings that cannot be inferred from the weights.
 
     Returns:
@@ -87,7 +87,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a ``.pth`` with a plain state dict.
 
     Raises:
-        CheckpointError: the file is missing, has another format, or contains other objects than
+        CheckpointError: the file is missing, has another format, or contains objects other than
             tensors.
     """
     if not path.is_file():

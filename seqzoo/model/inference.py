@@ -1,4 +1,4 @@
-"""Evaluation mode for as long as something is computed, safe for several threads at once."""
+"""Evaluation mode while something is computed, safe for several threads at once."""
 
 import threading
 from collections.abc import Iterator

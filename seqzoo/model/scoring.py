@@ -114,10 +114,10 @@ class ScoringModel(nn.Module):
         """Choose how the best items are found; the index is not saved with the model.
 
         Args:
-            kind: None computes all scores. ``int8`` scans rounded vectors first and gives the same
-                items, with the same scores within rounding, in about half the time for one user of
-                a large catalogue. It takes a quarter more memory, and must be made again after a
-                change of the weights.
+            kind: None computes all scores. ``int8`` scans quantised vectors first and returns the
+                same items, with the same scores up to rounding, in about half the time for one user
+                of a large catalogue. It takes a quarter more memory, and must be made again after
+                a change of the weights.
 
         Raises:
             UsageError: there is no such index, or the model's head does not support it.

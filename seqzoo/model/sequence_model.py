@@ -171,8 +171,8 @@ class SequenceModel(RecommendingModel):
         """The ``k`` best items for users that come one after another, in bounded memory.
 
         Args:
-            users: pairs of a user and a history, or with the timestamps of its events; a generator
-                may go on forever.
+            users: pairs of a user and a history, or triples with the timestamps of its events; a
+                generator may be endless.
             k: number of items, 1 to the size of the catalogue.
             batch_size: maximum number of histories per batch.
             options: ``exclude_seen``, ``candidates``, ``exclude``, ``on_unknown`` and ``on_cold``,
@@ -217,7 +217,7 @@ class SequenceModel(RecommendingModel):
 
         Raises:
             UsageError: the backbone cannot stream, or there are options without a store.
-            StoreError: the file is no store of sessions, or cannot be used.
+            StoreError: the file is not a store of sessions, or cannot be used.
         """
         check_store(store, options)
         return Sessions(self) if store is None else StoredSessions(self, store, **options)

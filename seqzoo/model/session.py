@@ -48,9 +48,9 @@ class Session:
     only the newest ``max_length`` events). Otherwise the cache grows up to the maximum length.
     Beyond it, every event moves the window, which invalidates the cache: ``observe`` only stores
     the event, and the next recommendation encodes the window again, at the cost of the model's own
-    ``recommend``. So it is from the first event on where the model keeps no state: its backbone or
-    its embedder does not stream, its objective changes the history, or it reads what a step does
-    not get, such as features of events.
+    ``recommend``. A model that keeps no state works like this from the first event on: one whose
+    backbone or embedder does not stream, whose objective changes the history, or that reads what a
+    step does not get, such as features of events.
     """
 
     def __init__(self, model: "SequenceModel", user: str | None = None) -> None:

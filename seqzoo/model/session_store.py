@@ -1,8 +1,8 @@
 """``SessionStore``: the events of users and the states after them, in an SQLite file.
 
-The events are what counts: they are on the disk before a call returns. The states are kept to save
-time; whatever happens to them, they are computed again from the events. Several processes may use a
-file at the same time.
+Events are durable: they are on the disk before a call returns. States are a cache: one that is
+missing or damaged is computed again from the events. Several processes may use a file at the same
+time.
 """
 
 import os
@@ -69,7 +69,7 @@ class Position:
 
 
 class StoredState(NamedTuple):
-    """A state after so many events."""
+    """A state, and the number of events after which it holds."""
 
     number: int
     state: bytes
@@ -211,7 +211,7 @@ class SessionStore:
     def put_states(self, identity: str, states: Sequence[tuple[int, int, bytes]]) -> None:
         """Keep states: number of the user, number of events, and the state.
 
-        States of users who are forgotten meanwhile are left out.
+        States of users who have been forgotten by now are left out.
         """
         now = time.time()
         query = (

@@ -84,7 +84,7 @@ class Sessions:
         """Bytes of the tensors and arrays that represent all users.
 
         ``state_bytes / len(sessions)`` is the memory of a user. Python's own objects add about 500
-        bytes a user; rows that are reserved for more users are not counted.
+        bytes per user; rows that are reserved for more users are not counted.
         """
         with self._lock:
             states = sum(len(pool) * pool.row_bytes for pool in self._pools.values())

@@ -10,8 +10,8 @@ from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import State
 
 Form: TypeAlias = Hashable
-"""A state without its numbers: how tensors are nested, their shapes after the batch, and the values
-beside them. States of the same form can be stacked."""
+"""A state without its numbers: how tensors are nested, their shapes after the batch, and all other
+values. States of the same form can be stacked."""
 
 _FEWEST = 8
 

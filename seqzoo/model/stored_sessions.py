@@ -50,15 +50,15 @@ class _Place:
 class StoredSessions:
     """The sessions of many users with a model, kept in an SQLite file.
 
-    ``observe`` returns once the events are on the disk. States are held in memory for the users of
-    this process who came last, stored when they leave it, and computed again from the events when
-    they are missing or belong to another model. Several processes may share a file.
+    ``observe`` returns once the events are on the disk. States are held in memory for the most
+    recently active users of this process and stored when they leave it. A state that is missing or
+    belongs to another model is computed again from the events. Several processes may share a file.
 
     Calls from several threads take turns.
 
     Raises:
         UsageError: the model reads features of events or users, or an argument is invalid.
-        StoreError: the file is no store or cannot be used.
+        StoreError: the file is not a store or cannot be used.
     """
 
     def __init__(
@@ -211,8 +211,8 @@ class StoredSessions:
     def _follow(self, users: set[str]) -> None:
         """Compute the states after new events, unless a user is far behind.
 
-        The events are stored, so no error is one of observing: what fails here is computed when
-        recommendations are asked for, and fails there.
+        The events are stored already, so nothing here raises: a state that fails is computed again
+        when recommendations are requested, and fails there.
         """
         try:
             near = set()
@@ -329,7 +329,7 @@ class StoredSessions:
             self._store.evict(self._most_stored, self._age)
 
     def _evict(self) -> None:
-        """Store and remove the states of users who came longest ago."""
+        """Store and remove the states of the least recently active users."""
         before = time.time() - self._age
         extra = len(self._places) - self._most
         gone: list[str] = []

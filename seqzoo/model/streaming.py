@@ -38,7 +38,7 @@ class Streaming:
         return cls(bound, bound or 0)
 
     def keeps_state(self, events: int) -> bool:
-        """Whether one more event is streamed after so many events."""
+        """Whether one more event is streamed after this number of events."""
         return self.bound is None or events < self.bound
 
 

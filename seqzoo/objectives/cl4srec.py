@@ -68,11 +68,11 @@ def augmented(
         windows: the events of each row.
         operations: ``CROP``, ``HIDE`` or ``REORDER`` for each row [B].
         ratios: the share of a history that is kept, hidden or reordered by each operation.
-        generator: draws the places.
+        generator: draws the positions.
 
     Returns:
-        ``CROP`` keeps a contiguous part, at least one event. ``HIDE`` puts ``MASK`` in the place of
-        some items. ``REORDER`` shuffles the items of a contiguous part; timestamps stay sorted.
+        ``CROP`` keeps a contiguous part, at least one event. ``HIDE`` replaces some items by
+        ``MASK``. ``REORDER`` shuffles the items of a contiguous part; timestamps stay sorted.
     """
     operations = np.where(windows.lengths > 1, operations, -1)
     sizes = [np.floor(ratio * windows.lengths).astype(np.int64) for ratio in ratios]
@@ -91,7 +91,7 @@ def augmented(
     hidden = (operations == HIDE)[:, None] & (ranks < sizes[HIDE][:, None])
     part = (columns >= begins[:, None]) & (columns < (begins + kept)[:, None]) & inside
     moved = (operations == REORDER)[:, None] & part
-    # Other events keep their place; those of the part get random places between its ends.
+    # Other events keep their position; those of the part get random ones between its ends.
     places = np.where(moved, begins[:, None] - 0.5 + draws * kept[:, None], columns)
     order = places.argsort(1, kind="stable")
     items = np.take_along_axis(np.where(hidden, MASK, items), order, 1)

@@ -60,7 +60,7 @@ class ContrastiveObjective(Objective):
         hidden = self.main.encode(model, inputs.main.histories)
         loss = self.main.loss_of(model, hidden, inputs)
         for one, other in self.pairs(model, hidden, inputs):
-            # A share without targets stands for no rows.
+            # A share without targets has no rows.
             rows = len(one) if inputs.weight else 0
             term = info_nce(
                 of_all_processes(one[:rows]),

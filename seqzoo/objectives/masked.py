@@ -15,12 +15,12 @@ from seqzoo.parts.config import MaskedItemConfig
 
 
 class MaskedItem(RowObjective):
-    """Hide some items of a history and predict them from all others, on both sides.
+    """Mask some items of a history and predict them from all others, on both sides.
 
-    Of every window a share of the items is hidden, at least one; of some windows only the newest,
-    as it is in a recommendation. For a recommendation a hidden event follows the history, and its
-    vector is the user's. Section 3.5 of the paper; the share of hidden items is drawn without
-    replacement, as in the authors' code, and afresh in every epoch, unlike there.
+    A share of the items of every window is masked, at least one; in some windows only the newest
+    item is masked, as in a recommendation. For a recommendation a masked event follows the history,
+    and its vector is the user's. Section 3.5 of the paper; masked items are drawn without
+    replacement, as in the authors' code, but in every epoch instead of once.
     """
 
     needs = frozenset({"non-causal", "mask"})
@@ -99,7 +99,7 @@ def with_mask(batch: SequenceBatch, max_length: int, drop_oldest: bool = False) 
         batch,
         items=appended(batch.items, none + MASK),
         lengths=lengths,
-        # When it is asked for is the only time that is known of the hidden event.
+        # The request time is the only time that is known of the hidden event.
         timestamps=repeated(batch.timestamps),
         query_times=repeated(batch.query_times),
         features={

@@ -30,7 +30,7 @@ _EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
 
 @contextmanager
 def exportable() -> Iterator[None]:
-    """Run all kernels in their exportable form for as long as a model is traced."""
+    """Run all kernels in their exportable form while a model is traced."""
     token = _EXPORTING.set(True)
     try:
         yield

@@ -45,7 +45,7 @@ def fused_selective_scan(
     """``selective_scan`` by mamba-ssm's ``selective_scan_fn``.
 
     The kernel takes channels before time, and requires one dtype for all but ``decay``. Autocast
-    gives float32 steps (softplus) beside half-precision inputs, so all are widened to float32, as
+    gives float32 steps (softplus) and half-precision inputs, so all are widened to float32, as
     the torch implementation does.
     """
 

@@ -140,12 +140,12 @@ class ItemFeaturesConfig(ItemEmbedderConfig):
     Attributes:
         feature_codes: number of vectors for words, parts of words and categories, which share them
             by hashing.
-        feature_min_items: a word, a part of a word or a category counts if so many items have it
-            when the model is first trained. One that a single item has stands for that item alone
-            and says nothing about others.
+        feature_min_items: a word, a part of a word or a category is used if at least this many
+            items have it when the model is first trained. One that only a single item has says
+            nothing about other items.
         ngram_sizes: lengths of the parts of words that have vectors; none for whole words alone.
         id_dropout: probability with which an item's own vector is left out in a training step, so
-            that its features alone learn to stand for it, as they must for a new item.
+            that the model learns to score items by their features only, as it must for new items.
     """
 
     feature_codes: int = 2**15

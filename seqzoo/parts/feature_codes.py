@@ -1,8 +1,8 @@
 """Turn the features of items into codes and numbers that an embedder can learn from.
 
 Text becomes its words and their character n-grams, a category itself; each of these is hashed to
-one of a fixed number of codes (as fastText does with n-grams, arXiv:1607.04606), so that no list of
-words has to be kept and a new item's words are codes that are known already.
+one of a fixed number of codes (as fastText does with n-grams, arXiv:1607.04606). So no list of
+words has to be kept, and the words of a new item have codes that are known already.
 """
 
 import re

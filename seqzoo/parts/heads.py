@@ -85,7 +85,7 @@ class TiedHead(Head):
     def score_blocks(
         self, hidden: Tensor, items: Tensor | None = None
     ) -> Iterator[tuple[int, Tensor]]:
-        """Scores [B, n] of so many items at a time that the processor's cache holds them."""
+        """Scores [B, n] of blocks of items that fit the processor's cache."""
         if type(self).forward is not TiedHead.forward:
             # A subclass that computes other scores.
             yield from super().score_blocks(hidden, items)

@@ -61,7 +61,7 @@ class CrossEntropy(Loss):
 class SampledSoftmax(Loss):
     """Softmax over the target and uniformly drawn negatives.
 
-    By default all targets of a batch share one set of negatives, and each negative stands for
+    By default all targets of a batch share one set of negatives, and each negative represents
     V / K items: the log of that is added to its score (logQ correction, Bengio and Senecal 2008).
     ``share``, ``correction`` and ``mask_target`` give the losses of HSTU (arXiv 2402.17152) and
     eSASRec (blondered/transformer_benchmark); see ``SampledSoftmaxConfig``.

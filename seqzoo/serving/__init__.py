@@ -1,1 +1,1 @@
-"""Models in production: recommendations for everybody into a file, and an HTTP service."""
+"""Models in production: a file of recommendations for all users, and an HTTP service."""

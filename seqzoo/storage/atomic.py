@@ -95,7 +95,7 @@ def recover(folder: str | os.PathLike[str]) -> None:
         if not any(entry.name.startswith((COMMIT, INCOMING)) for entry in os.scandir(folder)):
             return
         with _locked(folder, wait=False) as alone:
-            # Without the lock a live writer may be active, and it finishes by itself. On systems
+            # Without the lock a live writer may be active, which finishes on its own. On systems
             # without locks, moving the committed files is still safe.
             if alone or fcntl is None:
                 _recover(folder, alone)
@@ -120,7 +120,7 @@ def locate(folder: str | os.PathLike[str], name: str) -> Path:
 
 
 def settled(folder: str | os.PathLike[str], read: Callable[[], ReadT]) -> ReadT:
-    """The result of ``read``, tried again if another process wrote into the folder meanwhile.
+    """The result of ``read``, tried again if another process wrote into the folder during it.
 
     Readers take no lock, so that a stopped reader cannot keep a training run from saving.
 

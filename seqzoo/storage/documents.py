@@ -1,4 +1,4 @@
-"""Documents from outside: read within limits, then checked against a declared schema.
+"""Untrusted documents: read within limits, then checked against a declared schema.
 
 A sha256 proves that a file is unchanged, not that its author is harmless. So every document must
 keep the limits of this module (no repeated keys, at most 64 levels, finite numbers of at most 63

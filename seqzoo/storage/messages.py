@@ -1,4 +1,4 @@
-"""Show values from outside in messages: short, on one line, whatever they hold."""
+"""Show untrusted values in messages: short, on one line, whatever they hold."""
 
 import reprlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Plain YAML from outside: without tags, anchors, aliases, directives or repeated keys."""
+"""Untrusted YAML: plain, without tags, anchors, aliases, directives or repeated keys."""
 
 from typing import Any
 

@@ -119,7 +119,7 @@ def _finite(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class EncodedTensors:
-    """The content of a safetensors file, made piece by piece: it never stands whole in memory.
+    """The content of a safetensors file, made piece by piece and never held in memory as a whole.
 
     Equal tensors give equal bytes: those that ``safetensors.torch.save`` makes of them.
 

@@ -36,7 +36,7 @@ from seqzoo.testing.probes import (
 from seqzoo.training.recipe import TrainConfig
 
 _LONG = 1000
-"""Events that stand for any number where neither parts nor settings bound the sequence length."""
+"""Sequence length that is tested if neither the parts nor the settings set a maximum."""
 
 
 def check_causality(model: SequenceModel) -> None:

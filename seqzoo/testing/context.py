@@ -1,4 +1,4 @@
-"""Checks of what a model reads beside items and timestamps: query times, features, users."""
+"""Checks of what a model reads besides items and timestamps: query times, features, users."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def check_query_times(
 
 
 def check_answers(model: SequenceModel) -> None:
-    """``step`` answers for a request at the time of its event, and takes events without times."""
+    """``step`` predicts for a request at the time of its event, and takes events without times."""
     timed = example_batch(model, rows=3, ragged=False)
     untimed = replace(timed, timestamps=None, query_times=None)
     for batch, what in ((timed, "at the time of the newest event"), (untimed, "without times")):

@@ -238,7 +238,7 @@ def check_query(name: str, causal: bool) -> None:
     if changed != objective.changes_history:
         raise ConformanceError(
             f"objective '{name}': changes_history is {objective.changes_history}, but query() "
-            f"{'changes' if changed else 'does not change'} the history; sessions go by it"
+            f"{'changes' if changed else 'does not change'} the history; sessions rely on it"
         )
 
 

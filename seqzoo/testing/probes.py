@@ -75,8 +75,8 @@ def perturbed(model: SequenceModel, buffers: bool = False) -> SequenceModel:
 
     Args:
         model: stays as it is.
-        buffers: whether buffers that hold only zeros get noise too. They stand for data that have
-            not arrived yet, such as item features, and would hide the weights they multiply.
+        buffers: whether buffers that hold only zeros get noise too. They are filled by data, such
+            as item features, and would hide the weights they multiply.
     """
     changed = copy.deepcopy(model)
     draw = torch.Generator().manual_seed(0)

@@ -55,7 +55,7 @@ class Outcome:
         ok: whether it passed.
         message: what is wrong; empty if it passed without a warning.
         seconds: how long it took.
-        warning: whether the message is a warning, which is no failure.
+        warning: whether the message is a warning, which is not a failure.
     """
 
     subject: str

@@ -1,4 +1,4 @@
-"""Checks of registered splits and of metrics of lists: what a mistake in them would falsify."""
+"""Checks of registered splits and of metrics of lists."""
 
 from typing import Any
 

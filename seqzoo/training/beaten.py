@@ -16,7 +16,7 @@ __all__ = ["MOST_TARGETS", "measure_baselines"]
 logger = logging.getLogger("seqzoo")
 
 MOST_TARGETS = 20_000
-"""Of more test items, so many are measured, evenly spaced."""
+"""Largest number of test items that are measured; of more, evenly spaced ones."""
 
 
 def measure_baselines(
@@ -26,7 +26,7 @@ def measure_baselines(
     measured: Mapping[str, float],
     metric: str,
 ) -> dict[str, dict[str, Any]]:
-    """Measure the baselines beside a model that has been trained, and warn if one is better.
+    """Measure the baselines after a model has been trained, and warn if one is better.
 
     Args:
         model: the trained model, whose items are those of the data.

@@ -68,9 +68,9 @@ def _check_replay(recipe: Recipe, has_older: bool) -> None:
     """Check that the settings of replay are used together, and with a start."""
     if has_older and recipe.start is None:
         raise TrainingError(
-            "data.replay_source holds the older events of a model that is carried on, and the "
-            "recipe has no start; train a checkpoint (`seqzoo train CHECKPOINT --data NEWER`), or "
-            "give all events as --data"
+            "data.replay_source is for runs that continue from a checkpoint, and the recipe has no "
+            "start; train a checkpoint (`seqzoo train CHECKPOINT --data NEWER`), or give all "
+            "events as --data"
         )
     if recipe.train.replay and not has_older:
         raise TrainingError(

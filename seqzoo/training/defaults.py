@@ -65,7 +65,7 @@ def adapted(recipe: Recipe, data: SequenceData) -> tuple[Recipe, list[Chosen]]:
         The recipe, and what was chosen where that differs from the defaults.
 
     Raises:
-        PluginError: what the architecture declares is no setting, or not of the form above.
+        PluginError: what the architecture declares is not a setting, or not of the form above.
         ConfigError: a chosen value does not fit the settings given.
     """
     spec, given = catalogue().architectures.get(recipe.architecture), recipe.given

@@ -20,8 +20,8 @@ LABELS = "labels"
 def with_item_features(recipe: Recipe, data: SequenceData, given: Any = None) -> SequenceData:
     """The data with the item features that a recipe names, if it names any.
 
-    A model that is carried on keeps the features of its items; new items get theirs from what the
-    recipe names, or none.
+    A run that continues from a checkpoint keeps the features of its items. New items get theirs
+    from what the recipe names, or none.
 
     Args:
         recipe: its section ``data`` names the features.

@@ -12,7 +12,7 @@ logger = logging.getLogger("seqzoo")
 
 
 def with_epochs_of_run(changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The changes of a recipe, with the best epoch of its run if they end validation.
+    """The changes of a recipe, with the best epoch of its run if they turn validation off.
 
     Args:
         changes: settings by section. With ``train.hold_out=none`` and without ``train.epochs`` the
@@ -20,7 +20,7 @@ def with_epochs_of_run(changes: Mapping[str, Any], folder: Path) -> dict[str, An
         folder: of the recipe.
 
     Raises:
-        ConfigError: the folder holds no run that tells a number.
+        ConfigError: the folder holds no run with a best epoch.
         TrainingError: its progress is damaged.
     """
     train = changes.get("train", {})
@@ -29,8 +29,8 @@ def with_epochs_of_run(changes: Mapping[str, Any], folder: Path) -> dict[str, An
     progress = read_progress(folder)
     if progress is None or not progress.best_epoch:
         raise ConfigError(
-            f"train.hold_out=none needs a number of epochs, and {folder} holds no run whose best "
-            "epoch tells one; give it, for example train.epochs=20"
+            f"train.hold_out=none needs a number of epochs, and {folder} holds no run with a best "
+            "epoch; set it, for example train.epochs=20"
         )
-    logger.info("%s was best after epoch %d: as many epochs", folder, progress.best_epoch)
+    logger.info("training for %d epochs, the best epoch of %s", progress.best_epoch, folder)
     return {**changes, "train": {**train, "epochs": progress.best_epoch}}

@@ -62,7 +62,7 @@ def train(
 
     Args:
         recipe: the architecture, its settings, the data and the training settings; or ``start``,
-            the checkpoint that is carried on, and what its recipe is to be changed in.
+            the checkpoint to continue from, and the changes to its recipe.
         out: folder of the checkpoint; None for ``runs/ARCHITECTURE``, or ``runs/NAME-newer`` for a
             recipe with a start. The run keeps its state in the subfolder ``training``. Only one
             training run at a time may use the folder.
@@ -87,7 +87,7 @@ def train(
     """
     older = features = None
     if isinstance(recipe, Mapping):
-        # A table may also stand in the recipe itself.
+        # A table may also be in the recipe itself.
         data = table_in(recipe, "source") if data is None else data
         older, features = table_in(recipe, "replay_source"), table_in(recipe, "item_features")
     if not isinstance(recipe, Recipe):
@@ -124,7 +124,7 @@ def train(
 
 
 def table_in(recipe: Mapping[str, Any], key: str) -> Any:
-    """What stands in a recipe's data section if it is a table in memory, else None."""
+    """The table in memory in a recipe's data section, or None."""
     section = recipe.get("data")
     source = section.get(key) if isinstance(section, Mapping) else None
     return None if isinstance(source, str) else source
@@ -150,7 +150,7 @@ def check_not_start(recipe: Recipe, out: Path) -> None:
 def _with_defaults(recipe: Recipe, data: SequenceData, progress: Progress) -> Recipe:
     """The recipe with the settings that the data decide, which are logged."""
     if progress.epoch and "adapt" not in progress.recipe.get("train", {}):
-        # A run that a version without them has begun goes on without them.
+        # A run that was started by a version without them resumes without them.
         return recipe
     made, chosen = adapted(recipe, data)
     for each in chosen:

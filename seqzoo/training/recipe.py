@@ -176,7 +176,7 @@ class Recipe:
         data = structure(DataConfig, section, "data")
         if not data.source and start is not None:
             raise ConfigError(
-                f"no newer data given to carry {start.source} on with; name them: --data NEWER (to "
+                f"no newer data given to continue from {start.source}; name them: --data NEWER (to "
                 f"train its own recipe again: seqzoo train {start.source}/recipe.yaml)"
             )
         if not data.source:
@@ -201,7 +201,7 @@ class Recipe:
             for name, own in (("model", sections.model), ("train", sections.train))
             for key in own
         )
-        # A stored reason stands as long as its value does.
+        # A stored reason is kept as long as its value is.
         chosen = {
             key: why for key, why in sections.chosen.items() if now.get(key) == why.get("value")
         }
@@ -240,16 +240,16 @@ def _completed(sections: RecipeSections, start: Start, source: object) -> Recipe
 
 
 def _check_epochs(train: TrainConfig, given: Mapping[str, Any]) -> None:
-    """Without validation nothing ends a run too early or too late: the number must be chosen."""
+    """Without validation nothing stops a run early, so the number of epochs must be given."""
     if train.hold_out == "none" and "epochs" not in given:
         raise ConfigError(
-            "train.hold_out=none trains without validation for a fixed number of epochs: give it, "
+            "train.hold_out=none trains without validation for a fixed number of epochs: set it, "
             "for example train.epochs=20, the best epoch of an earlier run with validation"
         )
 
 
 def differences(stored: Mapping[str, Any], asked_for: Mapping[str, Any]) -> list[str]:
-    """The differences between a run's stored recipe and another one, in words.
+    """The differences between a run's stored recipe and another one, as text.
 
     A setting that an older version did not store has its default, so that a run of that version
     resumes unless the new setting is used.

@@ -38,8 +38,8 @@ def trained_part(data: SequenceData, chosen: ChosenSplit | None) -> Split:
 def split_of_epoch(split: Split, config: TrainConfig, epoch: int) -> Split:
     """The split of one epoch: all newer events, and the older ones of users drawn at random.
 
-    So many users are drawn that their older events are ``config.replay`` times as many as the newer
-    ones; it depends on the seed and the epoch's number alone.
+    Users are drawn until their older events are ``config.replay`` times as many as the newer ones.
+    The draw depends only on the seed and the epoch's number.
     """
     first = split.first_target
     if first is None or not config.replay:

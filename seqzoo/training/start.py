@@ -1,7 +1,7 @@
 """The checkpoint that a run starts from: its weights, its items in their order, and its recipe.
 
-``seqzoo train CHECKPOINT --data NEWER`` carries a model on. The run's recipe is the checkpoint's
-with what is changed, see :meth:`Start.defaults`.
+``seqzoo train CHECKPOINT --data NEWER`` continues training on newer data. The run's recipe is that
+of the checkpoint with the changes given, see :meth:`Start.defaults`.
 """
 
 import logging
@@ -31,7 +31,7 @@ from seqzoo.validation import looks_like_path, name_of
 logger = logging.getLogger("seqzoo")
 
 CARRYING_ON: dict[str, Any] = {"epochs": 10, "schedule": "linear", "warmup": 0.0, "patience": 3}
-"""Training settings that a carried-on run does not take from its start's recipe."""
+"""Training settings that a continued run does not take from its start's recipe."""
 
 _OF_DATA = (*COLUMN_SETTINGS, "order", "features")
 """Settings of the start's data that newer data share."""
@@ -100,7 +100,7 @@ class Start:
     def defaults(
         self, sections: Mapping[str, Mapping[str, Any]], settings: Collection[str], source: object
     ) -> dict[str, dict[str, Any]]:
-        """The sections ``model``, ``data`` and ``train`` of a run that carries the model on.
+        """The sections ``model``, ``data`` and ``train`` of a run that continues from the start.
 
         What is given wins over what follows:
 
@@ -198,10 +198,10 @@ class Start:
         return len(vocabulary) - len(self.model.vocabulary)
 
     def notes(self, vocabulary: Vocabulary) -> list[str]:
-        """What a user should know at the beginning of the run."""
+        """What to tell the user at the beginning of the run."""
         added = self.new_items(vocabulary)
         items = f"{len(self.model.vocabulary):,} items in their order and {added:,} new ones"
-        return [f"carrying on from {self.source} (sha256 {self.sha256[:12]}…): {items}"]
+        return [f"continuing from {self.source} (sha256 {self.sha256[:12]}…): {items}"]
 
 
 def names_checkpoint(what: str) -> bool:

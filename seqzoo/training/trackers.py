@@ -38,7 +38,7 @@ def check_trackers(trackers: Sequence[str | GeneralTracker]) -> list[str | Gener
 
 
 class Trackers:
-    """The trackers of a run; a tracker that fails ends the run with a way to resume without it."""
+    """The trackers of a run; if one fails, the run ends with an error that says how to resume."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator

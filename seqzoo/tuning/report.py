@@ -64,7 +64,7 @@ def _page(result: TuningResult, picture: bool) -> str:
 
 
 def _draw(result: TuningResult, figure: Any) -> None:
-    """The value of every trial and the best so far; beside it the validation curves."""
+    """The value of every trial with the best so far (left), and the validation curves (right)."""
     left, right = figure.subplots(1, 2, sharey=True)
     valued = [trial for trial in result.trials if trial.value is not None]
     for state, colour in (("complete", "C0"), ("pruned", "0.6"), ("running", "C1")):

@@ -56,7 +56,7 @@ class TuningResult:
         metrics: metrics of the best checkpoint on the test items by protocol; empty until all
             trials have ended.
         seconds: time spent in this call.
-        interrupted: whether Ctrl-C ended it; the same call goes on.
+        interrupted: whether Ctrl-C ended it; the same call resumes it.
     """
 
     out: Path

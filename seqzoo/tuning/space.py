@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 COMMON: Mapping[str, Any] = {"train.lr": "3e-4..5e-3", "train.batch_size": [8, 16, 32]}
-"""Searched for every architecture that learns by gradients, beside what its plugin declares."""
+"""Searched for every architecture that learns by gradients, besides what its plugin declares."""
 
 _RANGE = re.compile(r"\s*([^.\s]\S*?|\.\S+?)\s*\.\.\s*(\S+)\s*")
 _KEY = re.compile(r"(model|train)\.[a-z_][a-z0-9_]*")
@@ -99,8 +99,8 @@ def parse_space(entries: Mapping[str, Any], where: str = "the search space") -> 
         where: what the space belongs to, for messages.
 
     Raises:
-        ConfigError: a key is no setting of the model or of training, or a value is neither a range
-            nor a list of choices.
+        ConfigError: a key is not a setting of the model or of training, or a value is neither a
+            range nor a list of choices.
     """
     space: Space = {}
     for key, value in entries.items():

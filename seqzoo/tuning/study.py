@@ -1,7 +1,7 @@
 """The study of a tuning: its trials in a journal file that several processes may write.
 
 Optuna's journal is a file of JSON lines. A trial is also locked by the process that runs it, so
-that a trial whose process was killed is recognised and carried on.
+that a trial whose process was killed is recognised and resumed.
 """
 
 import os
@@ -88,7 +88,7 @@ class Study:
     def ask(self, trials: int, first: Mapping[str, Any]) -> "Trial | None":
         """The next trial, locked by this process; None if ``trials`` have been started.
 
-        A trial whose process has ended without a result is carried on, under its number's folder.
+        A trial whose process has ended without a result is resumed, in the folder of its number.
         The first of all has the settings ``first``, as far as they are within the space.
         """
         with self.alone():
@@ -141,13 +141,13 @@ class Study:
             self.unlock(trial.number)
 
     def unlock(self, number: int) -> None:
-        """Give up a trial without a result, so that it can be carried on."""
+        """Give up a trial without a result, so that it can be resumed."""
         descriptor = self._locks.pop(number, None)
         if descriptor is not None:
             os.close(descriptor)
 
     def trials(self) -> "list[FrozenTrial]":
-        """All trials but those that were carried on under another number."""
+        """All trials except those that were resumed under another number."""
         failed = self._optuna.trial.TrialState.FAIL
         found = self._study.get_trials(deepcopy=False)
         return [t for t in found if t.state != failed or "error" in t.user_attrs]

@@ -25,7 +25,7 @@ class PrunedError(Exception):
     """Ends a run whose validation curve is below that of others."""
 
 
-class Interrupted(Exception):  # noqa: N818 it is no error
+class Interrupted(Exception):  # noqa: N818 it is not an error
     """Ctrl-C has ended a run; its state is kept."""
 
 
@@ -57,7 +57,7 @@ def run_trial(
     The folder of a trial stays only while no other is better.
 
     Raises:
-        Interrupted: Ctrl-C; the trial can be carried on.
+        Interrupted: Ctrl-C; the trial can be resumed.
     """
     drawn = study.settings_of(trial)
     folder = study.folder_of(trial.user_attrs["folder"])

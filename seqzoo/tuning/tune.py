@@ -46,13 +46,13 @@ def tune(
 
     Every trial is a run as ``seqzoo.train`` makes it. The first has the defaults. Trials whose
     validation curve is below the median of the others are stopped. The test items are read once,
-    at the end, for the best trial. Calls with the same ``out`` go on where others stopped, and
-    several processes may work there at once.
+    at the end, for the best trial. A call with the same ``out`` resumes the search, and several
+    processes may work on it at once.
 
     Args:
         recipe: name of an architecture, or a recipe; what it sets is not searched.
         data: a name, a path, or a table in memory; None for the recipe's.
-        trials: number of trials in the folder, all calls together.
+        trials: number of trials in the folder, over all calls.
         out: folder of the tuning; None for ``runs/ARCHITECTURE-tuned``.
         search: ranges (``"1e-4..1e-2"``) and choices (``[16, 32]``) by setting, in place of those
             that the architecture declares.
@@ -100,7 +100,7 @@ def tune(
         metrics = _finish(study, folder, recipe_of, prepared)
     except Interrupted:
         interrupted, metrics = True, {}
-        logger.warning("stopped; the same command goes on with what %s holds", folder)
+        logger.warning("stopped; the same command resumes the search in %s", folder)
     result = _result(study, folder, base, metrics, time.perf_counter() - started, interrupted)
     write_report(folder, result)
     if result.best is None and not interrupted and not study.running():

@@ -24,7 +24,7 @@ def test_the_json_of_a_run_that_carries_on(seqzoo, trained, tmp_path):
     info = json.loads(seqzoo("info", trained.folder, "--json").out)
     assert said["start"] == {"source": str(trained.folder), "sha256": info["sha256"]}
     assert said["new_items"] == json.loads(seqzoo("info", out, "--json").out)["items"] - 40
-    assert f"carrying on from {trained.folder}" in answer.err
+    assert f"continuing from {trained.folder}" in answer.err
     assert "40 items in their order and " in answer.err
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
     assert recipe["start"] == said["start"]
@@ -64,7 +64,7 @@ def test_all_events_need_a_number_of_epochs(refused, trained, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_bytes((trained.folder / "recipe.yaml").read_bytes())
     said = refused("train", recipe, "--out", tmp_path / "x", "train.hold_out=none")
-    assert "holds no run whose best epoch tells one" in said
+    assert "holds no run with a best epoch" in said
 
 
 def test_wrong_starts_are_one_line(refused, trained, tmp_path, monkeypatch):

@@ -90,7 +90,7 @@ def test_a_recbole_item_file_is_read(real_data):
     ("content", "kinds", "said"),
     [
         ("name,title\nx,One\n", None, "no single column is recognised as the item column"),
-        ("item_id\nx\n", None, "expected features beside it"),
+        ("item_id\nx\n", None, "expected columns of features too"),
         ("item_id,title\nx,One\n", {"titel": "text"}, "did you mean 'title'"),
         ("item_id,price\nx,cheap\n", {"price": "number"}, "row 1 has 'cheap' in column 'price'"),
         ('item_id,v\nx,"[1, 2]"\ny,[1]\n', None, "row 2 has '\\[1\\]' in column 'v'"),

@@ -1,4 +1,4 @@
-"""A model with item features that was carried on, published and pulled by others."""
+"""A model with item features that was trained further, published and pulled by others."""
 
 import pytest
 

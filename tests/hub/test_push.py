@@ -142,7 +142,7 @@ def test_what_others_did_meanwhile_is_not_overwritten(hub, push, folder):
     hub.faults.add("/commit/", kind="status", method="POST", status=412, message="A commit ...")
     code, message = push()
     assert code == 2
-    assert "has changed meanwhile" in message
+    assert "has changed in the meantime" in message
     assert push()[0] == 0
 
 

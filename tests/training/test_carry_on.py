@@ -1,4 +1,4 @@
-"""A checkpoint that is carried on with newer data."""
+"""Training that continues from a checkpoint on newer data."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -110,7 +110,7 @@ def test_a_run_stores_what_was_chosen_and_why_and_its_recipe_repeats_it(tmp_path
         assert once == twice
     changed = {**stored, "model": {**stored["model"], "max_length": 40}}
     assert "model.max_length" not in Recipe.make(changed, TABLE).chosen
-    # The same command goes on with what it holds; other settings are named.
+    # The same command resumes with what it holds; other settings are named.
     assert train(asked, tmp_path / "run", data=TABLE).metrics
     with pytest.raises(TrainingError, match=r"model\.max_length is 50 there and 200 here"):
         train({**asked, "model": {**small, "max_length": 200}}, tmp_path / "run", data=TABLE)

@@ -1,7 +1,7 @@
-"""Read from the Hub: every answer bounded in bytes and in time, and checked before it is used.
+"""Read from the Hub: every response is bounded in size and time, and checked before it is used.
 
-These requests do not go through the Hub's client, because it trusts the endpoint: it reads a body
-of any length for any time, and names files in its cache by a header of the answer. Here the size
+These requests do not go through the Hub's client, because it trusts the endpoint: it reads bodies
+without a limit on size or time, and names files in its cache after a response header. Here the size
 and the id of a file come from the list of the repository's files. A body is read up to that size,
 and only content with that id is put into the cache.
 """

@@ -54,7 +54,7 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
     # A body of the wrong length, a full disk, a repository name that the client refuses.
     except (OSError, ValueError) as error:
         raise HubError(f"{address}: {redacted(error)}; try again") from error
-    # The client reads the answer of something else than the Hub, the page of a proxy for example.
+    # The client has read a response that is not the Hub's, such as the page of a proxy.
     except (LookupError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as error:
         raise HubError(
             f"{address}: {_endpoint()} does not answer as the Hub does "
@@ -120,7 +120,7 @@ def _refused(address: HubAddress, action: str, error: errors.HfHubHTTPError) -> 
         what = "written to" if action == "write" else "read"
         return HubError(f"{address} cannot be {what} with this token; {_LOGIN}")
     if status == 412:
-        return HubError(f"{address} has changed meanwhile: nothing was written; push again")
+        return HubError(f"{address} has changed in the meantime: nothing was written; push again")
     if status == 429:
         return HubError(f"{address}: the Hub asks to wait (429 Too Many Requests); try again later")
     return HubError(f"{address}: the Hub answers {redacted(error)}; try again")

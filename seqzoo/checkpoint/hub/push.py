@@ -104,7 +104,7 @@ def push_checkpoint(
 
     Raises:
         CheckpointError: a card cannot be read, or the training curve is not a PNG picture.
-        HubError: the Hub cannot be reached or refuses, or the branch has changed meanwhile.
+        HubError: the Hub cannot be reached or refuses, or the branch has changed in the meantime.
         UsageError: the address names a commit or a tag; the tag is not a valid name or points to
             another commit; the visibility of the repository differs from ``private``; or a pull
             request is requested without a repository.

@@ -27,7 +27,7 @@ _AMAZON = re.compile(r"[^,]*,[^,]*,[0-5](\.\d+)?,\d{9,10}")
 
 @dataclass(frozen=True)
 class ItemTexts:
-    """What the file of items beside the interactions says.
+    """The content of an item file next to the interactions.
 
     Attributes:
         labels: titles by item id.
@@ -48,7 +48,7 @@ def read_atomic(file: SourceFile) -> Rows:
 
 
 def atomic_items(source: Source, interactions: str) -> ItemTexts:
-    """Titles and categories from the ``.item`` file beside an ``.inter`` file, if it is there.
+    """Titles and categories from the ``.item`` file next to an ``.inter`` file, if there is one.
 
     The title is the first ``token_seq`` column. With a column ``release_year`` the labels are
     ``Title (1995)``. Categories are the words of a column ``genre``, ``class`` or ``category``.
@@ -107,7 +107,7 @@ def read_double_colon(file: SourceFile) -> Rows:
 
 
 def split_items(source: Source, name: str, separator: str) -> ItemTexts:
-    """Titles, and genres, from lines such as ``item::title::genres`` beside the ratings, if there.
+    """Titles and genres from lines such as ``item::title::genres`` next to the ratings, if any.
 
     The lines of ML-100K, which have more fields, have flags instead of genres.
     """
@@ -135,7 +135,7 @@ def _genres(text: str) -> tuple[str, ...]:
 
 
 def movies_csv_items(source: Source) -> ItemTexts:
-    """Titles and genres from ``movies.csv`` (movieId, title, genres) beside ``ratings.csv``.
+    """Titles and genres from ``movies.csv`` (movieId, title, genres) next to ``ratings.csv``.
 
     Raises:
         DataError: the file is damaged.

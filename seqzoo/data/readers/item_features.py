@@ -1,6 +1,6 @@
 """Read the features of items from a file or a table in memory.
 
-Every column has a declared kind, or one that its type and values tell:
+Every column has a declared kind, or one that is inferred from its type and values:
 
 - lists of numbers are a ``vector``, lists of text are ``categories``;
 - numbers are a ``number``, truth values a ``category``;
@@ -29,7 +29,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt")
 _REPEATED = 10
-"""Text whose values occur so often on average is a category."""
+"""Text whose values occur at least this often on average is a category."""
 _WIDEST = 8192
 
 
@@ -41,7 +41,7 @@ def read_item_features(
     Args:
         source: a CSV, TSV, Parquet or JSON lines file, RecBole's ``.item`` file or its folder, or a
             table in memory.
-        kinds: the kind by column; None takes all columns, with the kinds that they show.
+        kinds: the kind by column; None takes all columns and infers their kinds.
         item_col: the column of item ids; by default the one with a common name.
 
     Raises:
@@ -61,7 +61,7 @@ def read_item_features(
         raise DataError(f"{shown}: row {(ids.is_null().arg_max() or 0) + 1} has no item id")
     names = list(kinds) if kinds else [name for name in frame.columns if name != item]
     if not names:
-        raise DataError(f"{shown} has only the column {item}; expected features beside it")
+        raise DataError(f"{shown} has only the column {item}; expected columns of features too")
     columns = []
     for name in names:
         if name not in frame.columns:

@@ -40,7 +40,7 @@ def read_json_lines(file: SourceFile) -> Rows:
 
 
 def _blocks(file: SourceFile) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-    """Numbers of lines and their objects, so many at once that they fit into memory."""
+    """Line numbers and objects, in chunks that fit into memory."""
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     lines: list[int] = []
     objects: list[dict[str, Any]] = []

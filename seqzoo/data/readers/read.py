@@ -112,7 +112,7 @@ def rows_of(opened: Source, chunk: int = CHUNK) -> Rows:
 
 
 def _items_of(opened: Source) -> ItemTexts:
-    """What a file of items beside the interactions says about them."""
+    """The content of an item file next to the interactions."""
     name = opened.single or _choose_file(opened)
     lower = name.lower()
     if lower.endswith(".inter"):

@@ -19,7 +19,7 @@ class Table:
         file: the file of the rows.
         frame: the rows, without blank ones.
         rows: the number of each row in the file, including blank ones, or None if they are 0, 1, ….
-        place: the file and the place of the row with a number, in words; None for ``row 1``, ….
+        place: the file and the position of the row with a number, as text; None for ``row 1``, ….
         in_memory: whether the table was in memory instead of in a file.
     """
 

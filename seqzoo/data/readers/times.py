@@ -39,7 +39,7 @@ def read_times(table: Table, column: str, *, dates: bool) -> Timestamps:
 
     Whole numbers are kept exactly in 64 bits. Numbers with a fraction (``9.783e8``,
     ``978300760.25``) and ISO dates with one are rounded down, and their fraction is returned
-    beside the seconds. ISO dates without a time zone are UTC.
+    separately. ISO dates without a time zone are UTC.
 
     Args:
         table: some rows.

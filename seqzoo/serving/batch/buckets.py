@@ -1,4 +1,4 @@
-"""Group rows by user out of memory: rows are divided over files by a hash of the user's id."""
+"""Group rows by user on disk: rows are divided over files by a hash of the user's id."""
 
 import json
 import shutil

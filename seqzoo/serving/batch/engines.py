@@ -1,7 +1,7 @@
 """Where the blocks of users are scored: in this process, or on a Ray cluster.
 
-An engine takes tasks and gives each back with its answer. The answers do not depend on the engine,
-only the order in which they come does.
+An engine takes tasks and returns each with its answer. The answers do not depend on the engine;
+only their order does.
 """
 
 import importlib.util
@@ -55,7 +55,7 @@ def check_engine(engine: str, workers: int | None, model: SequenceModel) -> None
         whole_number("workers", workers, 1)
     if model.device.type != "cpu":
         raise UsageError(
-            f"the model is on '{model.device}'; the engine 'ray' scores on processors, so load the "
+            f"the model is on '{model.device}'; the engine 'ray' scores on CPUs, so load the "
             "model with --device cpu, or use the local engine"
         )
 

@@ -1,4 +1,4 @@
-"""A run that writes a file in parts: interrupted, it goes on; the file itself appears whole."""
+"""A run that writes a file in parts and can be resumed; the file appears when it is complete."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ class Part(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Job:
-    """The working folder of one out file, ``.NAME.partial`` beside it.
+    """The working folder of one out file, ``.NAME.partial`` next to it.
 
     Attributes:
         out: the file.
@@ -71,13 +71,13 @@ class Job:
         self._log: IO[bytes] | None = None
 
     def start(self, settings: Mapping[str, Any]) -> bool:
-        """Begin, or go on if a run with the same settings was interrupted.
+        """Begin, or resume an interrupted run with the same settings.
 
         Args:
             settings: everything that the rows depend on, as plain values.
 
         Returns:
-            Whether an interrupted run goes on.
+            Whether an interrupted run is resumed.
 
         Raises:
             UsageError: another process writes the same file.
@@ -165,7 +165,7 @@ class Job:
         shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        """Let go of the working folder; an interrupted run can go on from it."""
+        """Release the working folder; an interrupted run can be resumed from it."""
         for stream in (self._log, self._lock):
             if stream is not None:
                 stream.close()

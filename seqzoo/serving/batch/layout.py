@@ -1,4 +1,4 @@
-"""What the columns of a file of histories are: one row an event, or one row a user."""
+"""The columns of a file of histories, which has one row per event or one row per user."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Recommendations for all users of a file or of data, written to a file."""
+"""Recommendations for all users of a file or a data set, written to a file."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ class BatchResult:
         unknown: number of events with items that the model does not know.
         rows: number of recommendations.
         seconds: duration of this run.
-        resumed: whether an interrupted run went on.
+        resumed: whether an interrupted run was resumed.
         out: the file.
     """
 
@@ -95,14 +95,14 @@ def recommend_file(
 ) -> BatchResult:
     """Write the recommendations of all users of a file.
 
-    Memory does not grow with the number of users. A run that was interrupted goes on when it is
-    started again with the same arguments; the out file appears only when it is complete.
+    Memory does not grow with the number of users. A call with the same arguments resumes an
+    interrupted run; the out file appears only when it is complete.
 
     Args:
         model: any model.
-        source: a CSV, TSV, Parquet or JSON lines file with one row an event or one row a user; or
-            any other data that training reads, of which a folder of prepared data is mapped into
-            memory and the others are read into it.
+        source: a CSV, TSV, Parquet or JSON lines file with one row per event or one row per user;
+            or any other data that training reads. A folder of prepared data is mapped into memory;
+            other data are read into it.
         out: a ``.parquet``, ``.csv`` or ``.jsonl`` file with the columns ``user``, ``rank`` (from
             1), ``item``, ``score`` and ``label``.
         k: number of items for each user.
@@ -283,7 +283,7 @@ def _given(given: Sequence[str] | str | Path | None) -> Any:
 
 
 def _state_of(source: str | Path) -> list[Any]:
-    """What tells whether data have changed: the files with their sizes and times."""
+    """What shows whether data have changed: the files with their sizes and times."""
     path = Path(source).expanduser()
     if path.is_file():
         files = [path]

@@ -29,8 +29,8 @@ def recommend_tables(
 ) -> Iterator[pl.DataFrame]:
     """The recommendations for the users of each table, one table of recommendations for each.
 
-    A table holds one row an event or one row a user, as the files of ``recommend_file``; with one
-    row an event, all events of a user must be in the same table.
+    A table has one row per event or one row per user, like the files of ``recommend_file``. With
+    one row per event, all events of a user must be in the same table.
 
     Args:
         model: any model.

@@ -29,5 +29,5 @@ class Engine(Protocol):
     def run(self, tasks: Iterator[Task]) -> Generator[tuple[Task, Answered], None, None]:
         """Each task with its answer, as soon as it is there.
 
-        Tasks are taken one after another, only so many ahead that all workers have something to do.
+        Tasks are taken one after another, just far enough ahead to keep all workers busy.
         """

@@ -42,7 +42,7 @@ class Block:
 
 
 def blocks_of_rows(rows: Rows, layout: Layout) -> Iterator[Block]:
-    """Blocks of a file that has one row a user, in the order of the file."""
+    """Blocks of a file that has one row per user, in the order of the file."""
     for frame in frames_of_users(rows, layout):
         yield from _blocks_of_users(frame, rows.head, layout, None)
 

@@ -1,4 +1,4 @@
-"""ONNX files whose weights are rounded to 8 bits."""
+"""ONNX files whose weights are quantised to 8 bits."""
 
 import logging
 import tempfile
@@ -10,7 +10,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 def rounded(content: bytes) -> bytes:
     """An ONNX file with the weights of matrix products and tables in int8.
 
-    Each column of a matrix has a scale of its own. Activations are rounded when they are computed.
+    Each column of a matrix has its own scale. Activations are quantised when they are computed.
     Weights take 7 of the 8 bits, so that sums do not overflow on processors without VNNI.
     """
     logger = logging.getLogger()

@@ -40,7 +40,7 @@ class Manifest(Closed):
         streaming: whether there is an ``event.onnx``.
         state_events: number of events up to which the state can be advanced; None for any number.
         state: its tensors.
-        int8: whether the weights of the ONNX files are rounded to 8 bits.
+        int8: whether the weights of the ONNX files are quantised to 8 bits.
         max_difference: largest difference from the model that the export has measured, relative to
             the largest value.
         agreement: share of the model's 10 best items that are among the files' 10 best, over the

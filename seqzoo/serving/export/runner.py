@@ -68,7 +68,7 @@ class Recommender:
         ]
 
     def _files(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        # Programs of torch may lie beside them.
+        # The folder may also hold programs of torch.
         files = self.manifest["files"].items()
         return ((name, entry) for name, entry in files if not name.endswith(".pt2"))
 
@@ -298,7 +298,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _read(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
     if Path(name).name != name:
-        raise RunnerError(f"{folder / MANIFEST} names {name!r}, which is no plain file name")
+        raise RunnerError(f"{folder / MANIFEST} names {name!r}, which is not a plain file name")
     try:
         content = (folder / name).read_bytes()
     except OSError as error:

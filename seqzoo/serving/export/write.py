@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 """Largest difference from the model, relative to the largest value, that an export may have."""
 
 INT8_TOLERANCE = 0.1
-"""The same for rounded weights."""
+"""The same for quantised weights."""
 
 _RUNNER = Path(__file__).with_name("runner.py")
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -47,7 +47,7 @@ class Exported:
         files: names of the files that it holds.
         streaming: whether it can compute one event at a time.
         opset: version of the ONNX operators.
-        int8: whether the weights of the ONNX files are rounded to 8 bits.
+        int8: whether the weights of the ONNX files are quantised to 8 bits.
         max_difference: largest difference from the model on example histories, relative to the
             largest value.
         agreement: share of the model's 10 best items that are among the files' 10 best, on the same
@@ -76,13 +76,13 @@ def export(
 
     ``history.onnx`` computes user vectors of whole histories, ``recommend.onnx`` the best items of
     user vectors, and ``event.onnx`` one event with the state before it, where the model streams.
-    Batch and length are free. ``runner.py`` beside them takes item ids. The folder is written only
-    if the files give what the model gives.
+    Batch size and length are dynamic. ``runner.py`` in the same folder takes item ids. The folder
+    is written only if the files return what the model returns.
 
     Args:
         model: the model; it does not change.
         out: the folder, new, empty, or of an earlier export.
-        int8: round the weights of the ONNX files to 8 bits: smaller files, other scores.
+        int8: quantise the weights of the ONNX files to 8 bits: smaller files, other scores.
         programs: write ``history.pt2``, ``recommend.pt2`` (the scores of all items) and
             ``event.pt2`` too, which ``torch.export.load`` reads.
 

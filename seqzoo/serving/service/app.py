@@ -32,8 +32,8 @@ class Service:
     """The models of a service, and its ASGI application.
 
     Attributes:
-        app: the application, with all that stands before its routes.
-        guard: what stands before the routes.
+        app: the application, middleware included.
+        guard: the middleware.
         models: the models by name.
     """
 

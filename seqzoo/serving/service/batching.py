@@ -29,9 +29,9 @@ class Job:
 
 
 class Batcher:
-    """Hands requests from an event loop to a worker thread, so many together as wait.
+    """Hands requests from an event loop to a worker thread, all that wait at once.
 
-    Nothing waits for others to come: a request that finds the worker free is computed alone.
+    No request waits for others to arrive: one that finds the worker free is computed alone.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Batcher:
         started = time.perf_counter()
         try:
             answers = self._work([job.request for job in jobs])
-        # Whatever happens, every client gets an answer and the worker goes on.
+        # Whatever happens, every client gets an answer and the worker keeps running.
         except Exception as error:
             answers = [error] * len(jobs)
         self._observe(len(jobs), time.perf_counter() - started)

@@ -29,7 +29,7 @@ class ServiceError(SeqzooError):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers beside the type of the content."""
+        """Headers in addition to the type of the content."""
         if self.status == 503:
             return {"retry-after": str(RETRY_SECONDS)}
         return {"www-authenticate": "Bearer"} if self.status == 401 else {}

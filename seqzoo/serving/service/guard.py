@@ -1,4 +1,4 @@
-"""What stands before every route: token, limits of bodies, time-outs, metrics, logs, errors."""
+"""Middleware of every route: token, limits of bodies, time-outs, metrics, logs, errors."""
 
 import asyncio
 import hmac

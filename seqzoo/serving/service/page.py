@@ -1,4 +1,4 @@
-"""The page at ``/``: its files, and the routes that it needs beside the others."""
+"""The page at ``/``: its files, and the further routes that it needs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

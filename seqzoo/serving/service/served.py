@@ -111,7 +111,7 @@ class ServedModel:
             signature = self.signature()
             try:
                 model, sessions = self._load()
-            # Parts are third-party code; whatever fails, the previous model goes on.
+            # Parts are third-party code; whatever fails, the previous model stays in use.
             except Exception as error:
                 self._signature = signature
                 logger.error(
@@ -154,14 +154,14 @@ class ServedModel:
     async def titles(self, seconds: float) -> TitleIndex:
         """The titles of the items, indexed when the first one is searched.
 
-        A large catalogue takes seconds, so it is indexed in a thread of its own: other requests are
-        answered meanwhile.
+        A large catalogue takes seconds, so it is indexed in a thread of its own, while other
+        requests are answered.
 
         Args:
             seconds: how long to wait for it.
 
         Raises:
-            ServiceError: it takes longer; it goes on and is there later.
+            ServiceError: it takes longer; indexing continues in the background.
         """
         vocabulary = self._newest.vocabulary
         if self._titles is None or self._titles[0] is not vocabulary:

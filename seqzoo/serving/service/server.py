@@ -20,7 +20,7 @@ _BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
-    """Goes on answering for a while after the first signal, so that clients can turn away.
+    """Keeps answering for a while after the first signal, so that clients can turn away.
 
     Until then ``/healthz`` says 503 and every answer closes its connection.
     """
@@ -120,7 +120,7 @@ def run(
         timeout_keep_alive=max(5, int(seconds)),
         timeout_graceful_shutdown=int(2 * seconds) + 1,
     )
-    # uvicorn raises the signal that stopped it again, and a stop that was asked for is no failure.
+    # uvicorn raises the signal that stopped it again; a requested stop is not a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     ready()

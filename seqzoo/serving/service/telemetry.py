@@ -1,4 +1,4 @@
-"""Prometheus metrics, and logs of one JSON object a line without ids of users or items."""
+"""Prometheus metrics, and logs of one JSON object per line without ids of users or items."""
 
 import json
 import logging
@@ -76,7 +76,7 @@ class Metrics:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, event, and the fields of the record.
+    """One JSON object per line: time, level, event, and the fields of the record.
 
     The traceback of an exception is kept without its message, which may quote ids.
     """

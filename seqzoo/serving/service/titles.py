@@ -14,8 +14,8 @@ _EXAMINED = 2_000
 class TitleIndex:
     """Finds the items whose title or id has all words of a query.
 
-    Case and accents make no difference. The titles are scanned as one long text, so that a large
-    catalogue needs no more memory than its titles once more.
+    Case and accents make no difference. The titles are scanned as one long text, so the memory that
+    is needed is about the size of the titles.
 
     Attributes:
         vocabulary: the items.

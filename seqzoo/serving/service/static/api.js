@@ -1,4 +1,4 @@
-// Requests to the service, at addresses beside the page's own.
+// Requests to the service, at addresses relative to the page's own.
 
 const TOKEN = "seqzoo-token";
 
