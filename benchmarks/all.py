@@ -93,7 +93,7 @@ def run(name: str, data: str | None) -> dict[str, Any]:
         env={**os.environ, "OMP_NUM_THREADS": str(chosen.threads)},
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    # The place of the data belongs to whoever runs it.
+    # The path of the data is a detail of this machine.
     shown = [*words[:-1], "PATH"] if chosen.data else words
     return {
         "command": f"OMP_NUM_THREADS={chosen.threads} python {' '.join(shown)}",

@@ -4,7 +4,7 @@ r"""The defaults of architectures, compared with the best of ``seqzoo tune`` on 
         --data amazon-beauty steam --settings data.min_count=1 train.epochs=8 -- sasrec gru4rec
 
 For each data set and architecture, one run with the defaults and one tuning. Both are selected by
-the same validation metric, under the protocol that the data decide; the weights that are chosen are
+the same validation metric, under the data's default protocol; the weights that are chosen are
 also measured on the validation items with seen items left out. One line of JSON for each pair is
 added to ``FOLDER/runs.jsonl``. A pair that the file has already is left out, and one that was
 interrupted is resumed. ``--table`` prints the file as Markdown, without running anything.

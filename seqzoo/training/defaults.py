@@ -43,7 +43,7 @@ class Chosen:
     Attributes:
         setting: for example ``train.lr``.
         value: what it was set to.
-        reason: what about the data decides it, in words.
+        reason: the property of the data that decides it, as text.
     """
 
     setting: str
@@ -55,7 +55,7 @@ class Chosen:
 
 
 def adapted(recipe: Recipe, data: SequenceData) -> tuple[Recipe, list[Chosen]]:
-    """A recipe with the settings that the data decide; those given by the user stay.
+    """A recipe with its data-dependent settings; those given by the user stay.
 
     Args:
         recipe: ``given`` names the settings that stay.

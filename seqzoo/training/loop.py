@@ -148,7 +148,7 @@ def check_not_start(recipe: Recipe, out: Path) -> None:
 
 
 def _with_defaults(recipe: Recipe, data: SequenceData, progress: Progress) -> Recipe:
-    """The recipe with the settings that the data decide, which are logged."""
+    """The recipe with its data-dependent settings, which are logged."""
     if progress.epoch and "adapt" not in progress.recipe.get("train", {}):
         # A run that was started by a version without them resumes without them.
         return recipe

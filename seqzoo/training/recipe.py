@@ -128,9 +128,9 @@ class Recipe:
         data: which interactions it is trained on.
         train: how it is trained.
         start: the checkpoint that training starts from; None for new weights.
-        given: names of the settings that were given (``train.lr``); None if the data decide none of
-            the others.
-        chosen: value and reason of what the data decided, by setting.
+        given: names of the settings that were given (``train.lr``); None if none of the others
+            depends on the data.
+        chosen: value and reason of each data-dependent setting, by its name.
     """
 
     architecture: str

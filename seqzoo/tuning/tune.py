@@ -85,7 +85,7 @@ def tune(
 
     _check_ends(space, recipe_of)
     prepared = prepare_data(base, data)
-    # The defaults are those of a plain run, of which the data decide some.
+    # The defaults are those of a plain run, some of which depend on the data.
     defaults = adapted(base, prepared)[0].to_dict()
     first = {f"{s}.{key}": v for s in ("model", "train") for key, v in defaults[s].items()}
     space = with_defaults(space, first, search or {})

@@ -1,4 +1,4 @@
-"""Settings that the data decide: what is chosen, what the user's settings keep, what is stored."""
+"""Data-dependent settings: what is chosen, what the user's settings keep, what is stored."""
 
 from dataclasses import replace
 
