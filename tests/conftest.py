@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Several workers share the processor: more threads than cores would wait for each other.
+# Several workers share the CPU: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # pytest's workers set a width; what commands print here goes to pipes, which have none.
 os.environ.pop("COLUMNS", None)
@@ -98,7 +98,7 @@ def environment(
         here = sysconfig.get_path("purelib")
         site = made.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout
         (Path(site.strip()) / "installed-here.pth").write_text(f"{here}\n")
-        # The one that runs these tests is on the path too, and must not stand for it.
+        # The one that runs these tests is on the path too, and must not be taken for it.
         made.pip("install", "--no-deps", "--ignore-installed", seqzoo_wheel)
         return made
 

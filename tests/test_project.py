@@ -36,7 +36,7 @@ def code_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_python_quick_start_runs_as_it_stands(tmp_path):
+def test_the_python_quick_start_runs_unchanged(tmp_path):
     (code,) = (block for block in code_blocks("python") if "seqzoo.load" in block)
     # Evaluating needs the data; the command-line tests do that where they are there.
     lines = [line for line in code.splitlines() if "seqzoo.evaluate(" not in line]

@@ -22,7 +22,7 @@ ONCE = {"check_bytes": 4, "parse_json": 3, "parse_yaml": 1, "tensors": 1}
 """Four files are hashed; config, vocabulary and metrics are JSON, the recipe is YAML."""
 
 # Counts what a verb does, from the outside of the code that does it: files of the folder and data
-# beside it that are opened for reading, files that are written into the folder, every sha256 that
+# next to it that are opened for reading, files that are written into the folder, every sha256 that
 # is computed, models that are built, data that are filtered and put into sequences.
 COUNTED = """
 import hashlib, json, os, sys
@@ -153,7 +153,7 @@ def test_train(run_folder):
     assert recorded_files_hashed(run_folder, counts) == dict.fromkeys(RECORDED, 1)
     calls = counts.calls
     del calls["parse_json"], calls["parse_yaml"]  # what it writes is read as it will be read later
-    # Its own model, and the four baselines that it is measured beside.
+    # Its own model, and the four baselines that it is compared with.
     assert calls == {"k_core": 1, "build_sequences": 1, "model": 5}
 
 

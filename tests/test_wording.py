@@ -52,7 +52,7 @@ def test_no_phrase_of_the_old_dialect_is_left():
         path = ROOT / name
         if path.suffix not in TEXTS or not path.is_file():
             continue
-        # Line breaks, comment signs and quotes stand between the words of a phrase.
+        # Line breaks, comment signs and quotes may separate the words of a phrase.
         text = re.sub(r"[\s#\"`]+", " ", path.read_text("utf-8", errors="replace")).lower()
         found += [f"{name}: {phrase}" for phrase in phrases if phrase in text]
     assert not found, "\n".join(found)

@@ -1,4 +1,4 @@
-"""Cards with text from outside that looks like markup or like commands."""
+"""Cards with untrusted text that looks like markup or like commands."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""Files whose sums agree and whose content means harm: refused where they are read, in a line."""
+"""Hostile files with valid checksums: refused in one line where they are read."""
 
 import hashlib
 import json
@@ -153,7 +153,7 @@ def refused_by_all(says, refused):
             assert err.count("\n") == 1, err
             assert name in err, err
             assert len(err) < 600, err
-        # ``verify`` tells of every check, so it goes on and ends with 1.
+        # ``verify`` reports every check, so it continues and ends with 1.
         code, out, err = says("verify", folder)
         assert (code, err) == (1, "")
         assert "FAILED" in out

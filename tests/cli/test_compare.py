@@ -33,7 +33,7 @@ def test_the_real_command_prints_a_table_and_draws(trained, other, process, tmp_
         "model", "HR@10", "NDCG@10", "95", "%", "to", "best", "p", "users/s", "parameters",
         "weights", "state",
     ]  # fmt: skip
-    # The best stands first, whatever order they were given in.
+    # The best comes first, in whatever order they were given.
     assert first.split()[0] == str(trained.folder)
     name, hit, value, low, high, difference, p_value, *sizes = second.split()
     assert name == str(other)
@@ -53,7 +53,7 @@ def test_the_real_command_prints_a_table_and_draws(trained, other, process, tmp_
 
 
 def test_it_fits_80_columns(trained, other, seqzoo, tmp_path, monkeypatch):
-    """What goes is what other verbs show as well; what was asked for stays."""
+    """Columns that other verbs show are dropped first; requested ones stay."""
     for folder, name in ((trained.folder, "a"), (other, "b-quite-a-long-name-1m")):
         shutil.copytree(folder, tmp_path / name)
     monkeypatch.chdir(tmp_path)

@@ -121,7 +121,7 @@ def test_no_data_to_be_found(refused, tiny):
 
 
 def test_items_that_the_model_does_not_know_count_as_misses(seqzoo, tiny, tmp_path):
-    """And the metrics without them stand beside."""
+    """The metrics without them are shown, too."""
     rows = [f"u{user},i{(user + step) % 40 + 1},{step}" for user in range(20) for step in range(6)]
     rows += [f"u{user},new-item,9" for user in range(5)]
     (tmp_path / "newer.csv").write_text("\n".join(["user,item,timestamp", *rows]) + "\n")

@@ -1,4 +1,4 @@
-"""Five broken plugins at once harm nobody, and any first-party plugin can be missing."""
+"""Five broken plugins at once break nothing, and any first-party plugin can be missing."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_they_are_listed_with_their_reasons(broken):
         assert reason in found[name]["reason"]
         assert found[name]["distribution"] == f"{name}-plugin"
     assert found["late"]["status"] == "ok"
-    # What it costs is said, so that nobody wonders why all is slow.
+    # The cost of each is shown, so that users see which one is slow.
     assert 0.3 <= found["late"]["seconds"] < 5
     assert all(found[name]["status"] == "ok" for name in FIRST_PARTY)
 
@@ -87,7 +87,7 @@ def test_every_verb_still_works(broken, tmp_path):
         assert answer.code == 0, (words, answer.err)
         json.loads(answer.out)
         assert "Traceback" not in answer.err
-    # The metric that cannot be imported is left out, and that is said.
+    # The metric that cannot be imported is left out, with a message.
     assert "metric 'late' of plugin 'late' is left out" in broken("eval", out).err
     assert "never" in broken("--help").out
 

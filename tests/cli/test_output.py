@@ -1,4 +1,4 @@
-"""Answers on stdout, notes and errors on stderr, and nothing of strangers raw on either."""
+"""Answers on stdout, notes and errors on stderr, and untrusted text escaped on both."""
 
 import io
 import json

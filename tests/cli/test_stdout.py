@@ -1,4 +1,4 @@
-"""Stdout holds the answer alone, whatever plugins print and leave running."""
+"""Stdout holds only the answer, whatever plugins print and leave running."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Heads in closed form beside features: what they are fitted on, and what freezing them means."""
+"""Heads in closed form with features: what they are fitted on, and what freezing them means."""
 
 import sys
 import types

@@ -46,7 +46,7 @@ LAYERS = [
         "version",
     ],
 ]
-"""From the top down; what stands in one list may import each other, without loops."""
+"""From the top down; members of one list may import each other, without loops."""
 
 
 @dataclass(frozen=True)

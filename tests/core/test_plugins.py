@@ -1,4 +1,4 @@
-"""Finding and loading plugins: one that fails is set aside with its reason, the others go on."""
+"""Finding and loading plugins: one that fails is skipped with its reason, the others work."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The code of the documentation pages and of SKILL.md runs as it stands, offline."""
+"""The code of the documentation pages and of SKILL.md runs unchanged, offline."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Baselines beside models: fitted on the same data, in comparisons, and their users."""
+"""Baselines: fitted on the same data, in comparisons, and their users."""
 
 import dataclasses
 

@@ -29,7 +29,7 @@ def some_ranks(better, tied, candidates):
 @pytest.mark.parametrize("gain", [hit, ndcg, mrr])
 @pytest.mark.parametrize("cutoff", [1, 3, 5, 50])
 def test_a_tie_is_the_mean_over_all_orders(gain, cutoff):
-    """Two are better, three stand beside the target: all 24 orders of the four."""
+    """Two are better, three are tied with the target: all 24 orders of the four."""
     values = []
     for order in permutations(["target", "a", "b", "c"]):
         rank = 2 + order.index("target") + 1

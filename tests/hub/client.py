@@ -60,7 +60,7 @@ def command(code: str) -> list[str]:
 
 
 def start_client(code: str, env: dict[str, str], **options: Any) -> "subprocess.Popen[str]":
-    """Start a client and go on."""
+    """Start a client without waiting for it."""
     return subprocess.Popen(
         command(code),
         env=env,

@@ -1,4 +1,4 @@
-"""An endpoint that means harm writes nothing outside the cache, and nothing grows or hangs."""
+"""A hostile endpoint writes nothing outside the cache, and nothing grows or hangs."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ def hub(emptied_hub, folder) -> HubServer:
 
 
 def outside(cache: Path) -> set[str]:
-    """Files beside the cache and above it that were not there before."""
+    """Files next to the cache and above it that were not there before."""
     return {
         path.name for parent in (cache.parent, *cache.parents[1:4]) for path in parent.iterdir()
     }

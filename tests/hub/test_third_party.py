@@ -52,7 +52,7 @@ def test_the_journey(environment, server, variables, tmp_path):
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "is not installed; pip install seqzoo-lrurec" in refused.stderr
-    # What needs no plugin goes on without it.
+    # What needs no plugin works without it.
     user.seqzoo("recommend", "mamba4rec-ml1m", "--history", "1", "260", "-k", "1")
 
     user.install(LRUREC)

@@ -1,4 +1,4 @@
-"""Computing leaves every module in the mode that it was in, whatever threads do meanwhile."""
+"""Computing leaves every module in its mode, whatever other threads do."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""A model that was loaded and changed does not keep what was said of the old weights."""
+"""A model that was loaded and changed does not keep facts about the old weights."""
 
 import copy
 import logging

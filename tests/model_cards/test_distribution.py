@@ -51,7 +51,7 @@ def test_each_checkpoint_is_whole_in_exactly_one_wheel(seqzoo_wheel, cards_wheel
     assert sorted(small.keys() | large.keys()) == NAMES
     for name, files in {**small, **large}.items():
         assert files == {path.name: path.read_bytes() for path in (CARDS / name).iterdir()}
-    # Nothing but the plugin beside them.
+    # Nothing else but the plugin.
     assert {path for path in others if ".dist-info/" not in path} == {
         "seqzoo_model_cards/__init__.py"
     }

@@ -1,4 +1,4 @@
-"""The masked-item objective: which items it hides, and how it reads a history."""
+"""The masked-item objective: which items it masks, and how it reads a history."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ SEQUENCES = Sequences(
 
 
 def small(**settings):
-    """Elastic reads both sides where it is told to."""
+    """A bidirectional Elastic."""
     torch.manual_seed(0)
     return create(
         "elastic",

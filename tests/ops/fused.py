@@ -1,4 +1,4 @@
-"""Stand-ins for the kernels of mamba-ssm and causal-conv1d, with their signatures and layouts."""
+"""Fakes of the kernels of mamba-ssm and causal-conv1d, with their signatures and layouts."""
 
 import torch
 

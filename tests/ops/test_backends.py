@@ -1,4 +1,4 @@
-"""The table of backends and the choice: one stand-in for each way in which a backend fails."""
+"""The table of backends and the choice: one fake for each way in which a backend fails."""
 
 import sys
 import types
@@ -192,7 +192,7 @@ def test_on_a_gpu_each_backend_works_or_says_why(backend):
 
 @pytest.fixture
 def fused(monkeypatch):
-    """Stand-ins for both packages, preferred on a CPU; how often each kernel was called."""
+    """Fakes of both packages, preferred on a CPU; how often each kernel was called."""
     calls = Counter()
 
     def counting(function):
@@ -230,7 +230,7 @@ def assert_probes_pass(cases):
 
 
 def test_the_adapters_call_the_packages_as_documented(fused):
-    """Stand-ins with the packages' own signatures and layouts pass the probe through the adapters.
+    """Fakes with the packages' own signatures and layouts pass the probe through the adapters.
 
     Layouts and transposes are what a GPU would get, so they are right before one is there.
     """
@@ -292,13 +292,13 @@ def test_half_precision_reaches_the_kernels(
     found, expected = op(*given), reference(*(tensor.float() for tensor in given))
     assert fused[kernel] == 1
     assert found.dtype == reference(*given).dtype == dtype
-    # The stand-in for the convolution sums in half precision, the CUDA kernel does not.
+    # The fake convolution sums in half precision, the CUDA kernel does not.
     torch.testing.assert_close(found, expected.to(dtype), rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize(("op", "reference", "arguments", "kernel", "package"), KERNELS)
 def test_mixed_precision_as_autocast_gives_it(fused, op, reference, arguments, kernel, package):
-    """Halves from linear layers beside float32 from softplus and from the weights."""
+    """Halves from linear layers, float32 from softplus and from the weights."""
     first, second, *rest = arguments()
     given = [first.bfloat16(), second, *rest]
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Prebuilt kernels of the Hub, by a stand-in for the ``kernels`` package."""
+"""Prebuilt kernels of the Hub, with a fake ``kernels`` package."""
 
 import sys
 import types
@@ -34,7 +34,7 @@ CALLS = [
 
 @pytest.fixture
 def downloads(monkeypatch):
-    """The downloads of a stand-in for ``kernels``; its kernels run on a CPU."""
+    """The downloads of a fake ``kernels`` package; its kernels run on a CPU."""
     asked = []
     module = types.ModuleType("kernels")
     module.refusal = None

@@ -151,7 +151,7 @@ LENGTHS = [[1], [50, 1, 17, 16, 49], [2, 200]]
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
 def test_the_last_states(level, lengths):
-    """Padding is never read, so NaN may stand there."""
+    """Padding is never read, so it may be NaN."""
     batch, longest = len(lengths), max(lengths)
     padding = torch.arange(longest) >= torch.tensor(lengths)[:, None]
     for op, reference, given in (

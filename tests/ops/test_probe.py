@@ -88,7 +88,7 @@ def test_a_backend_that_fails_in_one_dtype_is_used_in_the_others(faulty, fault):
 
 
 def test_mixed_precision_needs_every_dtype_among_the_arguments(faulty):
-    """As autocast gives them: halves from linear layers beside float32 from softplus."""
+    """As autocast gives them: halves from linear layers, float32 from softplus."""
     backend = faulty(wrong_in_half)
     x, *rest = arguments()
     assert chosen((x.bfloat16(), *rest)) is torch_selective_scan

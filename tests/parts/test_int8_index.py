@@ -1,4 +1,4 @@
-"""The scan of rounded vectors against the plain way: the same items and scores."""
+"""The scan of quantised vectors against a plain sort: the same items and scores."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Building environments of peers: what users are told, and what is built again."""
+"""Building environments of peers: the messages, and what is built again."""
 
 import os
 import subprocess

@@ -134,7 +134,7 @@ def test_last_state_of_ssd(peer, theirs, backend, agree):
 @peers
 @pytest.mark.parametrize("length", [1, 50])
 def test_causal_convolution_with_gradients(length, peer, theirs, backend, agree):
-    """Both versions of mamba-ssm have a causal-conv1d of their time beside them."""
+    """Both versions of mamba-ssm are installed with a causal-conv1d of their time."""
     given = convolution_inputs(length)
     weights = torch.randn_like(given["x"])
     expected = theirs(peer, "causal_convolution", {**given, "weights": weights})

@@ -78,7 +78,7 @@ def test_padding_and_batch_mates_change_nothing(model, read):
         alone = vectors(SequenceBatch.from_histories([history]))
         torch.testing.assert_close(together[row], alone[0], rtol=0, atol=1e-11)
         for width in range(len(history), 21):
-            # Not even what stands in the padding matters.
+            # Not even the values in the padding matter.
             items = torch.full((1, width), 7)
             items[0, : len(history)] = torch.tensor(history)
             padded = vectors(SequenceBatch(items, torch.tensor([len(history)])))

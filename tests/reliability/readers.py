@@ -1,4 +1,4 @@
-"""Everything that seqzoo reads from outside, each with valid content and a way to read damaged one.
+"""Every input that seqzoo reads, each with valid content and a way to read damaged content.
 
 A reader is made in a process of its own, in an empty folder. ``seeds`` are valid contents,
 ``mutate`` damages one of them, and ``read`` reads the result as users do. ``read`` must return or

@@ -40,7 +40,7 @@ MOVIES = "a::Tïtle A (1995)::Drama\nb::B::Comedy\nc::C::Action\n".encode()
 
 
 class DataFile:
-    """One file at a path, with valid files beside it."""
+    """One file at a path, with valid files next to it."""
 
     name = ""
     beside: tuple[tuple[str, bytes], ...] = ()

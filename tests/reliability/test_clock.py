@@ -1,4 +1,4 @@
-"""A clock that jumps, stands still or is wrong changes nothing."""
+"""A clock that jumps, is frozen or is wrong changes nothing."""
 
 import os
 import time

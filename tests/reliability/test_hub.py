@@ -1,4 +1,4 @@
-"""A Hub that means harm: what tests/hub does not try yet."""
+"""A hostile Hub: what tests/hub does not try yet."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Plugins that mean harm, or are careless: each is set aside or harmless, and all others work."""
+"""Hostile or careless plugins: each is skipped or harmless, and all others work."""
 
 import builtins
 import json

@@ -68,7 +68,7 @@ def test_all_kinds_work_where_they_are_used(home, tmp_path):
     assert metrics["hit@10"] > 0.5
     assert "my-command" in home.seqzoo("--help").stdout
     assert "knows 12 items" in home.seqzoo("my-command", out).stdout
-    # Another machine has not got the plugin: what to install is said.
+    # Another machine does not have the plugin: the message says what to install.
     without = home.seqzoo(
         "recommend", out, "--history", "item-1", check=False, SEQZOO_DISABLE_PLUGINS="my-backbone"
     )

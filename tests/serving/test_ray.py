@@ -128,7 +128,7 @@ def test_an_interrupted_run_goes_on_with_the_other_engine(cluster, model, source
         recommend_file(model, source, out, 3, engine="ray", workers=1, advance=stop)
     until = time.monotonic() + 30
     while workers():
-        assert time.monotonic() < until, "the workers go on after the run"
+        assert time.monotonic() < until, "the workers keep running after the run"
         time.sleep(0.05)
     assert recommend_file(model, source, out, 3).resumed
     recommend_file(model, source, tmp_path / "whole.parquet", 3)

@@ -1,4 +1,4 @@
-"""Documents from outside: one line says the file, the key, what was found and what was expected."""
+"""Untrusted documents: one line names the file, the key, what was found and what was expected."""
 
 import time
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Trackers are told of every epoch, and a broken one costs nothing but itself."""
+"""Trackers get every epoch, and a broken one breaks nothing else."""
 
 import importlib.util
 

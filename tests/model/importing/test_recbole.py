@@ -28,7 +28,7 @@ def reference(tmp_path_factory, real_data) -> Path:
         pytest.skip(str(error))
     out = tmp_path_factory.mktemp("recbole-reference")
     command = [python, str(HERE / "recbole_reference.py"), "--data", str(data), "--out", str(out)]
-    # RecBole writes its logs beside where it runs.
+    # RecBole writes its logs where it runs.
     subprocess.run(command, check=True, cwd=out, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return out
 

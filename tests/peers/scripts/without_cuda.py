@@ -13,7 +13,7 @@ import triton
 
 
 def prepare() -> None:
-    """Put stand-ins where the packages ask for a GPU; call it before they are imported."""
+    """Put fakes where the packages ask for a GPU; call it before they are imported."""
     # Extensions that only a build with CUDA has.
     for name in ("selective_scan_cuda", "causal_conv1d_cuda"):
         sys.modules[name] = types.ModuleType(name)

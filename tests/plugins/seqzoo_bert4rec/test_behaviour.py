@@ -39,7 +39,7 @@ def test_every_event_reads_the_whole_history(make, shake):
 
 
 def test_it_learns_what_the_others_say(tmp_path):
-    """Every user keeps to one of eight groups of five items, in any order."""
+    """Every user chooses from one of eight groups of five items, in any order."""
     draw = random.Random(0)
     rows = [(f"u{u}", f"{u % 8}-{draw.randrange(5)}", 60 * t) for u in range(64) for t in range(12)]
     settings = {"hidden_size": 32, "max_length": 12, "num_layers": 1, "mask_ratio": 0.5}

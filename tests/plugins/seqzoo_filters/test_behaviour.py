@@ -43,7 +43,7 @@ def test_other_settings_conform_too(architecture, settings):
 
 
 def test_parameters_are_as_many_as_the_authors_count():
-    """Their log of Amazon Beauty has 878,208; ours has the vector of empty slots beside them."""
+    """Their log of Amazon Beauty has 878,208; ours has the vector of empty slots in addition."""
     model = seqzoo.create("bsarec", num_items=12_101)
     assert model.num_parameters == 878_208 + 64
     # FMLP-Rec has complex factors in place of the attention and the scale of high frequencies.

@@ -57,7 +57,7 @@ def test_the_published_vectors(published):
     model, given = published
     times, lengths = given["timestamps"], given["lengths"]
     width = int(lengths.max())
-    # The time of the request stands where the next event would.
+    # The time of the request takes the position of the next event.
     batch = SequenceBatch(
         given["items"][:, :width],
         lengths,

@@ -87,7 +87,7 @@ def test_scores_with_gradients_of_every_parameter(layers, heads, make, shake, co
     ours = shake(make("sasrec", num_layers=layers, num_heads=heads, inner_size=24)).eval()
     theirs = copies(ours)
     batch = some_batch()
-    # What stands at padding is nobody's business.
+    # Values at padding have no meaning.
     expected = (model(batch, theirs, layers, heads) @ theirs["embedder.item_table"].T)[batch.mask]
     got = ours.head(ours(batch))[batch.mask]
     compare(expected, got, {name: (theirs[name], value) for name, value in ours.named_parameters()})

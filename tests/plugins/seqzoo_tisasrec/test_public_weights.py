@@ -86,7 +86,7 @@ def test_settings_that_are_inferred(imported):
 
 
 def test_keys_of_an_early_version(imported):
-    """It has as many of them as items; the first stand for intervals."""
+    """It has as many of them as items; the first are for intervals."""
     weights = recorded_weights()
     keys = weights["time_matrix_K_emb.weight"]
     weights["time_matrix_K_emb.weight"] = torch.cat([keys, torch.ones(3, 8)])

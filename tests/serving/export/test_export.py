@@ -191,7 +191,7 @@ def test_programs_of_torch_take_any_batch_and_length(model, tmp_path):
 
 
 def test_files_of_an_earlier_export_do_not_stay(model, tmp_path):
-    """They would hold the weights of another model, beside a manifest that does not name them."""
+    """They would hold the weights of another model, with a manifest that does not name them."""
     earlier = seqzoo.export(model, tmp_path / "out", programs=True)
     exported = seqzoo.export(model, tmp_path / "out")
     assert {*earlier.files} > {*exported.files}

@@ -80,7 +80,7 @@ def test_the_scores_are_those_of_the_plain_module(plain, imported, history):
 
 
 def test_it_learns_what_the_others_say(tmp_path):
-    """Every user keeps to one of eight groups of five items, in any order."""
+    """Every user chooses from one of eight groups of five items, in any order."""
     draw = random.Random(0)
     rows = [(f"u{u}", f"{u % 8}-{draw.randrange(5)}", 60 * t) for u in range(64) for t in range(12)]
     result = seqzoo.train(
