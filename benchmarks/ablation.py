@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/studies"))
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--threads", type=int, default=1, help="threads of each run")
-    parser.add_argument("--only", nargs="*", help="these variants alone")
+    parser.add_argument("--only", nargs="*", help="only these variants")
     parser.add_argument("--write", type=Path, help="put the table into this file's block")
     parser.add_argument("--no-train", action="store_true", help="only print what is finished")
     given = parser.parse_args()

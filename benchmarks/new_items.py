@@ -1,4 +1,4 @@
-"""Rank items that no event of the training data is about, by their titles alone.
+"""Rank items that do not occur in the training data, by their titles only.
 
 Interactions are cut at a moment. A model with ``item-features`` is trained on what is before, with
 the titles of the items that occur there. The items that occur only later are added by

@@ -73,8 +73,7 @@ SECTIONS = {
     ),
     "kernels": (
         "Kernels",
-        "The compiled CPU kernels compared with those in PyTorch, and these with "
-        "plain PyTorch.",
+        "The compiled CPU kernels compared with those in PyTorch, and these with plain PyTorch.",
     ),
 }
 

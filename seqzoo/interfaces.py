@@ -157,12 +157,12 @@ class Embedder(nn.Module, ABC):
     def fit(self, vocabulary: "Vocabulary", item_table: "ItemTable | None") -> None:
         """Look at the items themselves, once, after the embedder is made and before it is used.
 
-        It may make parameters and buffers, whose names and shapes must depend on the settings, the
-        number of items and the columns of the table alone: the embedder of a checkpoint is made and
-        fitted in the same way before its weights are copied, with the items that
-        ``model.extend`` has added, too. What is learnt from the items (a mean, a list of
-        categories) belongs in a buffer, so that it comes from the weights from then on. Random
-        values come from torch's global generator.
+        It may make parameters and buffers, whose names and shapes must depend only on the settings,
+        the number of items and the columns of the table: the embedder of a checkpoint is made and
+        fitted in the same way before its weights are copied, including items that ``model.extend``
+        has added. What is learned from the items (a mean, a list of categories) belongs in a
+        buffer, so that it is restored with the weights. Random values come from torch's global
+        generator.
 
         Args:
             vocabulary: the V items in index order.
@@ -308,7 +308,7 @@ class Head(nn.Module, ABC):
     closed_form: bool = False
     """Whether training is one call of ``fit`` instead of epochs.
 
-    The parameters of embedder and backbone then stay as they were initialised. What is learnt
+    The parameters of embedder and backbone then stay as they were initialised. What is learned
     belongs in buffers whose shapes follow from the settings and the number of items."""
 
     @abstractmethod
@@ -322,7 +322,7 @@ class Head(nn.Module, ABC):
     def fit(self, sequences: "Sequences") -> None:
         """Learn from the training part of the histories, in one pass.
 
-        Only a head with ``closed_form`` has it. A second call replaces what the first has learnt,
+        Only a head with ``closed_form`` has it. A second call replaces what the first has learned,
         and the same histories give the same tensors, bit for bit.
 
         Args:
@@ -342,7 +342,7 @@ class Head(nn.Module, ABC):
         ``-inf`` are never part of an answer.
 
         Raises:
-            UsageError: the head cannot tell which items are similar.
+            UsageError: the head has no measure of similarity.
         """
         return None
 

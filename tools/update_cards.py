@@ -39,16 +39,21 @@ def card(folder: Path) -> str:
 
 
 def with_baselines(text: str, folder: Path) -> str:
-    """The card with the block of baselines after that of the metrics, where there are any."""
+    """The card with the block of baselines after that of the metrics, if there are any.
+
+    Protocols whose stored metrics have baselines are left out: the metrics show them already.
+    """
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     tables = []
     for entry in json.loads(MEASURED.read_text("utf-8")):
         own = metrics.get(entry["protocol"])
-        if own is not None and own["data"]["fingerprint"] == entry["fingerprint"]:
+        if own is None or "baselines" in own:
+            continue
+        if own["data"]["fingerprint"] == entry["fingerprint"]:
             title = f"{entry['data']}, `{entry['protocol']}`"
             tables.append(baselines_table(own["metrics"], entry["baselines"], title))
     if not tables:
-        return text
+        return _BASELINES.sub("", text)
     content = "\n\n".join(["### Compared with baselines", *tables])
     block = f"\n\n<!-- seqzoo:generated baselines -->\n{content}\n{_END}"
     return _FIGURES.sub(lambda found: found[0] + block, _BASELINES.sub("", text), count=1)

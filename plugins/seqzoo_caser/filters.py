@@ -12,7 +12,7 @@ from torch.nn import functional
 class Filters(nn.Module):
     """Vertical and horizontal filters with max-pooling: [B, T, D] -> [B, S, F].
 
-    A vertical filter weighs the events of a window, the same in every channel: D features. A
+    A vertical filter weights the events of a window, equally in every channel: D features. A
     horizontal filter of height h reads h consecutive events, and its feature is the largest value
     over their positions in the window.
     """

@@ -14,10 +14,10 @@ and with which query; the whole causal form. The balance loss that reviews menti
 left out, because a backbone has no loss of its own: only the initial values (see
 `seqzoo_elastic.memory`) work against the use of just a few slots.
 
-`forgetting` is also ours, and off by default: in the quoted equations only positions tell an expert
-how old an event is. With it the score of an event for an expert falls by a learned rate per head
-and expert with every later event (the linear bias of arXiv 2108.12409, but learned). It costs no
-time and is compatible with running sums. Initial half-lives are between 1 and 256 events.
+`forgetting` is also ours, and off by default: in the quoted equations an expert knows the age of an
+event only from positions. With it the score of an event for an expert falls by a learned rate per
+head and expert with every later event (the linear bias of arXiv 2108.12409, but learned). It costs
+no time and is compatible with running sums. Initial half-lives are between 1 and 256 events.
 """
 
 from seqzoo.plugins import hookimpl

@@ -27,7 +27,7 @@ class ElasticConfig:
         memory_size: number m of keys in each half; the memory has m x m slots.
         num_retrieved: number R of slots that a query reads.
         forgetting: True lets each expert give later events more weight, at a learned rate; False is
-            the quoted equations, where only positions tell how old an event is.
+            the quoted equations, where the age of an event is known only from positions.
         dropout: dropout probability before every residual sum.
         norm_eps: epsilon of the LayerNorms.
         chunk_size: positions of a chunk in the causal form; larger chunks are fewer and take more

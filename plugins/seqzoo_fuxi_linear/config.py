@@ -48,8 +48,8 @@ class FuxiLinearConfig(FuxiEmbedderConfig):
             position's own event.
         learn_decay: learn how fast each period's oscillation fades; otherwise it halves with every
             radian.
-        time_skip: weigh the sum over the events and the newest event, by learned weights.
-        position_size: width of the learned vectors that weigh events by their positions; even.
+        time_skip: weight the sum over the events and the newest event, by learned weights.
+        position_size: width of the learned vectors that weight events by their positions; even.
         ffn_expand: the feed-forward layer has an inner width of ``ffn_expand * hidden_size``.
         chunk_size: events that are compared in pairs; trades memory for speed, and changes results
             by rounding only.

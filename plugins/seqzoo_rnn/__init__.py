@@ -45,7 +45,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.3, "embedding_norm": "none", "initialisation": "xavier"},
         recipe=recipe,
         paper="arXiv:1511.06939",
-        # docs/studies.md has the measurements: without the norm, small data teach popularity alone.
+        # docs/studies.md has the measurements: without the norm, small data teach only popularity.
         from_data={"model.embedding_norm": "after-dropout"},
         search={
             "model.hidden_size": [64, 128],

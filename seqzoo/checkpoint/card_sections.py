@@ -42,6 +42,7 @@ class CardFacts:
         distribution: of the plugin that provides the architecture.
         base_model: the Hub repository of the checkpoint that training started from.
         features: names of the item features that it reads.
+        timed: whether models of the architecture read timestamps.
         asks: whether models of the architecture read the time of the request.
     """
 
@@ -63,6 +64,7 @@ class CardFacts:
     distribution: str = "seqzoo"
     base_model: str | None = None
     features: tuple[str, ...] = ()
+    timed: bool = False
     asks: bool = False
 
     def values(self, protocol: str) -> Mapping[str, float]:
@@ -310,10 +312,9 @@ def _training(facts: CardFacts) -> str:
 
 def _limits(facts: CardFacts) -> str:
     known = f"- The model knows only the {facts.vocabulary_size:,} items of `vocabulary.json`; new "
-    used = (
-        "- It uses only the order of interactions, and their timestamps where the architecture "
-        "reads them; "
-    )
+    used = "- It uses only the order of the interactions; "
+    if facts.timed:
+        used = "- It uses the order and, unless settings exclude them, the timestamps of events; "
     if facts.features:
         names = ", ".join(map(code_span, facts.features))
         known += "items are added with their features (`model.extend`). "
@@ -327,13 +328,13 @@ def _limits(facts: CardFacts) -> str:
         lines.append(f"- It reads the newest {window:,} events of a history.")
     if facts.asks:
         lines.append(
-            "- Where it reads the time of the request, the metrics were measured with the time of "
-            "the event that is predicted. A request long before that event is harder to answer."
+            "- If it reads the time of the request, the metrics were measured with the time of the "
+            "event that is predicted. Recommendations long before that event are less accurate."
         )
     lines.append(
         "- The metrics were measured offline on logged data. They compare models under one "
-        "protocol and do not predict how users will react. Popular items are favoured as they are "
-        "in the data."
+        "protocol and do not predict how users will react. Popular items are favoured, as in the "
+        "data."
     )
     return "## Limits\n\n" + "\n".join(lines)
 

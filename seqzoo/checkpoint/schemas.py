@@ -117,7 +117,7 @@ class _Recipe(Struct):
     model: Settings = {}
     train: Settings = {}
     chosen: Annotated[
-        dict[str, Settings], Meta(description="what the data decided: value and reason by setting")
+        dict[str, Settings], Meta(description="data-dependent settings: value and reason of each")
     ] = {}
     seqzoo: Any = None
 

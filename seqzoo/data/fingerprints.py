@@ -1,4 +1,4 @@
-"""Fingerprints of sequences: hashes that tell whether two evaluations used the same data."""
+"""Fingerprints of sequences: hashes that show whether two evaluations used the same data."""
 
 import hashlib
 from collections.abc import Iterator, Mapping

@@ -31,7 +31,7 @@ logger = logging.getLogger("seqzoo")
 COLUMN_SETTINGS = ("user_col", "item_col", "time_col", "label_col")
 """The fields of :class:`DataConfig` that name columns."""
 OF_TRAINING = ("replay_source", "item_features", "item_columns")
-"""The fields that matter to training alone."""
+"""The fields that matter only to training."""
 
 
 @dataclass

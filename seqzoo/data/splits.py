@@ -93,7 +93,7 @@ class Splitter(ABC):
     needs: ClassVar[str] = "more data"
     """What data must have for every part to have a target, for messages."""
     uses_time: ClassVar[bool] = False
-    """Whether the parts depend on timestamps, and not on the order of a user's events alone."""
+    """Whether the parts depend on timestamps, not only on the order of a user's events."""
 
     @abstractmethod
     def part(self, sequences: Sequences, part: str) -> Split:
@@ -268,8 +268,8 @@ def train_counts(sequences: Sequences, train: Split, items: int) -> Int64s:
 def leaked_events(data: SequenceData, trained: ChosenSplit, tested: ChosenSplit) -> int:
     """How many events one split trains or validates on that another one keeps for testing.
 
-    Under a split by time these are all events after the cut, not the targets alone: other users'
-    future must not be learnt from either.
+    Under a split by time these are all events after the cut, not only the targets: the future of
+    other users must not be learned from either.
 
     Raises:
         DataError: the data cannot be split in one of the ways.

@@ -1,4 +1,4 @@
-"""The split by time: one cut for all users, so that nothing is learnt from the future of others."""
+"""The split by time: one cut for all users, so that training sees nothing of anyone's future."""
 
 from dataclasses import dataclass
 from typing import ClassVar

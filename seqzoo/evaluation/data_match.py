@@ -17,8 +17,8 @@ def data_match(
 ) -> DataMatch:
     """Compare what a model is measured on with what its metrics were stored for.
 
-    Where neither the model nor the split reads timestamps, users, items and their order alone are
-    compared, and of the features of the events those that the model reads.
+    If neither the model nor the split reads timestamps, only users, items and their order are
+    compared, and those features of the events that the model reads.
 
     Args:
         record: the stored metrics under the protocol, with ``data`` and ``split``; older

@@ -104,7 +104,7 @@ class Evaluation:
         if self.known_targets["targets"] < self.targets:
             unknown = [
                 line(f"{number(self.known_targets['targets'])} held-out items that are known"),
-                metrics_table({"these alone": self.known_targets["metrics"]}),
+                metrics_table({"these only": self.known_targets["metrics"]}),
             ]
         return block(
             f"{self.model} on {self.data['name']} under {self.protocol}",

@@ -47,7 +47,7 @@ def arp(lists: RecommendedLists, cutoff: int) -> float | None:
 
 
 def gini(lists: RecommendedLists, cutoff: int) -> float | None:
-    """The Gini index of how often the items are recommended: 0 if all equally, 1 if one alone is.
+    """The Gini index of how often items are recommended: 0 if all equally often, 1 if only one.
 
     ``sum_j (2 j - V - 1) p(j) / (V - 1)`` over the items in ascending order of their share ``p`` of
     all positions, as in Castells, Hurley and Vargas (2015), "Novelty and diversity in recommender

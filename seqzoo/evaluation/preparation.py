@@ -124,7 +124,7 @@ class PreparedData:
             section = self._section(model)
             named = {**section, "source": source_name(interactions)}
             fields = asdict(structure(DataConfig, named, "data"))
-            # These act on a table after it has been read, or on training alone.
+            # These act on a table after it has been read, or only on training.
             for later in ("min_count", "order", "split", "fingerprint", *OF_TRAINING):
                 del fields[later]
             source = json.dumps(fields, sort_keys=True)
@@ -168,7 +168,7 @@ class PreparedData:
         section = dict(model.recipe.get("data", {}))
         source = source_name(self._data)
         if not isinstance(self._data, Interactions) and source != section.get("source"):
-            # Options are for generated data alone. A file keeps the recipe's columns, as it usually
+            # Options are only for generated data. A file keeps the recipe's columns, as it usually
             # has the same source as the training data; a registered data set has its own columns.
             section.pop("options", None)
             if source in catalogue().datasets or is_prepared(source):
@@ -236,7 +236,7 @@ def warn_of_differences(
 def _warn_of_trained_targets(
     model: SequenceModel, held_out: HeldOut, protocol: Protocol, about: str
 ) -> None:
-    """Warn if a model that was trained under another split has learnt from what is for testing."""
+    """Warn if a model that was trained under another split has learned from what is for testing."""
     trained, tested = trained_split(model.recipe), held_out.chosen
     if not model.recipe.get("data") or trained is None or trained == tested:
         return
@@ -253,7 +253,7 @@ def _warn_of_trained_targets(
         found = "events that may be for testing here"
     logger.warning(
         "%sthe model was trained under the split '%s', and %s tests under the split '%s': it has "
-        "learnt from %s, so the metrics may be too high",
+        "learned from %s, so the metrics may be too high",
         about,
         trained.name,
         protocol.name,

@@ -125,7 +125,7 @@ class MissingFeatureError(ConfigError):
 
 
 def _give_features(part: Embedder | Backbone, name: str, sizes: Mapping[str, int | None]) -> None:
-    """Tell a part the sizes of the features that it reads.
+    """Give a part the sizes of the features that it reads.
 
     Raises:
         MissingFeatureError: there is no such feature.

@@ -69,7 +69,7 @@ def extended_features(
         model: its features are those of its own items.
         vocabulary: its items, then the new ones.
         features: a file or a table in memory with the features of the new items; None takes their
-            titles, if the model reads these alone, or no values.
+            titles, if the model reads only these, or no values.
 
     Raises:
         UsageError: the model reads no features, and there are some.

@@ -242,7 +242,7 @@ class ScoringModel(nn.Module):
         Raises:
             UnknownItemError: the item is unknown, no candidate is known, or an id is unknown and
                 ``on_unknown`` is ``error``.
-            UsageError: ``k`` is out of range, or the model cannot tell which items are similar.
+            UsageError: ``k`` is out of range, or the model has no measure of similarity.
             NotFiniteError: a vector is NaN or too large.
         """
         index = self.vocabulary.index(item)

@@ -141,7 +141,7 @@ class SequenceModel(RecommendingModel):
             items: ids of the new items.
             features: a table with the item ids and the columns that the model reads, for a model
                 with item features: a file, or a table in memory.
-            labels: their titles; also the features, of a model that reads the titles alone.
+            labels: their titles; also their features, for a model that reads only titles.
             seed: of the drawn vectors.
 
         Raises:

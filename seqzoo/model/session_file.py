@@ -52,7 +52,7 @@ def write_session(
     """Write a session atomically.
 
     Args:
-        folder: of the session alone.
+        folder: a folder for this session only.
         model: what identifies the model.
         items: ids of all events.
         timestamps: unix seconds of all events, or none.

@@ -15,7 +15,7 @@ def similarities(model: "ScoringModel", index: int) -> Tensor | None:
     """Similarity of all items to one [V + 1]; None if a vector is NaN or too large.
 
     Raises:
-        UsageError: the head cannot tell which items are similar.
+        UsageError: the head has no measure of similarity.
     """
     own = model.head.similarity(index)
     if own is not None:

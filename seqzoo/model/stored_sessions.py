@@ -233,7 +233,7 @@ class StoredSessions:
         try:
             self._advance(users)
         # States may be damaged, and the parts of a model are third-party code: all states are
-        # computed again, from the events alone.
+        # computed again from the events.
         except Exception as error:
             if isinstance(error, StoreError):
                 raise

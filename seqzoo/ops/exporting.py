@@ -1,7 +1,7 @@
 """Kernels in a form that can be exported: a scan over positions whose number is not fixed.
 
 Loops in Python and hand-written backward passes cannot be traced for any length. Inside
-``exportable`` every kernel is made of PyTorch operations alone, and each recurrence is one ``scan``
+``exportable`` every kernel consists of PyTorch operations, and each recurrence is one ``scan``
 operator, which ONNX has as well. States are in the precision of the arguments.
 
 Shapes in brackets as in ``selective_scan`` and ``ssd``.

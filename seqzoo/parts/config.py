@@ -143,7 +143,7 @@ class ItemFeaturesConfig(ItemEmbedderConfig):
         feature_min_items: a word, a part of a word or a category is used if at least this many
             items have it when the model is first trained. One that only a single item has says
             nothing about other items.
-        ngram_sizes: lengths of the parts of words that have vectors; none for whole words alone.
+        ngram_sizes: lengths of the parts of words that have vectors; none for whole words only.
         id_dropout: probability with which an item's own vector is left out in a training step, so
             that the model learns to score items by their features only, as it must for new items.
     """

@@ -43,7 +43,7 @@ def codes_of(
     Args:
         columns: columns of the kinds ``text``, ``category`` and ``categories``.
         buckets: number of codes.
-        sizes: the lengths n of the n-grams; none for words alone.
+        sizes: the lengths n of the n-grams; none for words only.
 
     Returns:
         Codes (C,), the weight of each (C,), and the position of the first code of each item index

@@ -58,8 +58,8 @@ def _sums(rows: Tensor, pairs: _Pairs) -> Tensor:
 class ItemFeaturesEmbedder(NormalisedEmbedder):
     """The sum of an item's own vector and the vectors of its features.
 
-    A word, a part of a word or a category has a learnt vector (see ``feature_codes.py``); a number
-    is interpolated between learnt vectors at fixed distances from the mean; a given vector is
+    A word, a part of a word or a category has a learned vector (see ``feature_codes.py``); a number
+    is interpolated between learned vectors at fixed distances from the mean; a given vector is
     mapped linearly. In training an item's own vector is left out at random, so that an item without
     events, whose own vector is zero, is scored by its features (as in DropoutNet, Volkovs et al.
     2017).

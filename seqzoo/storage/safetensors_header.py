@@ -1,4 +1,4 @@
-"""How many parameters a safetensors file holds, from its header alone."""
+"""How many parameters a safetensors file holds, from its header only."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +32,7 @@ class _Tensor(Struct):
 
 
 def count_parameters(path: Path, size: int) -> int:
-    """How many parameters a safetensors file of ``size`` bytes holds, read from its header alone.
+    """How many parameters a safetensors file of ``size`` bytes holds, read from its header only.
 
     Raises:
         CheckpointError: the header is not that of a safetensors file.

@@ -135,7 +135,7 @@ def check_batch_invariance(model: SequenceModel) -> None:
         require_equal(
             last_of(model, batch.take(one)),
             together[one],
-            f"batch: history {row} gets another vector alone than in a batch; look for a norm or "
+            f"batch: the vector of history {row} differs alone and in a batch; look for a norm or "
             "a mean over the batch, or a squeeze that breaks at batch size 1",
         )
 

@@ -49,7 +49,7 @@ def check_fit(model: SequenceModel) -> None:
             require_equal(
                 model.head(hidden[row : row + 1]),
                 first[row : row + 1],
-                f"fit: history {row} gets other scores alone than in a batch",
+                f"fit: history {row} gets different scores alone and in a batch",
             )
         some = torch.arange(1, len(model.vocabulary) + 1, 2, device=hidden.device)
         blocks = [scores for _, scores in model.head.score_blocks(hidden, some)]

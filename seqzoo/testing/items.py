@@ -91,7 +91,7 @@ def check_new_items(model: SequenceModel) -> None:
         )
     if not torch.allclose(after[:, :count], before, rtol=1e-5, atol=1e-6):
         raise ConformanceError(
-            "new items: items that are added change the scores of the others; keep what is learnt "
+            "new items: items that are added change the scores of the others; keep what is learned "
             "from the items (a mean, a list of categories) in buffers of the state"
         )
     with TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ class Interrupted(Exception):  # noqa: N818 it is not an error
 
 
 class _Watching(Reporter):
-    """Tells the study each validation value, and ends the run if the study wants that."""
+    """Reports each validation value to the study, and ends the run if the study prunes it."""
 
     def __init__(self, trial: "Trial") -> None:
         self._trial = trial
@@ -52,7 +52,7 @@ def run_trial(
     recipe_of: Callable[[Mapping[str, Any]], Recipe],
     data: SequenceData,
 ) -> None:
-    """Train with the settings that a trial draws, and tell the study the outcome.
+    """Train with the settings that a trial draws, and report the outcome to the study.
 
     The folder of a trial stays only while no other is better.
 

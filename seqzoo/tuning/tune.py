@@ -110,7 +110,7 @@ def tune(
 
 
 def _check_ends(space: Space, recipe_of: Any) -> None:
-    """Check the ends of every range and every choice alone, before any trial.
+    """Check the ends of every range, and every choice, before any trial.
 
     Raises:
         ConfigError: a setting is unknown or a value is invalid.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Entry:
-    """One request and how it was answered. ``status`` 0 means not at all."""
+    """One request and how it was answered. ``status`` 0 means no response."""
 
     method: str
     path: str

@@ -43,7 +43,7 @@ def write(frame, path):
 
 
 def events(seed=0):
-    """One row an event, in no order of users; rows of one user are in time order."""
+    """One row per event, in no order of users; rows of one user are in time order."""
     rows = [
         (user, item, 100 + step)
         for user, items in HISTORIES.items()
@@ -54,7 +54,7 @@ def events(seed=0):
 
 
 def whole(path):
-    """One row a user."""
+    """One row per user."""
     lists = list(HISTORIES.values())
     if path.suffix == ".csv":
         lists = [" ".join(items) for items in lists]
@@ -111,7 +111,7 @@ def test_whole_numbers_as_users_stay_numbers(model, tmp_path):
 
 
 def big(path, users=9000):
-    """More users than fit into a block, one row a user."""
+    """More users than fit into a block, one row per user."""
     lists = [[f"item-{(n + step) % 20}" for step in range(1 + n % 3)] for n in range(users)]
     return write(pl.DataFrame({"user": [f"u{n}" for n in range(users)], "items": lists}), path)
 

@@ -1,4 +1,4 @@
-"""Training under the split by time: nothing is learnt from what comes after the cut."""
+"""Training under the split by time: nothing is learned from what comes after the cut."""
 
 import json
 import logging

@@ -100,7 +100,7 @@ def not_reached(address: HubAddress, error: Exception, action: str = "read") -> 
         )
     return HubError(
         f"{address}: the Hub at {_endpoint()} cannot be reached ({redacted(error)}); try again, "
-        "or set HF_HUB_OFFLINE=1 to use the local cache alone"
+        "or set HF_HUB_OFFLINE=1 to use only the local cache"
     )
 
 

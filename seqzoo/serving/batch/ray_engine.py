@@ -124,7 +124,7 @@ class RayEngine:
 
     def _send(self, worker: Any, task: Task) -> Any:
         block, options = task.block, self._options
-        # Where a user comes from is needed for messages alone.
+        # Where a user comes from is only needed for messages.
         named = "error" in (options.on_unknown, options.on_cold)
         places = [block.place(row) for row in range(len(block.users))] if named else None
         lists = {what: each for what, each in task.lists.items() if what not in self._everyone}

@@ -1,4 +1,4 @@
-"""The computations of a model that are exported, as functions of tensors alone.
+"""The computations of a model that are exported, as functions of tensors only.
 
 Shapes in brackets: B batch, L positions, D width, V items, E excluded pairs.
 """

@@ -73,7 +73,7 @@ class Reasons(BaseModel):
     """Why an item is recommended after a history.
 
     ``rank`` is among the items that are not in the history; ``nearest`` are the most similar items
-    of the history, null for a model that cannot tell.
+    of the history, null for a model without a measure of similarity.
     """
 
     model: str

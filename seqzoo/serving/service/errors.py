@@ -14,7 +14,7 @@ class ServiceError(SeqzooError):
 
     Attributes:
         status: of HTTP.
-        kind: what programs tell errors apart by.
+        kind: the type of the error, for programs.
     """
 
     def __init__(self, status: int, kind: str, message: str) -> None:

@@ -57,7 +57,7 @@ def reasons(model: SequenceModel, request: ReasonsRequest) -> dict[str, Any]:
     """The score and rank of an item after a history, and the items of the history nearest to it.
 
     The rank is the one among the items that are not in the history. ``nearest`` is None for a model
-    that cannot tell which items are similar.
+    without a measure of similarity.
 
     Raises:
         UnknownItemError: the model does not know the item, or no item of the history.

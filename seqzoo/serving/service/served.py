@@ -267,7 +267,7 @@ def _of_sessions(name: str, sessions: Any, requests: Sequence[ask.SessionRequest
                 422, "invalid_request", f"k is {each.k}; expected 1 to {most}"
             )
         else:
-            # Whoever has events is answered from them, whatever on_cold says.
+            # A user with events gets recommendations from them, whatever on_cold says.
             on_cold = "empty" if each.on_cold == "error" else each.on_cold
             groups.setdefault((each.exclude_seen, on_cold, each.at is None), []).append(at)
     for (exclude_seen, on_cold, newest), positions in groups.items():

@@ -56,7 +56,7 @@ def test_a_run_is_one_pass_and_a_checkpoint(name, trained):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_held_out_events_are_not_counted(name, trained, tmp_path):
-    """Other last two items of every user change nothing of what is learnt."""
+    """Other last two items of every user change nothing of what is learned."""
     rows = [(u, f"i{(u * 7 + t * t) % 11}", t) for u in range(30) for t in range(8)]
     other = [(u, "i3" if t > 5 else item, t) for u, item, t in rows]
     weights = []

@@ -167,15 +167,15 @@ def test_half_precision_keeps_sums_whole(make):
 @variants
 def test_experts_start_apart_and_stay_apart(causal, imr, make):
     model = make("elastic", causal=causal, imr=imr, hidden_size=64).eval()
-    learnt = model.backbone.experts
-    assert learnt.std(dim=1).min() >= 0.02
+    learned = model.backbone.experts
+    assert learned.std(dim=1).min() >= 0.02
     batch = example_batch(model)
     after = []
     for layer in model.backbone.layers:
         layer.gather_norm.register_forward_hook(lambda module, inputs, out: after.append(out))
     with torch.inference_mode():
         model(batch)
-    for experts in (learnt[None], *after):
+    for experts in (learned[None], *after):
         rows = nn.functional.normalize(experts.flatten(0, -3), dim=-1)
         alike = rows @ rows.transpose(1, 2) - torch.eye(rows.shape[1])
         # Independent rows of 64: cosines of deviation 1/8; copies of one row would have 1.

@@ -47,12 +47,12 @@ class Plain:
 
     def start(self, seen: Tensor) -> list[Tensor]:
         """The experts before the first layer, by the events [S, D] that the query may use."""
-        learnt = list(self.p["experts"])
+        learned = list(self.p["experts"])
         if self.imr != "pre":
-            return learnt
+            return learned
         scores, values = self.find(seen.mean(0) + seen[-1])
         started = []
-        for expert in learnt:
+        for expert in learned:
             weights = softmax(scores + values @ expert / math.sqrt(WIDTH))
             started.append(expert + weights @ values)
         return started

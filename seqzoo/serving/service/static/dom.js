@@ -1,4 +1,4 @@
-// Elements. Text from outside is only ever set as text.
+// Elements. Untrusted text is only ever set as text.
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
