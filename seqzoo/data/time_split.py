@@ -1,4 +1,4 @@
-"""The split by time: one cut for all users, so that training sees nothing of anyone's future."""
+"""The split by time: one cut for all users, so that no model learns from the future."""
 
 from dataclasses import dataclass
 from typing import ClassVar

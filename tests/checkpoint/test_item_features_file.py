@@ -86,7 +86,7 @@ def head_with(tensors, **changes):
         (lambda t: t.update(x=torch.zeros(1)), "which belongs to no column"),
         (lambda t: t["0.ends"].mul_(2), "ends that do not fit"),
         (lambda t: t["0.ends"].neg_(), "ends that do not fit"),
-        (lambda t: t["0.bytes"].fill_(255), "no UTF-8"),
+        (lambda t: t["0.bytes"].fill_(255), "not UTF-8"),
         (lambda t: t["2.counts"].neg_(), "negative numbers"),
         (lambda t: t.update({"3.values": t["3.values"].float()}), "has 3.values as torch.float32"),
         (lambda t: head_with(t, items=3), "has 0.ends as torch.int64"),

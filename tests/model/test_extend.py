@@ -115,7 +115,7 @@ def test_features_for_a_model_without_them_are_refused():
 def test_a_model_that_counts_is_not_extended():
     if "popular" not in catalogue().architectures:
         pytest.skip("the baselines are not installed")
-    with pytest.raises(UsageError, match="counts the events"):
+    with pytest.raises(UsageError, match="is fitted by counting"):
         small_model("popular").extend(["new"])
 
 
