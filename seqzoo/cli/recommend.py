@@ -83,12 +83,15 @@ def recommend(
     candidates: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID...", help="Restrict to these items (default: all); with --out also a file."
+            metavar="ID...",
+            help="Recommend only these items (default: all); with --out, ids or a file.",
         ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID...", help="Never recommend these items; with --out also a file."),
+        typer.Option(
+            metavar="ID...", help="Never recommend these items; with --out, ids or a file."
+        ),
     ] = None,
     timestamps: Annotated[
         list[int] | None,
