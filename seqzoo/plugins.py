@@ -60,9 +60,9 @@ class PluginRecord:
     """One plugin that was found, and how loading it went.
 
     Attributes:
-        name: of its entry point.
+        name: the name of its entry point.
         distribution: the installed package that provides it.
-        version: of the distribution.
+        version: the version of the distribution.
         status: ``ok``, ``broken`` or ``disabled``.
         reason: why it is broken or disabled, in one line.
         details: the traceback of a broken one.

@@ -75,7 +75,7 @@ def shape_of(
 
     Args:
         tensors: tensors by the names of the other implementation.
-        name: of the tensor.
+        name: the name of the tensor.
         dimensions: expected number of dimensions.
         source: the implementation whose names the importer knows, for the message: "RecBole's
             SASRec" for example.

@@ -135,7 +135,7 @@ class Registrar:
         """Register a combination of parts.
 
         Args:
-            name: of the architecture.
+            name: the name of the architecture.
             embedder: registered name.
             backbone: registered name.
             head: registered name.
@@ -287,7 +287,7 @@ class Registrar:
         """Register a metric.
 
         Args:
-            name: of the metric; a cutoff follows in results: ``name@10``.
+            name: the name of the metric; a cutoff follows in results: ``name@10``.
             target: lazy function: of ``ranks``, ``(ranks [U], cutoff) -> values [U]``; of
                 ``lists``, ``(lists, cutoff) -> value``, see
                 ``seqzoo.evaluation.lists.RecommendedLists``.

@@ -219,7 +219,7 @@ class Elastic(Backbone):
 
         Args:
             hidden: events [B, T, D].
-            state: after the events before the chunk.
+            state: the state before the chunk.
             newest: experts at the newest event [B, K, D], for histories that end before the chunk.
             offset: position of the newest event relative to the chunk's first position [B].
 

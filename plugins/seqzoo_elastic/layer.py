@@ -68,8 +68,8 @@ class DispatcherLayer(nn.Module):
 
         Args:
             hidden: events [B, L, D].
-            scores: of the events [B, L, H, K].
-            experts: before they read it [B, K, D].
+            scores: the scores of the events [B, L, H, K].
+            experts: the experts before they read it [B, K, D].
             mask: True at real events [B, L].
 
         Returns:
@@ -89,9 +89,9 @@ class DispatcherLayer(nn.Module):
 
         Args:
             hidden: events [B, T, D].
-            scores: of the events [B, T, H, K].
-            experts: of each position, before they read [B, T, K, D].
-            state: after the events before the chunk.
+            scores: the scores of the events [B, T, H, K].
+            experts: the experts of each position, before they read [B, T, K, D].
+            state: the state before the chunk.
 
         Returns:
             Experts [B, T, K, D] and the state after the chunk.

@@ -37,9 +37,9 @@ def running_softmax(
     means: O(T (C + T / C) K D) time and O(T (C + T / C) K H) memory.
 
     Args:
-        scores: of each event for each head and expert [B, T, H, K].
-        values: of each event [B, T, H, E].
-        state: after the events before the first one.
+        scores: the scores of each event for each head and expert [B, T, H, K].
+        values: the values of each event [B, T, H, E].
+        state: the state before the first event.
         rates: how much a score falls with each later event [H, K]; None for no decay.
         chunk_size: C.
 
@@ -97,10 +97,10 @@ def _before_chunks(
     """What each of n chunks finds: the mass and the mean of all events before it.
 
     Args:
-        weights: of the events of each chunk for its last position [B, H, K, n, C].
-        values: of the events [B, H, n, C, E].
+        weights: the weights of the events of each chunk for its last position [B, H, K, n, C].
+        values: the values of the events [B, H, n, C, E].
         reference: the greatest score up to the end of each chunk [B, H, K, n].
-        state: before the first chunk.
+        state: the state before the first chunk.
 
     Returns:
         Masses [B, H, K, n], relative to the greatest score before the chunk, and means

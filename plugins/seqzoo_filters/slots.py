@@ -36,7 +36,7 @@ class Slots(nn.Module):
 
         Args:
             hidden: embedded events, padded on the right [B, L, D].
-            batch: with their lengths.
+            batch: the batch, with their lengths.
 
         Returns:
             All slots [B, M, D], and True where a slot holds an event [B, M].

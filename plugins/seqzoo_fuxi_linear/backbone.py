@@ -122,7 +122,7 @@ class FuxiLinear(Backbone):
 
         Args:
             hidden: the event [B, D].
-            states: of each layer before it.
+            states: the states of each layer before it.
             row: its position [B].
             since: what the seconds since the previous event leave [B, H, 2].
             until: what the seconds until the request leave [B, H, 2].

@@ -107,7 +107,7 @@ class FuxiLayer(nn.Module):
         Args:
             hidden: all positions.
             batch: the histories.
-            weights: of the events in the temporal sums [B, G, L], zero in the padding.
+            weights: the weights of the events in the temporal sums [B, G, L], zero in the padding.
         """
         newest, normal = batch.gather_last(hidden), _norm(hidden)
         own = _norm(newest)

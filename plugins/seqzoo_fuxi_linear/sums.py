@@ -22,7 +22,7 @@ def retention(query: Tensor, key: Tensor, value: Tensor, rates: Tensor, chunk: i
         query: [B, L, H, Q].
         key: [B, L, H, Q].
         value: [B, L, H, W].
-        rates: of each head [H], positive.
+        rates: the rates of each head [H], positive.
         chunk: positions of a chunk, at most.
 
     Returns:

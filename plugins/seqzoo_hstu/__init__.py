@@ -9,7 +9,7 @@ from seqzoo.plugins import hookimpl
 from seqzoo.registry import Registrar
 
 _AUTHORS = (
-    "the authors (events of a second in any order, only the window's items removed): "
+    "the authors (ties in any order, only items of the window excluded): "
     "meta-recsys/generative-recommenders"
 )
 _RERUN = "eSASRec's authors, events in their true order: blondered/transformer_benchmark"

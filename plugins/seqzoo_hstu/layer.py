@@ -94,9 +94,9 @@ class HstuLayer(nn.Module):
 
         Args:
             hidden: their inputs [B, n, D].
-            cache: of the events before them; it is not modified.
+            cache: the cache of the events before them; it is not modified.
             finished: number of events whose keys and values stay as they are.
-            relations: of these events to all.
+            relations: the relations of these events to all.
 
         Returns:
             Outputs [B, n, D], and the new cache.

@@ -40,7 +40,7 @@ def from_public(tensors: Mapping[str, Tensor], spare: int = SPARE) -> PublicWeig
     """Translate weights of either implementation. The number of heads cannot be inferred from them.
 
     Args:
-        tensors: by their public names.
+        tensors: the tensors by their public names.
         spare: positions of the research code that no history reaches; they are left out.
 
     Raises:

@@ -28,7 +28,7 @@ class Relations:
         rows: the positions that read.
         distance: number of events between two positions [n, m] or [B, 1, m], int64.
         visible: whether a position is read, of the same shape.
-        bucket: of the time difference [B, n, m] or [B, 1, m], int64; None if all are 0.
+        bucket: the bucket of the time difference [B, n, m] or [B, 1, m], int64; None if all are 0.
     """
 
     rows: slice
@@ -66,7 +66,7 @@ def relations(batch: SequenceBatch, queries: Tensor | None) -> Iterator[Relation
 
     Args:
         batch: histories.
-        queries: from ``query_times``.
+        queries: the result of ``query_times``.
     """
     length = batch.items.shape[1]
     place = torch.arange(length, device=batch.items.device)

@@ -21,7 +21,7 @@ class MambaBlock(nn.Module):
         state_size: N.
         conv_size: K.
         expand: I is ``expand * hidden_size``.
-        backend: of the kernels; see ``seqzoo.ops.backends.choose``.
+        backend: the backend of the kernels; see ``seqzoo.ops.backends.choose``.
     """
 
     def __init__(

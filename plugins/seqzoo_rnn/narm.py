@@ -93,7 +93,7 @@ class Narm(Backbone):
         """Sums of the states, weighted by the scores: [B, T, G].
 
         Args:
-            scores: of T positions for all states [B, T, L].
+            scores: the scores of T positions for all states [B, T, L].
             outputs: states [B, L, G].
             readable: True where a position may read a state; broadcasts to [B, T, L].
         """

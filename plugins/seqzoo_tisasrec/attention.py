@@ -57,9 +57,9 @@ class IntervalAttention(nn.Module):
 
         Args:
             asking: vectors that the queries are computed from [B, Q, D].
-            keys: with positions added [B, L, D].
-            values: with positions added [B, L, D].
-            relations: of the pairs.
+            keys: keys with positions added [B, L, D].
+            values: values with positions added [B, L, D].
+            relations: the relations of the pairs.
 
         Returns:
             [B, Q, D].

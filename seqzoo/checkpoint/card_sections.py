@@ -26,8 +26,8 @@ class CardFacts:
     Attributes:
         name: name of the model, the title of the card.
         architecture: registered name.
-        paper: of the architecture, as registered (``arXiv:2403.03900``).
-        description: of the architecture.
+        paper: the paper of the architecture, as registered (``arXiv:2403.03900``).
+        description: the description of the architecture.
         config: resolved settings of the model.
         recipe: everything needed to reproduce it.
         metrics: stored metrics by protocol.
@@ -39,7 +39,7 @@ class CardFacts:
         example: a few item ids that it knows, for the commands.
         published: published metrics for this architecture and these settings.
         curve: file name of the training curve in the card's folder, if there is one.
-        distribution: of the plugin that provides the architecture.
+        distribution: the distribution of the plugin that provides the architecture.
         base_model: the Hub repository of the checkpoint that training started from.
         features: names of the item features that it reads.
         timed: whether models of the architecture read timestamps.

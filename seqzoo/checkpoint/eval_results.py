@@ -25,7 +25,7 @@ def render_eval_results(
     """The content of ``.eval_results/seqzoo.yaml``, one entry for each protocol and metric.
 
     Args:
-        recipe: of the checkpoint.
+        recipe: the recipe of the checkpoint.
         metrics: its stored metrics by protocol.
         source: the argument for ``seqzoo.load``.
 

@@ -64,7 +64,7 @@ class Manifest:
     """The content of ``config.json``.
 
     Attributes:
-        folder: of the checkpoint.
+        folder: the folder of the checkpoint.
         architecture: registered name.
         parts: registered names of ``embedder``, ``backbone`` and ``head``.
         plugin: ``name``, ``distribution`` and ``version`` of the architecture's plugin.

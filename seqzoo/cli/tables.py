@@ -29,7 +29,7 @@ class Column:
         wrap: whether a cell may take several lines.
         spare: columns with the highest value are dropped first from a table that is too wide; 0
             means never.
-        style: of its cells, in rich's syntax.
+        style: the style of its cells, in rich's syntax.
     """
 
     title: str

@@ -51,7 +51,7 @@ def evaluation_batches(
         split: which histories and targets.
         max_length: the number of newest events that the model reads.
         batch_size: maximum number of rows of one batch.
-        device: that computes; batches for a CPU are smaller where histories are long.
+        device: the device of the model; on a CPU, batches of long histories are smaller.
     """
     lengths = np.minimum(split.history_end - split.history_start, max_length)
     order = np.argsort(lengths, kind="stable")

@@ -31,7 +31,7 @@ class FeatureColumn:
     """One feature of V items.
 
     Attributes:
-        name: of the column.
+        name: the name of the column.
         kind: one of ``KINDS``.
         values: strings (V), tuples of strings (V), float64 (V,), or float32 (V, W), by the kind.
     """

@@ -22,7 +22,7 @@ def batch_slices(widths: Int64s, rows: int, device: torch.device) -> Iterator[sl
     Args:
         widths: lengths of the histories, ascending.
         rows: maximum number of histories of a batch.
-        device: that computes. On a CPU a batch also has at most ``CACHED_POSITIONS`` positions,
+        device: the device. On a CPU a batch also has at most ``CACHED_POSITIONS`` positions,
             but at least one history.
     """
     first = 0
@@ -61,7 +61,7 @@ def next_times(timestamps: Int64s, starts: Int64s, lengths: Int64s, ends: Int64s
     """The time of the event after each one in the ranges, padded on the right [B, L].
 
     Args:
-        timestamps: of all events.
+        timestamps: the timestamps of all events.
         starts: position of the first event of each range [B].
         lengths: number of events [B].
         ends: where the history of each range ends [B]; its last event has its own time.

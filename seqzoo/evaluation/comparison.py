@@ -68,7 +68,7 @@ class Pair:
         metric: the metric they are compared by, for example ``ndcg@10``.
         difference: the metric of ``a`` minus that of ``b``.
         interval: lower and upper bound of its 95 % interval, bootstrapped over users.
-        p_value: of the two-sided paired randomisation test.
+        p_value: the p-value of the two-sided paired randomisation test.
         p_adjusted: the same with Holm's correction for the number of pairs.
     """
 

@@ -103,7 +103,7 @@ def read_choice(
     """Check what may be recommended, and turn ids into indices.
 
     Args:
-        vocabulary: of the model.
+        vocabulary: the vocabulary of the model.
         users: how many users there are.
         k: number of items, 1 to the size of the catalogue.
         candidates: ids of the items to choose from for everyone, or a list of ids for each user;

@@ -147,7 +147,7 @@ def window_batch(
 
     Args:
         model: reads them.
-        events: of each user, all with timestamps or all without.
+        events: the events of each user, all with timestamps or all without.
         window: number of newest events.
         at: unix seconds of each user's request; None for the time of the newest event.
         users: the id of each user.

@@ -118,7 +118,7 @@ def with_items(
         vocabulary: its items in their order, then the new ones.
         settings: settings that differ from the model's.
         item_features: the features of all items, if the model reads any.
-        seed: of the new rows.
+        seed: the seed of the new rows.
 
     Raises:
         ConfigError: with a changed setting the weights do not fit; names the setting.

@@ -68,7 +68,7 @@ class EncodedHistories:
         Args:
             window: number of newest events of each history.
             rows: maximum number of histories of a batch.
-            device: that computes.
+            device: the device of the model.
         """
         lengths = np.minimum(np.diff(self.offsets), window)
         order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
@@ -159,7 +159,7 @@ def refuse_unknown(
     """Raise the error for item ids that are not in the vocabulary.
 
     Args:
-        vocabulary: of the model.
+        vocabulary: the vocabulary of the model.
         what: where the ids were given, for the message.
         unknown: the ids; empty if none were given.
         remedy: the end of the message.

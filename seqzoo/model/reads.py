@@ -51,8 +51,8 @@ class Reads:
         """Sequences whose batches hold what the model reads, and nothing else.
 
         Args:
-            data: with the ids of the users.
-            sequences: of the same users, under the model's own indices.
+            data: the data, with the ids of the users.
+            sequences: the sequences of the same users, under the model's own indices.
 
         Raises:
             DataError: the data lack what the model reads; the message says how to give it.

@@ -142,7 +142,7 @@ class SequenceModel(RecommendingModel):
             features: a table with the item ids and the columns that the model reads, for a model
                 with item features: a file, or a table in memory.
             labels: their titles; also their features, for a model that reads only titles.
-            seed: of the drawn vectors.
+            seed: the seed of the drawn vectors.
 
         Raises:
             UsageError: an id is known already, the numbers of items and labels differ, or features
@@ -213,7 +213,7 @@ class SequenceModel(RecommendingModel):
 
         Args:
             store: SQLite file that keeps them; None to hold them in memory only.
-            options: of the store, see ``StoredSessions``.
+            options: the options of the store, see ``StoredSessions``.
 
         Raises:
             UsageError: the backbone cannot stream, or there are options without a store.

@@ -56,7 +56,8 @@ def write_session(
         model: what identifies the model.
         items: ids of all events.
         timestamps: unix seconds of all events, or none.
-        states: of ``embedder`` and ``backbone``, and ``hidden``, the user's vector [1, D] or None.
+        states: the states of ``embedder`` and ``backbone``, and ``hidden``, the user's vector
+            [1, D] or None.
         user: the user's id, if it is known.
         features: values of all events by the name of a feature.
 

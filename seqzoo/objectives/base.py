@@ -98,7 +98,7 @@ class Objective(ABC):
 
         Args:
             config: the objective's settings, of the dataclass that it is registered with.
-            backbone: of the model; its capabilities may decide what is trained.
+            backbone: the backbone of the model; its capabilities may decide what is trained.
         """
         super().__init__()
 
@@ -154,7 +154,7 @@ class Objective(ABC):
         Args:
             split: the part that is trained on.
             settings: how histories are cut.
-            generator: of this epoch.
+            generator: the generator of this epoch.
         """
 
     @abstractmethod
@@ -169,7 +169,7 @@ class Objective(ABC):
         Args:
             sequences: the data.
             windows: one of those that ``plan`` returned.
-            generator: of this batch; masks and views are drawn from it.
+            generator: the generator of this batch; masks and views are drawn from it.
         """
 
     @abstractmethod

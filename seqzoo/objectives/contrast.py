@@ -80,7 +80,7 @@ class ContrastiveObjective(Objective):
         Args:
             model: in training mode, so that two passes of one history differ by their dropout.
             hidden: what the main objective's ``encode`` returned for ``inputs.main``.
-            inputs: of the batch.
+            inputs: the inputs of the batch.
         """
 
     def query(self, batch: SequenceBatch, max_length: int) -> SequenceBatch:

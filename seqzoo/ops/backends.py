@@ -141,13 +141,14 @@ def choose(
 
     Args:
         op: the kernel.
-        device: of the arguments.
+        device: the device of the arguments.
         name: a backend by name, or ``auto`` for the first that works and takes the arguments. None
             reads the environment variable ``SEQZOO_BACKEND``, whose default is ``auto``. A backend
             that downloads code, ``kernels``, is used only if this variable names it: ``name`` may
             come from a checkpoint.
-        arguments: of the call, which must be of a dtype and a size in which the backend works and
-            within its limits; empty for a small call in float32 without limits.
+        arguments: the arguments of the call, which must have a dtype and a size in which the
+            backend works and be within its limits; empty for a small call in float32 without
+            limits.
 
     Raises:
         BackendUnavailableError: the requested backend does not exist, does not work on the device

@@ -47,10 +47,10 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, inputs: Any) -
     """Run a step for each position, in a form that can be exported.
 
     Args:
-        step: from the state and the inputs of one position to the new state, nested alike, and the
+        step: maps the state and the inputs of one position to the new state, nested alike, and the
             outputs of the position.
-        state: before the first position; tensors in tuples, lists or dicts.
-        inputs: of all positions, time first.
+        state: the state before the first position; tensors in tuples, lists or dicts.
+        inputs: the inputs of all positions, time first.
 
     Returns:
         The state after the last position, and the outputs of all positions, time first.

@@ -103,7 +103,7 @@ def selective_scan_step(
         decay: negative rates [N, I].
         write: input projections [B, N].
         read: output projections [B, N].
-        state: after the previous position [B, N, I]; left unchanged.
+        state: the state after the previous position [B, N, I]; it is not modified.
         backend: name of a backend; see ``seqzoo.ops.backends.choose``.
 
     Raises:

@@ -123,7 +123,7 @@ def ssd_step(
         decay: negative rates [H].
         write: input projections [B, N].
         read: output projections [B, N].
-        state: after the previous position [B, H, P, N]; left unchanged.
+        state: the state after the previous position [B, H, P, N]; it is not modified.
         backend: name of a backend; see ``seqzoo.ops.backends.choose``.
 
     Raises:

@@ -83,8 +83,8 @@ class ItemEmbedderConfig:
         dropout: dropout probability of the embedded values.
         embedding_norm: LayerNorm ``after-dropout``, ``before-dropout`` or ``none``.
         norm_eps: epsilon of that LayerNorm.
-        initialisation: of the item table: ``normal`` has a standard deviation of 0.02; that of
-            ``xavier`` (normal, too) depends on the number of items.
+        initialisation: distribution of the initial item table: ``normal`` with a standard deviation
+            of 0.02, or ``xavier``, normal with one that depends on the number of items.
     """
 
     hidden_size: int = 64

@@ -42,7 +42,7 @@ def new_plugin(name: str, kind: str = "backbone", folder: Path | None = None) ->
     """Write a small distribution that installs and passes its own tests unchanged.
 
     Args:
-        name: of the component; the distribution is called ``seqzoo-NAME``.
+        name: the name of the component; the distribution is called ``seqzoo-NAME``.
         kind: one of ``KINDS``.
         folder: parent of the distribution's folder; None for the current folder.
 

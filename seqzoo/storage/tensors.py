@@ -124,7 +124,7 @@ class EncodedTensors:
     Equal tensors give equal bytes: those that ``safetensors.torch.save`` makes of them.
 
     Args:
-        tensors: by name; they must not change as long as this object is used.
+        tensors: tensors by name, which must not change while this object is used.
 
     Raises:
         CheckpointError: a value is not a tensor, or holds NaN or infinities.

@@ -28,7 +28,7 @@ def example_batch(
         model: its vocabulary and maximum sequence length are respected.
         rows: number of histories B.
         length: length of the longest history; at most what the model reads.
-        seed: of everything random.
+        seed: random seed.
         ragged: whether lengths differ; the first history always has the full length.
     """
     generator = torch.Generator().manual_seed(seed)

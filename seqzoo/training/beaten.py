@@ -31,7 +31,7 @@ def measure_baselines(
     Args:
         model: the trained model, whose items are those of the data.
         held_out: the test part, read with the model's vocabulary.
-        protocols: of this split; the first decides the warning.
+        protocols: the protocols of this split; the first decides the warning.
         measured: the model's metrics of all test users under the first protocol.
         metric: the metric that decides.
 

@@ -17,7 +17,7 @@ def with_epochs_of_run(changes: Mapping[str, Any], folder: Path) -> dict[str, An
     Args:
         changes: settings by section. With ``train.hold_out=none`` and without ``train.epochs`` the
             number of epochs is the best one of the run that the folder holds.
-        folder: of the recipe.
+        folder: the folder of the recipe.
 
     Raises:
         ConfigError: the folder holds no run with a best epoch.

@@ -178,7 +178,7 @@ class Start:
             vocabulary: its items, then the new ones, with the counts of the newer data.
             settings: resolved settings of the model.
             item_features: the features of all items, if the model reads any.
-            seed: of the new rows.
+            seed: the seed of the new rows.
 
         Raises:
             ConfigError: the weights do not fit the settings; names the setting.

@@ -12,7 +12,7 @@ class TrialOutcome:
     """One trial.
 
     Attributes:
-        number: from 0.
+        number: the number of the trial, from 0.
         state: ``complete``, ``pruned``, ``failed`` or ``running``.
         value: the best validation metric; None for a trial that failed.
         settings: what it drew, by setting.
@@ -33,7 +33,7 @@ class BestTrial:
     """The trial with the highest validation metric.
 
     Attributes:
-        number: of the trial.
+        number: the number of the trial.
         value: its validation metric.
         settings: what it drew, by setting.
     """

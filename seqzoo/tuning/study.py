@@ -45,7 +45,7 @@ class Study:
     """The trials in a folder.
 
     Args:
-        folder: of the tuning; it exists.
+        folder: the folder of the tuning; it exists.
         space: what is searched.
         seed: random seed of the sampler.
     """

@@ -110,7 +110,7 @@ def download(address: HubAddress, entry: HubEntry) -> Path:
 
     Args:
         address: repository and commit.
-        entry: of the file, from ``list_files``.
+        entry: the entry of the file, from ``list_files``.
 
     Raises:
         IntegrityError: the body is not the listed file.

@@ -96,7 +96,7 @@ class _Source:
         """A file in the cache, fetched if it is missing or to be replaced.
 
         Args:
-            name: of the file.
+            name: the name of the file.
             size: in bytes; for ``config.json``, whose size nothing records, the most it may have.
             again: whether to replace a cached file.
         """
@@ -127,7 +127,7 @@ class _Source:
         """A file that passes a check and the result of the check; fetched again once if it fails.
 
         Args:
-            name: of the file.
+            name: the name of the file.
             size: as for ``fetch``.
             check: raises ``CheckpointError``.
         """

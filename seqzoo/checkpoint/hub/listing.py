@@ -17,7 +17,7 @@ class HubModel:
 
     Attributes:
         address: repository and its newest commit.
-        tags: of its card, the architecture among them.
+        tags: the tags of its card, the architecture among them.
         downloads: number counted by the Hub.
         likes: number counted by the Hub.
         private: whether it is visible only to its owners.

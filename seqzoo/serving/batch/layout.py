@@ -36,9 +36,9 @@ class Layout:
     """The columns of a file.
 
     Attributes:
-        user: of the user ids.
-        item: of the item ids: one in each row, or all of the user's.
-        time: of the timestamps, or positions; None for the order of the rows or lists.
+        user: the column of the user ids.
+        item: the column of the item ids: one in each row, or all of the user's.
+        time: the column of the timestamps, or positions; None for the order of the rows or lists.
         has_times: whether ``time`` holds timestamps.
         whole: whether a row is a user with the whole history.
     """

@@ -56,7 +56,7 @@ class RayEngine:
         """Prepare; nothing is started before ``run``.
 
         Args:
-            model: on the CPU.
+            model: a model on the CPU.
             options: the same for all users.
             everyone: candidates and exclusions for all users.
             workers: number of workers, one core each; None for one on each core of the cluster.

@@ -13,7 +13,7 @@ class Task:
     """A block of users to be scored.
 
     Attributes:
-        number: of the block.
+        number: the number of the block.
         block: the users.
         lists: candidates and exclusions, of these users where they differ by user.
     """

@@ -24,7 +24,8 @@ class Parity:
     """How far exported files are from the model.
 
     Attributes:
-        max_difference: of user vectors and scores, relative to the largest value.
+        max_difference: largest difference of user vectors and scores, relative to the largest
+            value.
         agreement: share of the model's 10 best items that are among the files' 10 best.
     """
 

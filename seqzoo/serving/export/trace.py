@@ -31,7 +31,7 @@ class Traced:
     """One computation.
 
     Attributes:
-        name: of its files, without the ending.
+        name: the name of its files, without the ending.
         program: as ``torch.export`` traced it.
         inputs: names of the arguments.
         outputs: names of the results.

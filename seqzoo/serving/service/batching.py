@@ -49,7 +49,7 @@ class Batcher:
             work: answers requests, in their order; an exception is the answer of one of them.
             most: requests that are computed together.
             waiting: requests that may wait.
-            name: of the thread.
+            name: the name of the thread.
             observe: called with the number of requests and the seconds of each computation.
         """
         self._work, self._most, self._waiting, self._observe = work, most, waiting, observe

@@ -144,11 +144,11 @@ class Documents:
     """The documents of requests, within limits.
 
     Attributes:
-        recommend: of ``POST /v1/recommend``.
-        similar: of ``POST /v1/similar``.
-        items: of ``POST /v1/items``.
-        reasons: of ``POST /v1/reasons``.
-        event: of ``POST /v1/sessions/{user}/events``.
+        recommend: the request document of ``POST /v1/recommend``.
+        similar: the request document of ``POST /v1/similar``.
+        items: the request document of ``POST /v1/items``.
+        reasons: the request document of ``POST /v1/reasons``.
+        event: the request document of ``POST /v1/sessions/{user}/events``.
     """
 
     def __init__(self, limits: Limits) -> None:

@@ -13,7 +13,7 @@ class ServiceError(SeqzooError):
     """An answer other than 200.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         kind: the type of the error, for programs.
     """
 
