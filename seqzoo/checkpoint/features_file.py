@@ -16,16 +16,16 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from seqzoo.checkpoint.schemas import Closed, Count
 from seqzoo.data.item_table import KINDS, FeatureColumn, ItemTable
 from seqzoo.errors import CheckpointError
 from seqzoo.storage.documents import read_json
+from seqzoo.storage.fields import Closed, Count, Id
 from seqzoo.storage.messages import RESTORE
 from seqzoo.storage.tensors import EncodedTensors, parse_tensors
 
 
 class _Column(Closed):
-    name: Annotated[str, Meta(min_length=1, description="a non-empty string")]
+    name: Id
     kind: Annotated[
         str, Meta(pattern=rf"\A({'|'.join(KINDS)})\Z", description=f"one of {', '.join(KINDS)}")
     ]

@@ -2,44 +2,43 @@
 
 They cover the files of a checkpoint, of a session and of a training run, the metadata of a card,
 and the Hub's responses. The schemas of ``pins.json``, of prepared data, of item features, of an
-export and of the header of safetensors are next to their readers. Error messages quote a
-description as the expected value. Unknown keys are refused in documents that only seqzoo writes,
-and ignored in others.
+export, of a tuning, of the log of a job and of the header of safetensors are next to their readers.
+Error messages quote a description as the expected value. Unknown keys are refused in documents that
+only seqzoo writes, and ignored in others.
 """
 
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from seqzoo.checkpoint.hub.address import COMMIT
+from seqzoo.checkpoint.hub.address import COMMIT, REPOSITORY
+from seqzoo.storage.fields import (
+    Closed,
+    Count,
+    FileEntry,
+    Id,
+    Number,
+    Positive,
+    Settings,
+    Sha256,
+    Text,
+)
 
 # They appear in commands that error messages advise, so only plain names are accepted.
 Name: TypeAlias = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._+!-]{0,99}\Z", description="a name")
 ]
-Text: TypeAlias = Annotated[str, Meta(description="a string")]
-Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
-Count: TypeAlias = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
-Number: TypeAlias = Annotated[float, Meta(description="a number")]
-Settings: TypeAlias = Annotated[dict[str, Any], Meta(description="settings by name")]
-
-
-class Closed(Struct, forbid_unknown_fields=True):
-    """A document that only seqzoo writes."""
+Repository: TypeAlias = Annotated[str, Meta(pattern=rf"\A{REPOSITORY}\Z", description="org/name")]
+Commit: TypeAlias = Annotated[
+    str, Meta(pattern=rf"\A{COMMIT}\Z", description="a commit of 40 hex digits")
+]
 
 
 class ConfigHead(Struct):
     """The keys of ``config.json`` in every format version."""
 
-    format_version: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    format_version: Positive
     sha256: Sha256
-
-
-class FileEntry(Closed):
-    """The entry of a file in ``config.json``."""
-
-    sha256: Sha256
-    size: Count
 
 
 class FileEntries(
@@ -92,10 +91,7 @@ class ConfigFile(ConfigHead, forbid_unknown_fields=True):
 class VocabularyFile(Closed):
     """``vocabulary.json``."""
 
-    items: Annotated[
-        list[Annotated[str, Meta(min_length=1, description="a non-empty string")]],
-        Meta(min_length=1, description="a list of item ids, at least one"),
-    ]
+    items: Annotated[list[Id], Meta(min_length=1, description="a list of item ids, at least one")]
     labels: Annotated[
         list[Annotated[str | None, Meta(description="a string or null")]] | None,
         Meta(description="a list of strings or nulls"),
@@ -290,7 +286,7 @@ class SessionFile(Closed):
     features: Annotated[
         dict[str, Annotated[list[str | int | float | None], Meta(description="a list of values")]],
         Meta(description="values by the name of a feature"),
-    ] = {}
+    ] = field(default_factory=dict)
 
 
 class PackedStates(Closed):
@@ -311,7 +307,9 @@ class ProgressFile(Closed):
     threads: Count = 0
     finished: Annotated[bool, Meta(description="true or false")] = False
     seconds: Number = 0.0
-    epochs: Annotated[list[Settings], Meta(description="a list of records")] = []
+    epochs: Annotated[list[Settings], Meta(description="a list of records")] = field(
+        default_factory=list
+    )
 
 
 class CardMetadata(Struct):
@@ -328,10 +326,6 @@ class CardMetadata(Struct):
 
 
 CardFrontMatter: TypeAlias = Annotated[CardMetadata, Meta(description="keys and values")]
-
-Commit: TypeAlias = Annotated[
-    str, Meta(pattern=rf"\A{COMMIT}\Z", description="a commit of 40 hex digits")
-]
 
 
 class HubModelInfo(Struct, rename="camel"):

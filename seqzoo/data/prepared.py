@@ -28,7 +28,6 @@ from seqzoo.data.prepared_schema import (
     USERS,
     VOCABULARY,
     Feature,
-    File,
     Manifest,
     UsersRecord,
     VocabularyRecord,
@@ -39,6 +38,7 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError, DataError, IntegrityError, nearest, one_line
 from seqzoo.storage.atomic import COMMIT, Content, locate, settled, write_files
 from seqzoo.storage.documents import check, parse_json, plain
+from seqzoo.storage.fields import FileEntry
 from seqzoo.storage.integrity import read_bytes, sha256_of, sha256_of_document
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 ReadT = TypeVar("ReadT")
+RecordT = TypeVar("RecordT")
 
 _LARGEST_MANIFEST = 1 << 20
 _REMEDY = "run `seqzoo data prepare` again"
@@ -140,10 +141,8 @@ class PreparedFolder:
         timestamps = None
         if files.timestamps is not UNSET:
             timestamps = _mapped(self._verified(TIMESTAMPS, files.timestamps))
-        vocabulary: VocabularyRecord = _decoded(
-            self._verified(VOCABULARY, files.vocabulary), VocabularyRecord
-        )
-        users: UsersRecord = _decoded(self._verified(USERS, files.users), UsersRecord)
+        vocabulary = self._record(VOCABULARY, files.vocabulary, VocabularyRecord)
+        users = self._record(USERS, files.users, UsersRecord)
         values = {} if isinstance(vocabulary.features, UnsetType) else vocabulary.features
         features = {each.name: _mapped(self._verified(each.file, each)) for each in self._features}
         sequences = Sequences(items, timestamps, offsets, features)
@@ -174,7 +173,13 @@ class PreparedFolder:
             summaries=self.summaries,
         )
 
-    def _verified(self, name: str, entry: "File | Feature") -> Path:
+    def _record(self, name: str, entry: FileEntry, schema: type[RecordT]) -> RecordT:
+        """The content of a JSON file."""
+        path = self._verified(name, entry)
+        document = parse_json(path, read_bytes(path, entry.size), remedy=_REMEDY)
+        return check(path, document, schema, _REMEDY)
+
+    def _verified(self, name: str, entry: FileEntry) -> Path:
         path = locate(self.path, name)
         size = path.stat().st_size
         if size != entry.size:
@@ -220,7 +225,8 @@ def write_prepared(
         overwrite: replace the prepared data in the folder.
 
     Raises:
-        DataError: the folder holds something else, or cannot be written.
+        DataError: the folder holds something else or cannot be written, or an id is not text that
+            can be stored.
     """
     folder = Path(folder).expanduser()
     check_destination(folder, overwrite=overwrite)
@@ -255,8 +261,8 @@ def write_prepared(
     }
     contents: dict[str, Content] = {
         **{name: partial(_save, array=array) for name, array in arrays.items()},
-        VOCABULARY: msgspec.json.encode(vocabulary),
-        USERS: msgspec.json.encode({"users": data.users}),
+        VOCABULARY: _rendered(folder / VOCABULARY, vocabulary, VocabularyRecord),
+        USERS: _rendered(folder / USERS, {"users": data.users}, UsersRecord),
     }
 
     def write_manifest(path: Path) -> None:
@@ -339,6 +345,15 @@ def _as_data_error(folder: Path, read: Callable[[], ReadT]) -> ReadT:
         raise DataError(str(error)) from error
 
 
+def _rendered(path: Path, document: dict[str, Any], schema: type) -> bytes:
+    """The content of a JSON file, checked as it is when it is read."""
+    try:
+        check(path, document, schema, "change it in the data, and prepare them again")
+    except CheckpointError as error:
+        raise DataError(str(error)) from error
+    return msgspec.json.encode(document)
+
+
 def _save(path: Path, array: npt.NDArray[Any]) -> None:
     np.save(path, array, allow_pickle=False)
 
@@ -346,10 +361,3 @@ def _save(path: Path, array: npt.NDArray[Any]) -> None:
 def _mapped(path: Path) -> npt.NDArray[Any]:
     # As a plain array: each slice of a numpy.memmap costs several microseconds more.
     return load_array(path, mmap=True).view(np.ndarray)
-
-
-def _decoded(path: Path, schema: type) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=schema)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {one_line(error, 120)}; {_REMEDY}") from error

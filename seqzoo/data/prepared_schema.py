@@ -1,31 +1,19 @@
 """The documents of a folder of prepared data: their names, and the schema of each."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
+
+from seqzoo.storage.fields import Closed, Count, FileEntry, Id, Positive, Settings, Sha256
 
 MANIFEST = "prepared.json"
 ITEMS, OFFSETS, TIMESTAMPS = "items.npy", "offsets.npy", "timestamps.npy"
 VOCABULARY, USERS = "vocabulary.json", "users.json"
 FORMAT_VERSION = 1
 
-Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
 Fingerprint = Annotated[
     str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", description="sha256: and 64 hex digits")
 ]
-Count = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
-Id = Annotated[str, Meta(min_length=1, description="a non-empty string")]
-
-
-class Closed(Struct, forbid_unknown_fields=True):
-    """A document that only seqzoo writes."""
-
-
-class File(Closed):
-    """What is known of a file."""
-
-    sha256: Sha256
-    size: Count
 
 
 class Files(
@@ -40,20 +28,18 @@ class Files(
 ):
     """The files other than ``prepared.json``."""
 
-    items: File
-    offsets: File
-    vocabulary: File
-    users: File
-    timestamps: File | UnsetType = UNSET
+    items: FileEntry
+    offsets: FileEntry
+    vocabulary: FileEntry
+    users: FileEntry
+    timestamps: FileEntry | UnsetType = UNSET
 
 
-class Feature(Closed):
+class Feature(FileEntry):
     """A column of the events."""
 
     name: str
     file: Annotated[str, Meta(pattern=r"\Afeature-[0-9]{1,4}\.npy\Z", description="feature-N.npy")]
-    sha256: Sha256
-    size: Count
 
 
 class Fingerprints(Closed):
@@ -78,22 +64,22 @@ class SummaryRecord(Closed):
     last: int | None
 
 
-class Settings(Closed):
+class PreparedWith(Closed):
     """What the data were prepared with."""
 
-    min_count: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    min_count: Positive
     order: str
     source: str
     columns: Annotated[dict[str, str], Meta(description="column names by role")]
-    options: Annotated[dict[str, Any], Meta(description="settings by name")]
+    options: Settings
 
 
 class Manifest(Closed):
     """``prepared.json``."""
 
-    format_version: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    format_version: Positive
     name: str
-    settings: Settings
+    settings: PreparedWith
     fingerprints: Fingerprints
     summaries: Annotated[list[SummaryRecord], Meta(min_length=1, description="summaries")]
     files: Files
@@ -104,7 +90,7 @@ class Manifest(Closed):
 class VocabularyRecord(Closed):
     """``vocabulary.json``."""
 
-    items: Annotated[list[Id], Meta(min_length=1)]
+    items: Annotated[list[Id], Meta(min_length=1, description="a list of ids, at least one")]
     labels: list[str | None] | None = None
     features: dict[str, list[str] | None] | UnsetType = UNSET
 
@@ -112,4 +98,4 @@ class VocabularyRecord(Closed):
 class UsersRecord(Closed):
     """``users.json``."""
 
-    users: Annotated[list[Id], Meta(min_length=1)]
+    users: Annotated[list[Id], Meta(min_length=1, description="a list of ids, at least one")]

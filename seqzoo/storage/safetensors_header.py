@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from seqzoo.errors import CheckpointError
 from seqzoo.storage.documents import BEYOND, check, parse_json
+from seqzoo.storage.fields import Count
 from seqzoo.storage.messages import RESTORE, malformed, shown
 
 LARGEST_HEADER = 16 << 20
@@ -18,16 +19,14 @@ _MOST_CONTAINERS = 1 << 20
 _LONGEST = 16
 _SHORTEST_PER_BYTE = 2
 
-_Size = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
-
 
 class _Tensor(Struct):
     """The entry of a tensor."""
 
     dtype: Annotated[str, Meta(description="the name of a dtype")]
-    shape: Annotated[list[_Size], Meta(description="a list of sizes")]
+    shape: Annotated[list[Count], Meta(description="a list of sizes")]
     data_offsets: Annotated[
-        list[_Size], Meta(min_length=2, max_length=2, description="where its bytes start and end")
+        list[Count], Meta(min_length=2, max_length=2, description="where its bytes start and end")
     ]
 
 

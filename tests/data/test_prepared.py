@@ -13,7 +13,7 @@ import pytest
 from seqzoo.data.prepare import DataConfig, prepare, settings_of_source
 from seqzoo.data.prepared import PreparedFolder, is_prepared, write_prepared
 from seqzoo.errors import DataError, SeqzooError, UsageError
-from seqzoo.storage.integrity import sha256_of_document
+from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
 
 
 def config_of(source, **settings):
@@ -191,6 +191,45 @@ def test_manifests_from_outside_are_checked(folder, change, message):
     with pytest.raises(DataError) as caught:
         PreparedFolder.open(folder)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("users.json", {}, "the document lacks 'users'"),
+        ("users.json", {"users": ["a", "b"], "more": 1}, "has the unknown key 'more'"),
+        ("users.json", {"users": []}, r"'users' is \[\], expected a list of ids, at least one"),
+        ("users.json", {"users": ["a", 2]}, r"'users\[1\]' is 2, expected a non-empty string"),
+        ("users.json", {"users": ["a", "\0"]}, r"'users\[1\]' is .*, expected a string in Unicode"),
+        ("users.json", '{"users": ["a"', "is not the JSON that seqzoo writes"),
+        ("users.json", '{"users": ["a"], "users": ["b"]}', "'users' occurs more than once"),
+        ("vocabulary.json", {"labels": None}, "the document lacks 'items'"),
+        ("vocabulary.json", {"items": ["", "b"]}, r"'items\[0\]' is '', expected a non-empty"),
+        ("vocabulary.json", {"items": "a"}, "'items' is 'a', expected a list of ids"),
+        ("vocabulary.json", "[" * 100_000, "is not the JSON that seqzoo writes"),
+        ("vocabulary.json", '{"items": ["a"], "labels": [NaN]}', "it holds NaN"),
+    ],
+)
+def test_documents_beside_the_manifest_are_checked(folder, name, content, message):
+    """Also where the manifest records the sha256 of what they hold."""
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / name).write_text(text)
+    entry = {"sha256": sha256_of_bytes(text.encode()), "size": len(text)}
+    with_manifest(folder, lambda document: document["files"].update({name: entry}))
+    with pytest.raises(DataError, match=message) as caught:
+        PreparedFolder.open(folder).load()
+    assert name in str(caught.value)
+    assert "run `seqzoo data prepare` again" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_ids_that_could_not_be_read_again_are_not_written(tmp_path, file):
+    config = config_of(file)
+    data = prepare(config)
+    data = replace(data, users=("a\0", *data.users[1:]))
+    with pytest.raises(DataError, match=r"'users\[0\]' is .*expected a string in Unicode"):
+        write_prepared(tmp_path / "out", data, config)
+    assert not (tmp_path / "out").exists()
 
 
 def test_arrays_that_do_not_fit_together(folder, file):

@@ -7,9 +7,12 @@ from seqzoo.errors import UsageError
 
 SCHEME = "hf://"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
-_REPO = re.compile(rf"{_PART}/{_PART}")
+REPOSITORY = f"{_PART}/{_PART}"
+"""A pattern of ``org/name``."""
+_REPO = re.compile(REPOSITORY)
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
 COMMIT = "[0-9a-f]{40}"
+"""A pattern of a commit's name."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """The schema of ``manifest.json`` in an exported folder."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta
-
-from seqzoo.checkpoint.schemas import Closed, Count, FileEntry, Name, Text
+from seqzoo.checkpoint.schemas import Name
+from seqzoo.storage.fields import Closed, Count, FileEntry, Positive, Text
 
 MANIFEST = "manifest.json"
 
@@ -53,7 +52,7 @@ class Manifest(Closed):
     architecture: Name
     config: dict[str, Any]
     opset: Count
-    max_length: Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+    max_length: Positive
     uses_time: bool
     streaming: bool
     state_events: int | None

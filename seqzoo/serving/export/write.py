@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from seqzoo.checkpoint.schemas import FileEntry
 from seqzoo.errors import SeqzooError, UsageError, error_text
 from seqzoo.model.inference import inference
 from seqzoo.model.streaming import Streaming
 from seqzoo.serving.export.manifest import MANIFEST, Manifest, StateEntry
 from seqzoo.serving.export.modules import StateTensor
 from seqzoo.storage.atomic import write_files
+from seqzoo.storage.fields import FileEntry
 from seqzoo.storage.integrity import sha256_of_bytes
 from seqzoo.version import __version__
 
