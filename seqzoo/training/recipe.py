@@ -265,7 +265,7 @@ def differences(stored: Mapping[str, Any], asked_for: Mapping[str, Any]) -> list
     found = []
     for section in {**asked_for, **known}:
         here, there = asked_for.get(section, {}), known.get(section, {})
-        if not isinstance(here, Mapping):
+        if not (isinstance(here, Mapping) and isinstance(there, Mapping)):
             here, there = {"": here}, {"": there}
         for key in sorted(here.keys() | there.keys()):
             one, two = there.get(key, "not set"), here.get(key, "not set")

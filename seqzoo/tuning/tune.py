@@ -1,6 +1,5 @@
 """``tune``: search the settings of an architecture; ends with the best run and its recipe."""
 
-import json
 import logging
 import shutil
 import time
@@ -13,11 +12,11 @@ from seqzoo.data.readers.memory import InMemory
 from seqzoo.data.sequences import SequenceData
 from seqzoo.errors import TrainingError, UsageError
 from seqzoo.plugins import catalogue
-from seqzoo.storage.atomic import write_files
 from seqzoo.training.checks import prepare_data
 from seqzoo.training.defaults import adapted
 from seqzoo.training.loop import train
-from seqzoo.training.recipe import Recipe, differences
+from seqzoo.training.recipe import Recipe
+from seqzoo.tuning.folder import claim
 from seqzoo.tuning.report import write_report
 from seqzoo.tuning.result import BestTrial, TrialOutcome, TuningResult
 from seqzoo.tuning.space import Space, nested, space_of, with_defaults
@@ -29,7 +28,6 @@ __all__ = ["TuningResult", "tune"]
 
 logger = logging.getLogger("seqzoo")
 
-_TUNING = "tuning.json"
 _BEST = "best"
 
 
@@ -90,7 +88,7 @@ def tune(
     first = {f"{s}.{key}": v for s in ("model", "train") for key, v in defaults[s].items()}
     space = with_defaults(space, first, search or {})
     folder = Path("runs", f"{base.architecture}-tuned") if out is None else Path(out)
-    _claim(folder, base, space)
+    claim(folder, base, space)
     study = Study(folder, space, seed)
     interrupted = False
     try:
@@ -118,38 +116,6 @@ def _check_ends(space: Space, recipe_of: Any) -> None:
     for key, entry in space.items():
         for value in entry.ends:
             recipe_of(nested({key: value}))
-
-
-def _claim(folder: Path, base: Recipe, space: Space) -> None:
-    """Create the folder of a tuning, or check that it holds this very one.
-
-    Raises:
-        TrainingError: it holds another tuning, or something else.
-    """
-    wanted = {"recipe": base.asked_for(), "space": {k: str(entry) for k, entry in space.items()}}
-    path = folder / _TUNING
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder} is a file; give a folder as --out")
-    if not path.exists():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise TrainingError(
-                f"{folder} is not empty and holds no tuning; give another folder as --out"
-            )
-        write_files(folder, {_TUNING: (json.dumps(wanted, indent=1) + "\n").encode()})
-        return
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        others = differences(found["recipe"], wanted["recipe"])
-        for key in sorted(found["space"].keys() | wanted["space"].keys()):
-            one, two = (each["space"].get(key, "not searched") for each in (found, wanted))
-            others += [f"{key} is {one} there and {two} here"] if one != two else []
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise TrainingError(f"{path} cannot be read ({error}); tune in another folder") from None
-    if others:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        raise TrainingError(
-            f"{folder} holds another tuning ({others[0]}{more}); give another folder as --out"
-        )
 
 
 def _finish(

@@ -186,10 +186,38 @@ def test_another_tuning_in_the_folder_is_not_mixed_with_it(tmp_path):
     other = {**RECIPE, "train": {**RECIPE["train"], "epochs": 3}}
     with pytest.raises(TrainingError, match=r"train\.epochs is 2 there and 3 here"):
         tune(other, trials=1, out=tmp_path / "t", search=SEARCH)
-    for damaged in ("{", "[" * 100_000, "5", "{}"):
-        (tmp_path / "t" / "tuning.json").write_text(damaged)
-        with pytest.raises(TrainingError, match="cannot be read"):
-            tune(RECIPE, trials=1, out=tmp_path / "t", search=SEARCH)
+
+
+GOOD = {"recipe": {"architecture": "gru4rec"}, "space": {"train.lr": "1e-3..1e-2"}}
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        ("{", "is not the JSON that seqzoo writes"),
+        (json.dumps(GOOD)[:-9], "is not the JSON that seqzoo writes"),
+        ("[" * 100_000, "is not the JSON that seqzoo writes"),
+        ("\xff", "is not the JSON that seqzoo writes"),
+        (" " * (1 << 20) + "{}", "is longer than the 1048576 bytes"),
+        (5, "the document is 5, expected"),
+        ({}, "the document lacks 'recipe'"),
+        ({"recipe": {}}, "the document lacks 'space'"),
+        ({**GOOD, "seed": 1}, "has the unknown key 'seed'"),
+        ({**GOOD, "recipe": ["gru4rec"]}, r"'recipe' is \['gru4rec'\], expected settings by name"),
+        ({**GOOD, "space": "all"}, "'space' is 'all', expected ranges and choices by setting"),
+        ({**GOOD, "space": {"train.lr": 1}}, r"'space.train\.lr' is 1, expected a string"),
+        ({**GOOD, "recipe": {"train": 5}}, "holds another tuning .*'train' is 5, expected"),
+        ({**GOOD, "recipe": {**RECIPE, "start": 5}}, "holds another tuning"),
+    ],
+)
+def test_damage_to_the_file_of_a_tuning_is_one_line(tmp_path, damaged, message):
+    text = damaged if isinstance(damaged, str) else json.dumps(damaged)
+    (tmp_path / "tuning.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(TrainingError, match=message) as caught:
+        tune(RECIPE, trials=1, out=tmp_path, search=SEARCH)
+    assert str(tmp_path) in str(caught.value)
+    assert any(remedy in str(caught.value) for remedy in ("another folder", "restore the file"))
+    assert "\n" not in str(caught.value)
 
 
 def test_the_command(tmp_path, capsys):
