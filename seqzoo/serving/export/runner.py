@@ -12,7 +12,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,23 @@ import onnxruntime
 __all__ = ["Recommender", "RunnerError", "Session"]
 
 MANIFEST = "manifest.json"
+VOCABULARY = "vocabulary.json"
+HISTORY, RECOMMEND, EVENT = "history.onnx", "recommend.onnx", "event.onnx"
 FORMAT = 1
+_REMEDY = "export the model again, or copy the whole folder again"
+
+# The keys that are read, and the types of their values.
+_MANIFEST_KEYS = {
+    "max_length": (int,),
+    "uses_time": (bool,),
+    "streaming": (bool,),
+    "state_events": (int, type(None)),
+    "state": (list,),
+    "files": (dict,),
+}
+_STATE_KEYS = {"dtype": (str,), "shape": (list,), "initial": (int, float, list)}
+_FILE_KEYS = {"sha256": (str,)}
+_VOCABULARY_KEYS = {"items": (list,)}
 
 
 class RunnerError(Exception):
@@ -37,14 +53,15 @@ class Recommender:
         threads: number of threads of onnxruntime.
 
     Raises:
-        RunnerError: a file is missing or differs from what was exported.
+        RunnerError: a file is missing, differs from what was exported, or is not what an export
+            writes.
     """
 
     def __init__(self, folder: "str | Path" = Path(__file__).parent, threads: int = 1) -> None:
         self.folder = Path(folder)
         self.manifest = _read_manifest(self.folder)
         files = {name: _read(self.folder, name, entry) for name, entry in self._files()}
-        vocabulary = json.loads(files["vocabulary.json"])
+        vocabulary = _read_vocabulary(self.folder / VOCABULARY, files[VOCABULARY])
         self.items: list[str] = vocabulary["items"]
         self.labels: list[Any] | None = vocabulary.get("labels")
         self.index = {item: place for place, item in enumerate(self.items, start=1)}
@@ -59,12 +76,12 @@ class Recommender:
                 files[name], options, providers=["CPUExecutionProvider"]
             )
 
-        self._history = session("history.onnx")
-        self._best = session("recommend.onnx")
-        self._event = session("event.onnx") if self.manifest["streaming"] else None
+        self._history = session(HISTORY)
+        self._best = session(RECOMMEND)
+        self._event = session(EVENT) if self.manifest["streaming"] else None
         self._state = [
-            np.full(state["shape"], state["initial"], dtype=state["dtype"])
-            for state in self.manifest["state"]
+            _initial(f"{self.folder / MANIFEST}: state {place}", state)
+            for place, state in enumerate(self.manifest["state"])
         ]
 
     def _files(self) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -286,14 +303,61 @@ def _padded(rows: list[list[int]]) -> Any:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
-        raise RunnerError(f"{folder / MANIFEST} cannot be read: {error}") from None
+        manifest = _parsed(path, path.read_bytes())
+    except OSError as error:
+        raise RunnerError(f"{path} cannot be read: {error}") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
-        raise RunnerError(f"{folder / MANIFEST} has format {found}; this runner reads {FORMAT}")
-    return manifest
+        raise RunnerError(f"{path} has format {found}; this runner reads {FORMAT}")
+    checked = _checked(f"{path}", manifest, _MANIFEST_KEYS)
+    if checked["max_length"] < 1:
+        raise RunnerError(f"{path}: 'max_length' is less than 1; {_REMEDY}")
+    for place, state in enumerate(checked["state"]):
+        _checked(f"{path}: state {place}", state, _STATE_KEYS)
+    for name, entry in checked["files"].items():
+        _checked(f"{path}: the file {name!r}", entry, _FILE_KEYS)
+    for name in (VOCABULARY, HISTORY, RECOMMEND, *((EVENT,) if checked["streaming"] else ())):
+        if name not in checked["files"]:
+            raise RunnerError(f"{path} names no file {name!r}; {_REMEDY}")
+    return checked
+
+
+def _read_vocabulary(path: Path, content: bytes) -> dict[str, Any]:
+    vocabulary = _checked(f"{path}", _parsed(path, content), _VOCABULARY_KEYS)
+    if not vocabulary["items"] or not all(isinstance(item, str) for item in vocabulary["items"]):
+        raise RunnerError(f"{path}: 'items' is no list of item ids, at least one; {_REMEDY}")
+    return vocabulary
+
+
+def _parsed(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RunnerError(f"{path} is not JSON ({error}); {_REMEDY}") from None
+
+
+def _checked(where: str, document: Any, keys: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """A document that is an object with these keys, each with a value of one of the types."""
+    if not isinstance(document, dict):
+        raise RunnerError(f"{where} has type {type(document).__name__}, expected dict; {_REMEDY}")
+    for key, kinds in keys.items():
+        if key not in document:
+            raise RunnerError(f"{where} lacks {key!r}; {_REMEDY}")
+        if type(document[key]) not in kinds:  # a bool is an int, too
+            found = type(document[key]).__name__
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise RunnerError(f"{where}: {key!r} has type {found}, expected {expected}; {_REMEDY}")
+    return document
+
+
+def _initial(where: str, state: dict[str, Any]) -> Any:
+    """A tensor of the state of a user before the first event."""
+    try:
+        return np.full(state["shape"], state["initial"], dtype=state["dtype"])
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise RunnerError(f"{where} is no tensor ({error}); {_REMEDY}") from None
 
 
 def _read(folder: Path, name: str, entry: dict[str, Any]) -> bytes:

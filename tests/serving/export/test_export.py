@@ -1,5 +1,6 @@
 """Exported folders: the same answers as the model, without torch and seqzoo."""
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -12,8 +13,11 @@ import seqzoo
 from seqzoo.cli.export import export
 from seqzoo.errors import UsageError
 from seqzoo.interfaces import SequenceBatch
+from seqzoo.serving.export import runner as own_runner
 from seqzoo.serving.export import write
+from seqzoo.serving.export.manifest import Manifest, StateEntry
 from seqzoo.serving.export.runner import Recommender, RunnerError
+from seqzoo.storage.fields import FileEntry
 from tests.serving.export.folders import check, histories_of, isolated
 
 pytest.importorskip("onnx")
@@ -90,17 +94,109 @@ def exported_path(exported):
     return Path(exported.out)
 
 
+def folder_with(exported, folder):
+    """A folder with a copy of the exported files."""
+    for name in exported.files:
+        (folder / name).write_bytes((exported_path(exported) / name).read_bytes())
+    return folder
+
+
 def test_what_users_do_wrong_is_named(model, exported, tmp_path):
     runner = Recommender(exported.out)
     with pytest.raises(RunnerError, match="no item that the model knows"):
         runner.recommend(["no such item"])
     with pytest.raises(RunnerError, match="k is 0"):
         runner.recommend([model.vocabulary.items[0]], 0)
-    for name in exported.files:
-        (tmp_path / name).write_bytes((exported_path(exported) / name).read_bytes())
-    (tmp_path / "history.onnx").write_bytes(b"other")
+    (folder_with(exported, tmp_path) / "history.onnx").write_bytes(b"other")
     with pytest.raises(RunnerError, match=r"history\.onnx differs from what was exported"):
         Recommender(tmp_path)
+
+
+def without(document, key):
+    return {name: value for name, value in document.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(
+            (lambda d, key=key: without(d, key), f"manifest.json lacks '{key}'")
+            for key in own_runner._MANIFEST_KEYS
+        ),
+        (lambda d: without(d, "format"), "manifest.json has format None; this runner reads 1"),
+        (lambda d: [d], "manifest.json has format None"),
+        (lambda d: {**d, "max_length": "50"}, "'max_length' has type str, expected int"),
+        (lambda d: {**d, "max_length": True}, "'max_length' has type bool, expected int"),
+        (lambda d: {**d, "max_length": 0}, "'max_length' is less than 1"),
+        (lambda d: {**d, "streaming": 1}, "'streaming' has type int, expected bool"),
+        (lambda d: {**d, "state_events": "all"}, "has type str, expected int or NoneType"),
+        (lambda d: {**d, "files": []}, "'files' has type list, expected dict"),
+        (
+            lambda d: {**d, "files": without(d["files"], "event.onnx")},
+            "manifest.json names no file 'event.onnx'",
+        ),
+        (
+            lambda d: {**d, "files": {**d["files"], "event.onnx": {"size": 1}}},
+            "the file 'event.onnx' lacks 'sha256'",
+        ),
+        (
+            lambda d: {**d, "files": {**d["files"], "event.onnx": "0" * 64}},
+            "the file 'event.onnx' has type str, expected dict",
+        ),
+        (
+            lambda d: {**d, "state": [without(d["state"][0], "shape"), *d["state"][1:]]},
+            "state 0 lacks 'shape'",
+        ),
+        (
+            lambda d: {**d, "state": [{**d["state"][0], "dtype": "float99"}]},
+            "state 0 is no tensor",
+        ),
+        (lambda d: {**d, "state": [{**d["state"][0], "shape": [-1]}]}, "state 0 is no tensor"),
+    ],
+)
+def test_a_damaged_manifest_is_one_line(exported, tmp_path, change, message):
+    path = folder_with(exported, tmp_path) / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(RunnerError) as caught:
+        Recommender(tmp_path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": 1', b"[" * 100_000, b"\xff"])
+def test_a_cut_manifest_is_one_line(exported, tmp_path, content):
+    (folder_with(exported, tmp_path) / "manifest.json").write_bytes(content)
+    with pytest.raises(RunnerError, match=r"manifest\.json is not JSON .*; export the model again"):
+        Recommender(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"labels": null}', "vocabulary.json lacks 'items'"),
+        (b'{"items": "a"}', "'items' has type str, expected list"),
+        (b'{"items": ["a", 2]}', "'items' is no list of item ids"),
+        (b'{"items": ["a"', "is not JSON"),
+    ],
+)
+def test_a_vocabulary_of_another_form_is_one_line(exported, tmp_path, content, message):
+    """Also where the manifest records the sha256 of what it holds."""
+    path = folder_with(exported, tmp_path) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["vocabulary.json"]["sha256"] = hashlib.sha256(content).hexdigest()
+    path.write_text(json.dumps(manifest))
+    (tmp_path / "vocabulary.json").write_bytes(content)
+    with pytest.raises(RunnerError) as caught:
+        Recommender(tmp_path)
+    assert message in str(caught.value)
+
+
+def test_the_runner_reads_what_the_schema_of_the_manifest_has():
+    """The runner stands alone, so it has a list of its own."""
+    assert {"format", *own_runner._MANIFEST_KEYS} <= {*Manifest.__struct_fields__}
+    assert {*own_runner._STATE_KEYS} <= {*StateEntry.__struct_fields__}
+    assert {*own_runner._FILE_KEYS} <= {*FileEntry.__struct_fields__}
 
 
 def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
