@@ -1,4 +1,4 @@
-"""Readers of what seqzoo stores between two calls: sessions, runs, pins and arrays."""
+"""Readers of what seqzoo stores between two calls: sessions, runs, tunings, pins, arrays."""
 
 import json
 from collections.abc import Sequence
@@ -7,16 +7,21 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import polars as pl
 import torch
 
 from seqzoo.checkpoint.pins import Pin, read_pins, render_pins
 from seqzoo.data.checksums import record_of, remembered
 from seqzoo.data.sequences import Sequences
 from seqzoo.model.session import Session
+from seqzoo.serving.batch.job import Job, Part
 from seqzoo.storage.integrity import sha256_of_bytes, sha256_of_document
 from seqzoo.training.loop import train
 from seqzoo.training.progress import Reporter
+from seqzoo.training.recipe import Recipe
 from seqzoo.training.state import read_state
+from seqzoo.tuning.folder import TUNING, claim
+from seqzoo.tuning.space import parse_space
 from tests.reliability import mutations
 from tests.reliability.readers import reader
 from tests.reliability.readers_checkpoint import RECIPE, any_json, any_tensors, make_model
@@ -102,6 +107,40 @@ class State(StateFile):
         read_state(self.out, model, optimizer)
         model.encode([["item-1", "item-2"]])
         return optimizer.step()
+
+
+@reader("tuning.json of a tuning", "training", any_json)
+class Tuning:
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "tuned"
+        self.base = Recipe.make(RECIPE)
+        self.space = parse_space({"train.lr": "1e-3..1e-2", "model.dropout": [0.1, 0.2]})
+        claim(self.folder, self.base, self.space)
+        self.seeds: Sequence[bytes] = [(self.folder / TUNING).read_bytes()]
+
+    def read(self, content: bytes) -> object:
+        (self.folder / TUNING).write_bytes(content)
+        return claim(self.folder, self.base, self.space)
+
+
+@reader("the log of recommendations for a file", "data")
+class Log:
+    def __init__(self, home: Path) -> None:
+        self.out = home / "out.jsonl"
+        job = Job(self.out)
+        job.start({})
+        for number in range(2):
+            job.add(pl.DataFrame({"user": ["a"]}), Part(number, 1, 0, 1, 0))
+        job.close()
+        self.path = job.folder / "done.jsonl"
+        self.seeds: Sequence[bytes] = [self.path.read_bytes()]
+
+    def read(self, content: bytes) -> object:
+        self.path.write_bytes(content)
+        job = Job(self.out)
+        job.start({})
+        job.close()
+        return job.done
 
 
 @reader("pins.json", "pins", any_json)

@@ -149,6 +149,50 @@ def test_a_run_that_was_interrupted_goes_on(model, tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda line: line.replace(b'"cold":0,', b""), "the document lacks 'cold'"),
+        (lambda line: line.replace(b'"rows":', b'"rows":-'), "'rows' is -"),
+        (lambda line: line.replace(b'"part":0', b'"part":"0"'), "'part' is '0', expected a whole"),
+        (lambda line: line[:-5], "is not the JSON that seqzoo writes"),
+        (lambda line: b"\xff" + line, "is not the JSON that seqzoo writes"),
+        (lambda line: b"[" * 100_000, "is not the JSON that seqzoo writes"),
+    ],
+)
+def test_a_part_whose_record_is_damaged_is_computed_again(
+    model, tmp_path, monkeypatch, caplog, damage, said
+):
+    monkeypatch.setattr(batch_users, "BLOCK", 10)
+    source = big(tmp_path / "in.parquet", users=30)
+    whole = recommend_file(model, source, tmp_path / "whole.parquet", 3)
+    out = tmp_path / "out.parquet"
+
+    def stop(users):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recommend_file(model, source, out, 3, advance=stop)
+    log = tmp_path / ".out.parquet.partial" / "done.jsonl"
+    (line,) = log.read_bytes().splitlines()
+    log.write_bytes(damage(line) + b"\n")
+    again = recommend_file(model, source, out, 3)
+    assert "done.jsonl, line 1" in caplog.text
+    assert said in caplog.text
+    assert "its part is computed again" in caplog.text
+    assert (again.users, again.cold, again.rows) == (whole.users, whole.cold, whole.rows)
+    assert pl.read_parquet(out).equals(pl.read_parquet(tmp_path / "whole.parquet"))
+
+
+def test_a_mark_of_the_settings_that_is_damaged_starts_again(model, tmp_path, caplog):
+    folder = tmp_path / ".out.parquet.partial"
+    folder.mkdir()
+    (folder / "settings.sha256").write_bytes(b"\xff")
+    result = recommend_file(model, big(tmp_path / "in.parquet", users=5), tmp_path / "out.parquet")
+    assert "starting again" in caplog.text
+    assert not result.resumed
+
+
 def test_an_interrupted_run_with_other_settings_starts_again(model, tmp_path, caplog):
     source = big(tmp_path / "in.parquet")
     out = tmp_path / "out.parquet"

@@ -10,8 +10,10 @@ from typing import IO, Any
 import msgspec
 import polars as pl
 
-from seqzoo.errors import DataError, UsageError, nearest
+from seqzoo.errors import CheckpointError, DataError, UsageError, nearest
 from seqzoo.storage.atomic import try_lock
+from seqzoo.storage.documents import check, parse_json
+from seqzoo.storage.fields import Closed, Count
 from seqzoo.storage.integrity import sha256_of_document
 
 logger = logging.getLogger("seqzoo")
@@ -25,15 +27,17 @@ FORMATS = {
 }
 """What the endings of the out file mean."""
 
+_AGAIN = "its part is computed again"
 
-class Part(msgspec.Struct, forbid_unknown_fields=True):
+
+class Part(Closed):
     """What one part holds: numbers of users, of cold users, of rows and of unknown ids."""
 
-    part: int
-    users: int
-    cold: int
-    rows: int
-    unknown: int
+    part: Count
+    users: Count
+    cold: Count
+    rows: Count
+    unknown: Count
 
 
 class Job:
@@ -90,7 +94,7 @@ class Job:
             )
         digest = sha256_of_document(settings)
         mark = self.folder / "settings.sha256"
-        goes_on = mark.is_file() and mark.read_text() == digest
+        goes_on = mark.is_file() and mark.read_bytes() == digest.encode()
         if not goes_on:
             if mark.is_file():
                 logger.warning(
@@ -107,6 +111,7 @@ class Job:
         return bool(self.done) or (goes_on and any(self.folder.glob("*/complete.json")))
 
     def _finished(self) -> Iterator[Part]:
+        """The parts that the log records; a part whose line is damaged is computed again."""
         path = self.folder / "done.jsonl"
         if not path.is_file():
             return
@@ -114,10 +119,12 @@ class Job:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):  # cut off in the middle of a line
             path.write_bytes(whole)
-        for line in whole.splitlines():
+        for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+            where = f"{path}, line {number}"
             try:
-                part = msgspec.json.decode(line, type=Part)
-            except msgspec.DecodeError:
+                part = check(where, parse_json(where, line, remedy=_AGAIN), Part, _AGAIN)
+            except CheckpointError as error:
+                logger.warning("%s", error)
                 continue
             if self._path(part.part).is_file():
                 yield part
