@@ -6,9 +6,6 @@ from seqzoo.builtin_datasets import DATASETS
 from seqzoo.hookspecs import hookimpl
 from seqzoo.registrar import Registrar
 
-PINNED = "seqzoo.checkpoint.pins:unregistered_pins"
-"""Lazy function ``(catalogue, plugin) -> specs`` of the checkpoints that no plugin registers."""
-
 _CONFIG = "seqzoo.parts.config"
 
 # The arguments of `Registrar.command`, in the order of `seqzoo --help`. The help line is the first

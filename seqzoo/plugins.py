@@ -25,7 +25,7 @@ from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
 from seqzoo.registrar import Registrar
 from seqzoo.registry import Catalogue
-from seqzoo.specs import Spec, resolve
+from seqzoo.specs import Spec
 
 __all__ = [
     "API_VERSION",
@@ -267,7 +267,6 @@ def load_plugins() -> Plugins:
         else:
             _load(entry, record, catalogue)
     _set_aside_incomplete(catalogue, records)
-    catalogue.pretrained.announce(lambda: resolve(builtin.PINNED, CORE)(catalogue, CORE))
     broken = [record for record in records if record.status == "broken"]
     if broken and os.environ.get("SEQZOO_STRICT_PLUGINS") == "1":
         reasons = "; ".join(f"{r.name} ({r.distribution} {r.version}): {r.reason}" for r in broken)

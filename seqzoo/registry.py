@@ -5,8 +5,7 @@ listing imports neither torch nor model code.
 """
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -42,30 +41,7 @@ class Registry(Generic[SpecT]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._added: dict[str, SpecT] = {}
-        self._announced: Callable[[], Iterable[SpecT]] | None = None
-        self._completing = False
-        self._lock = threading.RLock()
-
-    def announce(self, specs: Callable[[], Iterable[SpecT]]) -> None:
-        """Add what a function returns once the registry is used; it may use the registry itself."""
-        self._announced = specs
-
-    @property
-    def _specs(self) -> dict[str, SpecT]:
-        if self._announced is not None:
-            with self._lock:
-                if self._announced is not None and not self._completing:
-                    self._completing = True
-                    try:
-                        specs = list(self._announced())
-                        for spec in specs:
-                            self.check(spec)
-                        self._added.update({spec.name: spec for spec in specs})
-                        self._announced = None
-                    finally:
-                        self._completing = False
-        return self._added
+        self._specs: dict[str, SpecT] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._specs
@@ -102,7 +78,15 @@ class Registry(Generic[SpecT]):
     def add(self, spec: SpecT) -> None:
         """Add a spec; raises ``PluginError`` as ``check`` does."""
         self.check(spec)
-        self._added[spec.name] = spec
+        self._specs[spec.name] = spec
+
+    def joined(self, specs: Iterable[SpecT]) -> "Registry[SpecT]":
+        """A registry of these specs and more; this one stays as it is. Raises as ``check`` does."""
+        found: Registry[SpecT] = Registry(self.kind)
+        found._specs |= self._specs
+        for spec in specs:
+            found.add(spec)
+        return found
 
     @contextmanager
     def lend(self, spec: SpecT) -> Iterator[None]:
@@ -111,11 +95,11 @@ class Registry(Generic[SpecT]):
         try:
             yield
         finally:
-            del self._added[spec.name]
+            del self._specs[spec.name]
 
     def drop(self, plugin: str) -> None:
         """Remove everything that a plugin registered."""
-        self._added = {name: spec for name, spec in self._added.items() if spec.plugin != plugin}
+        self._specs = {name: spec for name, spec in self._specs.items() if spec.plugin != plugin}
 
     def check(self, spec: SpecT) -> None:
         """Check that a spec can be added.

@@ -24,7 +24,7 @@ from seqzoo.checkpoint.manifest import (
     read_vocabulary,
     sized,
 )
-from seqzoo.checkpoint.pins import pin_of
+from seqzoo.checkpoint.pins import known_checkpoints, pin_of
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DEFAULT_OBJECTIVE, ArchitectureSpec, PretrainedSpec
@@ -102,12 +102,11 @@ def list_models(pattern: str = "*", *, pretrained: bool | None = None) -> list[M
         pretrained: only checkpoints (True), only architectures (False), or both (None).
     """
     pattern = name_of("a pattern of names", pattern)
-    everything = catalogue()
     found = []
     if pretrained is not True:
-        found += [_of_architecture(spec) for spec in everything.architectures]
+        found += [_of_architecture(spec) for spec in catalogue().architectures]
     if pretrained is not False:
-        found += filter(None, map(_of_pretrained, everything.pretrained))
+        found += filter(None, map(_of_pretrained, known_checkpoints()))
     return [info for info in found if fnmatch.fnmatchcase(info.name, pattern)]
 
 
@@ -139,8 +138,9 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
         found = read_bytes(locate(manifest.folder, CARD), LARGEST[CARD])
         card = found.decode("utf-8", "replace")
     vocabulary = read_vocabulary(manifest)
-    is_name = text in everything.pretrained and not isinstance(name, Path)
-    bundled = is_name and bundled_folder(everything.pretrained.get(text)) is not None
+    known = known_checkpoints()
+    is_name = text in known and not isinstance(name, Path)
+    bundled = is_name and bundled_folder(known.get(text)) is not None
     measured, recipe = read_metrics(manifest), read_recipe(manifest)
     return {
         **_of_manifest(text, manifest, measured, recipe, bundled=bundled).to_json(),

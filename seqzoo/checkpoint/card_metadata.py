@@ -8,7 +8,7 @@ from typing import Any
 
 from seqzoo.checkpoint.card_sections import ARXIV, CardFacts, repository_page
 from seqzoo.checkpoint.hub.address import SCHEME, parse_address
-from seqzoo.checkpoint.pins import pin_of
+from seqzoo.checkpoint.pins import known_checkpoints, pin_of
 from seqzoo.errors import UsageError, one_line
 from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
@@ -123,7 +123,7 @@ def base_model_of(recipe: Mapping[str, Any]) -> str | None:
             return parse_address(source).repo
         except UsageError:
             return None
-    for spec in catalogue().pretrained:
+    for spec in known_checkpoints():
         pin = pin_of(spec)
         if pin is not None and (spec.name == source or (sha256 and sha256 == pin.sha256)):
             return pin.repo

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
 from seqzoo.checkpoint.manifest import CONFIG, Manifest, parse_manifest
-from seqzoo.checkpoint.pins import names_architecture, pin_of
+from seqzoo.checkpoint.pins import known_checkpoints, names_architecture, pin_of
 from seqzoo.errors import CheckpointError, IntegrityError, UnknownNameError, nearest
 from seqzoo.plugins import catalogue, plugins
 from seqzoo.specs import PretrainedSpec
@@ -113,9 +113,10 @@ def locate_checkpoint(
         return _pulled(parse_address(name), None, verify)
     if looks_like_path(name):
         return Path(name).expanduser(), None, None
-    if name not in catalogue().pretrained:
-        raise _unknown(name)
-    spec = catalogue().pretrained.get(name)
+    checkpoints = known_checkpoints()
+    if name not in checkpoints:
+        raise _unknown(name, checkpoints.names())
+    spec = checkpoints.get(name)
     folder = bundled_folder(spec)
     if folder is not None:
         if spec.sha256 is not None and parse_manifest(locate(folder, CONFIG)).sha256 != spec.sha256:
@@ -142,9 +143,8 @@ def _pulled(
     return cached.folder, cached.manifest, cached.address
 
 
-def _unknown(name: str) -> UnknownNameError:
+def _unknown(name: str, known: list[str]) -> UnknownNameError:
     everything = catalogue()
-    known = everything.pretrained.names()
     if name in everything.architectures:
         return UnknownNameError(
             f"'{name}' is an architecture, which has no weights; its checkpoints: "

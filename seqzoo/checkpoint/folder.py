@@ -27,13 +27,14 @@ from seqzoo.checkpoint.manifest import (
     parse_manifest_bytes,
     render_manifest,
 )
+from seqzoo.checkpoint.pins import known_checkpoints
 from seqzoo.checkpoint.recipe_file import render_recipe
 from seqzoo.checkpoint.record import Checkpoint
 from seqzoo.checkpoint.schemas import MetricsFile, VocabularyFile
 from seqzoo.data.item_table import ItemTable
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import CheckpointError
-from seqzoo.plugins import catalogue, plugins
+from seqzoo.plugins import plugins
 from seqzoo.storage.atomic import Content, write_files
 from seqzoo.storage.documents import check, parse_json, plain
 from seqzoo.storage.integrity import read_bytes, sha256_of_bytes
@@ -43,7 +44,7 @@ from seqzoo.version import __version__
 logger = logging.getLogger("seqzoo")
 
 _LARGE = 64 << 20
-"""Weights up to this size in bytes are held until they are written."""
+"""Tensors up to this size in bytes are held until they are written."""
 
 
 def render_checkpoint(
@@ -80,13 +81,13 @@ def render_checkpoint(
     """
     folder, entries = Path(folder), plain("the metrics", dict(metrics))
     render: dict[str, Callable[[], bytes | EncodedTensors]] = {
-        WEIGHTS: lambda: _render_weights(tensors),
+        WEIGHTS: lambda: _held(EncodedTensors(tensors)),
         VOCABULARY: lambda: _render_vocabulary(folder / VOCABULARY, vocabulary),
         RECIPE: lambda: render_recipe(recipe),
         METRICS: lambda: _render_metrics(folder / METRICS, entries),
     }
     if item_features is not None:
-        render[FEATURES] = lambda: render_item_features(item_features)
+        render[FEATURES] = lambda: _held(render_item_features(item_features))
     contents: dict[str, bytes | EncodedTensors] = {}
     files = {}
     for name in render:
@@ -166,9 +167,8 @@ def _render_vocabulary(path: Path, vocabulary: Vocabulary) -> bytes:
     return (json.dumps(items, ensure_ascii=False) + "\n").encode()
 
 
-def _render_weights(tensors: Mapping[str, Tensor]) -> bytes | EncodedTensors:
-    # Small weights as they are now. Large ones are checked for changes when they are written.
-    encoded = EncodedTensors(tensors)
+def _held(encoded: EncodedTensors) -> bytes | EncodedTensors:
+    # Small tensors as they are now. Large ones are checked for changes when they are written.
     return bytes(encoded) if len(encoded) <= _LARGE else encoded
 
 
@@ -211,7 +211,7 @@ def _card(checkpoint: Checkpoint) -> str | None:
         return card_of(
             checkpoint,
             name=name,
-            source=name if name in catalogue().pretrained else f"./{name}",
+            source=name if name in known_checkpoints() else f"./{name}",
             curve=CURVE if (folder / CURVE).is_file() else None,
             existing=existing,
         )

@@ -10,11 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from seqzoo.registry import Catalogue
+from seqzoo.checkpoint.schemas import Commit, Repository
+from seqzoo.plugins import CORE, catalogue
+from seqzoo.registry import Catalogue, Registry
 from seqzoo.specs import PretrainedSpec
 from seqzoo.storage.documents import read_json
+from seqzoo.storage.fields import Closed, Sha256
 from seqzoo.storage.integrity import read_bytes
 
 PINS = Path(__file__).parents[1] / "pins.json"
@@ -23,20 +26,12 @@ _LARGEST = 4 << 20
 """Bytes of a file of pins."""
 
 
-class _Entry(Struct, forbid_unknown_fields=True):
+class _Entry(Closed):
     """A pin in a file."""
 
-    repo: Annotated[
-        str,
-        Meta(
-            pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z",
-            description="org/name",
-        ),
-    ]
-    revision: Annotated[
-        str, Meta(pattern=r"\A[0-9a-f]{40}\Z", description="a commit of 40 hex digits")
-    ]
-    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
+    repo: Repository
+    revision: Commit
+    sha256: Sha256
 
 
 _PinsFile: TypeAlias = Annotated[
@@ -90,18 +85,22 @@ def pin_of(spec: PretrainedSpec) -> Pin | None:
     return pins().get(spec.name)
 
 
-def unregistered_pins(catalogue: Catalogue, plugin: str) -> list[PretrainedSpec]:
-    """Specs of pinned checkpoints that no plugin registers, to be registered by ``plugin``.
+def known_checkpoints() -> Registry[PretrainedSpec]:
+    """All checkpoints by name: those that plugins register, and the other ones that are pinned.
 
-    Without the architecture, which begins the name, a checkpoint cannot be loaded.
+    Without the architecture, which begins the name, a pinned checkpoint cannot be loaded.
+
+    Raises:
+        CheckpointError: ``pins.json`` is damaged.
     """
-    return [
-        PretrainedSpec(name, plugin, pin.repo, pin.revision, pin.sha256)
+    everything = catalogue()
+    return everything.pretrained.joined(
+        PretrainedSpec(name, CORE, pin.repo, pin.revision, pin.sha256)
         for name, pin in pins().items()
-        if name not in catalogue.pretrained and names_architecture(name, catalogue)
-    ]
+        if name not in everything.pretrained and names_architecture(name, everything)
+    )
 
 
-def names_architecture(name: str, catalogue: Catalogue) -> bool:
+def names_architecture(name: str, everything: Catalogue) -> bool:
     """Whether a checkpoint's name, ``ARCHITECTURE-DATA``, begins with a known architecture."""
-    return any(name.startswith(f"{known}-") for known in catalogue.architectures.names())
+    return any(name.startswith(f"{known}-") for known in everything.architectures.names())

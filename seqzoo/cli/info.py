@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from seqzoo import zoo
+from seqzoo.checkpoint.pins import known_checkpoints
 from seqzoo.cli.formats import command, count, eval_command, recommend_command, size
 from seqzoo.cli.options import Json
 from seqzoo.cli.output import print_json
@@ -37,7 +38,7 @@ def info(
 
 def _show_architecture(known: Mapping[str, Any]) -> None:
     name = known["name"]
-    trained = [spec.name for spec in catalogue().pretrained if spec.name.startswith(f"{name}-")]
+    trained = [spec.name for spec in known_checkpoints() if spec.name.startswith(f"{name}-")]
     show(
         _heading(known, "architecture"),
         "",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqzoo import zoo
+from seqzoo.checkpoint.pins import known_checkpoints
 from seqzoo.cli.formats import metric
 from seqzoo.cli.options import (
     CHECKPOINT_HELP,
@@ -27,7 +28,6 @@ from seqzoo.cli.parsing import read_whole_number
 from seqzoo.cli.recommend_file import recommend_to_file, source_of
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
-from seqzoo.plugins import catalogue
 from seqzoo.storage.messages import listing
 from seqzoo.validation import looks_like_path
 
@@ -281,7 +281,7 @@ def show_items(items: "Recommendations", score: str) -> None:
 
 def _model_among(history: list[str]) -> str:
     """The model's name, if ``--history 1 260 NAME`` has taken it as the last item."""
-    if history and (history[-1] in catalogue().pretrained or looks_like_path(history[-1])):
+    if history and (history[-1] in known_checkpoints() or looks_like_path(history[-1])):
         return history.pop()
     raise UsageError(
         "no model is named; give one first: seqzoo recommend NAME --history ID [ID ...]"

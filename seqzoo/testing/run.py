@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from seqzoo.checkpoint.find import find
+from seqzoo.checkpoint.pins import known_checkpoints
 from seqzoo.config import model_config
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import SeqzooError, UnknownNameError, error_text, nearest
@@ -106,9 +107,11 @@ def check_registered(
         UnknownNameError: nothing is registered under the name.
         ConfigError: a setting is unknown or has an invalid value.
     """
-    found = [registry for registry in catalogue().registries() if name in registry]
+    registries = [r for r in catalogue().registries() if r.kind != "checkpoint"]
+    registries.append(known_checkpoints())
+    found = [registry for registry in registries if name in registry]
     if not found:
-        known = sorted({n for registry in catalogue().registries() for n in registry.names()})
+        known = sorted({known for registry in registries for known in registry.names()})
         raise UnknownNameError(
             f"nothing is registered as '{name}'{nearest(name, known) or ';'} `seqzoo plugins` "
             "shows what each plugin provides"

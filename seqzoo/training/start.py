@@ -15,6 +15,7 @@ import numpy as np
 
 from seqzoo.checkpoint.find import open_located
 from seqzoo.checkpoint.hub.address import SCHEME
+from seqzoo.checkpoint.pins import known_checkpoints
 from seqzoo.data.datasets import source_name
 from seqzoo.data.features import recoded
 from seqzoo.data.item_table import ItemTable
@@ -208,8 +209,7 @@ def names_checkpoint(what: str) -> bool:
     """Whether an argument of ``seqzoo train`` is a checkpoint, not an architecture or a recipe."""
     if what.startswith(SCHEME) or looks_like_path(what):
         return True
-    everything = catalogue()
-    return what in everything.pretrained and what not in everything.architectures
+    return what in known_checkpoints() and what not in catalogue().architectures
 
 
 def _labels(own: Vocabulary, found: Vocabulary, new: Sequence[str]) -> list[str | None] | None:

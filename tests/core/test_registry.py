@@ -1,6 +1,4 @@
 import dataclasses
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -46,31 +44,16 @@ def test_looking_up():
         registry.get("ndgc")
 
 
-def test_announced_specs_are_added_when_the_registry_is_used():
-    registry, asked = Registry("metric"), []
-
-    def announced():
-        asked.append(registry.names())
-        time.sleep(0.05)
-        return [MetricSpec("late", "core", "json:loads")]
-
-    registry.add(MetricSpec("hit", "core", "json:loads"))
-    registry.announce(announced)
-    assert not asked
-    with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: registry.names(), range(8)))
-    assert found == [["hit", "late"]] * 8
-    assert asked == [["hit"]]
-
-
-def test_announced_specs_that_fail_are_asked_for_again():
+def test_a_joined_registry_has_more_and_leaves_the_first_as_it_is():
     registry = Registry("metric")
-    registry.announce(
-        lambda: [MetricSpec("hit", "core", "json:loads"), MetricSpec("?", "core", "")]
-    )
-    for _ in range(2):
-        with pytest.raises(PluginError, match="registers the metric name '\\?'"):
-            registry.get("hit")
+    registry.add(MetricSpec("hit", "core", "json:loads"))
+    joined = registry.joined([MetricSpec("late", "core", "json:loads")])
+    assert joined.names() == ["hit", "late"]
+    assert registry.names() == ["hit"]
+    with pytest.raises(PluginError, match="registers the metric 'hit', which plugin 'core'"):
+        registry.joined([MetricSpec("hit", "mine", "json:loads")])
+    with pytest.raises(PluginError, match="registers the metric name '\\?'"):
+        registry.joined([MetricSpec("?", "core", "")])
 
 
 @pytest.mark.parametrize("name", ["", "Hit", "hit@10", "-hit", ".hit", "hit rate", "hit\n", "hït"])

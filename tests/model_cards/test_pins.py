@@ -7,7 +7,14 @@ import sys
 import pytest
 
 import seqzoo
-from seqzoo.checkpoint.pins import PINS, Pin, pin_of, read_pins, render_pins
+from seqzoo.checkpoint.pins import (
+    PINS,
+    Pin,
+    known_checkpoints,
+    pin_of,
+    read_pins,
+    render_pins,
+)
 from seqzoo.errors import CheckpointError, UnknownNameError
 from seqzoo.plugins import load_plugins
 from seqzoo.specs import PretrainedSpec
@@ -20,13 +27,13 @@ GOOD = {"repo": "org/repo", "revision": "0" * 40, "sha256": "f" * 64}
 
 @pytest.fixture
 def pinned(monkeypatch):
-    """``pinned(name, …)``: a seqzoo with these pins; returns its plugins."""
+    """``pinned(name, …)``: a seqzoo with these pins; returns its checkpoints."""
 
     def pinned(*names):
         monkeypatch.setattr("seqzoo.checkpoint.pins.pins", lambda: dict.fromkeys(names, PIN))
         loaded = load_plugins()
         monkeypatch.setattr("seqzoo.plugins._kept_plugins", lambda: loaded)
-        return loaded
+        return known_checkpoints()
 
     return pinned
 
@@ -84,17 +91,17 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_a_pin_without_a_plugin_is_registered_by_the_core(pinned):
-    loaded = pinned("sasrec-elsewhere", "sasrec-ml1m")
-    spec = loaded.catalogue.pretrained.get("sasrec-elsewhere")
+    known = pinned("sasrec-elsewhere", "sasrec-ml1m")
+    spec = known.get("sasrec-elsewhere")
     assert spec == PretrainedSpec("sasrec-elsewhere", "seqzoo", PIN.repo, PIN.revision, PIN.sha256)
-    assert loaded.catalogue.pretrained.get("sasrec-ml1m").plugin == "sasrec"
+    assert known.get("sasrec-ml1m").plugin == "sasrec"
     assert {"sasrec-elsewhere", "sasrec-ml1m"} <= set(listed())
     (model,) = seqzoo.list_models("sasrec-elsewhere")
     assert (model.kind, model.bundled, model.plugin) == ("checkpoint", False, "seqzoo")
 
 
 def test_a_pin_of_an_unknown_architecture_is_not_listed(pinned, monkeypatch):
-    assert "other-elsewhere" not in pinned("other-elsewhere").catalogue.pretrained
+    assert "other-elsewhere" not in pinned("other-elsewhere")
     monkeypatch.setenv("SEQZOO_DISABLE_PLUGINS", "sasrec")
     pinned("sasrec-elsewhere", "sasrec-ml1m", "gru4rec-elsewhere")
     assert not [name for name in listed() if name.startswith("sasrec")]
