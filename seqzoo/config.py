@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import difflib
 import functools
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -30,15 +31,19 @@ __all__ = [
     "part_config",
     "parts_of",
     "structure",
+    "without_replaced_loss",
 ]
+
+logger = logging.getLogger("seqzoo")
 
 SchemaT = TypeVar("SchemaT")
 
 _CHOSEN = ("embedder", "head", "objective")
 """The parts that a setting of the same name replaces."""
 _WORDS = ("", "on", "off", "yes", "no")
-_SHOWN = 100  # characters of a value in a message
 """What YAML 1.1 takes for true, false or nothing, and what people mean as a string."""
+_SHOWN = 100
+"""Characters of a value in a message."""
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -213,6 +218,30 @@ def choose_parts(
     }
     defaults = {key: value for key, value in architecture.defaults.items() if key in taken}
     return dataclasses.replace(chosen, defaults=defaults)
+
+
+def without_replaced_loss(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored settings of a model, without the options of its loss if the changes name another.
+
+    A warning says what is left out, unless the changes have options of their own.
+
+    Args:
+        stored: settings of the model of a checkpoint or a recipe.
+        changes: settings that are to replace them.
+    """
+    before = stored.get("loss")
+    after = changes.get("loss", before)
+    if before is None or after == before:
+        return dict(stored)
+    options = stored.get("loss_options")
+    if options and "loss_options" not in changes:
+        logger.warning(
+            "the options of the loss '%s' are left out, because the loss is now '%s': %s",
+            before,
+            after,
+            one_line(options, _SHOWN),
+        )
+    return {key: value for key, value in stored.items() if key != "loss_options"}
 
 
 def part_config(schema: type[SchemaT], resolved: Mapping[str, Any]) -> SchemaT:

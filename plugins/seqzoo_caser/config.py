@@ -1,10 +1,9 @@
 """Settings of Caser's backbone and of its head with a table of its own."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from seqzoo.errors import ConfigError
-from seqzoo.parts.config import check_choice, check_range
+from seqzoo.parts.config import TiedSoftmaxConfig, check_choice, check_range
 
 ACTIVATIONS = ("relu", "identity", "tanh", "sigmoid")
 PADDINGS = ("left", "right")
@@ -53,15 +52,7 @@ class CaserConfig:
 
 
 @dataclass
-class UntiedSoftmaxConfig:
-    """Settings of the head ``untied-softmax``.
+class UntiedSoftmaxConfig(TiedSoftmaxConfig):
+    """Settings of the head ``untied-softmax``: those of ``tied-softmax``."""
 
-    Attributes:
-        loss: name of a registered loss.
-        loss_options: settings of that loss.
-        output_bias: learn one bias per item.
-    """
-
-    loss: str = "cross-entropy"
-    loss_options: dict[str, Any] = field(default_factory=dict)
     output_bias: bool = True

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.interfaces import Embedder
-from seqzoo.parts.config import TiedSoftmaxConfig
 from seqzoo.parts.heads import TiedSoftmaxHead
 from seqzoo_caser.config import UntiedSoftmaxConfig
 
@@ -17,9 +16,7 @@ class UntiedSoftmaxHead(TiedSoftmaxHead):
     """
 
     def __init__(self, config: UntiedSoftmaxConfig, embedder: Embedder) -> None:
-        super().__init__(
-            TiedSoftmaxConfig(config.loss, config.loss_options, config.output_bias), embedder
-        )
+        super().__init__(config, embedder)
         rows, width = embedder.item_table.shape
         self.output_table = nn.Parameter(torch.empty(rows, width))
         nn.init.normal_(self.output_table, 0.0, 1.0 / width)

@@ -24,15 +24,15 @@ from seqzoo.cli.options import (
 from seqzoo.cli.output import log_from, print_json
 from seqzoo.cli.parsing import read_split
 from seqzoo.cli.tables import facts, metrics_table, show
-from seqzoo.config import parse_overrides
+from seqzoo.config import parse_overrides, without_replaced_loss
 from seqzoo.errors import ConfigError, TrainingError
 from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.training import loop
-from seqzoo.training.live import with_epochs_of_run
 from seqzoo.training.processes import is_main_process
 from seqzoo.training.progress import Reporter, for_terminal
 from seqzoo.training.recipe import Recipe, read_recipe_file
 from seqzoo.training.start import names_checkpoint
+from seqzoo.training.without_hold_out import with_epochs_of_run
 
 
 def train(
@@ -146,6 +146,9 @@ def recipe_values(what: str, settings: list[str], options: Mapping[str, Any]) ->
     if is_file:
         values = read_recipe_file(what)
         changes = with_epochs_of_run(changes, Path(what).parent)
+        stored, other = values.get("model"), changes.get("model")
+        if isinstance(stored, Mapping) and isinstance(other, Mapping):
+            values["model"] = without_replaced_loss(stored, other)
     elif names_checkpoint(what):
         values = {"start": what}
     elif (Path(what) / "config.json").is_file():

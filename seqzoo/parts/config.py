@@ -3,10 +3,13 @@
 Without torch, so that settings can be read quickly.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqzoo.config import structure
 from seqzoo.errors import ConfigError, nearest
+from seqzoo.plugins import catalogue
 
 __all__ = [
     "Cl4SRecConfig",
@@ -19,12 +22,15 @@ __all__ = [
     "ItemFeaturesPositionConfig",
     "ItemOrderedPositionEmbedderConfig",
     "ItemPositionEmbedderConfig",
+    "LossConfig",
     "MaskedItemConfig",
     "NegativesConfig",
     "NextItemConfig",
     "SampledSoftmaxConfig",
+    "SelfAttentionConfig",
     "TiedSoftmaxConfig",
     "check_choice",
+    "check_loss",
     "check_multiple",
     "check_range",
 ]
@@ -46,6 +52,21 @@ def check_range(
         valid, expected = low <= value < high, f"{low} or more and less than {high}"
     if not valid:
         raise ConfigError(f"setting '{name}' is {value}; expected {expected}")
+
+
+def check_loss(loss: str, options: Mapping[str, Any]) -> Any:
+    """The settings of a registered loss, checked.
+
+    Args:
+        loss: its name.
+        options: its settings that differ from their defaults.
+
+    Raises:
+        UnknownNameError: no loss has this name.
+        ConfigError: an option is unknown, has the wrong type or an invalid value.
+    """
+    schema = catalogue().losses.get(loss).load_config()
+    return structure(schema, options, "model.loss_options")
 
 
 def check_multiple(name: str, value: int, divisor_name: str, divisor: int) -> None:
@@ -170,38 +191,78 @@ class ItemFeaturesPositionConfig(ItemFeaturesConfig):
 
 
 @dataclass
-class TiedSoftmaxConfig:
-    """Settings of the head ``tied-softmax``.
+class SelfAttentionConfig:
+    """Settings of a backbone of self-attention and feed-forward layers.
 
     Attributes:
-        loss: name of a registered loss.
+        hidden_size: width D of the model.
+        num_layers: number of self-attention layers.
+        num_heads: number of attention heads; must divide ``hidden_size``.
+        inner_size: inner width of the feed-forward layers.
+        dropout: dropout probability after attention and after the feed-forward layer.
+        attention_dropout: dropout probability of the attention weights.
+        norm_eps: epsilon of the LayerNorms.
+    """
+
+    hidden_size: int = 64
+    num_layers: int = 2
+    num_heads: int = 2
+    inner_size: int = 256
+    dropout: float = 0.2
+    attention_dropout: float = 0.2
+    norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "num_layers", "num_heads", "inner_size"):
+            check_range(name, getattr(self, name), 1)
+        for name in ("dropout", "attention_dropout"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        check_range("norm_eps", self.norm_eps, 0.0)
+        check_multiple("hidden_size", self.hidden_size, "num_heads", self.num_heads)
+
+
+@dataclass
+class LossConfig:
+    """Settings of a head that is trained by a registered loss.
+
+    Attributes:
+        loss: name of the loss.
         loss_options: settings of that loss.
-        output_bias: learn one bias per item.
     """
 
     loss: str = "cross-entropy"
     loss_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_loss(self.loss, self.loss_options)
+
+
+@dataclass
+class TiedSoftmaxConfig(LossConfig):
+    """Settings of the head ``tied-softmax``: its loss and more.
+
+    Attributes:
+        output_bias: learn one bias per item.
+    """
+
     output_bias: bool = False
 
 
 @dataclass
-class CosineSoftmaxConfig:
-    """Settings of the head ``cosine-softmax``.
+class CosineSoftmaxConfig(LossConfig):
+    """Settings of the head ``cosine-softmax``: its loss and more.
 
     Attributes:
-        loss: name of a registered loss.
-        loss_options: settings of that loss.
         temperature: divisor of the cosines.
         projection: put a linear layer between the backbone and the scores. Without it a backbone
             with residual connections gives the highest scores to the items it has just read.
     """
 
-    loss: str = "cross-entropy"
-    loss_options: dict[str, Any] = field(default_factory=dict)
     temperature: float = 0.05
     projection: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("temperature", self.temperature, 1e-4)
 
 

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.config import structure
 from seqzoo.interfaces import Embedder, Head
-from seqzoo.parts.config import CosineSoftmaxConfig, TiedSoftmaxConfig
+from seqzoo.parts.config import CosineSoftmaxConfig, TiedSoftmaxConfig, check_loss
 from seqzoo.parts.losses import Loss
 from seqzoo.plugins import catalogue
 
@@ -36,8 +35,8 @@ def make_loss(name: str, options: dict[str, Any]) -> Loss:
         UnknownNameError: no loss has this name.
         ConfigError: an option is unknown, has the wrong type or an invalid value.
     """
-    spec = catalogue().losses.get(name)
-    loss: Loss = spec.load()(structure(spec.load_config(), options, "model.loss_options"))
+    settings = check_loss(name, options)
+    loss: Loss = catalogue().losses.get(name).load()(settings)
     return loss
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from seqzoo.checkpoint.find import open_located
 from seqzoo.checkpoint.hub.address import SCHEME
 from seqzoo.checkpoint.pins import known_checkpoints
+from seqzoo.config import without_replaced_loss
 from seqzoo.data.datasets import source_name
 from seqzoo.data.features import recoded
 from seqzoo.data.item_table import ItemTable
@@ -105,7 +106,7 @@ class Start:
 
         What is given wins over what follows:
 
-        - ``model`` is the start's.
+        - ``model`` is the start's, but for the options of its loss if another loss is given.
         - ``data`` has the start's columns (not for registered or prepared data, whose columns are
           known) and order, and no k-core: the newer events of known items are few, and none is
           left out.
@@ -125,7 +126,10 @@ class Start:
         train = {k: v for k, v in before.get("train", {}).items() if k in settings}
         train.pop("threads", None)
         return {
-            "model": {**self.model.config, **sections["model"]},
+            "model": {
+                **without_replaced_loss(self.model.config, sections["model"]),
+                **sections["model"],
+            },
             "data": {**data, **columns, **sections["data"]},
             "train": {**train, **CARRYING_ON, **sections["train"]},
         }

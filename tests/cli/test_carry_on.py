@@ -98,3 +98,43 @@ def test_item_features_from_a_file_and_from_titles(seqzoo, refused, shop_csv, tm
     assert "'item' reads no item features" in said
     said = refused(*words, tmp_path / "x", "--item-features", tmp_path / "none.csv", embedder)
     assert "there is no file or folder" in said
+
+
+def test_the_options_of_a_loss_that_is_replaced_are_left_out_with_a_line(seqzoo, refused, tmp_path):
+    old, small = (
+        tmp_path / "old",
+        ("model.hidden_size=8", "train.epochs=1", "train.baselines=false"),
+    )
+    bce = ("model.loss=bce", "model.loss_options={negatives: 3}")
+    assert seqzoo("train", "sasrec", *NEWER, *small, *bce, "--out", old, "--quiet").code == 0
+
+    def options_of(folder):
+        return yaml.safe_load((folder / "recipe.yaml").read_text())["model"]["loss_options"]
+
+    assert options_of(old) == {"negatives": 3}
+    left_out = (
+        "the options of the loss 'bce' are left out, because the loss is now 'cross-entropy': "
+        "{'negatives': 3}"
+    )
+    fewer = ("train.epochs=1", "train.baselines=false", "model.loss=cross-entropy")
+    for number, source in enumerate(((old, *NEWER), (old / "recipe.yaml",))):
+        answer = seqzoo("train", *source, *fewer, "--out", tmp_path / f"new-{number}")
+        assert answer.code == 0, answer.err
+        assert answer.err.count(left_out) == 1
+        assert options_of(tmp_path / f"new-{number}") == {}
+        again = seqzoo("train", tmp_path / f"new-{number}" / "recipe.yaml", "--out", tmp_path / "x",
+                       "--overwrite")  # fmt: skip
+        assert "left out" not in again.err
+    # Options that are given replace the former ones, and must fit the loss.
+    gbce = ("model.loss=gbce", "model.loss_options={calibration: 0.5}", "train.epochs=1")
+    answer = seqzoo("train", old / "recipe.yaml", *gbce, "--out", tmp_path / "gbce")
+    assert answer.code == 0, answer.err
+    assert "left out" not in answer.err
+    assert options_of(tmp_path / "gbce") == {"calibration": 0.5}
+    for source in ((old, *NEWER), (old / "recipe.yaml",)):
+        said = refused("train", *source, *fewer, bce[1], "--out", tmp_path / "none")
+        assert "unknown setting 'model.loss_options.negatives'" in said
+    # Without another loss the options stay, and single ones can be changed.
+    kept = ("train", old, *NEWER, "train.epochs=1", "train.baselines=false", "--out")
+    assert seqzoo(*kept, tmp_path / "kept", "--quiet").code == 0
+    assert options_of(tmp_path / "kept") == {"negatives": 3}
