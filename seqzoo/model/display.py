@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from seqzoo.model.streaming import Streaming
 from seqzoo.notebook import block, facts, line, metrics_table, number
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def model_html(model: "SequenceModel") -> str:
         word
         for word, has in (
             ("causal", backbone.causal),
-            ("streaming", backbone.streaming),
+            ("streaming", Streaming.of(model).keeps_state(0)),
             ("uses timestamps", backbone.uses_time),
         )
         if has

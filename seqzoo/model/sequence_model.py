@@ -216,7 +216,8 @@ class SequenceModel(RecommendingModel):
             options: the options of the store, see ``StoredSessions``.
 
         Raises:
-            UsageError: the backbone cannot stream, or there are options without a store.
+            UsageError: there are options without a store, or a store for a model that reads the
+                features of events or users.
             StoreError: the file is not a store of sessions, or cannot be used.
         """
         check_store(store, options)

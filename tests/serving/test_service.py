@@ -178,3 +178,27 @@ def test_a_fault_of_the_service_is_answered_as_every_error(checkpoint, monkeypat
         served.close()
     assert "a bug" not in message
     assert "a bug" in caplog.text
+
+
+def test_a_model_whose_positions_count_from_the_newest_event_has_no_sessions(tmp_path):
+    """Its backbone streams, its embedder does not."""
+    model = seqzoo.create(
+        "esasrec", num_items=20, hidden_size=8, num_layers=1, position_order="newest"
+    )
+    assert model.backbone.streaming
+    model.save_pretrained(tmp_path / "model")
+    limits = Limits()
+    served = ServedModel(str(tmp_path / "model"), limits, store=str(tmp_path / "sessions.db"))
+    app = Service([served], limits, Metrics()).app
+
+    async def ask():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.post("/v1/sessions/ann/events", json={"item": "1"})
+
+    try:
+        assert not served.describe()["sessions"]
+        message = error(asyncio.run(ask()), 422, "invalid_request")
+    finally:
+        served.close()
+    assert "keeps no state between events, so it has no sessions" in message

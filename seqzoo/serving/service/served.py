@@ -14,6 +14,7 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import SeqzooError, error_text
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.stored_sessions import StoredSessions
+from seqzoo.model.streaming import Streaming
 from seqzoo.serving.service import reasons as why
 from seqzoo.serving.service import requests as ask
 from seqzoo.serving.service.batching import Batcher
@@ -79,7 +80,7 @@ class ServedModel:
 
     def _load(self) -> tuple[SequenceModel, Any]:
         model = zoo.load(self.source, device=self._device)
-        if not model.backbone.streaming:
+        if not Streaming.of(model).keeps_state(0):
             return model, None
         return model, model.sessions(self._store, **({"name": self.name} if self._store else {}))
 
@@ -292,6 +293,6 @@ def _no_sessions(name: str) -> ServiceError:
     return ServiceError(
         422,
         "invalid_request",
-        f"the model {name} cannot stream, so it has no sessions; send whole histories to "
-        "/v1/recommend",
+        f"the model {name} keeps no state between events, so it has no sessions; send whole "
+        "histories to /v1/recommend",
     )
