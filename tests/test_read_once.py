@@ -15,11 +15,15 @@ import pytest
 from tests.hub.client import client_environment
 from tests.hub.server import HubServer
 
-RECORDED = {"model.safetensors", "vocabulary.json", "recipe.yaml", "metrics.json"}
+RECORDED = {
+    "model.safetensors", "item_features.safetensors", "vocabulary.json", "recipe.yaml",
+    "metrics.json",
+}  # fmt: skip
 FILES = {"config.json", *RECORDED}
 
-ONCE = {"check_bytes": 4, "parse_json": 3, "parse_yaml": 1, "tensors": 1}
-"""Four files are hashed; config, vocabulary and metrics are JSON, the recipe is YAML."""
+ONCE = {"check_bytes": 5, "parse_json": 4, "parse_yaml": 1, "tensors": 2}
+"""Five files are hashed; config, vocabulary, metrics and the columns of the item features are JSON,
+the recipe is YAML."""
 
 # Counts what a verb does, from the outside of the code that does it: files of the folder and data
 # next to it that are opened for reading, files that are written into the folder, every sha256 that
@@ -47,7 +51,7 @@ def audit(event, args):
     if event == "open" and isinstance(args[0], str):
         place, name = os.path.split(os.path.realpath(args[0]))
         reads = "r" in (args[1] or "") or not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        is_data = (place, name) == (os.path.dirname(folder), "log.csv")
+        is_data = place == os.path.dirname(folder) and name in ("log.csv", "items.csv")
         if (place == folder or is_data) and reads and not os.path.isdir(args[0]):
             opened[name] += 1
         above, incoming = os.path.split(place)
@@ -129,13 +133,17 @@ def recorded_files_hashed(folder: Path, counts: Counts) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory) -> Path:
-    """A small run of one epoch, made by the verb, and what that counted."""
+    """A small run of one epoch with item features, made by the verb, and what that counted."""
     out = tmp_path_factory.mktemp("once") / "run"
     rows = [f"u{u},i{(u + t) % 40},{t},Title {(u + t) % 40}" for u in range(80) for t in range(10)]
     log = out.parent / "log.csv"
     log.write_text("\n".join(["user_id,item_id,timestamp,title", *rows]) + "\n")
+    features = out.parent / "items.csv"
+    prices = [f"i{item},{item % 7}.5,kind {item % 3}" for item in range(40)]
+    features.write_text("\n".join(["item_id,price,kind", *prices]) + "\n")
     words = [
         *("train", "sasrec", "--data", log, "--out", out, "--min-count", "1"),
+        *("--item-features", features, "model.embedder=item-features-position"),
         *("model.hidden_size=16", "model.max_length=20", "train.epochs=1"),
     ]
     (out.parent / "counted.json").write_text(json.dumps(counted(out, *words)))
@@ -147,7 +155,7 @@ def test_train(run_folder):
     counts = Counts(code, *map(Counter, counters))
     # It writes the checkpoint of the best epoch, then adds the metrics, and reads back nothing but
     # its own config.json, to see that the folder holds nothing of somebody else's.
-    assert counts.opened == {"log.csv": 1, "config.json": 1, "README.md": 1}
+    assert counts.opened == {"log.csv": 1, "items.csv": 1, "config.json": 1, "README.md": 1}
     twice = {"metrics.json", "config.json", "README.md", ".files"}
     assert counts.written == {name: 2 if name in twice else 1 for name in {*FILES, *twice}}
     assert recorded_files_hashed(run_folder, counts) == dict.fromkeys(RECORDED, 1)
@@ -190,5 +198,5 @@ def test_push(run_folder, tmp_path):
     # The Hub's answers, pins.json and the front matter of the card, before and after, are parsed
     # besides.
     calls = first.calls
-    assert (calls.pop("parse_json"), calls.pop("parse_yaml")) == (7, 3)
-    assert calls == {"check_bytes": 4, "tensors": 1, "model": 1}
+    assert (calls.pop("parse_json"), calls.pop("parse_yaml")) == (8, 3)
+    assert calls == {"check_bytes": 5, "tensors": 2, "model": 1}
