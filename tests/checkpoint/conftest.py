@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import seqzoo
+from seqzoo.cli.app import run
 from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
 from tests.samples import METRICS, RECIPE, make_model
+
+VERBS = ("info", "info --json", "eval")
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +49,40 @@ def _refused(*fragments: str, error: type[CheckpointError] = CheckpointError) ->
 def refused() -> Callable[..., AbstractContextManager[None]]:
     """``with refused("model.safetensors", "sha256"):`` the error is one line that says all that."""
     return _refused
+
+
+@pytest.fixture
+def says(capsys):
+    """Run a command line: its exit code, and what it printed, none of it a traceback."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def refused_by_all(says, refused):
+    """The folder's file is refused by ``load`` and by every verb."""
+
+    def check(folder: Path, name: str, fragment: str) -> None:
+        with refused(name, fragment, "; "):
+            seqzoo.load(folder)
+        for verb in VERBS:
+            code, out, err = says(*verb.split(), folder)
+            assert (code, out) == (2, ""), (verb, out, err)
+            assert err.startswith("error: "), err
+            assert err.count("\n") == 1, err
+            assert name in err, err
+            assert len(err) < 600, err
+        # ``verify`` tells of every check, so it goes on and ends with 1.
+        code, out, err = says("verify", folder)
+        assert (code, err) == (1, "")
+        assert "FAILED" in out
+        assert name in out
+
+    return check
