@@ -15,13 +15,30 @@ from torch import Tensor
 from seqzoo.errors import CheckpointError
 
 __all__ = [
+    "RECBOLE_EMBEDDER",
+    "RECTOOLS_EMBEDDER",
     "Importer",
     "PublicWeights",
     "count_layers",
+    "inside_rectools",
     "renamed",
     "shape_of",
 ]
 
+RECBOLE_EMBEDDER = {
+    r"item_embedding\.weight": "embedder.item_table",
+    r"position_embedding\.weight": "embedder.position_table",
+    r"LayerNorm\.(weight|bias)": r"embedder.norm.\1",
+}
+"""Rules for ``renamed``: the item table, the positions and their LayerNorm in RecBole."""
+
+RECTOOLS_EMBEDDER = {
+    r"item_net_blocks\.0\.ids_emb\.weight": "embedder.item_table",
+    r"pos_encoding_layer\.pos_emb\.weight": "embedder.position_table",
+}
+"""Rules for ``renamed``: the item table and the positions of RecTools' transformers."""
+
+_RECTOOLS_OUTER = r"^.*\.(?=(item_net_blocks|pos_encoding_layer|transformer_layers)\.)"
 _SHOWN = 8
 
 
@@ -66,6 +83,11 @@ def renamed(tensors: Mapping[str, Tensor], rules: Mapping[str, str]) -> dict[str
                 break
         result[name] = tensor
     return result
+
+
+def inside_rectools(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a RecTools model by the names that they have in its network alone."""
+    return {re.sub(_RECTOOLS_OUTER, "", name): tensor for name, tensor in tensors.items()}
 
 
 def shape_of(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import Backbone, SequenceBatch
-from seqzoo.parts.layers import init_linear
+from seqzoo.parts.layers import init_linear, join_heads, split_heads
 from seqzoo_bert4rec.config import Bert4RecConfig
 
 
@@ -32,21 +32,17 @@ class Layer(nn.Module):
     def forward(self, asking: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
         """Vectors of the query positions: [B, Q, D], [B, L, D], [B, L] -> [B, Q, D]."""
         mixed = functional.scaled_dot_product_attention(
-            self._heads(self.query(asking)),
-            self._heads(self.key(hidden)),
-            self._heads(self.value(hidden)),
+            split_heads(self.query(asking), self.num_heads),
+            split_heads(self.key(hidden), self.num_heads),
+            split_heads(self.value(hidden), self.num_heads),
             # Padding has no causal mask to keep it away.
             attn_mask=mask[:, None, None],
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
-        mixed = self.dense(mixed.transpose(1, 2).flatten(2))
+        mixed = self.dense(join_heads(mixed))
         hidden = self.attention_norm(self.dropout(mixed) + asking)
         inner = self.outer(functional.gelu(self.inner(hidden)))
         return self.norm(self.dropout(inner) + hidden)  # type: ignore[no-any-return]
-
-    def _heads(self, values: Tensor) -> Tensor:
-        """[B, L, D] -> [B, heads, L, D / heads]."""
-        return values.view(*values.shape[:2], self.num_heads, -1).transpose(1, 2)
 
 
 class Bert4Rec(Backbone):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.parts.layers import LayerStack, StackLayer
+from seqzoo.parts.layers import LayerStack, StackLayer, join_heads, split_heads
 from seqzoo_esasrec.config import ESASRecConfig
 
 Cache = tuple[Tensor, Tensor]
@@ -30,27 +30,26 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """All positions: [B, L, D] -> [B, L, D]."""
-        query, key, value = (self._heads(part) for part in self.project(hidden).chunk(3, -1))
+        query, key, value = self._parts(self.project(hidden), 3)
         return self._mix(query, key, value, causal=True)
 
     def last(self, newest: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
         """The newest event of each history: [B, 1, D], [B, L, D] and mask [B, L] -> [B, 1, D]."""
         width = hidden.shape[-1]
         weight, bias = self.project.weight, self.project.bias
-        query = self._heads(functional.linear(newest, weight[:width], bias[:width]))
-        both = functional.linear(hidden, weight[width:], bias[width:])
-        key, value = (self._heads(part) for part in both.chunk(2, -1))
+        (query,) = self._parts(functional.linear(newest, weight[:width], bias[:width]), 1)
+        key, value = self._parts(functional.linear(hidden, weight[width:], bias[width:]), 2)
         return self._mix(query, key, value, mask=mask[:, None, None])
 
     def step(self, newest: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """One more event of each user: [B, 1, D] -> [B, 1, D], and the cache with it."""
-        query, key, value = (self._heads(part) for part in self.project(newest).chunk(3, -1))
+        query, key, value = self._parts(self.project(newest), 3)
         keys, values = torch.cat([cache[0], key], 2), torch.cat([cache[1], value], 2)
         return self._mix(query, keys, values), (keys, values)
 
-    def _heads(self, values: Tensor) -> Tensor:
-        """[B, L, D] -> [B, heads, L, D / heads]."""
-        return values.reshape(*values.shape[:2], self.num_heads, -1).transpose(1, 2)
+    def _parts(self, projected: Tensor, count: int) -> list[Tensor]:
+        """Queries, keys or values of each head: [B, L, count * D] -> [B, heads, L, D / heads]."""
+        return [split_heads(part, self.num_heads) for part in projected.chunk(count, -1)]
 
     def _mix(
         self,
@@ -69,7 +68,7 @@ class SelfAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal,
         )
-        return self.output(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.output(join_heads(mixed))  # type: ignore[no-any-return]
 
 
 class SwiGLU(nn.Module):

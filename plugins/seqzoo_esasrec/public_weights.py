@@ -1,20 +1,23 @@
 """Translates the names of the weights of RecTools' ``SASRecModel`` with LiGR layers."""
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
+from seqzoo.public_weights import (
+    RECTOOLS_EMBEDDER,
+    PublicWeights,
+    count_layers,
+    inside_rectools,
+    renamed,
+    shape_of,
+)
 
 _SOURCE = "RecTools' SASRecModel with LiGRLayers"
-_OUTER = r"^.*\.(?=(item_net_blocks|pos_encoding_layer|transformer_layers)\.)"
-"""Prefix of the names of the network's parts in a whole model."""
 _LAYER = r"transformer_layers\.transformer_blocks\.(\d+)\."
 _OURS = r"backbone.layers.\1."
 _RULES = {
-    r"item_net_blocks\.0\.ids_emb\.weight": "embedder.item_table",
-    r"pos_encoding_layer\.pos_emb\.weight": "embedder.position_table",
+    **RECTOOLS_EMBEDDER,
     _LAYER + r"multi_head_attn\.in_proj_(weight|bias)": _OURS + r"attention.project.\2",
     _LAYER + r"multi_head_attn\.out_proj\.(weight|bias)": _OURS + r"attention.output.\2",
     _LAYER + r"layer_norm_(\d)\.(weight|bias)": _OURS + r"norm_\2.\3",
@@ -29,7 +32,7 @@ def from_public(tensors: Mapping[str, Tensor]) -> PublicWeights:
     Raises:
         CheckpointError: the tensors have other names or numbers of dimensions.
     """
-    own = {re.sub(_OUTER, "", name): tensor for name, tensor in tensors.items()}
+    own = inside_rectools(tensors)
     length, width = shape_of(own, "pos_encoding_layer.pos_emb.weight", 2, _SOURCE)
     first = "transformer_layers.transformer_blocks.0.feed_forward.ff_linear_1.weight"
     inner, _ = shape_of(own, first, 2, _SOURCE)

@@ -7,28 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seqzoo.interfaces import Backbone, SequenceBatch
-from seqzoo.parts.layers import init_linear
+from seqzoo.parts.layers import FeedForward, init_linear
 from seqzoo_filters.config import FilterConfig
 from seqzoo_filters.slots import Slots
 
 
-class FeedForward(nn.Module):
-    """Position-wise feed-forward layer with residual and LayerNorm: [..., D] -> [..., D]."""
-
-    def __init__(self, config: FilterConfig) -> None:
-        super().__init__()
-        self.dense_1 = nn.Linear(config.hidden_size, config.inner_size)
-        self.dense_2 = nn.Linear(config.inner_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """``LN(Dropout(W2 GELU(W1 x)) + x)``."""
-        inner = self.dense_2(functional.gelu(self.dense_1(hidden)))
-        return self.norm(self.dropout(inner) + hidden)  # type: ignore[no-any-return]
+def feed_forward(config: FilterConfig) -> FeedForward:
+    """The feed-forward layer of a block: [..., D] -> [..., D]."""
+    return FeedForward(config.hidden_size, config.inner_size, config.dropout, config.norm_eps)
 
 
 class FilterBlock(nn.Module, ABC):

@@ -5,9 +5,9 @@ Shapes in brackets: B histories, M slots, H heads, D width.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from seqzoo_filters.backbone import FeedForward, FilterBackbone, FilterBlock
+from seqzoo.parts.layers import SelfAttention
+from seqzoo_filters.backbone import FilterBackbone, FilterBlock, feed_forward
 from seqzoo_filters.config import BSARecConfig
 from seqzoo_filters.frequencies import low_pass_basis
 
@@ -42,20 +42,8 @@ class FrequencyFilter(nn.Module):
         return self.norm(self.dropout(filtered) + hidden)  # type: ignore[no-any-return]
 
 
-class SelfAttention(nn.Module):
-    """Multi-head causal self-attention with output projection, residual and LayerNorm."""
-
-    def __init__(self, config: BSARecConfig) -> None:
-        super().__init__()
-        width = config.hidden_size
-        self.num_heads = config.num_heads
-        self.attention_dropout = config.attention_dropout
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.dense = nn.Linear(width, width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+class SlotAttention(SelfAttention):
+    """Self-attention of an event to itself and the events before it."""
 
     def forward(self, window: Tensor, filled: Tensor) -> Tensor:
         """All slots: [B, M, D], [B, M] -> [B, M, D].
@@ -67,26 +55,11 @@ class SelfAttention(nn.Module):
         slots = window.shape[1]
         earlier = torch.ones(slots, slots, dtype=torch.bool, device=window.device).tril()
         allowed = (filled[:, None] & earlier) | ~filled[:, :, None]
-        return self._attend(window, window, allowed)
+        return self.attend(window, window, allowed[:, None])
 
     def last(self, window: Tensor, filled: Tensor) -> Tensor:
         """Only the last slot, which holds an event: [B, M, D], [B, M] -> [B, D]."""
-        return self._attend(window[:, -1:], window, filled[:, None])[:, 0]
-
-    def _attend(self, asking: Tensor, window: Tensor, allowed: Tensor) -> Tensor:
-        mixed = functional.scaled_dot_product_attention(
-            self._heads(self.query(asking)),
-            self._heads(self.key(window)),
-            self._heads(self.value(window)),
-            attn_mask=allowed[:, None],
-            dropout_p=self.attention_dropout if self.training else 0.0,
-        )
-        mixed = self.dense(mixed.transpose(1, 2).flatten(2))
-        return self.norm(self.dropout(mixed) + asking)  # type: ignore[no-any-return]
-
-    def _heads(self, values: Tensor) -> Tensor:
-        """[B, M, D] -> [B, H, M, D / H]."""
-        return values.view(*values.shape[:2], self.num_heads, -1).transpose(1, 2)
+        return self.attend(window[:, -1:], window, filled[:, None, None])[:, 0]
 
 
 class BSARecBlock(FilterBlock):
@@ -96,8 +69,14 @@ class BSARecBlock(FilterBlock):
         super().__init__()
         self.alpha = config.alpha
         self.filter = FrequencyFilter(config)
-        self.attention = SelfAttention(config)
-        self.feed_forward = FeedForward(config)
+        self.attention = SlotAttention(
+            config.hidden_size,
+            config.num_heads,
+            config.dropout,
+            config.attention_dropout,
+            config.norm_eps,
+        )
+        self.feed_forward = feed_forward(config)
 
     def forward(self, window: Tensor, filled: Tensor) -> Tensor:
         """All slots: [B, M, D] -> [B, M, D]."""

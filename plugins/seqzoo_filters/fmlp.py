@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.parts.layers import INITIAL_STD
-from seqzoo_filters.backbone import FeedForward, FilterBackbone, FilterBlock
+from seqzoo_filters.backbone import FilterBackbone, FilterBlock, feed_forward
 from seqzoo_filters.config import FMLPConfig
 from seqzoo_filters.frequencies import kernel_of, multiply_spectrum
 
@@ -25,7 +25,7 @@ class FMLPBlock(FilterBlock):
         nn.init.normal_(self.factors, 0.0, INITIAL_STD)
         self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-        self.feed_forward = FeedForward(config)
+        self.feed_forward = feed_forward(config)
 
     def forward(self, window: Tensor, filled: Tensor) -> Tensor:
         """All slots: [B, M, D] -> [B, M, D]; empty slots are filtered like the others."""

@@ -9,9 +9,8 @@ Shapes in brackets: B histories, L positions of the batch, M slots, D width.
 import torch
 from torch import Tensor, nn
 
-from seqzoo.errors import ConfigError
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.parts.layers import INITIAL_STD
+from seqzoo.parts.layers import INITIAL_STD, check_length
 from seqzoo_filters.config import FilterConfig
 
 
@@ -44,12 +43,8 @@ class Slots(nn.Module):
         Raises:
             ConfigError: the batch is longer than ``max_length``.
         """
-        slots, length = len(self.position_table), hidden.shape[1]
-        if length > slots:
-            raise ConfigError(
-                f"a history of {length} events is longer than max_length = {slots}, the number of "
-                "slots that are filtered; keep only its newest events"
-            )
+        slots = len(self.position_table)
+        check_length(hidden.shape[1], slots, "the number of slots that are filtered")
         event = torch.arange(slots, device=hidden.device) + (batch.lengths - slots)[:, None]
         filled = event >= 0
         index = event.clamp(min=0)[..., None].expand(-1, -1, hidden.shape[2])

@@ -15,8 +15,8 @@ from torch.nn import functional
 from seqzoo.interfaces import Backbone, SequenceBatch, State
 from seqzoo.ops.exporting import exporting, scan
 from seqzoo.ops.precision import widened, without_autocast
+from seqzoo.parts.layers import check_length
 from seqzoo_fuxi_linear.config import FuxiLinearConfig
-from seqzoo_fuxi_linear.embedder import check_length
 from seqzoo_fuxi_linear.layer import FuxiLayer, LayerState
 from seqzoo_fuxi_linear.sums import even_chunk
 from seqzoo_fuxi_linear.times import Oscillations

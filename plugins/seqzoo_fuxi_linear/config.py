@@ -30,6 +30,11 @@ class FuxiEmbedderConfig:
         check_range("spare_positions", self.spare_positions, 0)
         check_range("dropout", self.dropout, 0.0, 1.0)
 
+    @property
+    def positions(self) -> int:
+        """Rows of the position tables."""
+        return self.max_length + self.spare_positions
+
 
 @dataclass
 class FuxiLinearConfig(FuxiEmbedderConfig):
@@ -84,8 +89,3 @@ class FuxiLinearConfig(FuxiEmbedderConfig):
     def periods(self) -> list[float]:
         """The periods in seconds, from the shortest to the longest."""
         return [self.first_period * self.period_ratio**index for index in range(self.num_periods)]
-
-    @property
-    def positions(self) -> int:
-        """Rows of the position tables."""
-        return self.max_length + self.spare_positions

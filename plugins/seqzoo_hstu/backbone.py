@@ -6,11 +6,13 @@ Shapes in brackets: B batch, L positions, D width, m events of a session.
 import torch
 from torch import Tensor, nn
 
-from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.parts.layers import check_length
 from seqzoo_hstu.config import HstuConfig
 from seqzoo_hstu.layer import HstuLayer
 from seqzoo_hstu.relations import newest_relations, query_times, relations, streamed_relations
+
+_LIMIT = "the number of distances with a weight"
 
 
 class Hstu(Backbone):
@@ -40,7 +42,7 @@ class Hstu(Backbone):
         Raises:
             ConfigError: the batch is longer than ``max_length``.
         """
-        self._check_length(hidden)
+        check_length(hidden.shape[1], self.max_length, _LIMIT)
         blocks = list(relations(batch, query_times(batch, self.time_mode)))
         for layer in self.layers:
             hidden = layer(hidden, blocks)
@@ -52,7 +54,7 @@ class Hstu(Backbone):
         Raises:
             ConfigError: the batch is longer than ``max_length``.
         """
-        self._check_length(hidden)
+        check_length(hidden.shape[1], self.max_length, _LIMIT)
         *lower, top = self._stack()
         queries = query_times(batch, self.time_mode)
         if lower:
@@ -112,14 +114,6 @@ class Hstu(Backbone):
             rows, cache = layer.step(rows, cache, finished, between)
             after.append(cache)
         return rows, after
-
-    def _check_length(self, hidden: Tensor) -> None:
-        if hidden.shape[1] > (self.max_length or 0):
-            raise ConfigError(
-                f"a history of {hidden.shape[1]} events is longer than max_length = "
-                f"{self.max_length}, the number of distances with a weight; keep only its newest "
-                "events"
-            )
 
     def _stack(self) -> list[HstuLayer]:
         return [layer for layer in self.layers if isinstance(layer, HstuLayer)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.parts.layers import INITIAL_STD
+from seqzoo.parts.layers import INITIAL_STD, join_heads, split_heads
 from seqzoo_hstu.config import HstuConfig
 from seqzoo_hstu.relations import BUCKETS, Relations
 
@@ -67,7 +67,7 @@ class HstuLayer(nn.Module):
     def forward(self, hidden: Tensor, blocks: Sequence[Relations]) -> Tensor:
         """All positions, block by block: [B, L, D] -> [B, L, D]."""
         gate, value, query, key = self._projected(self.norm(hidden))
-        query, key, value = self._heads(query), self._heads(key), self._heads(value)
+        query, key, value = (split_heads(each, self.num_heads) for each in (query, key, value))
         mixed = []
         for block in blocks:
             count = block.distance.shape[-1]
@@ -84,8 +84,8 @@ class HstuLayer(nn.Module):
         value = functional.silu(normed @ self.uvqk[:, values : 2 * values])
         key = functional.silu(normed @ self.uvqk[:, 2 * values + queries :])
         gate, _, query, _ = self._projected(self.norm(newest))
-        mixed = self._attend(self._heads(query), self._heads(key), self._heads(value), relations)
-        return self._finish(gate, mixed, newest)
+        query, key, value = (split_heads(each, self.num_heads) for each in (query, key, value))
+        return self._finish(gate, self._attend(query, key, value, relations), newest)
 
     def step(
         self, hidden: Tensor, cache: Cache, finished: int, relations: Relations
@@ -102,9 +102,9 @@ class HstuLayer(nn.Module):
             Outputs [B, n, D], and the new cache.
         """
         gate, value, query, key = self._projected(self.norm(hidden))
-        keys, values = self._heads(key), self._heads(value)
+        query, keys, values = (split_heads(each, self.num_heads) for each in (query, key, value))
         mixed = self._attend(
-            self._heads(query),
+            query,
             torch.cat([cache[0], keys], 2),
             torch.cat([cache[1], values], 2),
             relations,
@@ -120,17 +120,13 @@ class HstuLayer(nn.Module):
         """Gate and values [B, n, value_size], queries and keys [B, n, query_size]."""
         return torch.split(functional.silu(normed @ self.uvqk), self.sizes, -1)
 
-    def _heads(self, values: Tensor) -> Tensor:
-        """[B, n, size] -> [B, H, n, size / H]."""
-        return values.reshape(*values.shape[:2], self.num_heads, -1).transpose(1, 2)
-
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, relations: Relations) -> Tensor:
         """Attention of n positions to m: [B, n, value_size]."""
         bias = self.bias(relations)
         if bias.dim() == 3:
             bias = bias[:, None]
         weights = functional.silu(query @ key.transpose(2, 3) + bias)
-        return (weights @ value / self.divisor).transpose(1, 2).flatten(2)
+        return join_heads(weights @ value / self.divisor)
 
     def _finish(self, gate: Tensor, mixed: Tensor, hidden: Tensor) -> Tensor:
         gated = gate * self.mixed_norm(mixed)

@@ -1,12 +1,18 @@
 """Translates the names of the weights of HSTU's research code and of RecTools' ``HSTUModel``."""
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from seqzoo.errors import CheckpointError
-from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
+from seqzoo.public_weights import (
+    RECTOOLS_EMBEDDER,
+    PublicWeights,
+    count_layers,
+    inside_rectools,
+    renamed,
+    shape_of,
+)
 
 SPARE = 11
 """Positions of the published code beyond its longest history: ten for outputs and one."""
@@ -20,12 +26,9 @@ _RULES = {
     _LAYER + r"_rel_attn_bias\._pos_w": r"backbone.layers.\1.bias.position_weight",
     _LAYER + r"_o\.(weight|bias)": r"backbone.layers.\1.output.\2",
 }
-_OUTER = r"^.*\.(?=(item_net_blocks|pos_encoding_layer|transformer_layers)\.)"
-"""Prefix of the names of the network's parts in RecTools' whole model."""
 _BLOCK = r"transformer_layers\.stu_blocks\.(\d+)\."
 _RECTOOLS_RULES = {
-    r"item_net_blocks\.0\.ids_emb\.weight": "embedder.item_table",
-    r"pos_encoding_layer\.pos_emb\.weight": "embedder.position_table",
+    **RECTOOLS_EMBEDDER,
     _BLOCK + "uvqk_proj": r"backbone.layers.\1.uvqk",
     _BLOCK + r"rel_attn\.time_weights": r"backbone.layers.\1.bias.time_weight",
     _BLOCK + r"rel_attn\.pos_weights": r"backbone.layers.\1.bias.position_weight",
@@ -47,7 +50,7 @@ def from_public(tensors: Mapping[str, Tensor], spare: int = SPARE) -> PublicWeig
         CheckpointError: the tensors have other names or numbers of dimensions, or the research
             code's model has no more than ``spare`` positions.
     """
-    own = {re.sub(_OUTER, "", name): tensor for name, tensor in tensors.items()}
+    own = inside_rectools(tensors)
     if "pos_encoding_layer.pos_emb.weight" in own:
         return _from_rectools(own)
     positions, width = shape_of(tensors, "_input_features_preproc._pos_emb.weight", 2, _SOURCE)

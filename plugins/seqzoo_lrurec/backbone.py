@@ -5,32 +5,14 @@ stack time comes first, see ``seqzoo_lrurec.recurrence``.
 """
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.parts.layers import FeedForward, LayerStack, StackLayer
 from seqzoo_lrurec.config import LruRecConfig
 from seqzoo_lrurec.unit import LinearRecurrentUnit, init_truncated
 
 
-class FeedForward(nn.Module):
-    """Position-wise feed-forward layer with residual and LayerNorm: [..., D] -> [..., D]."""
-
-    def __init__(self, config: LruRecConfig) -> None:
-        super().__init__()
-        self.w_1 = nn.Linear(config.hidden_size, 4 * config.hidden_size)
-        self.w_2 = nn.Linear(4 * config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-        init_truncated(self.w_1)
-        init_truncated(self.w_2)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """``LN(Dropout(W2 Dropout(GELU(W1 y + b1)) + b2) + y)``."""
-        inner = self.dropout(functional.gelu(self.w_1(hidden)))
-        return self.norm(self.dropout(self.w_2(inner)) + hidden)  # type: ignore[no-any-return]
-
-
-class LruBlock(nn.Module):
+class LruBlock(StackLayer):
     """``y = LN(Dropout(LRU(x)) + x)``, then a feed-forward layer."""
 
     def __init__(self, config: LruRecConfig) -> None:
@@ -41,7 +23,18 @@ class LruBlock(nn.Module):
         )
         self.dropout = nn.Dropout(config.recurrent_dropout)
         self.norm = nn.LayerNorm(width, eps=config.norm_eps)
-        self.ffn = FeedForward(config)
+        # LN(Dropout(W2 Dropout(GELU(W1 y + b1)) + b2) + y)
+        self.ffn = FeedForward(
+            width,
+            4 * width,
+            config.dropout,
+            config.norm_eps,
+            names=("w_1", "w_2"),
+            inner_dropout=True,
+        )
+        for linear in self.ffn.children():
+            if isinstance(linear, nn.Linear):
+                init_truncated(linear)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """All positions: [L, B, D] -> [L, B, D]."""
@@ -52,7 +45,11 @@ class LruBlock(nn.Module):
         newest = batch.gather_last(hidden.transpose(0, 1))
         return self._finish(self.lru.last(hidden, batch.lengths), newest)
 
-    def step(self, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def initial_state(self, batch_size: int) -> Tensor:
+        """Zero states as pairs of real numbers [B, H, 2]."""
+        return self.lru.initial_state(batch_size)
+
+    def step(self, hidden: Tensor, state: State) -> tuple[Tensor, State]:
         """One more event of each user: [B, D], [B, H, 2] -> [B, D], [B, H, 2]."""
         mixed, state = self.lru.step(hidden, state)
         return self._finish(mixed, hidden), state
@@ -61,42 +58,16 @@ class LruBlock(nn.Module):
         return self.ffn(self.norm(self.dropout(mixed) + hidden))  # type: ignore[no-any-return]
 
 
-class LruRec(Backbone):
+class LruRec(LayerStack):
     """A stack of blocks; takes sequences of any length and streams with a constant state."""
 
-    causal = True
-    streaming = True
-
     def __init__(self, config: LruRecConfig) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(LruBlock(config) for _ in range(config.num_layers))
+        super().__init__(LruBlock(config) for _ in range(config.num_layers))
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """All positions: [B, L, D] -> [B, L, D]; padding on the right needs no mask."""
-        hidden = hidden.transpose(0, 1).contiguous()
-        for block in self.layers:
-            hidden = block(hidden)
-        return hidden.transpose(0, 1)
+        return super().forward(hidden.transpose(0, 1).contiguous(), batch).transpose(0, 1)
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event of each history, also in the top block: [B, L, D] -> [B, D]."""
-        *lower, top = self._blocks()
-        hidden = hidden.transpose(0, 1).contiguous()
-        for block in lower:
-            hidden = block(hidden)
-        return top.last(hidden, batch)
-
-    def initial_state(self, batch_size: int) -> State:
-        """A list with the state [B, H, 2] of each block."""
-        return [block.lru.initial_state(batch_size) for block in self._blocks()]
-
-    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used."""
-        states = []
-        for block, block_state in zip(self._blocks(), state, strict=True):
-            hidden, block_state = block.step(hidden, block_state)
-            states.append(block_state)
-        return hidden, states
-
-    def _blocks(self) -> list[LruBlock]:
-        return [block for block in self.layers if isinstance(block, LruBlock)]
+        return super().last(hidden.transpose(0, 1).contiguous(), batch)

@@ -4,28 +4,11 @@ Shapes in brackets: B batch, L positions, D width, I inner width, N states per c
 """
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.parts.layers import LayerStack, StackLayer, init_linear
+from seqzoo.parts.layers import FeedForward, LayerStack, StackLayer, init_linear
 from seqzoo_mamba4rec.config import Mamba4RecConfig
 from seqzoo_mamba4rec.mamba import MambaBlock
-
-
-class FeedForward(nn.Module):
-    """Position-wise feed-forward layer with residual and LayerNorm: [..., D] -> [..., D]."""
-
-    def __init__(self, config: Mamba4RecConfig) -> None:
-        super().__init__()
-        self.w_1 = nn.Linear(config.hidden_size, 4 * config.hidden_size)
-        self.w_2 = nn.Linear(4 * config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """``LN(Dropout(W2 Dropout(GELU(W1 x))) + x)``."""
-        inner = self.dropout(functional.gelu(self.w_1(hidden)))
-        return self.norm(self.dropout(self.w_2(inner)) + hidden)  # type: ignore[no-any-return]
 
 
 class MambaLayer(StackLayer):
@@ -43,7 +26,15 @@ class MambaLayer(StackLayer):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-        self.ffn = FeedForward(config)
+        # After the published code: LN(Dropout(W2 Dropout(GELU(W1 x))) + x).
+        self.ffn = FeedForward(
+            config.hidden_size,
+            4 * config.hidden_size,
+            config.dropout,
+            config.norm_eps,
+            names=("w_1", "w_2"),
+            inner_dropout=True,
+        )
 
     def forward(self, hidden: Tensor) -> Tensor:
         """All positions: [B, L, D] -> [B, L, D]."""

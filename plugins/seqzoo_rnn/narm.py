@@ -11,8 +11,8 @@ Shapes in brackets: B batch, L positions, D width of the model, G width of the r
 import torch
 from torch import Tensor, nn
 
-from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.parts.layers import check_session_length
 from seqzoo_rnn.attention import additive_scores
 from seqzoo_rnn.config import NarmConfig
 from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent, run
@@ -73,11 +73,8 @@ class Narm(Backbone):
             ConfigError: the session already has ``max_length`` events.
         """
         recurrent_state, outputs, keys = state
-        if self.max_length is not None and outputs.shape[1] >= self.max_length:
-            raise ConfigError(
-                f"event {outputs.shape[1] + 1} of a session is beyond max_length = "
-                f"{self.max_length}, the number of states that are kept"
-            )
+        limit = "the number of states that are kept"
+        check_session_length(outputs.shape[1] + 1, self.max_length, limit)
         newest, recurrent_state = one_step(self.gru, hidden, recurrent_state)
         outputs = torch.cat([outputs, newest[:, None]], dim=1)
         keys = torch.cat([keys, self.a_1(newest)[:, None]], dim=1)

@@ -4,14 +4,18 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
+from seqzoo.public_weights import (
+    RECBOLE_EMBEDDER,
+    PublicWeights,
+    count_layers,
+    renamed,
+    shape_of,
+)
 
 _SOURCE = "RecBole's SASRec"
 _LAYER = r"trm_encoder\.layer\.(\d+)\."
 _RULES = {
-    r"item_embedding\.weight": "embedder.item_table",
-    r"position_embedding\.weight": "embedder.position_table",
-    r"LayerNorm\.(weight|bias)": r"embedder.norm.\1",
+    **RECBOLE_EMBEDDER,
     _LAYER + r"multi_head_attention\.LayerNorm\.(\w+)": r"backbone.layers.\1.attention.norm.\2",
     _LAYER + r"multi_head_attention\.(\w+\.\w+)": r"backbone.layers.\1.attention.\2",
     _LAYER + r"feed_forward\.LayerNorm\.(\w+)": r"backbone.layers.\1.feed_forward.norm.\2",

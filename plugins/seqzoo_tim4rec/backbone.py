@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
-from seqzoo.parts.layers import init_linear
+from seqzoo.parts.layers import check_length, init_linear
 from seqzoo_tim4rec.config import Ssd4RecConfig, TiM4RecConfig
 from seqzoo_tim4rec.ssd import BlockState, SsdBlock
 from seqzoo_tim4rec.time_ssd import CausalTimeSsdBlock, ReferenceTimeSsdBlock
@@ -209,11 +208,7 @@ class TiM4Rec(Ssd4Rec):
 
     def _reference_modulations(self, batch: SequenceBatch) -> list[Tensor]:
         length, longest = batch.items.shape[1], self.config.max_length
-        if length > longest:
-            raise ConfigError(
-                f"a history of {length} events is longer than max_length = {longest}, on which "
-                "the weights of the time branch depend; keep only its newest events"
-            )
+        check_length(length, longest, "on which the weights of the time branch depend")
         differences = padded_gaps(batch, longest).to(self.layer_norm_time.weight.dtype)
         times = self.layer_norm_time(self.dropout(differences))
         times = times[:, None].expand(-1, self.config.num_heads, -1)

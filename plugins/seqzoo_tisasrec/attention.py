@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from seqzoo.parts.layers import join_heads, split_heads
 from seqzoo_tisasrec.config import TiSASRecConfig
 
 
@@ -64,21 +65,19 @@ class IntervalAttention(nn.Module):
         Returns:
             [B, Q, D].
         """
-        query = self._heads(self.query(asking)) * self.scale
-        index = relations.intervals[:, None].expand(-1, self.num_heads, -1, -1)
-        by_interval = _queries_times_rows(query, self._heads(relations.keys))
-        scores = query @ self._heads(keys).transpose(-1, -2) + by_interval.gather(-1, index)
+        heads = self.num_heads
+        query = split_heads(self.query(asking), heads) * self.scale
+        index = relations.intervals[:, None].expand(-1, heads, -1, -1)
+        by_interval = _queries_times_rows(query, split_heads(relations.keys, heads))
+        scores = query @ split_heads(keys, heads).transpose(-1, -2)
+        scores = scores + by_interval.gather(-1, index)
         scores = scores.masked_fill(~relations.allowed[:, None], -torch.inf)
         weights = self.dropout(scores.softmax(dim=-1))
         by_interval = torch.zeros_like(by_interval, dtype=weights.dtype)
         by_interval = by_interval.scatter_add(-1, index, weights)
-        mixed = weights @ self._heads(values)
-        mixed = mixed + _weights_times_rows(by_interval, self._heads(relations.values))
-        return mixed.transpose(1, 2).flatten(2)  # type: ignore[no-any-return]
-
-    def _heads(self, values: Tensor) -> Tensor:
-        """[..., L, D] -> [..., H, L, D / H]."""
-        return values.reshape(*values.shape[:-1], self.num_heads, -1).transpose(-2, -3)
+        mixed = weights @ split_heads(values, heads)
+        mixed = mixed + _weights_times_rows(by_interval, split_heads(relations.values, heads))
+        return join_heads(mixed)
 
 
 def _queries_times_rows(query: Tensor, rows: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.parts.layers import check_length, check_session_length
 from seqzoo_tisasrec.attention import IntervalAttention, Relations
 from seqzoo_tisasrec.config import TiSASRecConfig
 from seqzoo_tisasrec.times import in_units, intervals, median_gap, since_first, smallest_gaps
@@ -147,11 +147,7 @@ class TiSASRec(Backbone):
         self._check_streaming()
         before = state["seconds"]
         position = before.shape[1]
-        if position >= len(self.position_keys):
-            raise ConfigError(
-                f"event {position + 1} of a session is beyond max_length = "
-                f"{len(self.position_keys)}, the number of learned positions"
-            )
+        check_session_length(position + 1, self.max_length)
         # Without a branch for the first event, so that a step can be traced.
         now = torch.cat([before.new_zeros(before.shape[0], 1), before], dim=1)[:, -1:]
         if elapsed is not None:
@@ -175,12 +171,8 @@ class TiSASRec(Backbone):
         return self.norm(hidden)[:, 0], {"layers": states, "seconds": seconds}
 
     def _window(self, hidden: Tensor, batch: SequenceBatch) -> Window:
-        length, size = hidden.shape[1], len(self.position_keys)
-        if length > size:
-            raise ConfigError(
-                f"a history of {length} events is longer than max_length = {size}; keep only its "
-                "newest events"
-            )
+        size = len(self.position_keys)
+        check_length(hidden.shape[1], size)
         hidden = hidden * math.sqrt(hidden.shape[2])
         times = in_units(since_first(batch), self._unit(batch))
         if not self.config.mask_padded_keys:

@@ -79,7 +79,7 @@ def fingerprints_of(
             marked = part.select(pl.format("{}:{}", pl.col("id").str.len_bytes(), "id").str.join())
             everything.update(marked.item().encode())
     everything.update(np.diff(offsets)[user_order].astype("<i8").tobytes())
-    for positions in _by_user(offsets, user_order):
+    for positions in _blocks_of_users(offsets, user_order):
         everything.update(item_rank[items[positions]].tobytes())
 
     sequences = everything.copy()
@@ -88,7 +88,7 @@ def fingerprints_of(
     for digest in (everything, timestamps):
         digest.update(b"no times" if times is None else b"times")
     if times is not None:
-        for positions in _by_user(offsets, user_order):
+        for positions in _blocks_of_users(offsets, user_order):
             content = times[positions].astype("<i8").tobytes()
             everything.update(content)
             timestamps.update(content)
@@ -98,7 +98,7 @@ def fingerprints_of(
         digest = hashlib.sha256(b"seqzoo feature 1\n")
         head, column = _feature(features[name], (values or {}).get(name))  # type: ignore[index]
         digest.update(head)
-        for positions in _by_user(offsets, user_order):
+        for positions in _blocks_of_users(offsets, user_order):
             digest.update(column[positions].tobytes())
         columns[name] = f"sha256:{digest.hexdigest()}"
         everything.update(f"{len(name.encode())}:{name}".encode() + digest.digest())
@@ -125,7 +125,7 @@ def _feature(column: npt.NDArray[Any], known: Values) -> tuple[bytes, npt.NDArra
     return head, rank[column]
 
 
-def _by_user(offsets: Int64s, user_order: Int64s) -> Iterator[Int64s]:
+def _blocks_of_users(offsets: Int64s, user_order: Int64s) -> Iterator[Int64s]:
     """The positions of the events of the users in an order, in blocks of whole users."""
     counts = np.diff(offsets)[user_order]
     before = np.concatenate([[0], np.cumsum(counts)])

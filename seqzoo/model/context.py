@@ -65,7 +65,7 @@ def read_context(
     if not reads and not features:
         return None
     histories = list_of("histories", "histories", histories)
-    given = _by_user("features", "mappings", features, len(histories))
+    given = _one_each("features", "mappings", features, len(histories))
     for mapping in given or ():
         for name in mapping:
             if name not in reads.features:
@@ -80,8 +80,8 @@ def read_context(
         raise UsageError("at= is the time of a request; give timestamps= of the history as well")
     if reads.users and users is None:
         raise UsageError("the model reads who the user is; give users=[…], one id for each history")
-    asked = _by_user("at", "unix seconds", at, len(histories))
-    ids = _by_user("users", "user ids", users, len(histories))
+    asked = _one_each("at", "unix seconds", at, len(histories))
+    ids = _one_each("users", "user ids", users, len(histories))
     return Context(
         {name: _feature(model, name, histories, given) for name in reads.features},
         None if asked is None else np.array([read_time(time) for time in asked], dtype=np.int64),
@@ -90,7 +90,7 @@ def read_context(
     )
 
 
-def _by_user(what: str, of: str, given: Any, users: int) -> list[Any] | None:
+def _one_each(what: str, of: str, given: Any, users: int) -> list[Any] | None:
     if given is None:
         return None
     rows = list_of(what, of, given)

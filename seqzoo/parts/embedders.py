@@ -6,14 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Embedder, SequenceBatch, State
 from seqzoo.parts.config import (
     ItemEmbedderConfig,
     ItemOrderedPositionEmbedderConfig,
     ItemPositionEmbedderConfig,
 )
-from seqzoo.parts.layers import INITIAL_STD
+from seqzoo.parts.layers import INITIAL_STD, check_length, check_session_length
 
 __all__ = [
     "ItemEmbedder",
@@ -68,12 +67,7 @@ class PositionEmbedder(NormalisedEmbedder):
         Raises:
             ConfigError: the batch is longer than ``max_length``.
         """
-        length = batch.items.shape[1]
-        if length > len(self.position_table):
-            raise ConfigError(
-                f"a history of {length} events is longer than max_length = "
-                f"{len(self.position_table)}; keep only its newest events"
-            )
+        check_length(batch.items.shape[1], self.max_length)
         return self.finish(self.item_vectors(batch.items) + self.position_vectors(batch))
 
     def item_vectors(self, items: Tensor) -> Tensor:
@@ -93,11 +87,7 @@ class PositionEmbedder(NormalisedEmbedder):
             ConfigError: the session already has ``max_length`` events.
         """
         position = 0 if state is None else state
-        if position >= len(self.position_table):
-            raise ConfigError(
-                f"event {position + 1} of a session is beyond max_length = "
-                f"{len(self.position_table)}, the number of learned positions"
-            )
+        check_session_length(position + 1, self.max_length)
         vectors = self.item_vectors(items) + self.position_table[position]
         return self.finish(vectors), position + 1
 

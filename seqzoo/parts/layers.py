@@ -1,20 +1,28 @@
-"""What backbones share: initial weights of linear layers, and a stack of layers.
+"""What backbones share: initial weights, self-attention, a feed-forward layer, a stack of layers.
 
-Shapes in brackets: B histories in a batch, L positions, D hidden width.
+Shapes in brackets: B histories in a batch, L positions, D hidden width, H heads.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from torch import Tensor, nn
+from torch.nn import functional
 
+from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
 
 __all__ = [
     "INITIAL_STD",
+    "FeedForward",
     "LayerStack",
+    "SelfAttention",
     "StackLayer",
+    "check_length",
+    "check_session_length",
     "init_linear",
+    "join_heads",
+    "split_heads",
 ]
 
 INITIAL_STD = 0.02
@@ -34,6 +42,151 @@ def init_linear(module: nn.Module) -> None:
             nn.init.normal_(layer.weight, 0.0, INITIAL_STD)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def check_length(
+    length: int, max_length: int | None, limit: str = "the number of learned positions"
+) -> None:
+    """Refuse a batch of histories that are longer than a part reads.
+
+    Args:
+        length: number of positions of the batch.
+        max_length: the setting; None for no limit.
+        limit: what ``max_length`` is to the part.
+
+    Raises:
+        ConfigError: names both lengths.
+    """
+    if max_length is not None and length > max_length:
+        raise ConfigError(
+            f"a history of {length} events is longer than max_length = {max_length}, {limit}; keep "
+            "only its newest events"
+        )
+
+
+def check_session_length(
+    length: int, max_length: int | None, limit: str = "the number of learned positions"
+) -> None:
+    """Refuse the event that makes a session longer than a part reads; as ``check_length``.
+
+    Raises:
+        ConfigError: names both lengths.
+    """
+    if max_length is not None and length > max_length:
+        raise ConfigError(
+            f"event {length} of a session is beyond max_length = {max_length}, {limit}"
+        )
+
+
+def split_heads(values: Tensor, num_heads: int) -> Tensor:
+    """Give each attention head its part of the width: [..., L, D] -> [..., H, L, D / H]."""
+    return values.reshape(*values.shape[:-1], num_heads, -1).transpose(-2, -3)
+
+
+def join_heads(values: Tensor) -> Tensor:
+    """Undo ``split_heads``: [..., H, L, D / H] -> [..., L, D]."""
+    return values.transpose(-2, -3).flatten(-2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with output projection, residual and LayerNorm.
+
+    What may read what is left to those who call or inherit it.
+
+    Args:
+        width: D.
+        num_heads: H.
+        dropout: dropout probability after the projection.
+        attention_dropout: dropout probability of the attention weights.
+        eps: epsilon of the LayerNorm.
+    """
+
+    def __init__(
+        self, width: int, num_heads: int, dropout: float, attention_dropout: float, eps: float
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_dropout = attention_dropout
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.dense = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width, eps=eps)
+
+    def attend(
+        self, asking: Tensor, hidden: Tensor, mask: Tensor | None = None, *, causal: bool = False
+    ) -> Tensor:
+        """Let Q positions read L positions.
+
+        Args:
+            asking: vectors that the queries are computed from [B, Q, D].
+            hidden: vectors that the keys and values are computed from [B, L, D].
+            mask: True where a position may be read; broadcasts to [B, H, Q, L]. None for all.
+            causal: whether position i reads positions up to i only.
+
+        Returns:
+            [B, Q, D].
+        """
+        mixed = functional.scaled_dot_product_attention(
+            self.split(self.query(asking)),
+            self.split(self.key(hidden)),
+            self.split(self.value(hidden)),
+            attn_mask=mask,
+            dropout_p=self.attention_dropout if self.training else 0.0,
+            is_causal=causal,
+        )
+        return self.finish(mixed, asking)
+
+    def split(self, values: Tensor) -> Tensor:
+        """Give each head its part of the width: [B, L, D] -> [B, H, L, D / H]."""
+        return split_heads(values, self.num_heads)
+
+    def finish(self, mixed: Tensor, asking: Tensor) -> Tensor:
+        """Projection, residual and LayerNorm: [B, H, Q, D / H], [B, Q, D] -> [B, Q, D]."""
+        mixed = self.dense(join_heads(mixed))
+        return self.norm(self.dropout(mixed) + asking)  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Position-wise feed-forward layer with residual and LayerNorm: [..., D] -> [..., D].
+
+    It is ``LN(Dropout(W2 GELU(W1 x + b1) + b2) + x)``.
+
+    Args:
+        width: D.
+        inner: width between both linear layers.
+        dropout: dropout probability.
+        eps: epsilon of the LayerNorm.
+        names: of both linear layers in a checkpoint.
+        inner_dropout: whether dropout also follows GELU.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        inner: int,
+        dropout: float,
+        eps: float,
+        *,
+        names: tuple[str, str] = ("dense_1", "dense_2"),
+        inner_dropout: bool = False,
+    ) -> None:
+        super().__init__()
+        self._names = names
+        self._inner_dropout = inner_dropout
+        self.add_module(names[0], nn.Linear(width, inner))
+        self.add_module(names[1], nn.Linear(inner, width))
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width, eps=eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Each position for itself: [..., D] -> [..., D]."""
+        first, second = (getattr(self, name) for name in self._names)
+        inner = functional.gelu(first(hidden))
+        if self._inner_dropout:
+            inner = self.dropout(inner)
+        return self.norm(self.dropout(second(inner)) + hidden)  # type: ignore[no-any-return]
 
 
 class StackLayer(nn.Module, ABC):

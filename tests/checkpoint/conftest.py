@@ -79,7 +79,7 @@ def refused_by_all(says, refused):
             assert err.count("\n") == 1, err
             assert name in err, err
             assert len(err) < 600, err
-        # ``verify`` tells of every check, so it goes on and ends with 1.
+        # ``verify`` reports every check, so it continues and ends with 1.
         code, out, err = says("verify", folder)
         assert (code, err) == (1, "")
         assert "FAILED" in out
