@@ -113,8 +113,8 @@ class Ssd4Rec(Backbone):
         tracing = torch.compiler.is_compiling()
         if torch.is_grad_enabled() or tracing or not hidden.is_cpu or rows >= len(hidden):
             return self._last(hidden, batch)
-        starts = range(0, len(hidden), rows)
-        return torch.cat([self._last(hidden[i : i + rows], _part(batch, i, rows)) for i in starts])
+        parts = [slice(start, start + rows) for start in range(0, len(hidden), rows)]
+        return torch.cat([self._last(hidden[part], batch.take(part)) for part in parts])
 
     def _last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         *lower, top = self._layers()
@@ -151,11 +151,6 @@ class Ssd4Rec(Backbone):
 
     def _layers(self) -> list[SsdLayer]:
         return [layer for layer in self.ssd_layers if isinstance(layer, SsdLayer)]
-
-
-def _part(batch: SequenceBatch, start: int, rows: int) -> SequenceBatch:
-    """Some histories of a batch."""
-    return batch.take(slice(start, start + rows))
 
 
 class TiM4Rec(Ssd4Rec):

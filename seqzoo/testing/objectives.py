@@ -127,7 +127,8 @@ def check_objective(name: str) -> None:
     spec = catalogue().objectives.get(name)
     needs = _make(name, causal=True).needs | _make(name, causal=False).needs
     check_needs(name, needs)
-    kinds = [causal for causal in (True, False) if _fits(needs, causal)]
+    opposite = {True: "non-causal", False: "causal"}
+    kinds = [causal for causal, word in opposite.items() if word not in needs]
     if not kinds:
         raise ConformanceError(
             f"objective '{spec.name}' needs {', '.join(sorted(needs))}, which no model can be"
@@ -259,10 +260,6 @@ def check_objective_round_trip(name: str, causal: bool) -> None:
                 f"'{again.objective_name}' and {'the same' if same else 'other'} user vectors; "
                 "keep everything in the settings"
             )
-
-
-def _fits(needs: frozenset[str], causal: bool) -> bool:
-    return ("non-causal" if causal else "causal") not in needs
 
 
 def _make(name: str, causal: bool) -> Objective:

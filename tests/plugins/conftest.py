@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seqzoo.data.vocabulary import Vocabulary
+from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.sequence_model import SequenceModel
 
 ITEMS = 30
@@ -44,6 +46,43 @@ def make() -> Callable[..., SequenceModel]:
 @pytest.fixture
 def shake() -> Callable[[nn.Module], nn.Module]:
     return shaken
+
+
+@pytest.fixture
+def histories() -> Callable[..., SequenceBatch]:
+    """``histories([7, 1, 3])``: random histories of these lengths, with gaps from 0 s to days."""
+
+    def histories(lengths: list[int], seed: int = 1, items: int = 30) -> SequenceBatch:
+        draw = torch.Generator().manual_seed(seed)
+        shape = (len(lengths), max(lengths))
+        gaps = torch.exp(14.0 * torch.rand(shape, generator=draw)).long() - 1
+        batch = SequenceBatch(
+            torch.randint(1, items + 1, shape, generator=draw),
+            torch.tensor(lengths),
+            978_300_000 + gaps.cumsum(1),
+        )
+        padding = ~batch.mask
+        return SequenceBatch(
+            batch.items.masked_fill(padding, 0),
+            batch.lengths,
+            batch.timestamps.masked_fill(padding, 0),
+        )
+
+    return histories
+
+
+@pytest.fixture
+def attention_dropouts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The dropout probability of every call of PyTorch's attention."""
+    found: list[float] = []
+    fused = functional.scaled_dot_product_attention
+
+    def watched(*tensors: Tensor, **options: float) -> Tensor:
+        found.append(options["dropout_p"])
+        return fused(*tensors, **options)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
+    return found
 
 
 def _pattern(values: Tensor) -> Tensor:

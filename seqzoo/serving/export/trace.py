@@ -84,7 +84,8 @@ def _history(model: "SequenceModel") -> Traced:
 
 def _recommend(model: "SequenceModel") -> Traced:
     table = model.embedder.item_table
-    vectors = torch.randn(_ROWS, table.shape[1], dtype=table.dtype, generator=_generator())
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(_ROWS, table.shape[1], dtype=table.dtype, generator=generator)
     rows = torch.arange(_PAIRS) % _ROWS
     items = torch.arange(_PAIRS) % len(table)
     arguments = vectors, rows, items
@@ -126,10 +127,6 @@ def _traced(
     outputs: tuple[str, ...],
 ) -> Traced:
     return Traced(name, program_of(module, arguments, axes), inputs, outputs)
-
-
-def _generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 def _bytes(graph: onnx.ModelProto) -> bytes:

@@ -184,8 +184,14 @@ class ServedModel:
         # Forgetting comes last: what was sent before it belongs to the user who is forgotten.
         kinds: tuple[tuple[type, Callable[[Sequence[Any]], list[Any]]], ...] = (
             (ask.RecommendRequest, lambda some: ask.recommend(model, some)),
-            (ask.SimilarRequest, lambda some: [_caught(_similar, model, each) for each in some]),
-            (why.ItemsRequest, lambda some: [_caught(_find, model, each) for each in some]),
+            (
+                ask.SimilarRequest,
+                lambda some: [_caught(model.similar, each.item, each.k) for each in some],
+            ),
+            (
+                why.ItemsRequest,
+                lambda some: [_caught(why.find_items, model.vocabulary, each) for each in some],
+            ),
             (why.ReasonsRequest, lambda some: [_caught(why.reasons, model, each) for each in some]),
             (ask.EventRequest, lambda some: _observe(self.name, sessions, some)),
             (ask.SessionRequest, lambda some: _of_sessions(self.name, sessions, some)),
@@ -222,14 +228,6 @@ def _close(sessions: Any) -> None:
     """Close sessions that are in a store."""
     if isinstance(sessions, StoredSessions):
         sessions.close()
-
-
-def _similar(model: SequenceModel, request: ask.SimilarRequest) -> Any:
-    return model.similar(request.item, request.k)
-
-
-def _find(model: SequenceModel, request: why.ItemsRequest) -> dict[str, Any]:
-    return why.find_items(model.vocabulary, request)
 
 
 def _forget(sessions: Any, request: ask.ForgetRequest) -> int:

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from seqzoo.interfaces import MASK, SequenceBatch
 
@@ -149,19 +148,11 @@ def test_dropout_stands_where_the_published_code_has_it(make, shake, compare, pa
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_attention_dropout_is_for_training(make, monkeypatch, training):
-    shares = []
-    fused = functional.scaled_dot_product_attention
-
-    def watched(*tensors: Tensor, **options: object) -> Tensor:
-        shares.append(options["dropout_p"])
-        return fused(*tensors, **options)
-
-    monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
+def test_attention_dropout_is_for_training(make, attention_dropouts, training):
     model = make("bert4rec", attention_dropout=0.25, dropout=0.5).train(training)
     model(some_batch())
     model.last(some_batch())
-    assert shares == [0.25 if training else 0.0] * 4
+    assert attention_dropouts == [0.25 if training else 0.0] * 4
 
 
 def test_names_shapes_and_count(make):

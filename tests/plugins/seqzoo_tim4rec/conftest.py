@@ -196,26 +196,3 @@ def small(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         return make(architecture, seed, **{**sizes, **settings})
 
     return small
-
-
-@pytest.fixture
-def histories() -> Callable[..., SequenceBatch]:
-    """``histories([7, 1, 3])``: random histories of these lengths, with gaps from 0 s to days."""
-
-    def histories(lengths: list[int], seed: int = 1, items: int = 30) -> SequenceBatch:
-        draw = torch.Generator().manual_seed(seed)
-        shape = (len(lengths), max(lengths))
-        gaps = torch.exp(14.0 * torch.rand(shape, generator=draw)).long() - 1
-        batch = SequenceBatch(
-            torch.randint(1, items + 1, shape, generator=draw),
-            torch.tensor(lengths),
-            978_300_000 + gaps.cumsum(1),
-        )
-        padding = ~batch.mask
-        return SequenceBatch(
-            batch.items.masked_fill(padding, 0),
-            batch.lengths,
-            batch.timestamps.masked_fill(padding, 0),
-        )
-
-    return histories
