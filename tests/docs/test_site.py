@@ -55,6 +55,8 @@ def test_pages_load_nothing_from_outside(site):
         assert loaded.addresses
         outside = [a for a in loaded.addresses if a and re.match(r"(\w+:)?//", a)]
         assert not outside, f"{page.relative_to(site)} loads {outside}"
+        # With this mark the theme's script asks GitHub about the repository.
+        assert 'data-md-component="source"' not in page.read_text("utf-8")
     for sheet in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text("utf-8"))
 
