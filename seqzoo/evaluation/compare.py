@@ -26,9 +26,9 @@ from seqzoo.evaluation.preparation import (
 )
 from seqzoo.evaluation.protocol import Protocol
 from seqzoo.evaluation.ranks import Floats, Ranks, gains_of, means, ranks_of
+from seqzoo.evaluation.session_size import session_bytes
 from seqzoo.evaluation.significance import bootstrap_means, holm, interval, randomisation_test
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.model.streaming import Streaming
 from seqzoo.model.weights import distinct_state
 
 __all__ = [
@@ -37,9 +37,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("seqzoo")
-
-_SESSION_EVENTS = 200
-"""The most events fed to a session to measure its state, however long the model's window."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +312,7 @@ def _compared(
     size = sizes.get(run.name)
     if size is None:
         size = sum(tensor.nbytes for tensor in distinct_state(model)[0].values())
-    state_bytes = _state_bytes(run)
+    state_bytes = session_bytes(model, held_out)
     users_per_second, spent = timing
     return Compared(
         name=run.name,
@@ -335,28 +332,6 @@ def _compared(
         seconds=spent + time.perf_counter() - started,
         environment=environment_of(model),
     )
-
-
-def _state_bytes(run: _Run) -> int | None:
-    """The size of a session's state after the longest history, repeated if it is too short."""
-    model, sequences, split = run.model, run.held_out.sequences, run.held_out.split
-    if not Streaming.of(model).keeps_state(0) or not len(split):
-        return None
-    events = min(model.max_length, _SESSION_EVENTS)
-    row = int(np.argmax(split.history_end - split.history_start))
-    history = slice(split.history_start[row], split.history_end[row])
-    items = np.resize(sequences.items[history][-events:], events).tolist()
-    times: list[int | None] = [None] * events
-    if sequences.timestamps is not None:
-        # Sorted, because repeated events would otherwise go back in time.
-        times = np.sort(np.resize(sequences.timestamps[history][-events:], events)).tolist()
-    session = model.session()
-    try:
-        for item, when in zip(items, times, strict=True):
-            session.observe(model.vocabulary.item(item), when)
-    except NotImplementedError:  # the backbone can stream, but the embedder cannot
-        return None
-    return session.state_bytes
 
 
 def _pairs(

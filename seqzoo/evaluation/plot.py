@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqzoo.errors import SeqzooError, UsageError, nearest
+from seqzoo.evaluation.scatter import Point, draw_points
 from seqzoo.metric_names import metric_title
 from seqzoo.notebook import plain
 
@@ -29,9 +30,12 @@ _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
 }
-_LARGEST = 420.0
-_SMALLEST = 24.0
-_LONGEST_LABEL = 36
+# What the formats call a picture's title and its description.
+_WORDS = {
+    "svg": ("Title", "Description"),
+    "png": ("Title", "Description"),
+    "pdf": ("Title", "Subject"),
+}
 
 
 class PlotError(SeqzooError):
@@ -75,7 +79,12 @@ def check_plot_file(file: str | os.PathLike[str]) -> Path:
 
 
 def draw(
-    file: str | os.PathLike[str], size: tuple[float, float], make: Callable[[Any], None]
+    file: str | os.PathLike[str],
+    size: tuple[float, float],
+    make: Callable[[Any], None],
+    *,
+    title: str = "",
+    description: str = "",
 ) -> None:
     """Draw a picture and write it atomically.
 
@@ -83,6 +92,8 @@ def draw(
         file: the file to write; its suffix selects the format.
         size: width and height in inches.
         make: draws on the matplotlib figure that is passed to it.
+        title: title of the file, for those who do not see the picture.
+        description: what the picture shows, for the same.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -96,7 +107,11 @@ def draw(
     picture = io.BytesIO()
     suffix = path.suffix.lower().removeprefix(".")
     # No dates, for the same bytes every time; a PNG has none.
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
+    metadata: dict[str, str | None] = dict(
+        {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix, {})
+    )
+    words = zip(_WORDS[suffix], (title, description), strict=True)
+    metadata |= {name: text for name, text in words if text}
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # Letters that the font lacks are shown as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
@@ -131,7 +146,23 @@ def plot(comparison: "Comparison", file: str | os.PathLike[str]) -> None:
         PlotError: matplotlib is not installed.
         UsageError: as ``check_plot_file``, or the file cannot be written.
     """
-    draw(file, (7.0, 4.5), lambda figure: _draw_comparison(comparison, figure))
+    metric, speed = comparison.metric, "users per second (this machine, this run)"
+    points = [
+        Point(
+            model.name,
+            model.users_per_second,
+            model.metrics[metric],
+            model.interval[metric],
+            model.parameters,
+        )
+        for model in comparison.models
+    ]
+    labels = (
+        f"{speed}; area: number of parameters",
+        f"{metric_title(metric)} with its 95 % interval",
+    )
+    title = f"{comparison.data['name']} under {comparison.protocol}, {comparison.users:,} users"
+    draw(file, (7.0, 4.5), lambda figure: draw_points(figure, points, labels, title))
 
 
 def plot_description(description: "Description", file: str | os.PathLike[str]) -> None:
@@ -162,73 +193,3 @@ def _draw_description(description: "Description", figure: Any) -> None:
         axes.set_xlabel(f"events of {'a user' if kind == 'user' else 'an item'}, at least")
         axes.set_ylabel(f"number of {kind}s")
         axes.legend(frameon=False)
-
-
-def _draw_comparison(comparison: "Comparison", figure: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
-    axes = figure.add_subplot()
-    axes.spines["right"].set_visible(False)
-    metric, models = comparison.metric, comparison.models
-    speeds = [model.users_per_second for model in models]
-    most = max(model.parameters for model in models)
-    for index, (model, speed) in enumerate(zip(models, speeds, strict=True)):
-        value = model.metrics[metric]
-        low, high = model.interval[metric]
-        # The mean of a skewed sample can lie outside its percentile interval.
-        errors = [[max(0.0, value - low)], [max(0.0, high - value)]]
-        colour = f"C{index % 10}"
-        axes.errorbar([speed], [value], yerr=errors, color=colour, capsize=3, linewidth=1, zorder=2)
-        area = max(_SMALLEST, _LARGEST * model.parameters / most)
-        axes.scatter([speed], [value], s=area, color=colour, alpha=0.75, linewidth=0, zorder=3)
-    axes.set_xscale("log")
-    # Leave room for the names, and for at least one of the ticks at 1, 2 and 5.
-    axes.set_xlim(min(speeds) / 2, max(speeds) * 2)
-    axes.margins(y=0.12)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"
-        if value < 1000 else f"{value:,.0f}"))  # fmt: skip
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(visible=True, alpha=0.25)
-    axes.set_xlabel("users per second (this machine, this run); area: number of parameters")
-    axes.set_ylabel(f"{plain(metric_title(metric))} with its 95 % interval", parse_math=False)
-    title = f"{comparison.data['name']} under {comparison.protocol}, {comparison.users:,} users"
-    axes.set_title(plain(title), parse_math=False)
-    _label_points(comparison, figure, axes)
-
-
-def _label_points(comparison: "Comparison", figure: Any, axes: Any) -> None:
-    """Write each name beside its point, moved up or down where it would cover another name."""
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
-    frame = axes.get_window_extent(renderer)
-    taken: list[Any] = []
-    colours = {model.name: f"C{index % 10}" for index, model in enumerate(comparison.models)}
-    by_value = sorted(comparison.models, key=lambda model: model.metrics[comparison.metric])
-    for model in by_value:
-        left = model.users_per_second <= middle
-        # The last part of a path, the beginning of a long text.
-        name = plain(model.name).rstrip("/").rpartition("/")[2] or plain(model.name)
-        label = axes.annotate(
-            name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…",
-            (model.users_per_second, model.metrics[comparison.metric]),
-            xytext=(9 if left else -9, 7),
-            textcoords="offset points",
-            ha="left" if left else "right",
-            color=colours[model.name],
-            parse_math=False,
-            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
-            zorder=4,
-        )
-        # Long names must not shrink the axes.
-        label.set_in_layout(False)
-        # Try the positions nearest to the point first, above and below it.
-        for height in sorted(range(-300, 301, 3), key=lambda height: abs(height - 7)):
-            label.set_position((9 if left else -9, height))
-            box = label.get_window_extent(renderer)
-            inside = frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not any(box.overlaps(other) for other in taken):
-                break
-        taken.append(box)
