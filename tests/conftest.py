@@ -1,11 +1,14 @@
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -103,3 +106,45 @@ def environment(
         return made
 
     return environment
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a display; skips where playwright or the browser is not there."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("there is no chromium on the path")
+    with playwright.sync_playwright() as started:
+        # Chromium's own sandbox does not start in many containers.
+        found = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open pages that may ask nothing of other addresses and log no error."""
+    pages: list[Any] = []
+    trouble: list[str] = []
+
+    def call(address: str, width: int = 1400, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        pages.append(context)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and trouble.append(said.text))
+        own = urlsplit(address).netloc
+        page.on(
+            "request",
+            lambda each: urlsplit(each.url).netloc == own or trouble.append(each.url),
+        )
+        page.goto(address)
+        return page
+
+    call.trouble = trouble  # type: ignore[attr-defined]
+    yield call
+    for context in pages:
+        context.close()
+    assert trouble == []

@@ -1,8 +1,6 @@
 """The page at ``/`` in a real browser, with models of MovieLens-1M."""
 
-import shutil
 from itertools import pairwise
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,22 +8,10 @@ from seqzoo.model.sequence_model import SequenceModel
 from tests.samples import make_model
 from tests.serving.conftest import start
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = playwright.expect
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium on the path")
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 MODELS = ("mamba4rec-ml1m", "sasrec-ml1m", "narm-ml1m")
 WIDTHS = (360, 800, 1400)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        # Chromium's own sandbox does not start in many containers.
-        found = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -35,33 +21,6 @@ def films():
     running.stop()
     running.process.stdout.close()
     running.log.unlink()
-
-
-@pytest.fixture
-def open_page(browser):
-    """Open pages that may ask nothing of other addresses and log no error."""
-    pages, trouble = [], []
-
-    def call(address, width=1400, **options):
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        pages.append(context)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and trouble.append(said.text))
-        own = urlsplit(address).netloc
-        page.on(
-            "request",
-            lambda each: urlsplit(each.url).netloc == own or trouble.append(each.url),
-        )
-        page.goto(address)
-        return page
-
-    call.trouble = trouble
-    yield call
-    for context in pages:
-        context.close()
-    assert trouble == []
 
 
 def ready(page):
