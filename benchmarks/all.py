@@ -7,21 +7,15 @@ and writes the page from the stored results. A benchmark that fails keeps its st
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import page
-import torch
-
-from seqzoo.ops.backends import verdicts
-from seqzoo.version import __version__
+from results_file import circumstances, store
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -62,24 +56,6 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 }
 
 
-def machine() -> dict[str, Any]:
-    """The processor and the versions that the results depend on."""
-    processor = platform.processor() or platform.machine()
-    described = Path("/proc/cpuinfo")
-    if described.is_file():
-        names = [line for line in described.read_text().splitlines() if "model name" in line]
-        processor = names[0].partition(":")[2].strip() if names else processor
-    chosen = {each.op: each.backend for each in verdicts(torch.device("cpu")) if each.chosen}
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "seqzoo": __version__,
-        "backends": chosen,
-    }
-
-
 def run(name: str, data: str | None) -> dict[str, Any]:
     """Run one benchmark: its command, the lines that it printed, and the machine."""
     chosen = BENCHMARKS[name]
@@ -97,21 +73,9 @@ def run(name: str, data: str | None) -> dict[str, Any]:
     shown = [*words[:-1], "PATH"] if chosen.data else words
     return {
         "command": f"OMP_NUM_THREADS={chosen.threads} python {' '.join(shown)}",
-        "date": date.today().isoformat(),
-        "load": round(os.getloadavg()[1], 1),
-        "machine": machine(),
+        **circumstances(),
         "results": lines,
     }
-
-
-def store(name: str, result: Mapping[str, Any]) -> None:
-    """Write a result atomically."""
-    RESULTS.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=RESULTS, suffix=".json", delete=False) as file:
-        json.dump(result, file, indent=1)
-        file.write("\n")
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(RESULTS / f"{name}.json")
 
 
 def main() -> int:
@@ -128,7 +92,7 @@ def main() -> int:
             continue
         print(f"{name} …", file=sys.stderr)
         try:
-            store(name, run(name, options.data))
+            store(RESULTS / f"{name}.json", run(name, options.data))
         except (subprocess.CalledProcessError, json.JSONDecodeError) as error:
             failed.append(name)
             print(f"{name}: failed, its stored result stays: {error}", file=sys.stderr)

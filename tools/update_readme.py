@@ -1,23 +1,20 @@
 """Write the generated parts of README.md: tables of models and metrics, and real outputs.
 
 ``python tools/update_readme.py`` rewrites them, ``--check`` only says whether they are current.
-Every metric comes from the checkpoints' own ``metrics.json``.
+Every metric comes from where the board has it, see ``board_data.py``.
 """
 
 import argparse
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from board_data import hit_and_ndcg, tables
 
 import seqzoo
-from seqzoo.metric_names import metric_title
-from seqzoo.plugins import catalogue
 
 README = Path(__file__).parent.parent / "README.md"
-CARDS = README.parent / "model_cards"
 RECOMMEND = ["recommend", "mamba4rec-ml1m", "--history", "1", "260", "1196", "-k", "5"]
 _PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
@@ -38,62 +35,19 @@ def architectures() -> str:
     return "\n".join(lines)
 
 
-def documents() -> Iterator[tuple[str, dict[str, Any]]]:
-    """The information about each checkpoint of this repository, installed or not."""
-    for config in sorted(CARDS.glob("*/config.json")):
-        yield config.parent.name, seqzoo.info(config.parent)
-
-
-def checkpoints() -> str:
-    """A table of the checkpoints with their stored metrics."""
+def best() -> str:
+    """The best checkpoint on each data set under each protocol, and the best of others."""
     lines = [
-        "| checkpoint | data | parameters | protocol | users | HR@10 | NDCG@10 | MRR@10 |",
-        "|---|---|---:|---|---:|---:|---:|---:|",
+        "| data | protocol | checkpoint | HR@10 / NDCG@10 | the best published | by |",
+        "|---|---|---|---:|---:|---|",
     ]
-    for name, document in documents():
-        for protocol, entry in document["measured"].items():
-            metrics = entry["metrics"]
-            shown = " | ".join(f"{metrics[key]:.4f}" for key in ("hit@10", "ndcg@10", "mrr@10"))
-            lines.append(
-                f"| `{name}` | {entry['data']['name']} | {document['parameters']:,} "
-                f"| `{protocol}` | {entry['users']:,} | {shown} |"
-            )
+    for board in tables():
+        cells = [board.data, f"`{board.protocol}`", f"`{board.best.name}`"]
+        cells += [hit_and_ndcg(board.best.metrics), "", ""]
+        for theirs in board.published[:1]:
+            cells[4:] = [hit_and_ndcg(theirs.metrics), f"{theirs.model}: {theirs.source}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def published() -> str:
-    """Measured metrics, next to those that others have published under the same protocol."""
-    lines = [
-        "| data, protocol | checkpoint | HR@10 / NDCG@10 | published | by |",
-        "|---|---|---:|---:|---|",
-    ]
-    rows = []
-    for name, document in documents():
-        spec = catalogue().architectures.get(document["architecture"])
-        for other in spec.published_for(document["config"]):
-            entry = document["measured"].get(other.protocol)
-            if entry is None or entry["data"]["name"] != other.data:
-                continue
-            keys = [key for key in ("hit@10", "ndcg@10") if key in other.metrics]
-            ours = [entry["metrics"][key] for key in keys]
-            theirs = [other.metrics[key] for key in keys]
-            lower = [
-                f"{metric_title(key)} lower"
-                for key, a, b in zip(keys, ours, theirs, strict=True)
-                if a < b
-            ]
-            remark = f"; **ours: {', '.join(lower)}**" if lower else ""
-            if lower and len(lower) == len(keys):
-                remark = "; **ours is lower**"
-            rows.append(
-                f"| {other.data}, `{other.protocol}` | `{name}` | {_both(ours)} "
-                f"| {_both(theirs)} | {other.source}{remark} |"
-            )
-    return "\n".join([*lines, *sorted(rows)])
-
-
-def _both(values: list[float]) -> str:
-    return " / ".join(f"{value:.4f}" for value in values)
 
 
 def recommend() -> str:
@@ -109,8 +63,7 @@ def render(text: str) -> str:
     """The README with every generated part replaced."""
     makers = {
         "architectures": architectures,
-        "checkpoints": checkpoints,
-        "published": published,
+        "best": best,
         "recommend": recommend,
     }
 
