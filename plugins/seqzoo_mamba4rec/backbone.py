@@ -5,7 +5,9 @@ Shapes in brackets: B batch, L positions, D width, I inner width, N states per c
 
 from torch import Tensor, nn
 
-from seqzoo.interfaces import SequenceBatch
+from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.ops import CompiledStep, StepOperations
+from seqzoo.ops.step_operations import Value
 from seqzoo.parts.layers import FeedForward, LayerStack, StackLayer, init_linear
 from seqzoo_mamba4rec.config import Mamba4RecConfig
 from seqzoo_mamba4rec.mamba import MambaBlock
@@ -48,12 +50,14 @@ class MambaLayer(StackLayer):
         """Inputs of the convolution [B, K - 1, I] and states of the scan [B, N, I], all zero."""
         return self.mamba.initial_state(batch_size)
 
-    def step(
-        self, hidden: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: tuple[Value, Value]
+    ) -> tuple[Value, tuple[Value, Value]]:
         """One more event of each user: [B, D] -> [B, D]."""
-        mixed, state = self.mamba.step(hidden, state)
-        return self._finish(mixed, hidden), state
+        mixed, state = self.mamba.write_step(operations, hidden, state)
+        mixed = operations.dropout(mixed, self.dropout)
+        mixed = operations.norm(mixed + hidden if self.residual else mixed, self.norm)
+        return self.ffn.write_step(operations, mixed), state
 
     def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
         mixed = self.dropout(mixed)
@@ -65,6 +69,7 @@ class Mamba4Rec(LayerStack):
 
     def __init__(self, config: Mamba4RecConfig) -> None:
         super().__init__(MambaLayer(config) for _ in range(config.num_layers))
+        self._step = CompiledStep(config.backend)
         # The published code re-initialises every linear layer after Mamba has initialised itself,
         # which overwrites the projection that gives the step sizes; `mamba` restores that one.
         init_linear(self)
@@ -72,3 +77,18 @@ class Mamba4Rec(LayerStack):
             for module in self.modules():
                 if isinstance(module, MambaBlock):
                     module.reset_step_size()
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used."""
+        return self._step(self, hidden, state, None)
+
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: State, elapsed: Value
+    ) -> tuple[Value, State]:
+        """``step``, with the operations given."""
+        layers = [layer for layer in self.layers if isinstance(layer, MambaLayer)]
+        states = []
+        for layer, layer_state in zip(layers, state, strict=True):
+            hidden, layer_state = layer.write_step(operations, hidden, layer_state)
+            states.append(layer_state)
+        return hidden, states

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.ops import causal_convolution, selective_scan, selective_scan_last, selective_scan_step
+from seqzoo.ops import StepOperations, causal_convolution, selective_scan, selective_scan_last
+from seqzoo.ops.step_operations import Value
 
 
 class MambaBlock(nn.Module):
@@ -88,19 +89,22 @@ class MambaBlock(nn.Module):
             self.D.new_zeros(batch_size, self.state_size, inner),
         )
 
-    def step(
-        self, hidden: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: tuple[Value, Value]
+    ) -> tuple[Value, tuple[Value, Value]]:
         """One more event of each user: [B, D] -> [B, D], at a constant cost."""
         inputs, states = state
-        x, gate = self.in_proj(hidden).chunk(2, dim=-1)
-        inputs = torch.cat([inputs, x[:, None]], dim=1)
-        weight, bias = self.conv1d.weight, self.conv1d.get_parameter("bias")
-        x = functional.silu((inputs * weight[:, 0].T).sum(1) + bias)
-        step, write, read = self._select(x)
-        y, states = selective_scan_step(x, step, self._decay(), write, read, states, self.backend)
-        y = y + self.D * x
-        return self.out_proj(y * functional.silu(gate)), (inputs[:, 1:], states)
+        inner, rank, width = len(self.D), self.rank, self.state_size
+        x, gate = operations.split(operations.linear(hidden, self.in_proj), [inner, inner])
+        x, inputs = operations.convolution(x, inputs, self.conv1d)
+        x = operations.activation(x, "silu")
+        sizes = [rank, width, width]
+        step, write, read = operations.split(operations.linear(x, self.x_proj), sizes)
+        step = operations.activation(operations.linear(step, self.dt_proj), "softplus")
+        y, states = operations.selective_scan(x, step, write, read, states, (self, "A_log"))
+        y = y + operations.scale(x, (self, "D"))
+        y = y * operations.activation(gate, "silu")
+        return operations.linear(y, self.out_proj), (inputs, states)
 
     def _decay(self) -> Tensor:
         return -torch.exp(self.A_log).T.contiguous()

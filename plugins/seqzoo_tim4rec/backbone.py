@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.ops import CompiledStep, StepOperations
+from seqzoo.ops.step_operations import Value
 from seqzoo.parts.layers import check_length, init_linear
 from seqzoo_tim4rec.config import Ssd4RecConfig, TiM4RecConfig
-from seqzoo_tim4rec.ssd import BlockState, SsdBlock
+from seqzoo_tim4rec.ssd import SsdBlock
 from seqzoo_tim4rec.time_ssd import CausalTimeSsdBlock, ReferenceTimeSsdBlock
 from seqzoo_tim4rec.times import gaps, padded_gaps, standardised
 
@@ -39,6 +41,12 @@ class FeedForward(nn.Module):
         inner = self.dropout(functional.hardswish(self.fc1(hidden)))
         return self.layer_norm(self.dropout(self.fc2(inner)) + hidden)  # type: ignore[no-any-return]
 
+    def write_step(self, operations: StepOperations, hidden: Value) -> Value:
+        """The same for one more event of each user: [B, D] -> [B, D]."""
+        inner = operations.activation(operations.linear(hidden, self.fc1), "hardswish")
+        inner = operations.linear(operations.dropout(inner, self.dropout), self.fc2)
+        return operations.norm(operations.dropout(inner, self.dropout) + hidden, self.layer_norm)
+
 
 class SsdLayer(nn.Module):
     """SSD block, dropout, residual if there are several layers, LayerNorm and feed-forward."""
@@ -60,12 +68,18 @@ class SsdLayer(nn.Module):
         mixed = self.ssd.last(hidden, batch, modulation)
         return self._finish(mixed, batch.gather_last(hidden))
 
-    def step(
-        self, hidden: Tensor, state: BlockState, modulation: Tensor | None
-    ) -> tuple[Tensor, BlockState]:
+    def write_step(
+        self,
+        operations: StepOperations,
+        hidden: Value,
+        state: tuple[Value, Value],
+        modulation: Value | None,
+    ) -> tuple[Value, tuple[Value, Value]]:
         """One more event of each user: [B, D] -> [B, D]."""
-        mixed, state = self.ssd.step(hidden, state, modulation)
-        return self._finish(mixed, hidden), state
+        mixed, state = self.ssd.write_step(operations, hidden, state, modulation)
+        mixed = operations.dropout(mixed, self.dropout)
+        mixed = operations.norm(mixed + hidden if self.residual else mixed, self.layer_norm)
+        return self.ffn.write_step(operations, mixed), state
 
     def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
         mixed = self.dropout(mixed)
@@ -87,6 +101,7 @@ class Ssd4Rec(Backbone):
         super().__init__()
         if blocks is None:
             blocks = [SsdBlock(config) for _ in range(config.num_layers)]
+        self._step = CompiledStep(config.backend)
         self.ssd_layers = nn.ModuleList(SsdLayer(config, block) for block in blocks)
         # As in the released code all linear layers are initialised alike, also those of the time
         # branch. The initial step sizes are kept: they are in `dt_bias`.
@@ -130,12 +145,18 @@ class Ssd4Rec(Backbone):
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
         """One more event of each user: [B, D] -> [B, D]."""
-        modulations, times = self._modulations_step(hidden.shape[0], elapsed, state["times"])
+        return self._step(self, hidden, state, elapsed)
+
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: State, elapsed: Value
+    ) -> tuple[Value, State]:
+        """``step``, with the operations given."""
+        modulations, times = self._write_modulations(operations, hidden, elapsed, state["times"])
         layers = []
         for layer, layer_state, modulation in zip(
             self._layers(), state["layers"], modulations, strict=True
         ):
-            hidden, layer_state = layer.step(hidden, layer_state, modulation)
+            hidden, layer_state = layer.write_step(operations, hidden, layer_state, modulation)
             layers.append(layer_state)
         return hidden, {"layers": layers, "times": times}
 
@@ -143,11 +164,11 @@ class Ssd4Rec(Backbone):
         """The factors of each layer's step sizes: [B, L, H], or None."""
         return [None] * len(self.ssd_layers)
 
-    def _modulations_step(
-        self, batch_size: int, elapsed: Tensor | None, state: State
-    ) -> tuple[Sequence[Tensor | None], State]:
+    def _write_modulations(
+        self, operations: StepOperations, hidden: Value, elapsed: Value, state: State
+    ) -> tuple[Sequence[Value | None], State]:
         """``_modulations`` for one more event, [B, H], and the time branch's new state."""
-        return [None] * len(self.ssd_layers), None
+        return [None] * len(self.ssd_layers), state
 
     def _layers(self) -> list[SsdLayer]:
         return [layer for layer in self.ssd_layers if isinstance(layer, SsdLayer)]
@@ -214,17 +235,21 @@ class TiM4Rec(Ssd4Rec):
                 modulations.append(modulation[:, :length])
         return modulations
 
-    def _modulations_step(
-        self, batch_size: int, elapsed: Tensor | None, state: State
-    ) -> tuple[Sequence[Tensor | None], State]:
-        if self.config.time_mode == "off":
-            return super()._modulations_step(batch_size, elapsed, state)
-        if elapsed is None:
-            elapsed = torch.zeros(batch_size, dtype=torch.int64, device=self._first.D.device)
-        gap, times = self._gap_and_times(elapsed)
+    def _write_modulations(
+        self, operations: StepOperations, hidden: Value, elapsed: Value, state: State
+    ) -> tuple[Sequence[Value | None], State]:
+        config = self.config
+        if config.time_mode == "off":
+            return super()._write_modulations(operations, hidden, elapsed, state)
+        gap = operations.log_gap(
+            elapsed, hidden, scale=config.time_scale, mean=config.time_mean, std=config.time_std
+        )
+        times = operations.repeat(gap, config.num_heads)
         modulations, states = [], []
         for block, block_state in zip(self._causal_blocks(), state, strict=True):
-            modulation, times, block_state = block.modulate_step(times, gap, block_state)
+            modulation, times, block_state = block.write_modulation(
+                operations, times, gap, block_state
+            )
             modulations.append(modulation)
             states.append(block_state)
         return modulations, states

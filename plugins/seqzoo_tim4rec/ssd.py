@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.ops import causal_convolution, ssd, ssd_last, ssd_step
+from seqzoo.ops import StepOperations, causal_convolution, ssd, ssd_last
+from seqzoo.ops.step_operations import Value
 from seqzoo_tim4rec.config import Ssd4RecConfig
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -38,7 +39,7 @@ class SsdBlock(nn.Module):
         self.sizes = (inner, states, heads)
         self.chunk_size = config.chunk_size
         self.backend = config.backend
-        self.activation = _ACTIVATIONS[config.activation]
+        self.activation = config.activation
         self.in_proj = nn.Linear(config.hidden_size, inner + mixed + heads)
         self.conv1d = nn.Conv1d(mixed, mixed, config.conv_size, groups=mixed)
         # Mamba-2's initialisation: steps log-uniform in 0.001 to 0.1, rates uniform in 1 to 16.
@@ -84,18 +85,31 @@ class SsdBlock(nn.Module):
             self.D.new_zeros(batch_size, heads, inner // heads, states),
         )
 
-    def step(
-        self, hidden: Tensor, state: BlockState, modulation: Tensor | None = None
-    ) -> tuple[Tensor, BlockState]:
+    def write_step(
+        self,
+        operations: StepOperations,
+        hidden: Value,
+        state: tuple[Value, Value],
+        modulation: Value | None = None,
+    ) -> tuple[Value, tuple[Value, Value]]:
         """One more event of each user: [B, D], [B, H] -> [B, D], at a constant cost."""
         inner, width, heads = self.sizes
         tail, states = state
-        gate, mixed, raw = self.in_proj(hidden).split([inner, inner + 2 * width, heads], dim=-1)
-        convolved, tail = convolve_step(self.conv1d, mixed, tail)
-        x, write, read = self._split(self.activation(convolved))
-        step = self._step_size(raw, modulation)
-        y, states = ssd_step(x, step, self._decay(), write, read, states, self.backend)
-        return self._finish(y, x, gate), (tail, states)
+        projected = operations.linear(hidden, self.in_proj)
+        gate, mixed, raw = operations.split(projected, [inner, inner + 2 * width, heads])
+        mixed, tail = operations.convolution(mixed, tail, self.conv1d)
+        mixed = operations.activation(mixed, self.activation)
+        x, write, read = operations.split(mixed, [inner, width, width])
+        raw = raw if modulation is None else raw * modulation
+        step = operations.activation(operations.shift(raw, (self, "dt_bias")), "softplus")
+        y, states = operations.ssd(x, step, write, read, states, (self, "A_log"))
+        y = y + operations.scale(x, (self, "D"))
+        y = operations.norm(y * operations.activation(gate, "silu"), self.norm)
+        return operations.linear(y, self.out_proj), (tail, states)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """The activation after the convolutions: [...] -> [...]."""
+        return _ACTIVATIONS[self.activation](x)
 
     def _step_size(self, raw: Tensor, modulation: Tensor | None) -> Tensor:
         return functional.softplus((raw if modulation is None else raw * modulation) + self.dt_bias)
@@ -104,7 +118,7 @@ class SsdBlock(nn.Module):
         return -torch.exp(self.A_log)
 
     def _convolve(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self._split(self.activation(convolve(self.conv1d, mixed, self.backend)))
+        return self._split(self.activate(convolve(self.conv1d, mixed, self.backend)))
 
     def _split(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Input of the heads [..., H, P], write and read projections [..., N]."""
@@ -121,10 +135,3 @@ class SsdBlock(nn.Module):
 def convolve(conv: nn.Conv1d, x: Tensor, backend: str) -> Tensor:
     """Causal depthwise convolution with the taps of ``conv``: [B, L, C] -> [B, L, C]."""
     return causal_convolution(x, conv.weight[:, 0], conv.get_parameter("bias"), backend)
-
-
-def convolve_step(conv: nn.Conv1d, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for one more position: [B, C] and previous inputs [B, K - 1, C] -> both, new."""
-    inputs = torch.cat([tail, x[:, None]], dim=1)
-    taps, bias = conv.weight[:, 0], conv.get_parameter("bias")
-    return (inputs * taps.T).sum(1) + bias, inputs[:, 1:]

@@ -12,8 +12,10 @@ Shapes in brackets: B batch, L positions, H heads, K taps.
 
 from torch import Tensor, nn
 
+from seqzoo.ops import StepOperations
+from seqzoo.ops.step_operations import Value
 from seqzoo_tim4rec.config import TiM4RecConfig
-from seqzoo_tim4rec.ssd import SsdBlock, convolve, convolve_step
+from seqzoo_tim4rec.ssd import SsdBlock, convolve
 
 _NETWORK_WIDTH = 16
 """Hidden units of the causal branch's network, which has one input and one output per head."""
@@ -39,7 +41,7 @@ class TimeSsdBlock(SsdBlock):
     def _smooth(self, values: Tensor) -> Tensor:
         """Both convolutions, each followed by the activation: [B, L, H] -> [B, L, H]."""
         for conv in (self.conv1d4time_1, self.conv1d4time_2):
-            values = self.activation(convolve(conv, values, "torch"))
+            values = self.activate(convolve(conv, values, "torch"))
         return values
 
 
@@ -114,19 +116,34 @@ class CausalTimeSsdBlock(TimeSsdBlock):
         zeros = self.D.new_zeros(batch_size, taps - 1, heads)
         return zeros, zeros
 
-    def modulate_step(
-        self, times: Tensor, gap: Tensor, state: TimeState
-    ) -> tuple[Tensor, Tensor, TimeState]:
+    def write_modulation(
+        self, operations: StepOperations, times: Value, gap: Value, state: tuple[Value, Value]
+    ) -> tuple[Value, Value, tuple[Value, Value]]:
         """``modulate`` for one more event of each user: [B, H], [B, 1] -> [B, H] twice."""
-        values, tails = times * self.mlp4time_scale(gap), []
+        values, tails = times * _run(operations, self.mlp4time_scale, gap), []
         for conv, tail in zip((self.conv1d4time_1, self.conv1d4time_2), state, strict=True):
-            convolved, new_tail = convolve_step(conv, values, tail)
-            values = self.activation(convolved)
+            convolved, new_tail = operations.convolution(values, tail, conv)
+            values = operations.activation(convolved, self.activation)
             tails.append(new_tail)
-        return values, self._pass_on(times, values), (tails[0], tails[1])
+        if self.time_gate_residual is not None:
+            gate = _run(operations, self.time_gate_residual, times)
+            times = values + gate * (times - values)
+        return values, times, (tails[0], tails[1])
 
     def _pass_on(self, times: Tensor, modulation: Tensor) -> Tensor:
         if self.time_gate_residual is None:
             return times
         gate: Tensor = self.time_gate_residual(times)
         return gate * times + (1.0 - gate) * modulation
+
+
+def _run(operations: StepOperations, network: nn.Module, x: Value) -> Value:
+    """A small network of dropout, linear layers and activations: [B, n] -> [B, m]."""
+    for part in network.children():
+        if isinstance(part, nn.Dropout):
+            x = operations.dropout(x, part)
+        elif isinstance(part, nn.Linear):
+            x = operations.linear(x, part)
+        else:
+            x = operations.activation(x, "silu" if isinstance(part, nn.SiLU) else "sigmoid")
+    return x

@@ -8,6 +8,8 @@ from typing import Any
 from seqzoo.errors import UsageError
 from seqzoo.validation import read_time
 
+_FORMS = (tuple, list)
+
 
 class Events:
     """The events of one user.
@@ -103,7 +105,7 @@ def parse_event(event: Any) -> tuple[str, Any, int | None, Mapping[str, Any]]:
     Raises:
         UsageError: it has another form.
     """
-    if not isinstance(event, tuple | list) or not 2 <= len(event) <= 4:
+    if not isinstance(event, _FORMS) or not 2 <= len(event) <= 4:
         raise UsageError(
             f"an event is {event!r}; expected (user, item) or (user, item, timestamp), with "
             "features as a mapping at the end"
@@ -111,6 +113,6 @@ def parse_event(event: Any) -> tuple[str, Any, int | None, Mapping[str, Any]]:
     user, item, timestamp, features = (*event, None, None)[:4]
     if not isinstance(user, str):
         raise UsageError(f"user {user!r} is {type(user).__name__}; user ids are strings")
-    if not isinstance(features or {}, Mapping):
+    if features and not isinstance(features, Mapping):
         raise UsageError(f"the features of an event are {features!r}; expected a mapping by name")
     return user, item, None if timestamp is None else read_time(timestamp), features or {}

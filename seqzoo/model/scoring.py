@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -21,6 +20,7 @@ from seqzoo.model.recommendations import (
     Recommendations,
 )
 from seqzoo.model.similarity import similarities
+from seqzoo.ops.compiled_step import ItemStep
 from seqzoo.parts.int8_index import Int8Index
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DEFAULT_OBJECTIVE
@@ -63,6 +63,7 @@ class ScoringModel(nn.Module):
         self.item_features = parts.item_features
         self.index: Int8Index | None = None
         self.reads = Reads.of(self)
+        self.item_step = ItemStep()
 
     @property
     def parts(self) -> dict[str, str]:
@@ -94,7 +95,21 @@ class ScoringModel(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         # Not that of the item table, which may have to be computed. A part may have buffers alone.
-        return next(chain(self.parameters(), self.buffers())).device
+        return self.any_tensor.device
+
+    @property
+    def any_tensor(self) -> Tensor:
+        """One of the parameters, or a buffer if there are none.
+
+        ``next(self.parameters())`` takes longer than a small computation.
+        """
+        modules: list[nn.Module] = [self]
+        for module in modules:
+            for parameter in module._parameters.values():
+                if parameter is not None:
+                    return parameter
+            modules += [child for child in module._modules.values() if child is not None]
+        return next(self.buffers())
 
     @property
     def max_length(self) -> int:

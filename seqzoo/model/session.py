@@ -26,7 +26,7 @@ from seqzoo.model.session_file import (
     unflatten,
     write_session,
 )
-from seqzoo.model.streaming import Streaming, step
+from seqzoo.model.streaming import Streaming, step_items
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.storage.messages import malformed
 from seqzoo.validation import one_of, read_time, read_times
@@ -135,15 +135,8 @@ class Session:
 
     def _step(self, index: int, gap: int | None) -> tuple[Tensor, State, State]:
         """The user's vector and the states of embedder and backbone after one more event."""
-        device = self.model.device
-        with inference(self.model):
-            return step(
-                self.model,
-                torch.tensor([index], device=device),
-                None if gap is None else torch.tensor([gap], device=device),
-                self._embedder_state,
-                self._backbone_state,
-            )
+        gaps = None if gap is None else [gap]
+        return step_items(self.model, [index], gaps, self._embedder_state, self._backbone_state)
 
     def recommend(
         self,

@@ -15,7 +15,7 @@ from seqzoo.model.events import Events, elapsed, parse_event
 from seqzoo.model.histories import ON_COLD
 from seqzoo.model.inference import inference
 from seqzoo.model.states import Form, Pool, put_together, take_apart
-from seqzoo.model.streaming import Streaming, step
+from seqzoo.model.streaming import Streaming, step_items
 from seqzoo.validation import list_of, one_of, read_time, whole_number
 
 if TYPE_CHECKING:
@@ -281,18 +281,17 @@ class Sessions:
 
     def _step(self, pool: Pool | None, events: list[_Event]) -> None:
         """One event of each of some users whose states are in one pool."""
-        model, device = self.model, self.model.device
+        model = self.model
         holders = [event[0] for event in events]
         rows = [holder.row for holder in holders]
         if pool is None:
             states = None, model.backbone.initial_state(len(events))
         else:
             _, *states = put_together(pool.form, iter(pool.read(rows)))
-        items = torch.tensor([event[1] for event in events], device=device)
-        gaps = None
-        if events[0][2] is not None:
-            gaps = torch.tensor([event[2] for event in events], device=device)
-        state = step(model, items, gaps, *states)
+        # All have timestamps or none.
+        gaps = [event[2] for event in events if event[2] is not None] or None
+        items = [event[1] for event in events]
+        state = step_items(model, items, gaps, *states, overwrite=True)
         tensors: list[Tensor] = []
         form = take_apart(state, len(events), tensors)
         if pool is not None and form == pool.form:

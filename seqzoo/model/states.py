@@ -99,7 +99,10 @@ class Pool:
         first, count = rows[0], len(rows)
         if rows[-1] - first == count - 1 and list(rows) == list(range(first, first + count)):
             for mine, given in zip(self.tensors, tensors, strict=True):
-                mine.narrow(0, first, count).copy_(given)
+                rows_of_mine = mine.narrow(0, first, count)
+                # A step may have written into the pool itself.
+                if given.data_ptr() != rows_of_mine.data_ptr():
+                    rows_of_mine.copy_(given)
             return
         index = torch.tensor(rows, device=self.tensors[0].device)
         for mine, given in zip(self.tensors, tensors, strict=True):

@@ -1,11 +1,14 @@
 """One more event for users with a state, and how many events a model can stream."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from seqzoo.interfaces import Backbone, State
+from seqzoo.model.inference import inference
 
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
@@ -48,6 +51,40 @@ def streams(model: "SequenceModel") -> bool:
     if model.reads.query_times and type(backbone).answer is Backbone.answer:
         return False
     return backbone.streaming and model.embedder.streaming and not model.reads.of_events
+
+
+def step_items(
+    model: "SequenceModel",
+    items: Sequence[int],
+    gaps: Sequence[int] | None,
+    embedder: State,
+    backbone: State,
+    overwrite: bool = False,
+) -> tuple[Tensor, State, State]:
+    """One more event of each user in evaluation mode, in one call where the parts can be compiled.
+
+    Arguments and results are those of ``step``. With ``overwrite`` the new states may be written
+    into the tensors of the old ones.
+    """
+
+    def write(items: Any, state: State, gaps: Any) -> tuple[Any, State]:
+        hidden, *after = step(model, items, gaps, *state)
+        return hidden, tuple(after)
+
+    state = embedder, backbone
+    found = model.item_step(model, write, model.any_tensor, items, state, gaps, overwrite)
+    if found is not None:
+        hidden, (embedder, backbone) = found
+        return hidden, embedder, backbone
+    device = model.device
+    with inference(model):
+        return step(
+            model,
+            torch.tensor(items, device=device),
+            None if gaps is None else torch.tensor(gaps, device=device),
+            embedder,
+            backbone,
+        )
 
 
 def step(

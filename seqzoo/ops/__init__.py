@@ -2,10 +2,12 @@
 
 Other backends must agree with that implementation; see ``seqzoo.ops.backends``. ``selective_scan``
 is Mamba-1's kernel and ``ssd`` Mamba-2's; today one first-party plugin uses each. They are here so
-that other plugins can use them with the same backends.
+that other plugins can use them with the same backends. ``CompiledStep`` runs the step of a backbone
+for one more event, written with ``StepOperations``, in one call.
 """
 
 from seqzoo.ops.causal_convolution import causal_convolution
+from seqzoo.ops.compiled_step import CompiledStep
 from seqzoo.ops.linear_cross_entropy import linear_cross_entropy
 from seqzoo.ops.selective_scan import (
     selective_scan,
@@ -13,8 +15,11 @@ from seqzoo.ops.selective_scan import (
     selective_scan_step,
 )
 from seqzoo.ops.ssd import ssd, ssd_last, ssd_step
+from seqzoo.ops.step_operations import StepOperations
 
 __all__ = [
+    "CompiledStep",
+    "StepOperations",
     "causal_convolution",
     "linear_cross_entropy",
     "selective_scan",

@@ -20,7 +20,7 @@ from seqzoo.errors import BackendUnavailableError, nearest
 from seqzoo.ops import external, hub
 from seqzoo.ops.exporting import FORMS, exporting
 from seqzoo.ops.native import convolution, scan
-from seqzoo.ops.native.library import REMEDY
+from seqzoo.ops.native.library import REMEDY, step_limits
 from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, probe
 
 logger = logging.getLogger("seqzoo")
@@ -109,6 +109,10 @@ BACKENDS: list[Backend] = [
     Backend(
         "causal-convolution", "torch", "seqzoo.ops.causal_convolution:torch_causal_convolution"
     ),
+    _native("step", "program:native_step", step_limits),
+    Backend("step", "torch", "seqzoo.ops.step_operations:torch_step"),
+    Backend("int8-scan", "native", "seqzoo.ops.native.int8:NativeInt8Table", ("cpu",), REMEDY),
+    Backend("int8-scan", "torch", "seqzoo.ops.int8:TorchInt8Table"),
     Backend(
         "linear-cross-entropy", "torch", "seqzoo.ops.linear_cross_entropy:linear_cross_entropy"
     ),

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from seqzoo.errors import error_text
+from seqzoo.ops.int8 import LARGEST, Rounded
+from seqzoo.ops.step_example import run_example
 
 TOLERANCE = 1e-3
 """Largest difference from torch that a backend may have in float32, relative to the values."""
@@ -59,8 +61,13 @@ def cases(arguments: Sequence[Any]) -> tuple[Case, ...]:
     dtypes = {tensor.dtype for tensor in tensors}
     # The symbolic sizes of torch.export are not compared: that would fix them.
     sizes = tensors[0].shape[:2] if tensors else ()
-    large = any(isinstance(size, int) and size > _SMALL for size in sizes)
+    large = is_large(sizes)
     return tuple(case for case in CASES if case.large == large and case.dtype in dtypes)
+
+
+def is_large(sizes: Sequence[Any]) -> bool:
+    """Whether a call with so many sequences and positions is large."""
+    return any(isinstance(size, int) and size > _SMALL for size in sizes)
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,8 @@ def probe(backend: Backend, reference: Backend, device: str, case: Case = CASES[
             tensor.to(device, case.dtype if tensor.is_floating_point() else None)
             for tensor in _EXAMPLES[backend.op](_LARGE if case.large else _TINY)
         ]
+        if backend.limits is not None and (reason := backend.limits(*example)):
+            return reason
         found = _trial(implementation, backend.op, example)
     # The adapters import their package when they are called.
     except ImportError as error:
@@ -148,7 +157,8 @@ def _trial(implementation: Implementation, op: str, example: list[Tensor]) -> li
     with torch.inference_mode(False), torch.set_grad_enabled(op not in _INFERENCE):
         arguments = [tensor.clone() for tensor in example]
         if op in _INFERENCE:
-            found = implementation(*arguments)
+            call = _CALLS.get(op)
+            found = implementation(*arguments) if call is None else call(implementation, *arguments)
             return [found] if isinstance(found, Tensor) else list(found)
         arguments = [tensor.requires_grad_() for tensor in arguments]
         result = implementation(*arguments)
@@ -218,6 +228,34 @@ def _convolution_example(size: _Size) -> list[Tensor]:
     return _draw((size.batch, size.length, size.channels), (size.channels, 4), (size.channels,))
 
 
+def _step_example(size: _Size) -> list[Tensor]:
+    one = _one_position(size)
+    hidden, tail, state, heads = _draw(
+        (one.batch, one.channels),
+        (one.batch, 3, one.channels),
+        (one.batch, one.states, one.channels),
+        (one.batch, one.heads, one.width, one.states),
+    )
+    return [hidden, tail, state, heads, torch.arange(one.batch) * 86_400 - 5]
+
+
+def _int8_example(size: _Size) -> list[Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    found = []
+    for count in (3 * size.length, size.batch):
+        codes = torch.randint(-LARGEST, LARGEST + 1, (count, size.channels), generator=draw)
+        found += [codes.to(torch.int8), *torch.rand(3, count, generator=draw)]
+    return found
+
+
+def _scan_all_items(implementation: Implementation, *tensors: Tensor) -> list[Tensor]:
+    """The bounds of all items for each user."""
+    items, users = Rounded(*tensors[:4]), Rounded(*tensors[4:])
+    none = [torch.zeros(0, dtype=torch.int64)] * len(users.codes)
+    found = implementation(items).candidates(users, len(items.codes), none)
+    return [bound for of_user in found for bound in (of_user.lower, of_user.upper)]
+
+
 def _one_position(size: _Size) -> _Size:
     """As many sequences as fit the size, of one position each."""
     return size._replace(batch=max(size.batch, size.length // 4), length=1)
@@ -235,6 +273,16 @@ _EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
     "ssd-last": lambda size: [*_ssd_example(size)[:4], _lengths(size)],
     "ssd-step": _ssd_step_example,
     "causal-convolution": _convolution_example,
+    "int8-scan": _int8_example,
+    "step": _step_example,
 }
-_INFERENCE = ("selective-scan-last", "selective-scan-step", "ssd-last", "ssd-step")
+_CALLS: dict[str, Callable[..., Sequence[Tensor]]] = {
+    "int8-scan": _scan_all_items,
+    "step": run_example,
+}
+"""How the implementation of a kernel is called for an example, where it takes more than tensors."""
+_INFERENCE = (
+    *("selective-scan-last", "selective-scan-step", "ssd-last", "ssd-step"),
+    *("int8-scan", "step"),
+)
 """Kernels of which backends need no gradients."""

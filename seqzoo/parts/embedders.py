@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import Embedder, SequenceBatch, State
+from seqzoo.ops.step_operations import Recorded, Value
 from seqzoo.parts.config import (
     ItemEmbedderConfig,
     ItemOrderedPositionEmbedderConfig,
@@ -42,7 +43,21 @@ class NormalisedEmbedder(Embedder):
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:
         """Embed one new event of each user: [B] -> [B, D]; there is no state."""
+        if isinstance(items, Recorded):
+            return self._recorded(items), state
         return self.finish(self.look_up(items)), state
+
+    def _recorded(self, items: Recorded) -> Value:
+        """``step`` in a program that is being recorded: [B] -> [B, D]."""
+        own = type(self)
+        if own.look_up is not Embedder.look_up or own.finish is not NormalisedEmbedder.finish:
+            raise NotImplementedError("a subclass embeds in another way")
+        operations, order = items.operations, self.norm_order
+        vectors = operations.embedding(items, (self, "item_table"))
+        if order == "before-dropout":
+            vectors = operations.norm(vectors, self.norm)
+        vectors = operations.dropout(vectors, self.dropout)
+        return operations.norm(vectors, self.norm) if order == "after-dropout" else vectors
 
     def finish(self, vectors: Tensor) -> Tensor:
         """Dropout and LayerNorm of vectors [..., D]."""

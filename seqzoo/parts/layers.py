@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.ops import StepOperations
+from seqzoo.ops.step_operations import Value
 
 __all__ = [
     "INITIAL_STD",
@@ -188,6 +190,15 @@ class FeedForward(nn.Module):
             inner = self.dropout(inner)
         return self.norm(self.dropout(second(inner)) + hidden)  # type: ignore[no-any-return]
 
+    def write_step(self, operations: StepOperations, hidden: Value) -> Value:
+        """The same for one more event of each user, in a compiled step: [B, D] -> [B, D]."""
+        first, second = (getattr(self, name) for name in self._names)
+        inner = operations.activation(operations.linear(hidden, first), "gelu")
+        if self._inner_dropout:
+            inner = operations.dropout(inner, self.dropout)
+        inner = operations.linear(inner, second)
+        return operations.norm(operations.dropout(inner, self.dropout) + hidden, self.norm)
+
 
 class StackLayer(nn.Module, ABC):
     """A layer of a ``LayerStack``: causal, with a state of its own for streaming."""
@@ -204,9 +215,13 @@ class StackLayer(nn.Module, ABC):
     def initial_state(self, batch_size: int) -> State:
         """The state before the first event of ``batch_size`` users."""
 
-    @abstractmethod
     def step(self, hidden: Tensor, state: State) -> tuple[Tensor, State]:
-        """One more event of each user: [B, D] and state -> [B, D] and new state."""
+        """One more event of each user: [B, D] and state -> [B, D] and new state.
+
+        Raises:
+            NotImplementedError: only the whole stack has a step.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no step()")
 
 
 class LayerStack(Backbone):

@@ -23,7 +23,6 @@ from seqzoo.ops import (
     ssd_step,
 )
 from seqzoo.ops.causal_convolution import torch_causal_convolution
-from seqzoo.ops.native import library
 from seqzoo.ops.selective_scan import (
     torch_selective_scan,
     torch_selective_scan_last,
@@ -32,25 +31,6 @@ from seqzoo.ops.selective_scan import (
 from seqzoo.ops.ssd import torch_ssd, torch_ssd_last, torch_ssd_step
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def native(native_refusal):
-    """Skips without a compiler."""
-    if native_refusal:
-        pytest.skip(native_refusal)
-
-
-LEVELS = ("baseline", "avx2", "avx512")
-
-
-@pytest.fixture(params=LEVELS)
-def level(request, monkeypatch, native):
-    """Each set of instructions up to the widest that the processor has."""
-    if LEVELS.index(request.param) > LEVELS.index(library.level()):
-        pytest.skip(f"this processor has no {request.param}")
-    monkeypatch.setattr(library, "level", lambda: request.param)
-    return request.param
 
 
 def scan_arguments(batch, length, channels, states, largest_step=1.0):

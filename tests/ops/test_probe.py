@@ -148,4 +148,9 @@ def test_every_backend_of_a_cpu_passes_every_case(backend, native_refusal):
         pytest.skip("not usable here")
     reference = next(b for b in backends.BACKENDS if (b.op, b.name) == (backend.op, "torch"))
     for case in CASES:
-        assert probe(backend, reference, "cpu", case) == "", case
+        found = probe(backend, reference, "cpu", case)
+        if (backend.op, backend.name) == ("step", "native") and case.dtype != torch.float32:
+            # Half precision is left to PyTorch.
+            assert found.endswith("the compiled step takes float32")
+        else:
+            assert found == "", case

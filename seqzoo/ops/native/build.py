@@ -17,14 +17,20 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / ("kernels.dll" if sys.platform == "win32" else "kernels.so")
 
-_FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-pthread")
+_FLAGS = (
+    *("-O3", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-pthread"),
+    *("-ffp-contract=fast", "-fno-math-errno"),
+)
 _X86_LEVELS: dict[str, tuple[str, ...]] = {
     "baseline": (),
     "avx2": ("-mavx2", "-mfma"),
     "avx512": ("-mavx512f", "-mavx2", "-mfma"),
 }
 """Sets of instructions that the kernels are compiled for; the library chooses one at run time."""
-_LEVELLED = ("scan.c", "convolution.c")
+_LEVELLED = (
+    *("scan.c", "scan_last.c", "scan_step.c", "ssd_last.c", "convolution.c"),
+    *("program.c", "int8.c"),
+)
 _COMMON = ("parallel.c",)
 
 
@@ -63,7 +69,7 @@ def build(target: Path = LIBRARY) -> None:
             _run([*compiler, *flags, *levels[level], *defines, *source])
             objects.append(made)
         linked = str(Path(folder) / target.name)
-        _run([*compiler, *flags, "-shared", *objects, "-o", linked])
+        _run([*compiler, *flags, "-shared", *objects, "-lm", "-o", linked])
         # In one step, so that a process which has the old one loaded keeps it.
         partial = target.with_name(f"{target.name}.{os.getpid()}")
         shutil.copyfile(linked, partial)

@@ -51,12 +51,16 @@ def function(name: str, instructions: str) -> Any:
 
 
 def call(name: str, *arguments: Any) -> None:
-    """Call a function that returns 0, or another number where memory is missing.
+    """Call a function that returns 0, 1 where memory is missing, 2 where an index is out of range.
 
     Raises:
         MemoryError: there is no memory for the scratch space.
+        IndexError: an index is out of range.
     """
-    if function(name, level())(*arguments):
+    code = function(name, level())(*arguments)
+    if code == 2:
+        raise IndexError(f"{name}: an index is outside its table")
+    if code:
         raise MemoryError(f"no memory for the scratch space of {name}")
 
 
@@ -82,6 +86,16 @@ def inference_limits(*tensors: Tensor) -> str:
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return "gradients are wanted, the kernel has none; call it under torch.no_grad()"
     return limits(*tensors)
+
+
+def step_limits(hidden: Tensor, *others: Any) -> str:
+    """Why the kernels cannot run a step for events [B, D]: another dtype, autocast, or a trace."""
+    if hidden.dtype != torch.float32:
+        kind = str(hidden.dtype).removeprefix("torch.")
+        return f"{kind}, the compiled step takes float32"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast, the compiled step computes in float32"
+    return limits(hidden)
 
 
 def wrong_dimensions(x: Tensor, expected: int) -> str:

@@ -87,7 +87,9 @@ def native_selective_scan_last(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
 ) -> Tensor:
     """``seqzoo.ops.selective_scan_last`` by the compiled kernel, which stops at the lengths."""
-    return _last_state(x, step, decay, write, lengths).to(x.dtype)
+    state = torch.empty(len(x), *decay.shape)
+    _run_last("seqzoo_scan_last", x, step, decay, write, lengths, state)
+    return state.to(x.dtype)
 
 
 def step_limits(
@@ -153,9 +155,9 @@ def native_ssd_last(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
 ) -> Tensor:
     """``seqzoo.ops.ssd_last`` by the compiled kernel, which stops at the lengths."""
-    batch, _, heads, width = x.shape
-    state = _last_state(x.flatten(2), step, decay, write, lengths)
-    return state.mT.reshape(batch, heads, width, -1).to(x.dtype)
+    state = torch.empty(len(x), *x.shape[2:], write.shape[-1])
+    _run_last("seqzoo_ssd_last", x.flatten(2), step, decay, write, lengths, state)
+    return state.to(x.dtype)
 
 
 def ssd_step_limits(
@@ -288,14 +290,20 @@ def _run(name: str, rows: dict[str, Tensor], decay: Tensor, **others: Tensor) ->
     call(name, ctypes.byref(arguments))
 
 
-def _last_state(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> Tensor:
-    """The state [B, N, I] at the end of each sequence of x [B, L, I], in float32."""
-    state = torch.empty(len(x), write.shape[-1], x.shape[-1])
-    rows = {"x": x, "step": step, "write": write}
+def _run_last(
+    name: str,
+    x: Tensor,
+    step: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+    state: Tensor,
+) -> None:
+    """Write the states at the end of each sequence of x [B, L, I] to ``state``, float32."""
     # Kept until the call returns: a copy has no other owner.
     lengths = lengths.to("cpu", torch.int64).contiguous()
-    _run("seqzoo_scan_forward", rows, decay, lengths=lengths, last=state)
-    return state
+    rows = {"x": x, "step": step, "write": write}
+    _run(name, rows, decay, lengths=lengths, last=state)
 
 
 def _run_step(

@@ -50,6 +50,15 @@ INLINE void store(float *to, vec values, int64_t count) {
     memcpy(to, &values, count == LANES ? sizeof values : (size_t)count * 4);
 }
 
+/* a b + c, rounded alike wherever the compiler puts it. */
+INLINE float fused(float a, float b, float c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* NaN in the second argument is returned. */
 INLINE vec largest(vec bound, vec value) {
 #if defined(__AVX512F__)
@@ -102,6 +111,40 @@ INLINE vec exponential(vec x) {
     /* For n = -127 the scale is zero, for 128 it is infinite. */
     ivec scale = ((ivec)shifted << 23) + (127 << 23);
     return q * (vec)scale;
+}
+
+/* exp(size rate) for rates in units of RATE_UNIT, where the processor has an instruction for powers of
+ * two: 2^t = 2^n 2^f with n = round(t) and |f| <= 1/2. The polynomial is exact at 0 and off by 1e-7.
+ */
+#if defined(__AVX512F__)
+#define RATE_UNIT 1.44269504089f
+INLINE vec decayed(vec size, vec rate) {
+    const vec t = size * rate;
+    const vec n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const vec f = t - n;
+    vec q = f * 1.3264727e-3f + 9.6715126e-3f;
+    q = q * f + 5.5507337e-2f;
+    q = q * f + 2.4022242e-1f;
+    q = q * f + 6.9314698e-1f;
+    q = q * f + 1.0f;
+    return _mm512_scalef_ps(q, n);
+}
+#else
+#define RATE_UNIT 1.0f
+INLINE vec decayed(vec size, vec rate) { return exponential(size * rate); }
+#endif
+
+/* Whether all lanes are below a bound; NaN is not. */
+INLINE int all_below(vec values, float bound) {
+#if defined(__AVX512F__)
+    return _mm512_cmp_ps_mask(values, _mm512_set1_ps(bound), _CMP_LT_OQ) == 0xffff;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps(_mm256_cmp_ps(values, _mm256_set1_ps(bound), _CMP_LT_OQ)) == 0xff;
+#else
+    for (int l = 0; l < LANES; l++)
+        if (!(values[l] < bound)) return 0;
+    return 1;
+#endif
 }
 
 INLINE const float *row(rows from, int64_t b, int64_t t) {

@@ -3,15 +3,15 @@
 Shapes in brackets: B batch, L positions, D width, V items, E excluded pairs.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.streaming import Streaming, step
+from seqzoo.ops.nested import form_of, leaves, nested
 
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
@@ -102,43 +102,9 @@ def event_module(model: "SequenceModel") -> tuple[EventModule, list[StateTensor]
     counted = type(embedder) is int and embedder == 1
     if embedder is not None and not counted:
         return None
-    first, second = list(leaves(before)), list(leaves(after))
+    first, second = leaves(before), leaves(after)
     tensors = [StateTensor(torch.zeros((), dtype=torch.int64), None)] if counted else []
     for old, new in zip(first, second, strict=True):
         grown = [d for d, (a, b) in enumerate(zip(old.shape, new.shape, strict=True)) if a != b]
         tensors.append(StateTensor(old, grown[0] if grown else None))
     return EventModule(model, counted, form_of(before)), tensors
-
-
-def leaves(state: State) -> Iterator[Tensor]:
-    """The tensors of a state, in order."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from leaves(value)
-    elif isinstance(state, tuple | list):
-        for value in state:
-            yield from leaves(value)
-
-
-def form_of(state: State) -> Any:
-    """The state with ``Tensor`` in place of each tensor."""
-    if isinstance(state, Tensor):
-        return Tensor
-    if isinstance(state, dict):
-        return {key: form_of(value) for key, value in state.items()}
-    if isinstance(state, tuple | list):
-        return type(state)(form_of(value) for value in state)
-    return state
-
-
-def nested(form: Any, tensors: Iterator[Tensor]) -> State:
-    """The state of a form with these tensors."""
-    if form is Tensor:
-        return next(tensors)
-    if isinstance(form, dict):
-        return {key: nested(value, tensors) for key, value in form.items()}
-    if isinstance(form, tuple | list):
-        return type(form)(nested(value, tensors) for value in form)
-    return form
