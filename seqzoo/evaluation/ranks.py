@@ -18,6 +18,7 @@ from seqzoo.evaluation.protocol import Protocol
 from seqzoo.interfaces import Head
 from seqzoo.model.inference import inference
 from seqzoo.model.sequence_model import SequenceModel
+from seqzoo.ops.rank_counts import rank_counts
 from seqzoo.plugins import catalogue
 from seqzoo.topk import Pairs
 
@@ -119,23 +120,23 @@ def _ranks(
         rows, columns = own.within(start, start + scores.shape[1])
         wanted[rows, 0] = scores[rows, columns].float()
     only = first[1].shape[1] == start + scores.shape[1]
+    nan = DataError("the model gives NaN scores; train it again")
     counts = torch.zeros(2, len(remove_seen), len(hidden), dtype=torch.int64, device=hidden.device)
     for start, block in [first] if only else head.score_blocks(hidden):
         scores = block.float()
-        if bool(scores.isnan().any()):
-            raise DataError("the model gives NaN scores; train it again")
-        stop = start + scores.shape[1]
-        # NaN compares false, so masked items never rank, not even against a target of -inf.
         if not start:
+            if bool(scores[:, 0].isnan().any()):
+                raise nan
+            # NaN compares false, so padding never ranks, not even against a target of -inf.
             scores[:, 0] = torch.nan
-        # Seen items are masked last, so that one pass serves both settings.
-        for index in sorted(range(len(remove_seen)), key=lambda index: remove_seen[index]):
-            if remove_seen[index]:
-                scores[removed.within(start, stop)] = torch.nan
-                rows, columns = own.within(start, stop)
-                scores[rows, columns] = wanted[rows, 0]
-            counts[0, index] += (scores > wanted).sum(1)
-            counts[1, index] += (scores == wanted).sum(1)
+        width = scores.shape[1]
+        column = targets - start
+        column[(column < 0) | (column >= width)] = -1
+        seen_here = removed.within(start, start + width)
+        found, nans = rank_counts(scores, wanted[:, 0], column, *seen_here)
+        if bool((nans > (not start)).any()):
+            raise nan
+        counts += found[list(map(int, remove_seen))].transpose(0, 1)
     return counts
 
 

@@ -19,7 +19,7 @@ import torch
 from seqzoo.errors import BackendUnavailableError, nearest
 from seqzoo.ops import external, hub
 from seqzoo.ops.exporting import FORMS, exporting
-from seqzoo.ops.native import convolution, scan
+from seqzoo.ops.native import convolution, rank_counts, scan
 from seqzoo.ops.native.library import REMEDY, step_limits
 from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, probe
 
@@ -113,6 +113,8 @@ BACKENDS: list[Backend] = [
     Backend("step", "torch", "seqzoo.ops.step_operations:torch_step"),
     Backend("int8-scan", "native", "seqzoo.ops.native.int8:NativeInt8Table", ("cpu",), REMEDY),
     Backend("int8-scan", "torch", "seqzoo.ops.int8:TorchInt8Table"),
+    _native("rank-counts", "rank_counts:native_rank_counts", rank_counts.rank_counts_limits),
+    Backend("rank-counts", "torch", "seqzoo.ops.rank_counts:torch_rank_counts"),
     Backend(
         "linear-cross-entropy", "torch", "seqzoo.ops.linear_cross_entropy:linear_cross_entropy"
     ),

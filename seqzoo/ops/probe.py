@@ -248,6 +248,17 @@ def _int8_example(size: _Size) -> list[Tensor]:
     return found
 
 
+def _rank_counts_example(size: _Size) -> list[Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    shape = (size.batch * size.states, size.length)
+    # Whole numbers: many are equal, and half precision has them, too.
+    scores = torch.randint(-9, 10, shape, generator=draw).float()
+    own = torch.arange(len(scores)) % size.length - 1
+    wanted = scores.gather(1, own.clamp(min=0)[:, None])[:, 0]
+    pairs = (torch.randint(0, end, (size.length,), generator=draw) for end in shape)
+    return [scores, wanted, own, *pairs]
+
+
 def _scan_all_items(implementation: Implementation, *tensors: Tensor) -> list[Tensor]:
     """The bounds of all items for each user."""
     items, users = Rounded(*tensors[:4]), Rounded(*tensors[4:])
@@ -274,6 +285,7 @@ _EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
     "ssd-step": _ssd_step_example,
     "causal-convolution": _convolution_example,
     "int8-scan": _int8_example,
+    "rank-counts": _rank_counts_example,
     "step": _step_example,
 }
 _CALLS: dict[str, Callable[..., Sequence[Tensor]]] = {
@@ -283,6 +295,6 @@ _CALLS: dict[str, Callable[..., Sequence[Tensor]]] = {
 """How the implementation of a kernel is called for an example, where it takes more than tensors."""
 _INFERENCE = (
     *("selective-scan-last", "selective-scan-step", "ssd-last", "ssd-step"),
-    *("int8-scan", "step"),
+    *("int8-scan", "rank-counts", "step"),
 )
 """Kernels of which backends need no gradients."""
