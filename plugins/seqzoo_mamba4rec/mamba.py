@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.ops import StepOperations, causal_convolution, selective_scan, selective_scan_last
+from seqzoo.ops import StepOperations, causal_convolution, projected_scan_last, selective_scan
 from seqzoo.ops.step_operations import Value
 
 
@@ -73,10 +73,12 @@ class MambaBlock(nn.Module):
         x = self._convolve(functional.linear(hidden, self.in_proj.weight[:inner]))
         x_newest = batch.gather_last(x)
         projections = functional.linear(x, self.x_proj.weight[: self.rank + self.state_size])
-        step = functional.softplus(self.dt_proj(projections[..., : self.rank]))
-        write = projections[..., self.rank :]
+        low, write = projections[..., : self.rank], projections[..., self.rank :]
         read = functional.linear(x_newest, self.x_proj.weight[self.rank + self.state_size :])
-        state = selective_scan_last(x, step, self._decay(), write, batch.lengths, self.backend)
+        weight, bias = self.dt_proj.weight, self.dt_proj.bias
+        state = projected_scan_last(
+            x, low, weight, bias, self._decay(), write, batch.lengths, self.backend
+        )
         y = torch.einsum("bni,bn->bi", state, read) + self.D * x_newest
         return self.out_proj(y * functional.silu(gate))  # type: ignore[no-any-return]
 

@@ -10,6 +10,7 @@ from seqzoo.ops.causal_convolution import causal_convolution
 from seqzoo.ops.compiled_step import CompiledStep
 from seqzoo.ops.linear_cross_entropy import linear_cross_entropy
 from seqzoo.ops.selective_scan import (
+    projected_scan_last,
     selective_scan,
     selective_scan_last,
     selective_scan_step,
@@ -22,6 +23,7 @@ __all__ = [
     "StepOperations",
     "causal_convolution",
     "linear_cross_entropy",
+    "projected_scan_last",
     "selective_scan",
     "selective_scan_last",
     "selective_scan_step",

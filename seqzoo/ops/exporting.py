@@ -94,6 +94,19 @@ def _selective_scan_last(
     return state  # type: ignore[no-any-return]
 
 
+def _projected_scan_last(
+    x: Tensor,
+    low: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+) -> Tensor:
+    step = functional.softplus(functional.linear(low, weight, bias))
+    return _selective_scan_last(x, step, decay, write, lengths)
+
+
 def _ssd(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, chunk_size: int
 ) -> Tensor:
@@ -128,6 +141,7 @@ def _time_first(*tensors: Tensor) -> tuple[Tensor, ...]:
 FORMS: dict[str, Callable[..., Any]] = {
     "selective-scan": _selective_scan,
     "selective-scan-last": _selective_scan_last,
+    "projected-scan-last": _projected_scan_last,
     "ssd": _ssd,
     "ssd-last": _ssd_last,
 }

@@ -203,6 +203,14 @@ def _scan_example(size: _Size) -> list[Tensor]:
     return [x, step.exp() * 0.1, -decay.exp(), write, read]
 
 
+def _projected_example(size: _Size) -> list[Tensor]:
+    x, _, decay, write, _ = _scan_example(size)
+    low, weight, bias = _draw(
+        (size.batch, size.length, 3), (size.channels, 3), (size.channels,)
+    )
+    return [x, low, 0.3 * weight, bias - 2.0, decay, write, _lengths(size)]
+
+
 def _scan_step_example(size: _Size) -> list[Tensor]:
     x, step, decay, write, read = _scan_example(_one_position(size))
     (state,) = _draw((len(x), size.states, size.channels))
@@ -279,6 +287,7 @@ def _lengths(size: _Size) -> Tensor:
 _EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
     "selective-scan": _scan_example,
     "selective-scan-last": lambda size: [*_scan_example(size)[:4], _lengths(size)],
+    "projected-scan-last": _projected_example,
     "selective-scan-step": _scan_step_example,
     "ssd": _ssd_example,
     "ssd-last": lambda size: [*_ssd_example(size)[:4], _lengths(size)],
@@ -294,7 +303,8 @@ _CALLS: dict[str, Callable[..., Sequence[Tensor]]] = {
 }
 """How the implementation of a kernel is called for an example, where it takes more than tensors."""
 _INFERENCE = (
-    *("selective-scan-last", "selective-scan-step", "ssd-last", "ssd-step"),
+    *("selective-scan-last", "projected-scan-last", "selective-scan-step"),
+    *("ssd-last", "ssd-step"),
     *("int8-scan", "rank-counts", "step"),
 )
 """Kernels of which backends need no gradients."""

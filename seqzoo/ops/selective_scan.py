@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from seqzoo.ops.backends import run
 from seqzoo.ops.padding import masked_steps
@@ -86,6 +87,37 @@ def selective_scan_last(
     return state
 
 
+def projected_scan_last(
+    x: Tensor,
+    low: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+    backend: str | None = None,
+) -> Tensor:
+    """``selective_scan_last`` with ``step = softplus(low @ weight.T + bias)``: [B, N, I].
+
+    Args:
+        x: input [B, L, I].
+        low: what step sizes are projected from [B, L, R].
+        weight: [I, R].
+        bias: [I].
+        decay: negative rates [N, I].
+        write: input projections [B, L, N].
+        lengths: number of positions of each sequence [B].
+        backend: name of a backend; see ``seqzoo.ops.backends.choose``.
+
+    Raises:
+        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
+    """
+    state: Tensor = run(
+        "projected-scan-last", backend, x, low, weight, bias, decay, write, lengths
+    )
+    return state
+
+
 def selective_scan_step(
     x: Tensor,
     step: Tensor,
@@ -138,6 +170,20 @@ def torch_selective_scan_last(
         for t, factor in enumerate(factors, start):
             state = state.mul_(factor).addcmul_(inputs[t][:, None], write[t][..., None])
     return state.to(given)
+
+
+def torch_projected_scan_last(
+    x: Tensor,
+    low: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+) -> Tensor:
+    """``projected_scan_last`` in PyTorch."""
+    step = functional.softplus(functional.linear(low, weight, bias))
+    return torch_selective_scan_last(x, step, decay, write, lengths)
 
 
 def _time_first(tensor: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ _GROUP = 64
 """Channels of one task; each group has gradients of ``write`` and ``read`` of its own."""
 _SIZES = ("batch", "length", "channels", "states", "width", "shared", "threads")
 _ROWS = ("x", "step", "write", "read", "grad_y")
+_WEIGHTS = ("weight", "bias")
 _POINTERS = (
     "decay",
     "lengths",
@@ -41,8 +42,9 @@ _STEP_POINTERS = ("x", "step", "decay", "write", "read", "state", "y", "after")
 
 class _Scan(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in _SIZES),
+        *((name, ctypes.c_int64) for name in (*_SIZES, "rank")),
         *((name, Rows) for name in _ROWS),
+        *((name, ctypes.c_void_p) for name in _WEIGHTS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
     )
 
@@ -89,6 +91,48 @@ def native_selective_scan_last(
     """``seqzoo.ops.selective_scan_last`` by the compiled kernel, which stops at the lengths."""
     state = torch.empty(len(x), *decay.shape)
     _run_last("seqzoo_scan_last", x, step, decay, write, lengths, state)
+    return state.to(x.dtype)
+
+
+def projected_last_limits(
+    x: Tensor,
+    low: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+) -> str:
+    """The same where the step sizes are projected."""
+    return inference_limits(x, low, weight, bias, decay, write) or _scan_shapes(
+        x,
+        x,
+        decay,
+        write,
+        low=(low.shape, (*x.shape[:-1], *weight.shape[1:])),
+        weight=(weight.shape, (*x.shape[-1:], *weight.shape[1:])),
+        bias=(bias.shape, x.shape[-1:]),
+        lengths=(lengths.shape, x.shape[:1]),
+    )
+
+
+def native_projected_scan_last(
+    x: Tensor,
+    low: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    decay: Tensor,
+    write: Tensor,
+    lengths: Tensor,
+) -> Tensor:
+    """``seqzoo.ops.projected_scan_last`` by the compiled kernel.
+
+    It computes the step sizes of the positions that it reads, and no others.
+    """
+    state = torch.empty(len(x), *decay.shape)
+    # Kept until the call returns: a copy has no other owner.
+    columns, bias = weight.detach().float().T.contiguous(), bias.detach().float().contiguous()
+    _run_last("seqzoo_scan_last", x, low, decay, write, lengths, state, weight=columns, bias=bias)
     return state.to(x.dtype)
 
 
@@ -283,6 +327,7 @@ def _run(name: str, rows: dict[str, Tensor], decay: Tensor, **others: Tensor) ->
         channels // max(1, len(decay)) if shared else 1,
         shared,
         torch.get_num_threads(),
+        len(others["weight"]) if "weight" in others else 0,
         **{key: Rows.of(tensor) for key, tensor in rows.items()},
         decay=decay.data_ptr(),
         **{key: tensor.data_ptr() for key, tensor in others.items()},
@@ -298,12 +343,13 @@ def _run_last(
     write: Tensor,
     lengths: Tensor,
     state: Tensor,
+    **weights: Tensor,
 ) -> None:
     """Write the states at the end of each sequence of x [B, L, I] to ``state``, float32."""
     # Kept until the call returns: a copy has no other owner.
     lengths = lengths.to("cpu", torch.int64).contiguous()
     rows = {"x": x, "step": step, "write": write}
-    _run(name, rows, decay, lengths=lengths, last=state)
+    _run(name, rows, decay, lengths=lengths, last=state, **weights)
 
 
 def _run_step(

@@ -6,9 +6,31 @@
  * at a time. In most models the greater rates have forgotten nearly all of a sequence: what has
  * decayed below 2^-60 of itself is left out, as float32 would not show it beside the rest.
  */
+#include "functions.h"
 #include "scan.h"
 
 #define FORGOTTEN (-60.0f * 0.693147181f * RATE_UNIT)
+
+/* The step sizes of some positions, computed from their R numbers if that is wanted. */
+INLINE void load_steps(const scan *a, int64_t b, int64_t start, int64_t steps, int64_t first,
+                       int64_t count, vec *step) {
+    if (!a->rank) {
+        load_rows((float *)step, row(a->step, b, start), a->step.time_stride, first, count, steps);
+        return;
+    }
+    vec weight[VECTORS];
+    load_rows((float *)weight, a->bias, 0, first, count, 1);
+    for (int64_t t = 0; t < steps; t++)
+        for (int v = 0; v < VECTORS; v++) step[t * VECTORS + v] = weight[v];
+    for (int64_t r = 0; r < a->rank; r++) {
+        load_rows((float *)weight, a->weight + r * a->channels, 0, first, count, 1);
+        for (int64_t t = 0; t < steps; t++) {
+            const float low = row(a->step, b, start + t)[r];
+            for (int v = 0; v < VECTORS; v++) step[t * VECTORS + v] += low * weight[v];
+        }
+    }
+    for (int64_t i = 0; i < steps * VECTORS; i++) step[i] = softplus(step[i]);
+}
 
 static void last_of_block(const scan *a, int64_t b, int64_t first, int64_t count, vec *scratch) {
     const int64_t states = a->states;
@@ -29,7 +51,7 @@ static void last_of_block(const scan *a, int64_t b, int64_t first, int64_t count
     for (int64_t stop = length; stop > 0 && kept; stop -= ROWS) {
         const int64_t start = stop > ROWS ? stop - ROWS : 0, steps = stop - start;
         load_rows((float *)x, row(a->x, b, start), a->x.time_stride, first, count, steps);
-        load_rows((float *)step, row(a->step, b, start), a->step.time_stride, first, count, steps);
+        load_steps(a, b, start, steps, first, count, step);
         for (int64_t t = steps - 1; t >= 0; t--) {
             for (int v = 0; v < VECTORS; v++) {
                 const int64_t at = t * VECTORS + v;
