@@ -41,3 +41,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         "events",
         importer="seqzoo_caser.public_weights:from_public",
     )
+    zoo.pretrained("caser-ml100k", package="seqzoo")

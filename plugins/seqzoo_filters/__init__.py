@@ -65,3 +65,5 @@ def seqzoo_register(zoo: Registrar) -> None:
         "attention",
         importer="seqzoo_filters.public_weights:fmlp_from_public",
     )
+    zoo.pretrained("bsarec-ml100k", package="seqzoo")
+    zoo.pretrained("fmlp-ml100k", package="seqzoo")

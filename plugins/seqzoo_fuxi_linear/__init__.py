@@ -46,3 +46,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         importer="seqzoo_fuxi_linear.public_weights:from_public",
     )
     zoo.pretrained("fuxi-linear-ml1m", package="seqzoo")
+    zoo.pretrained("fuxi-linear-ml100k", package="seqzoo")

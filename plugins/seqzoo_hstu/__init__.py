@@ -87,3 +87,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         published=PUBLISHED,
     )
     zoo.pretrained("hstu-ml1m", package="seqzoo")
+    zoo.pretrained("hstu-ml100k", package="seqzoo")

@@ -85,3 +85,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         zoo.pretrained(name, package="seqzoo")
     # Trained and evaluated with RecBole's order of events, as the published metrics are.
     zoo.pretrained("tim4rec-ml1m@recbole", package="seqzoo")
+    zoo.pretrained("ssd4rec-ml100k", package="seqzoo")

@@ -35,3 +35,4 @@ def seqzoo_register(zoo: Registrar) -> None:
         description="causal self-attention whose keys and values depend on the time between events",
         importer="seqzoo_tisasrec.public_weights:from_public",
     )
+    zoo.pretrained("tisasrec-ml100k", package="seqzoo")
