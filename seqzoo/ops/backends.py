@@ -75,9 +75,7 @@ BACKENDS: list[Backend] = [
     Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
     _native("selective-scan-last", "scan:native_selective_scan_last", scan.last_limits),
     Backend("selective-scan-last", "torch", "seqzoo.ops.selective_scan:torch_selective_scan_last"),
-    _native(
-        "projected-scan-last", "scan:native_projected_scan_last", scan.projected_last_limits
-    ),
+    _native("projected-scan-last", "scan:native_projected_scan_last", scan.projected_last_limits),
     Backend("projected-scan-last", "torch", "seqzoo.ops.selective_scan:torch_projected_scan_last"),
     _native("selective-scan-step", "scan:native_selective_scan_step", scan.step_limits),
     Backend("selective-scan-step", "torch", "seqzoo.ops.selective_scan:torch_selective_scan_step"),

@@ -1,6 +1,6 @@
-"""Tables of vectors rounded to 7 bits, and a scan for what may belong to the best of each user.
+"""Tables of vectors quantised to 7 bits, and a scan for what may belong to the best of each user.
 
-The product of two rounded vectors is off by a bound that is known for each pair: for ``u = û + f``
+The product of two quantised vectors is off by a bound that is known for each pair: for ``u = û + f``
 and ``t = t̂ + e`` it is ``|u·t - û·t̂| <= |u| |e| + |f| |t̂|`` (Cauchy-Schwarz). So a score lies
 between a lower and an upper bound, and an item may belong to the best k if its upper bound reaches
 the k-th highest lower bound.
@@ -24,12 +24,12 @@ _BLOCK = 2**16
 
 
 @dataclass(frozen=True)
-class Rounded:
-    """Rounded vectors of n items or users.
+class Quantised:
+    """Quantised vectors of n items or users.
 
     Attributes:
         codes: int8 [n, E], from -LARGEST to LARGEST.
-        scales: codes times scale is the rounded vector [n].
+        scales: codes times scale is the quantised vector [n].
         errors: at least the length of what was rounded off [n], |e| or |f|.
         lengths: at least |t̂| of items, |u| of users [n].
     """
@@ -49,17 +49,17 @@ class Found(NamedTuple):
 
 
 class Int8Table(Protocol):
-    """Rounded vectors of items, in the order that a scan reads."""
+    """Quantised vectors of items, in the order that a scan reads."""
 
-    def __init__(self, items: Rounded) -> None: ...
+    def __init__(self, items: Quantised) -> None: ...
 
     def candidates(
-        self, users: Rounded, k: int, excluded: Sequence[Tensor]
+        self, users: Quantised, k: int, excluded: Sequence[Tensor]
     ) -> "list[Found | None]":
         """What may belong to the best of each user.
 
         Args:
-            users: B rounded vectors.
+            users: B quantised vectors.
             k: number of items wanted.
             excluded: items of each user that are left out, int64.
 
@@ -70,38 +70,40 @@ class Int8Table(Protocol):
         ...
 
 
-def rounded_items(vectors: Tensor) -> Rounded:
+def rounded_items(vectors: Tensor) -> Quantised:
     """Round vectors [V, E] of items."""
-    codes, scales, errors = _rounded(vectors)
+    codes, scales, errors = _quantised(vectors)
     lengths = torch.linalg.vector_norm(vectors, dim=1)
     # Also for the rounding of a sum in float32; here and below 1.001 is for that of the factors.
     slack = (vectors.shape[1] + 8) * 2.0**-23 * lengths
-    return Rounded(codes, scales, errors * 1.001 + slack, (lengths + errors) * 1.001)
+    return Quantised(codes, scales, errors * 1.001 + slack, (lengths + errors) * 1.001)
 
 
-def rounded_users(vectors: Tensor) -> Rounded:
+def rounded_users(vectors: Tensor) -> Quantised:
     """Round vectors [B, E] of users."""
-    codes, scales, errors = _rounded(vectors)
+    codes, scales, errors = _quantised(vectors)
     lengths = torch.linalg.vector_norm(vectors, dim=1)
-    return Rounded(codes, scales, errors * 1.001, lengths * 1.001)
+    return Quantised(codes, scales, errors * 1.001, lengths * 1.001)
 
 
 class TorchInt8Table:
     """An ``Int8Table`` by PyTorch.
 
     Args:
-        items: rounded vectors.
+        items: quantised vectors.
     """
 
-    def __init__(self, items: Rounded) -> None:
+    def __init__(self, items: Quantised) -> None:
         self._items = items
         self._bounds = torch.stack([items.errors, items.lengths])
 
-    def candidates(self, users: Rounded, k: int, excluded: Sequence[Tensor]) -> list[Found | None]:
+    def candidates(
+        self, users: Quantised, k: int, excluded: Sequence[Tensor]
+    ) -> list[Found | None]:
         """What may belong to the best of each user; never too many."""
         return [self._of_user(users, user, k, gone) for user, gone in enumerate(excluded)]
 
-    def _of_user(self, users: Rounded, user: int, k: int, gone: Tensor) -> Found:
+    def _of_user(self, users: Quantised, user: int, k: int, gone: Tensor) -> Found:
         code, scale = users.codes[user : user + 1], users.scales[user]
         factors = torch.stack([users.lengths[user], users.errors[user]])
         exclude = Pairs(torch.zeros_like(gone), gone)
@@ -126,7 +128,7 @@ class TorchInt8Table:
         return Found(*(values[reached] for values in every))
 
 
-def _rounded(vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _quantised(vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Codes [n, E], scales [n], and the length of what was rounded off [n]."""
     scales = vectors.abs().amax(1).clamp_min(1e-30) / LARGEST
     codes = (vectors / scales[:, None]).round()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from seqzoo.errors import error_text
-from seqzoo.ops.int8 import LARGEST, Rounded
+from seqzoo.ops.int8 import LARGEST, Quantised
 from seqzoo.ops.step_example import run_example
 
 TOLERANCE = 1e-3
@@ -205,9 +205,7 @@ def _scan_example(size: _Size) -> list[Tensor]:
 
 def _projected_example(size: _Size) -> list[Tensor]:
     x, _, decay, write, _ = _scan_example(size)
-    low, weight, bias = _draw(
-        (size.batch, size.length, 3), (size.channels, 3), (size.channels,)
-    )
+    low, weight, bias = _draw((size.batch, size.length, 3), (size.channels, 3), (size.channels,))
     return [x, low, 0.3 * weight, bias - 2.0, decay, write, _lengths(size)]
 
 
@@ -269,7 +267,7 @@ def _rank_counts_example(size: _Size) -> list[Tensor]:
 
 def _scan_all_items(implementation: Implementation, *tensors: Tensor) -> list[Tensor]:
     """The bounds of all items for each user."""
-    items, users = Rounded(*tensors[:4]), Rounded(*tensors[4:])
+    items, users = Quantised(*tensors[:4]), Quantised(*tensors[4:])
     none = [torch.zeros(0, dtype=torch.int64)] * len(users.codes)
     found = implementation(items).candidates(users, len(items.codes), none)
     return [bound for of_user in found for bound in (of_user.lower, of_user.upper)]

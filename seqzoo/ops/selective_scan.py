@@ -112,9 +112,7 @@ def projected_scan_last(
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.
     """
-    state: Tensor = run(
-        "projected-scan-last", backend, x, low, weight, bias, decay, write, lengths
-    )
+    state: Tensor = run("projected-scan-last", backend, x, low, weight, bias, decay, write, lengths)
     return state
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqzoo.errors import NotFiniteError, UsageError
 from seqzoo.ops.backends import choose
-from seqzoo.ops.int8 import Int8Table, Rounded, TorchInt8Table, rounded_items, rounded_users
+from seqzoo.ops.int8 import Int8Table, Quantised, TorchInt8Table, rounded_items, rounded_users
 from seqzoo.parts.heads import TiedHead
 
 __all__ = [
@@ -120,9 +120,9 @@ def _excluded(users: int, exclude: tuple[Tensor, Tensor] | None) -> list[Tensor]
     return [torch.cat([padding, own]) for own in torch.split(exclude[1][order], counts)]
 
 
-def _joined(parts: list[Rounded]) -> Rounded:
+def _joined(parts: list[Quantised]) -> Quantised:
     names = ("codes", "scales", "errors", "lengths")
-    return Rounded(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    return Quantised(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def _state(head: TiedHead) -> list[tuple[int, int]]:

@@ -247,6 +247,8 @@ def test_the_adapters_call_the_packages_as_documented(fused):
         "step": "torch",
         "int8-scan": "torch",
         "linear-cross-entropy": "torch",
+        "projected-scan-last": "torch",
+        "rank-counts": "torch",
     }
 
 

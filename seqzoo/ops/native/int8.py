@@ -1,4 +1,4 @@
-"""The scan of rounded vectors by the compiled kernels; see ``int8.c``.
+"""The scan of quantised vectors by the compiled kernels; see ``int8.c``.
 
 Shapes in brackets: V items, E width, B users, P parts of the items.
 """
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqzoo.ops.int8 import Found, Rounded
+from seqzoo.ops.int8 import Found, Quantised
 from seqzoo.ops.native.library import call
 
 _GROUP = 16
 """Items whose codes are interleaved, four of each at a time."""
 _OFFSET = 64
 _FEWEST, _FACTOR = 2**12, 4
-"""How many items may be found for a user: so many, or so many times the wanted ones."""
+"""For each user, room for this many items, or for this many times the wanted ones if that is more."""
 _USERS = 64
 """Users of a call, for whom memory is reserved."""
 _PART = 2**14
@@ -42,10 +42,10 @@ class NativeInt8Table:
     """An ``Int8Table`` for the compiled kernels.
 
     Args:
-        items: rounded vectors.
+        items: quantised vectors.
     """
 
-    def __init__(self, items: Rounded) -> None:
+    def __init__(self, items: Quantised) -> None:
         self._count, width = items.codes.shape
         missing = -self._count % _GROUP
         codes = functional.pad(items.codes + _OFFSET, (0, -width % 4, 0, missing), value=_OFFSET)
@@ -57,13 +57,15 @@ class NativeInt8Table:
                 getattr(items, name).float(), (0, missing)
             ).contiguous()
 
-    def candidates(self, users: Rounded, k: int, excluded: Sequence[Tensor]) -> list[Found | None]:
+    def candidates(
+        self, users: Quantised, k: int, excluded: Sequence[Tensor]
+    ) -> list[Found | None]:
         """What may belong to the best of each user."""
         found: list[Found | None] = []
         for first in range(0, len(users.codes), _USERS):
             part = slice(first, first + _USERS)
             found += self._of_some(
-                Rounded(
+                Quantised(
                     users.codes[part], users.scales[part], users.errors[part], users.lengths[part]
                 ),
                 k,
@@ -71,7 +73,7 @@ class NativeInt8Table:
             )
         return found
 
-    def _of_some(self, users: Rounded, k: int, excluded: Sequence[Tensor]) -> list[Found | None]:
+    def _of_some(self, users: Quantised, k: int, excluded: Sequence[Tensor]) -> list[Found | None]:
         count, threads = len(users.codes), torch.get_num_threads()
         parts = max(1, min(threads, self._count // _PART))
         capacity = max(_FEWEST, _FACTOR * k)
