@@ -1,6 +1,6 @@
-"""Tables of vectors quantised to 7 bits, and a scan for what may belong to the best of each user.
+"""Vectors quantised to 7 bits, and a scan for what may belong to the best of each user.
 
-The product of two quantised vectors is off by a bound that is known for each pair: for ``u = û + f``
+The product of two quantised vectors is off by a bound known for each pair: for ``u = û + f``
 and ``t = t̂ + e`` it is ``|u·t - û·t̂| <= |u| |e| + |f| |t̂|`` (Cauchy-Schwarz). So a score lies
 between a lower and an upper bound, and an item may belong to the best k if its upper bound reaches
 the k-th highest lower bound.

@@ -53,7 +53,7 @@ def test_metrics_of_random_scores(levels, trec_eval):
             np.testing.assert_allclose(ranks.mean_gain(gain, cutoff), theirs, 0, TOLERANCE)
 
 
-class Quantised(Head):
+class Rounded(Head):
     """A head whose scores are rounded, so that many are equal."""
 
     def __init__(self, head: nn.Module, step: float) -> None:
@@ -90,7 +90,7 @@ def test_evaluation_on_movielens(protocol, step, real_data, trec_eval, record_pr
     # Scores depend on the size of the batch by rounding, which is far below float32 here.
     model = seqzoo.load("sasrec-ml100k").double()
     if step:
-        model.head = Quantised(model.head, step)
+        model.head = Rounded(model.head, step)
     found = seqzoo.evaluate(model, folder, protocol=protocol)
 
     table = pl.read_csv(folder / "ml-100k.inter", separator="\t")

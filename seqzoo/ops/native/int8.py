@@ -17,7 +17,7 @@ _GROUP = 16
 """Items whose codes are interleaved, four of each at a time."""
 _OFFSET = 64
 _FEWEST, _FACTOR = 2**12, 4
-"""For each user, room for this many items, or for this many times the wanted ones if that is more."""
+"""Room for each user: this many items, or this many times the wanted ones if that is more."""
 _USERS = 64
 """Users of a call, for whom memory is reserved."""
 _PART = 2**14
