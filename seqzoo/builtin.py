@@ -6,6 +6,8 @@ from seqzoo.builtin_datasets import DATASETS
 from seqzoo.hookspecs import hookimpl
 from seqzoo.registrar import Registrar
 
+__all__ = ["seqzoo_register"]
+
 _CONFIG = "seqzoo.parts.config"
 
 # The arguments of `Registrar.command`, in the order of `seqzoo --help`. The help line is the first

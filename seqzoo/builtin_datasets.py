@@ -7,6 +7,8 @@ the iterative 5-core filter.
 
 from typing import TypedDict
 
+__all__ = ["DATASETS", "CatalogueEntry"]
+
 
 class CatalogueEntry(TypedDict):
     """The fields of one data set, as ``seqzoo.specs.DatasetSpec`` reads them."""

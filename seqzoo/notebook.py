@@ -13,6 +13,19 @@ from typing import Any
 from seqzoo.errors import one_line
 from seqzoo.metric_names import metric_title
 
+__all__ = [
+    "Html",
+    "block",
+    "escape",
+    "facts",
+    "in_kernel",
+    "line",
+    "metrics_table",
+    "number",
+    "plain",
+    "table",
+]
+
 _GREY = "rgba(128, 128, 128, 0.4)"
 _CELL = f"padding: 2px 10px; border-bottom: 1px solid {_GREY}; text-align: "
 

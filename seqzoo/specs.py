@@ -9,6 +9,23 @@ from typing import Any
 
 from seqzoo.errors import PluginError, error_text
 
+__all__ = [
+    "DEFAULT_OBJECTIVE",
+    "ArchitectureSpec",
+    "BackboneSpec",
+    "CommandSpec",
+    "DatasetSpec",
+    "MetricSpec",
+    "PartSpec",
+    "PretrainedSpec",
+    "ProtocolSpec",
+    "PublishedMetrics",
+    "Spec",
+    "SplitSpec",
+    "TargetSpec",
+    "resolve",
+]
+
 
 def resolve(target: str, plugin: str) -> Any:
     """Import ``"module:attribute"`` and return the attribute.

@@ -9,6 +9,16 @@ from typing import Any
 
 from seqzoo.errors import UsageError, nearest
 
+__all__ = [
+    "list_of",
+    "looks_like_path",
+    "name_of",
+    "one_of",
+    "read_time",
+    "read_times",
+    "whole_number",
+]
+
 _FARTHEST_TIME = 2**62
 """Within it the difference of any two times fits 64 bits."""
 

@@ -4,6 +4,14 @@ from dataclasses import dataclass
 
 from seqzoo.parts.config import check_range
 
+__all__ = [
+    "ItemKnnConfig",
+    "MarkovConfig",
+    "NewestItemsConfig",
+    "PopularConfig",
+    "RecentPopularConfig",
+]
+
 
 @dataclass
 class NewestItemsConfig:

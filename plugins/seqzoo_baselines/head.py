@@ -19,6 +19,8 @@ from seqzoo.interfaces import Embedder, Head
 from seqzoo.ops.exporting import exporting
 from seqzoo_baselines.newest import ItemIndexEmbedder
 
+__all__ = ["CountingHead", "Entries", "NeighbourHead", "item_counts"]
+
 _BLOCK_SCORES = 2**21
 _FEWEST_ITEMS = 2**10
 

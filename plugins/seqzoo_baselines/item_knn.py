@@ -9,6 +9,8 @@ from seqzoo_baselines.config import ItemKnnConfig
 from seqzoo_baselines.head import Entries, NeighbourHead, item_counts
 from seqzoo_baselines.pairs import most_similar
 
+__all__ = ["ItemKnnHead"]
+
 _TIE_BREAK = 1e-7
 
 

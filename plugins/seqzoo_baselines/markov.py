@@ -10,6 +10,8 @@ from seqzoo_baselines.config import MarkovConfig
 from seqzoo_baselines.head import Entries, NeighbourHead, item_counts
 from seqzoo_baselines.pairs import best_of_rows, counted
 
+__all__ = ["MarkovHead"]
+
 
 class MarkovHead(NeighbourHead):
     """The probability of the next item, given the newest one.

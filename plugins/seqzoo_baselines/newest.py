@@ -12,6 +12,8 @@ from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, Embedder, SequenceBatch, State
 from seqzoo_baselines.config import NewestItemsConfig
 
+__all__ = ["MOST_ITEMS", "ItemIndexEmbedder", "NewestItems"]
+
 MOST_ITEMS = 2**24 - 1
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from seqzoo.data.sequences import Sequences
 
+__all__ = ["LONGEST", "Floats", "Ints", "best_of_rows", "counted", "most_similar"]
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 

@@ -9,6 +9,8 @@ from seqzoo.interfaces import Embedder
 from seqzoo_baselines.config import PopularConfig, RecentPopularConfig
 from seqzoo_baselines.head import CountingHead, item_counts
 
+__all__ = ["PopularHead", "RecentPopularHead"]
+
 _DAY = 86_400
 
 

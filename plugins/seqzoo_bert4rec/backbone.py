@@ -10,6 +10,8 @@ from seqzoo.interfaces import Backbone, SequenceBatch
 from seqzoo.parts.layers import init_linear, join_heads, split_heads
 from seqzoo_bert4rec.config import Bert4RecConfig
 
+__all__ = ["Bert4Rec", "Layer"]
+
 
 class Layer(nn.Module):
     """Bidirectional self-attention and a feed-forward layer, each with residual and norm."""

@@ -11,6 +11,8 @@ from seqzoo.interfaces import Backbone, SequenceBatch, State
 from seqzoo_caser.config import CaserConfig
 from seqzoo_caser.filters import Filters
 
+__all__ = ["Caser"]
+
 _ACTIVATIONS = {
     "relu": nn.ReLU,
     "identity": nn.Identity,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from seqzoo.errors import ConfigError
 from seqzoo.parts.config import TiedSoftmaxConfig, check_choice, check_range
 
+__all__ = ["ACTIVATIONS", "PADDINGS", "CaserConfig", "UntiedSoftmaxConfig"]
+
 ACTIVATIONS = ("relu", "identity", "tanh", "sigmoid")
 PADDINGS = ("left", "right")
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+__all__ = ["Filters"]
+
 
 class Filters(nn.Module):
     """Vertical and horizontal filters with max-pooling: [B, T, D] -> [B, S, F].

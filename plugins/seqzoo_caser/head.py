@@ -7,6 +7,8 @@ from seqzoo.interfaces import Embedder
 from seqzoo.parts.heads import TiedSoftmaxHead
 from seqzoo_caser.config import UntiedSoftmaxConfig
 
+__all__ = ["UntiedSoftmaxHead"]
+
 
 class UntiedSoftmaxHead(TiedSoftmaxHead):
     """Scores ``hidden . output_table[item]``, plus a bias per item if ``output_bias`` is set.

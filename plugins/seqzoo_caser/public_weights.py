@@ -7,6 +7,8 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, renamed, shape_of
 
+__all__ = ["from_public"]
+
 _SOURCE = "RecBole's Caser, and those of graytowne/caser_pytorch"
 _RULES = {
     r"item_embeddings?\.weight": "embedder.item_table",

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from seqzoo.parts.config import ContrastiveConfig, check_choice
 
+__all__ = ["PAIRS", "DuoRecConfig"]
+
 PAIRS = ("dropout", "same-target", "both", "crossed")
 
 

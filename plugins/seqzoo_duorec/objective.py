@@ -26,6 +26,8 @@ from seqzoo.objectives import (
 )
 from seqzoo_duorec.config import DuoRecConfig
 
+__all__ = ["DuoRec", "Int64s", "SameTarget"]
+
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
 

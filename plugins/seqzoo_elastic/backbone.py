@@ -41,6 +41,8 @@ from seqzoo_elastic.layer import DispatcherLayer
 from seqzoo_elastic.memory import InterestMemory
 from seqzoo_elastic.running import running_mean
 
+__all__ = ["Elastic"]
+
 _SEGMENT_EXPERTS = 2**20
 """Number of expert values that are computed at a time: more would not fit a processor's cache."""
 _KEPT_EXPERTS = 2**22

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from seqzoo.errors import ConfigError
 from seqzoo.parts.config import check_choice, check_multiple, check_range
 
+__all__ = ["ElasticConfig"]
+
 
 @dataclass
 class ElasticConfig:

@@ -26,6 +26,8 @@ from torch.nn import functional
 from seqzoo_elastic.config import ElasticConfig
 from seqzoo_elastic.running import SoftmaxState, ages_from_start, running_softmax
 
+__all__ = ["DispatcherLayer"]
+
 
 class DispatcherLayer(nn.Module):
     """Experts gather from events, events read from experts, then a feed-forward layer."""

@@ -19,6 +19,8 @@ from torch.nn import functional
 from seqzoo.ops.exporting import exporting
 from seqzoo_elastic.config import ElasticConfig
 
+__all__ = ["InterestMemory"]
+
 
 class InterestMemory(nn.Module):
     """m x m slots behind two sets of m half-keys."""

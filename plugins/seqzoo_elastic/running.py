@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+__all__ = ["MeanState", "SoftmaxState", "ages_from_start", "running_mean", "running_softmax"]
+
 SoftmaxState: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Greatest score [B, H, K], mass [B, H, K] and mean value [B, H, K, E] of the events so far.
 

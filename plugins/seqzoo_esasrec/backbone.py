@@ -14,6 +14,8 @@ from seqzoo.interfaces import SequenceBatch
 from seqzoo.parts.layers import LayerStack, StackLayer, join_heads, split_heads
 from seqzoo_esasrec.config import ESASRecConfig
 
+__all__ = ["Cache", "ESASRec", "LigrLayer", "SelfAttention", "SwiGLU"]
+
 Cache = tuple[Tensor, Tensor]
 """Keys and values of the events so far, both [B, heads, events, D / heads]."""
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from seqzoo.parts.config import check_multiple, check_range
 
+__all__ = ["ESASRecConfig"]
+
 
 @dataclass
 class ESASRecConfig:

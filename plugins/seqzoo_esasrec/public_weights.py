@@ -13,6 +13,8 @@ from seqzoo.public_weights import (
     shape_of,
 )
 
+__all__ = ["from_public"]
+
 _SOURCE = "RecTools' SASRecModel with LiGRLayers"
 _LAYER = r"transformer_layers\.transformer_blocks\.(\d+)\."
 _OURS = r"backbone.layers.\1."

@@ -13,6 +13,8 @@ from seqzoo.parts.layers import FeedForward, init_linear
 from seqzoo_filters.config import FilterConfig
 from seqzoo_filters.slots import Slots
 
+__all__ = ["FilterBackbone", "FilterBlock", "feed_forward"]
+
 
 def feed_forward(config: FilterConfig) -> FeedForward:
     """The feed-forward layer of a block: [..., D] -> [..., D]."""

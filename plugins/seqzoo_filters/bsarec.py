@@ -11,6 +11,8 @@ from seqzoo_filters.backbone import FilterBackbone, FilterBlock, feed_forward
 from seqzoo_filters.config import BSARecConfig
 from seqzoo_filters.frequencies import low_pass_basis
 
+__all__ = ["BSARec", "BSARecBlock", "FrequencyFilter", "SlotAttention"]
+
 
 class FrequencyFilter(nn.Module):
     """Keeps low frequencies as they are and scales high ones, with residual and LayerNorm.

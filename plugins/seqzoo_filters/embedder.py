@@ -7,6 +7,8 @@ from seqzoo.interfaces import Embedder, SequenceBatch, State
 from seqzoo.parts.layers import INITIAL_STD
 from seqzoo_filters.config import PlainEmbedderConfig
 
+__all__ = ["PlainEmbedder"]
+
 
 class PlainEmbedder(Embedder):
     """The item vector of each event, as it is in the table."""

@@ -11,6 +11,8 @@ from seqzoo_filters.backbone import FilterBackbone, FilterBlock, feed_forward
 from seqzoo_filters.config import FMLPConfig
 from seqzoo_filters.frequencies import kernel_of, multiply_spectrum
 
+__all__ = ["FMLP", "FMLPBlock"]
+
 
 class FMLPBlock(FilterBlock):
     """A learned filter for every channel, and a feed-forward layer.

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from seqzoo.ops.exporting import exporting
 
+__all__ = ["kernel_of", "low_pass_basis", "multiply_spectrum"]
+
 
 def low_pass_basis(slots: int, highest: int, like: Tensor) -> Tensor:
     """The waves of the frequencies 0 to ``highest``, such that U U^T is the low-pass filter.

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+__all__ = ["bsarec_from_public", "fmlp_from_public"]
+
 _SHARED = {
     r"item_embeddings\.weight": "embedder.item_table",
     r"position_embeddings\.weight": "backbone.slots.position_table",

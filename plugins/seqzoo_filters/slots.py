@@ -13,6 +13,8 @@ from seqzoo.interfaces import SequenceBatch
 from seqzoo.parts.layers import INITIAL_STD, check_length
 from seqzoo_filters.config import FilterConfig
 
+__all__ = ["Slots"]
+
 
 class Slots(nn.Module):
     """Moves events to their slots and adds positions: ``Dropout(LN(event + position))``.

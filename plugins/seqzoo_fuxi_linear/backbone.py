@@ -21,6 +21,8 @@ from seqzoo_fuxi_linear.layer import FuxiLayer, LayerState
 from seqzoo_fuxi_linear.sums import even_chunk
 from seqzoo_fuxi_linear.times import Oscillations
 
+__all__ = ["FuxiLinear"]
+
 _EPS = 1e-6
 
 

@@ -9,6 +9,8 @@ from seqzoo.parts.embedders import PositionEmbedder
 from seqzoo.parts.layers import INITIAL_STD
 from seqzoo_fuxi_linear.config import FuxiEmbedderConfig
 
+__all__ = ["FuxiEmbedder"]
+
 
 class FuxiEmbedder(PositionEmbedder):
     """``Dropout(sqrt(D) E[item] + P[position])``; positions count from the oldest event read."""

@@ -18,6 +18,8 @@ from seqzoo_fuxi_linear.config import FuxiLinearConfig
 from seqzoo_fuxi_linear.sums import positional, retention, temporal
 from seqzoo_fuxi_linear.times import Clock, read_parts, turned
 
+__all__ = ["Channels", "FuxiLayer", "LayerState"]
+
 _EPS = 1e-6
 _FREQUENCY_BASE = 10_000.0
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from seqzoo.errors import CheckpointError
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+__all__ = ["from_public"]
+
 _SOURCE = "the published code, USTC-StarTeam/fuxi-linear"
 _LAYER = r"_fuxi\._attention_layers\.(\d+)\."
 _FIRST = "_fuxi._attention_layers.0."

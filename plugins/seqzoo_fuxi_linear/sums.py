@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from seqzoo_fuxi_linear.times import Clock
 
+__all__ = ["even_chunk", "positional", "retention", "temporal"]
+
 
 def retention(query: Tensor, key: Tensor, value: Tensor, rates: Tensor, chunk: int) -> Tensor:
     """``sum over j <= i of exp(-rate (i - j + 1)) (q_i . k_j) v_j`` for each head.

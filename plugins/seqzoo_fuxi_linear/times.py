@@ -22,6 +22,8 @@ from seqzoo.ops.exporting import exporting
 from seqzoo.ops.precision import widened
 from seqzoo_fuxi_linear.config import FuxiLinearConfig
 
+__all__ = ["Clock", "Oscillations", "read_parts", "turned"]
+
 _FADED = -80.0
 """Logarithm of the smallest size: exp is many times slower where its result is subnormal."""
 

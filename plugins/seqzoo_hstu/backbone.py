@@ -12,6 +12,8 @@ from seqzoo_hstu.config import HstuConfig
 from seqzoo_hstu.layer import HstuLayer
 from seqzoo_hstu.relations import newest_relations, query_times, relations, streamed_relations
 
+__all__ = ["Hstu"]
+
 _LIMIT = "the number of distances with a weight"
 
 

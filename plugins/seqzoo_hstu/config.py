@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from seqzoo.parts.config import check_choice, check_multiple, check_range
 
+__all__ = ["TIME_MODES", "HstuConfig"]
+
 TIME_MODES = ("next", "previous", "none")
 
 

@@ -13,6 +13,8 @@ from seqzoo.parts.layers import INITIAL_STD, join_heads, split_heads
 from seqzoo_hstu.config import HstuConfig
 from seqzoo_hstu.relations import BUCKETS, Relations
 
+__all__ = ["Cache", "HstuLayer", "RelativeBias"]
+
 Cache = tuple[Tensor, Tensor]
 """Keys [B, H, m, query_size / H] and values [B, H, m, value_size / H] of the events so far."""
 

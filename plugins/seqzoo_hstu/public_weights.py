@@ -14,6 +14,8 @@ from seqzoo.public_weights import (
     shape_of,
 )
 
+__all__ = ["SPARE", "from_public"]
+
 SPARE = 11
 """Positions of the published code beyond its longest history: ten for outputs and one."""
 _BUFFER = "_attn_mask"

@@ -11,6 +11,16 @@ from torch import Tensor
 
 from seqzoo.interfaces import SequenceBatch
 
+__all__ = [
+    "BUCKETS",
+    "Relations",
+    "buckets",
+    "newest_relations",
+    "query_times",
+    "relations",
+    "streamed_relations",
+]
+
 BUCKETS = 129
 """Number of buckets of time differences."""
 _BUCKET_WIDTH = 0.301

@@ -11,6 +11,8 @@ from seqzoo.parts.layers import FeedForward, LayerStack, StackLayer
 from seqzoo_lrurec.config import LruRecConfig
 from seqzoo_lrurec.unit import LinearRecurrentUnit, init_truncated
 
+__all__ = ["LruBlock", "LruRec"]
+
 
 class LruBlock(StackLayer):
     """``y = LN(Dropout(LRU(x)) + x)``, then a feed-forward layer."""

@@ -8,6 +8,8 @@ from torch import Tensor
 from seqzoo.errors import CheckpointError
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+__all__ = ["from_public"]
+
 _SOURCE = "the published code, yueqirex/LRURec"
 _BLOCK = r"model\.lru_blocks\.(\d+)\."
 _RULES = {

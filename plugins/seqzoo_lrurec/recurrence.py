@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+__all__ = ["powers", "recurrence"]
+
 
 def recurrence(inputs: Tensor, decay: Tensor) -> Tensor:
     """All states, starting from zero.

@@ -17,6 +17,8 @@ from seqzoo.ops.exporting import exporting, scan
 from seqzoo.ops.precision import widened, without_autocast
 from seqzoo_lrurec.recurrence import powers, recurrence
 
+__all__ = ["LinearRecurrentUnit", "init_truncated"]
+
 _INITIAL_STD = 0.02
 
 

@@ -12,6 +12,8 @@ from seqzoo.parts.layers import FeedForward, LayerStack, StackLayer, init_linear
 from seqzoo_mamba4rec.config import Mamba4RecConfig
 from seqzoo_mamba4rec.mamba import MambaBlock
 
+__all__ = ["Mamba4Rec", "MambaLayer"]
+
 
 class MambaLayer(StackLayer):
     """Mamba block, dropout, residual if there are several layers, LayerNorm and feed-forward."""

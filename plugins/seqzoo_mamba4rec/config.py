@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from seqzoo.parts.config import check_choice, check_range
 
+__all__ = ["Mamba4RecConfig"]
+
 
 @dataclass
 class Mamba4RecConfig:

@@ -13,6 +13,8 @@ from seqzoo.interfaces import SequenceBatch
 from seqzoo.ops import StepOperations, causal_convolution, projected_scan_last, selective_scan
 from seqzoo.ops.step_operations import Value
 
+__all__ = ["MambaBlock"]
+
 
 class MambaBlock(nn.Module):
     """Gated selective state space block: [B, L, D] -> [B, L, D].

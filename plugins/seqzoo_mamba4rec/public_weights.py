@@ -6,6 +6,8 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+__all__ = ["from_public"]
+
 _SOURCE = "the published code, chengkai-liu/Mamba4Rec"
 _LAYER = r"mamba_layers\.(\d+)\."
 _RULES = {

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+__all__ = ["additive_scores"]
+
 
 def additive_scores(queries: Tensor, keys: Tensor, v: Tensor, chunk_size: int) -> Tensor:
     """Scores of all keys for all queries: [B, L, L].

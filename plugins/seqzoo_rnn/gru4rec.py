@@ -12,6 +12,8 @@ from seqzoo.interfaces import Backbone, SequenceBatch, State
 from seqzoo.ops.exporting import exporting, scan
 from seqzoo_rnn.config import Gru4RecConfig
 
+__all__ = ["Gru4Rec", "empty_state", "one_step", "recurrent", "run"]
+
 
 def recurrent(config: Gru4RecConfig) -> nn.GRU:
     """The recurrent layers, without biases: [B, L, D] -> [B, L, G]."""

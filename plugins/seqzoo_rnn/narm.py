@@ -17,6 +17,8 @@ from seqzoo_rnn.attention import additive_scores
 from seqzoo_rnn.config import NarmConfig
 from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent, run
 
+__all__ = ["Narm"]
+
 
 class Narm(Backbone):
     """Recurrent layers, additive attention, and a matrix over the results of both.

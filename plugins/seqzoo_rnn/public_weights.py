@@ -6,6 +6,8 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+__all__ = ["gru4rec_from_public", "narm_from_public"]
+
 _TABLE = {r"item_embedding\.weight": "embedder.item_table"}
 _OWN = {r"((?:gru_layers|dense|gru|a_1|a_2|v_t|b)\..+)": r"backbone.\1"}
 

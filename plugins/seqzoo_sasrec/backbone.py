@@ -20,6 +20,8 @@ from seqzoo.parts.layers import (
 )
 from seqzoo_sasrec.config import SASRecConfig
 
+__all__ = ["CausalAttention", "SASRec", "SASRecLayer"]
+
 
 class CausalAttention(SelfAttention):
     """Self-attention of an event to itself and the events before it."""

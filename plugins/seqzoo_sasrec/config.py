@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from seqzoo.parts.config import SelfAttentionConfig
 
+__all__ = ["SASRecConfig"]
+
 
 @dataclass
 class SASRecConfig(SelfAttentionConfig):

@@ -12,6 +12,8 @@ from seqzoo.public_weights import (
     shape_of,
 )
 
+__all__ = ["from_public"]
+
 _SOURCE = "RecBole's SASRec"
 _LAYER = r"trm_encoder\.layer\.(\d+)\."
 _RULES = {

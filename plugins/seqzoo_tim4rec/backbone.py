@@ -18,6 +18,8 @@ from seqzoo_tim4rec.ssd import SsdBlock
 from seqzoo_tim4rec.time_ssd import CausalTimeSsdBlock, ReferenceTimeSsdBlock
 from seqzoo_tim4rec.times import gaps, padded_gaps, standardised
 
+__all__ = ["FeedForward", "Ssd4Rec", "SsdLayer", "TiM4Rec"]
+
 _FEED_FORWARD_EPS = 1e-12
 """The released code does not pass ``norm_eps`` to the feed-forward layer."""
 

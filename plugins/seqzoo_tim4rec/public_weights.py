@@ -8,6 +8,8 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+__all__ = ["from_public"]
+
 _SOURCE = "the released code, AlwaysFHao/TiM4Rec"
 _LAYER = r"ssd_layers\.(\d+)\."
 _RULES = {

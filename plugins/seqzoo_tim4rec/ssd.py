@@ -16,6 +16,8 @@ from seqzoo.ops import StepOperations, causal_convolution, ssd, ssd_last
 from seqzoo.ops.step_operations import Value
 from seqzoo_tim4rec.config import Ssd4RecConfig
 
+__all__ = ["BlockState", "SsdBlock", "convolve"]
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "hardswish": functional.hardswish,
     "silu": functional.silu,

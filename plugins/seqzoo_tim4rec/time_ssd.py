@@ -17,6 +17,8 @@ from seqzoo.ops.step_operations import Value
 from seqzoo_tim4rec.config import TiM4RecConfig
 from seqzoo_tim4rec.ssd import SsdBlock, convolve
 
+__all__ = ["CausalTimeSsdBlock", "ReferenceTimeSsdBlock", "TimeSsdBlock", "TimeState"]
+
 _NETWORK_WIDTH = 16
 """Hidden units of the causal branch's network, which has one input and one output per head."""
 

@@ -10,6 +10,8 @@ from torch.nn import functional
 from seqzoo.interfaces import SequenceBatch
 from seqzoo_tim4rec.config import TiM4RecConfig
 
+__all__ = ["gaps", "padded_gaps", "standardised"]
+
 
 def gaps(batch: SequenceBatch) -> Tensor:
     """Seconds since the previous event [B, L], int64.

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from seqzoo.parts.layers import join_heads, split_heads
 from seqzoo_tisasrec.config import TiSASRecConfig
 
+__all__ = ["IntervalAttention", "Relations"]
+
 
 @dataclass(frozen=True)
 class Relations:

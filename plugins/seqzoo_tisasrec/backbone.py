@@ -26,6 +26,8 @@ from seqzoo_tisasrec.window import (
     to_newest,
 )
 
+__all__ = ["TiSASRec", "TiSASRecLayer"]
+
 
 class TiSASRecLayer(nn.Module):
     """Attention with intervals, and a feed-forward layer.

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from seqzoo.public_weights import PublicWeights, count_layers, renamed, shape_of
 
+__all__ = ["from_public"]
+
 _SOURCE = "the public code, pmixer/TiSASRec.pytorch"
 _BLOCK = r"attention_layers\.(\d+)\."
 _FEED = r"forward_layers\.(\d+)\."

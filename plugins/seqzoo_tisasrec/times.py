@@ -10,6 +10,8 @@ from torch import Tensor
 
 from seqzoo.interfaces import SequenceBatch
 
+__all__ = ["in_units", "intervals", "median_gap", "since_first", "smallest_gaps"]
+
 
 def since_first(batch: SequenceBatch) -> Tensor:
     """Seconds since the first event of each history [B, L], int64; 0 without timestamps."""

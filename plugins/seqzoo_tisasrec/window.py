@@ -11,6 +11,8 @@ from torch import Tensor
 
 from seqzoo.interfaces import SequenceBatch
 
+__all__ = ["Window", "from_oldest", "padded_on_the_left", "padded_on_the_right", "to_newest"]
+
 
 @dataclass(frozen=True)
 class Window:

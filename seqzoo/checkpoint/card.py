@@ -22,6 +22,16 @@ from seqzoo.storage.plain_yaml import parse_yaml
 if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint  # imports torch, which cards do without
 
+__all__ = [
+    "card_of",
+    "generated_text",
+    "hand_written",
+    "has_generated_blocks",
+    "joined_card",
+    "model_card",
+    "split_card",
+]
+
 _FRONT_MATTER = re.compile(
     r"\A(?:[ \t]*\r?\n)*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
 )

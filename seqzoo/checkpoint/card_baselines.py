@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from seqzoo.checkpoint.markdown import code_span, markdown_text
 from seqzoo.metric_names import metric_title
 
+__all__ = ["baselines_table"]
+
 _CUTOFF = "@10"
 
 

@@ -8,6 +8,8 @@ from seqzoo.checkpoint.card_metadata import joined, own_datasets, set_by_hand, s
 from seqzoo.errors import CheckpointError
 from seqzoo.plugins import catalogue
 
+__all__ = ["card_parts", "decode_card", "merge_cards"]
+
 logger = logging.getLogger("seqzoo")
 
 

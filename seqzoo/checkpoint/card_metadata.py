@@ -14,6 +14,16 @@ from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
 from seqzoo.specs import DatasetSpec
 
+__all__ = [
+    "INDEXED",
+    "base_model_of",
+    "card_metadata",
+    "joined",
+    "own_datasets",
+    "set_by_hand",
+    "strings_of",
+]
+
 INDEXED = ("hit@10", "ndcg@10", "mrr@10")
 """The metrics that the Hub shows."""
 

@@ -14,6 +14,8 @@ from seqzoo.checkpoint.markdown import code_span, markdown_text, python_text, sh
 from seqzoo.metric_names import metric_title
 from seqzoo.specs import DatasetSpec, PublishedMetrics
 
+__all__ = ["ARXIV", "CardFacts", "data_name", "repository_page", "section_texts"]
+
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 
 _MOST_SETTINGS = 40

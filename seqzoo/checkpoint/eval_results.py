@@ -15,6 +15,8 @@ from seqzoo.checkpoint.markdown import shell_word
 from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
 
+__all__ = ["EVAL_RESULTS", "render_eval_results"]
+
 EVAL_RESULTS = ".eval_results/seqzoo.yaml"
 """Its path in a repository; people may put other files next to it."""
 

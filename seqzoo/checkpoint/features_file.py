@@ -23,6 +23,8 @@ from seqzoo.storage.fields import Closed, Count, Id
 from seqzoo.storage.messages import RESTORE
 from seqzoo.storage.tensors import EncodedTensors, parse_tensors
 
+__all__ = ["parse_item_features", "render_item_features"]
+
 
 class _Column(Closed):
     name: Id

@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "locate_checkpoint",
     "open_checkpoint",
+    "open_located",
 ]
 
 MODEL_CARDS = "seqzoo-model-cards"

@@ -41,6 +41,8 @@ from seqzoo.storage.integrity import read_bytes, sha256_of_bytes
 from seqzoo.storage.tensors import EncodedTensors
 from seqzoo.version import __version__
 
+__all__ = ["plugin_of", "render_checkpoint", "write_checkpoint"]
+
 logger = logging.getLogger("seqzoo")
 
 _LARGE = 64 << 20

@@ -28,6 +28,35 @@ from seqzoo.storage.messages import RESTORE
 if TYPE_CHECKING:
     from seqzoo.data.vocabulary import Vocabulary
 
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "CURVE",
+    "FEATURES",
+    "FORMAT_VERSION",
+    "HASHED",
+    "LARGEST",
+    "METRICS",
+    "OPTIONAL",
+    "RECIPE",
+    "RECORDED",
+    "VOCABULARY",
+    "WEIGHTS",
+    "Manifest",
+    "parse_manifest",
+    "parse_manifest_bytes",
+    "parse_metrics",
+    "parse_vocabulary",
+    "read_manifest",
+    "read_metrics",
+    "read_recipe",
+    "read_verified",
+    "read_vocabulary",
+    "render_manifest",
+    "sized",
+    "verify_file",
+]
+
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -5,6 +5,8 @@ import shlex
 
 from seqzoo.errors import one_line
 
+__all__ = ["code_span", "markdown_text", "python_text", "shell_word"]
+
 # Characters that Markdown reads as markup, and those that make a bare address a link.
 _MARKUP = re.compile(r"[\\`*_\[\]#|~$!]|^[-+=]")
 _ADDRESS = re.compile(r":(?=//)|(?<=\bwww)\.")

@@ -20,6 +20,17 @@ from seqzoo.storage.documents import read_json
 from seqzoo.storage.fields import Closed, Sha256
 from seqzoo.storage.integrity import read_bytes
 
+__all__ = [
+    "PINS",
+    "Pin",
+    "known_checkpoints",
+    "names_architecture",
+    "pin_of",
+    "pins",
+    "read_pins",
+    "render_pins",
+]
+
 PINS = Path(__file__).parents[1] / "pins.json"
 
 _LARGEST = 4 << 20

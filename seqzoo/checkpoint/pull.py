@@ -22,6 +22,8 @@ from seqzoo.checkpoint.manifest import (
 from seqzoo.errors import CheckpointError
 from seqzoo.storage.atomic import locate, write_files
 
+__all__ = ["PulledCheckpoint", "pull_checkpoint"]
+
 
 @dataclass(frozen=True)
 class PulledCheckpoint:

@@ -11,6 +11,8 @@ from seqzoo.errors import CheckpointError
 from seqzoo.storage.documents import check, plain
 from seqzoo.storage.plain_yaml import parse_yaml
 
+__all__ = ["LARGEST_RECIPE", "parse_recipe", "render_recipe"]
+
 LARGEST_RECIPE = 1 << 16
 """Bytes of a recipe file: YAML can spell numbers that take a minute to read in a megabyte."""
 

@@ -36,6 +36,8 @@ from seqzoo.storage.integrity import read_bytes
 from seqzoo.storage.safetensors_header import count_parameters
 from seqzoo.storage.tensors import MAPPING, EncodedTensors, map_tensors, parse_tensors
 
+__all__ = ["Checkpoint", "checkpoint_from", "read_checkpoint", "read_file"]
+
 _LARGE = 64 << 20
 """Weights up to this size in bytes are read, larger ones are mapped."""
 

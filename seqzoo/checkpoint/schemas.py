@@ -24,6 +24,45 @@ from seqzoo.storage.fields import (
     Text,
 )
 
+__all__ = [
+    "AnyState",
+    "CardFrontMatter",
+    "CardMetadata",
+    "Commit",
+    "ConfigFile",
+    "ConfigHead",
+    "FileEntries",
+    "GivenRecipe",
+    "HubEntry",
+    "HubLfs",
+    "HubListedModel",
+    "HubModelInfo",
+    "HubReference",
+    "HubReferences",
+    "MeasuredData",
+    "MeasuredSplit",
+    "MetricValues",
+    "MetricsFile",
+    "Name",
+    "PackedStates",
+    "Parts",
+    "PluginEntry",
+    "ProgressFile",
+    "ProtocolEntry",
+    "RecipeData",
+    "RecipeFile",
+    "RecipeSections",
+    "RecipeStart",
+    "Repository",
+    "SessionFile",
+    "SessionModel",
+    "SessionState",
+    "SessionStates",
+    "StatesByPart",
+    "StoredRecipe",
+    "VocabularyFile",
+]
+
 # They appear in commands that error messages advise, so only plain names are accepted.
 Name: TypeAlias = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._+!-]{0,99}\Z", description="a name")

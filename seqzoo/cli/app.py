@@ -17,6 +17,8 @@ from seqzoo.cli.stdout import lent, reserved
 from seqzoo.errors import SeqzooError
 from seqzoo.version import __version__
 
+__all__ = ["INTERRUPTED", "Verbs", "app", "run"]
+
 INTERRUPTED = 130
 _COMPLETION = "_SEQZOO_COMPLETE"
 """The variable by which a shell asks for completions."""

@@ -11,6 +11,8 @@ from seqzoo.cli.tables import Column, show, table
 from seqzoo.serving.export.write import check_export, missing_package
 from seqzoo.testing.run import Outcome, check_registered
 
+__all__ = ["check"]
+
 
 def check(
     name: Annotated[

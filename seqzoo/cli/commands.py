@@ -13,6 +13,16 @@ from seqzoo.errors import PluginError, error_text, nearest
 from seqzoo.plugins import CORE, catalogue, core_catalogue
 from seqzoo.specs import CommandSpec
 
+__all__ = [
+    "Group",
+    "LazyVerb",
+    "SeveralValues",
+    "Verb",
+    "help_option",
+    "load_verb",
+    "registered_verbs",
+]
+
 
 class Group(TyperGroup):
     """A list of verbs, or a verb with commands of its own: ``typer.Typer(cls=Group)``."""

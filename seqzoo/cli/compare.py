@@ -21,6 +21,8 @@ from seqzoo.evaluation.comparison import Compared, Comparison, Pair
 from seqzoo.metric_names import metric_title
 from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["compare"]
+
 
 @with_options
 def compare(

@@ -21,6 +21,8 @@ from seqzoo.data.summary import TITLES, Summary
 from seqzoo.errors import UsageError
 from seqzoo.evaluation import plot as plotting
 
+__all__ = ["Settings", "Source", "app", "data", "describe", "prepare_folder"]
+
 logger = logging.getLogger("seqzoo")
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)

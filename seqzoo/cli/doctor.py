@@ -14,6 +14,8 @@ from seqzoo.cli.tables import Column, facts, show, table
 from seqzoo.errors import error_text
 from seqzoo.version import __version__
 
+__all__ = ["diagnosis", "doctor"]
+
 _PACKAGES = (
     "accelerate",
     "huggingface_hub",

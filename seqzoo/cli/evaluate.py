@@ -15,6 +15,8 @@ from seqzoo.data.summary import Summary
 from seqzoo.evaluation import evaluate as evaluation
 from seqzoo.metric_names import metric_title
 
+__all__ = ["evaluate"]
+
 
 @with_options
 def evaluate(name: Checkpoint, options: Options) -> None:

@@ -9,6 +9,8 @@ from seqzoo import zoo
 from seqzoo.cli.options import Checkpoint, Json, Quiet
 from seqzoo.cli.output import note, print_json
 
+__all__ = ["export"]
+
 
 def export(
     name: Checkpoint,

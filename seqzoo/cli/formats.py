@@ -6,6 +6,17 @@ from typing import Any
 
 from seqzoo.validation import looks_like_path
 
+__all__ = [
+    "as_model",
+    "command",
+    "count",
+    "eval_command",
+    "metric",
+    "recommend_command",
+    "seconds",
+    "size",
+]
+
 
 def metric(value: float | None) -> str:
     """A metric with 4 digits."""

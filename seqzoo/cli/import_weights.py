@@ -13,6 +13,8 @@ from seqzoo.cli.parsing import read_model_settings
 from seqzoo.cli.tables import facts, show
 from seqzoo.model import import_weights as importing
 
+__all__ = ["import_weights"]
+
 
 def import_weights(
     file: Annotated[

@@ -13,6 +13,8 @@ from seqzoo.cli.output import print_json
 from seqzoo.cli.tables import facts, metrics_table, show
 from seqzoo.plugins import catalogue, plugins
 
+__all__ = ["info"]
+
 
 def info(
     name: Annotated[

@@ -14,6 +14,8 @@ from seqzoo.errors import UsageError
 from seqzoo.metric_names import metric_title
 from seqzoo.plugins import catalogue
 
+__all__ = ["list_models"]
+
 _PROTOCOL = "loo-full"
 """The protocol whose metrics are shown of a checkpoint that has several."""
 

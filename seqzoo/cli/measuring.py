@@ -31,6 +31,8 @@ from seqzoo.errors import UsageError
 from seqzoo.evaluation.protocol import get_protocol, split_of
 from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["Options", "targets_of", "with_options"]
+
 
 @dataclass(frozen=True)
 class Options:

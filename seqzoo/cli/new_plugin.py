@@ -11,6 +11,8 @@ from seqzoo.cli.output import print_json
 from seqzoo.cli.tables import facts, show
 from seqzoo.scaffold import write
 
+__all__ = ["new_plugin"]
+
 
 def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component.")],

@@ -6,6 +6,27 @@ import typer
 
 from seqzoo.cli.parsing import read_whole_number
 
+__all__ = [
+    "CHECKPOINT_HELP",
+    "DEFAULT_K",
+    "BatchSize",
+    "Checkpoint",
+    "Data",
+    "Device",
+    "ItemCol",
+    "Json",
+    "K",
+    "LabelCol",
+    "Lists",
+    "MinCount",
+    "Protocol",
+    "Quiet",
+    "SplitSettings",
+    "TimeCol",
+    "UserCol",
+    "given",
+]
+
 DEFAULT_K = 10
 
 CHECKPOINT_HELP = "Checkpoint, ./folder of one, or hf://org/name."

@@ -13,6 +13,17 @@ import typer
 from seqzoo.cli.stdout import answers
 from seqzoo.errors import one_line
 
+__all__ = [
+    "complain",
+    "log_from",
+    "logs_on_stderr",
+    "note",
+    "print_json",
+    "printable",
+    "visible",
+    "write",
+]
+
 
 def write(text: str) -> None:
     """Write to stdout; end the program quietly if the reader, such as ``head``, has left."""

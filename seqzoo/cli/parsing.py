@@ -9,6 +9,15 @@ import typer
 
 from seqzoo.errors import UsageError, one_line
 
+__all__ = [
+    "ParserError",
+    "explain",
+    "read_model_settings",
+    "read_split",
+    "read_whole_number",
+    "spread",
+]
+
 # Some versions of typer ship their parser, others use click's: the base of both, by its position.
 ParserError: Any = typer.BadParameter.__mro__[1]
 

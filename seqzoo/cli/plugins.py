@@ -11,6 +11,8 @@ from seqzoo.cli.output import print_json, visible, write
 from seqzoo.cli.tables import Column, show, table
 from seqzoo.plugins import plugins as loaded_plugins
 
+__all__ = ["plugin_list", "plugin_table", "plugins"]
+
 _KEYS = ("name", "distribution", "version", "status", "reason", "provides", "seconds")
 
 

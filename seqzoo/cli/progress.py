@@ -12,6 +12,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 from seqzoo.training.progress import users_progress
 
+__all__ = ["hub_progress", "users_bar"]
+
 
 @contextmanager
 def users_bar(total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:

@@ -12,6 +12,8 @@ from seqzoo.cli.output import print_json
 from seqzoo.cli.progress import hub_progress
 from seqzoo.cli.tables import facts, show
 
+__all__ = ["pull"]
+
 
 def pull(
     name: Annotated[

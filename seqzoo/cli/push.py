@@ -11,6 +11,8 @@ from seqzoo.cli.output import print_json
 from seqzoo.cli.progress import hub_progress
 from seqzoo.cli.tables import facts, show
 
+__all__ = ["push"]
+
 
 def push(
     checkpoint: Annotated[

@@ -34,6 +34,8 @@ from seqzoo.validation import looks_like_path
 if TYPE_CHECKING:
     from seqzoo.model.recommendations import Recommendations
 
+__all__ = ["Engine", "OnCold", "OnUnknown", "recommend", "show_items"]
+
 _SHOWN = 20
 
 

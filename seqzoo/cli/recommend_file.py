@@ -11,6 +11,8 @@ from seqzoo.errors import UsageError
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["recommend_to_file", "source_of"]
+
 
 def source_of(
     histories: str | None, data: str | None, out: str | None, history: Sequence[str]

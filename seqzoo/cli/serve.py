@@ -12,6 +12,8 @@ from seqzoo.cli.output import note, print_json
 from seqzoo.cli.parsing import read_whole_number
 from seqzoo.errors import UsageError
 
+__all__ = ["TOKEN", "serve"]
+
 TOKEN = "SEQZOO_TOKEN"  # noqa: S105 - the name of a variable
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -10,6 +10,8 @@ from seqzoo.cli.options import DEFAULT_K, Checkpoint, Json, K
 from seqzoo.cli.output import print_json
 from seqzoo.cli.recommend import show_items
 
+__all__ = ["similar"]
+
 
 def similar(
     name: Checkpoint,

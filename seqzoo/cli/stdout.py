@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
+__all__ = ["answers", "claim", "lent", "reserved"]
+
 
 @dataclass
 class _Stdout:

@@ -15,6 +15,8 @@ from seqzoo.cli.output import printable, write
 from seqzoo.cli.stdout import answers
 from seqzoo.metric_names import metric_title
 
+__all__ = ["Column", "facts", "metrics_table", "show", "table"]
+
 _UNLIMITED = 10_000
 _GAP = 2
 

@@ -5,6 +5,8 @@ import os
 import sys
 import threading
 
+__all__ = ["PATIENCE", "allow_threads", "limit_stray_threads"]
+
 PATIENCE = 5.0
 """Seconds that threads have to end after the command."""
 

@@ -34,6 +34,8 @@ from seqzoo.training.recipe import Recipe, read_recipe_file
 from seqzoo.training.start import names_checkpoint
 from seqzoo.training.without_hold_out import with_epochs_of_run
 
+__all__ = ["recipe_values", "train"]
+
 
 def train(
     what: Annotated[

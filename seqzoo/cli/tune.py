@@ -28,6 +28,8 @@ from seqzoo.tuning.result import TuningResult
 from seqzoo.tuning.space import parse_search
 from seqzoo.tuning.tune import tune as run_tuning
 
+__all__ = ["tune"]
+
 
 def tune(
     what: Annotated[

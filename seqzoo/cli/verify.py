@@ -12,6 +12,8 @@ from seqzoo.cli.tables import Column, show, table
 from seqzoo.errors import UsageError
 from seqzoo.evaluation.verify import verify_folder, verify_metrics
 
+__all__ = ["verify"]
+
 
 def verify(
     name: Checkpoint,

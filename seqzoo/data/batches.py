@@ -13,6 +13,19 @@ from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import Split
 from seqzoo.interfaces import SequenceBatch
 
+__all__ = [
+    "EvaluationBatch",
+    "Int64s",
+    "TrainingBatch",
+    "Windows",
+    "evaluation_batches",
+    "gather",
+    "ranges",
+    "training_batch",
+    "training_batches",
+    "training_windows",
+]
+
 Int64s = npt.NDArray[np.int64]
 
 _POOL = 64

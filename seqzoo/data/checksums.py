@@ -6,6 +6,8 @@ from pathlib import Path
 
 from seqzoo.errors import DownloadError
 
+__all__ = ["Sums", "difference", "measure", "record_of", "remember", "remembered"]
+
 _BLOCK = 1 << 20
 
 

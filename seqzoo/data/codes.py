@@ -9,6 +9,8 @@ import polars as pl
 from seqzoo.data.counting import Int32s, blocks
 from seqzoo.errors import DataError
 
+__all__ = ["Encoder", "renumbered"]
+
 _MOST_IDS = 2**31 - 2
 
 

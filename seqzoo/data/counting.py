@@ -9,6 +9,17 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "Bools",
+    "Int32s",
+    "Int64s",
+    "blocks",
+    "core_rows",
+    "distinct_pairs",
+    "frequencies",
+    "rows_by_user",
+]
+
 Bools = npt.NDArray[np.bool_]
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]

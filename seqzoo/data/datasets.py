@@ -17,6 +17,8 @@ from seqzoo.errors import DataError, DownloadError, UnknownNameError, UsageError
 from seqzoo.specs import DatasetSpec, resolve
 from seqzoo.validation import looks_like_path
 
+__all__ = ["cache_folder", "load_interactions", "source_name"]
+
 
 def cache_folder() -> Path:
     """The folder for downloads: ``SEQZOO_CACHE``, or ``~/.cache/seqzoo``."""

@@ -13,6 +13,8 @@ from seqzoo.data.prepare import DataConfig, load_data, load_prepared
 from seqzoo.data.prepared import is_prepared
 from seqzoo.data.summary import Summary, summarise
 
+__all__ = ["Description", "Int64s", "describe_data"]
+
 Int64s = npt.NDArray[np.int64]
 
 

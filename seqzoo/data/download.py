@@ -13,6 +13,8 @@ from pathlib import Path
 from seqzoo.data.checksums import Sums, difference, measure, record_of, remember, remembered
 from seqzoo.errors import DownloadError, UsageError, one_line
 
+__all__ = ["download"]
+
 _BLOCK = 1 << 16
 _TIMEOUT_SECONDS = 60.0
 _SURPLUS = 1 << 20

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from seqzoo.errors import UsageError
 
+__all__ = ["MOST_FEATURES", "FeatureColumn", "Values", "encoded_values", "recoded", "sizes_of"]
+
 MOST_FEATURES = 100
 """Most feature columns that data may have; a checkpoint with more could not be read."""
 

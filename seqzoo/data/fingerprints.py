@@ -10,6 +10,8 @@ import polars as pl
 
 from seqzoo.data.features import Values
 
+__all__ = ["Fingerprints", "Int32s", "Int64s", "feature_key", "fingerprints_of"]
+
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 

@@ -19,7 +19,9 @@ __all__ = [
     "COLUMNS",
     "FRACTION",
     "Interactions",
+    "core_or_none",
     "k_core",
+    "loss_of_items",
 ]
 
 logger = logging.getLogger("seqzoo")

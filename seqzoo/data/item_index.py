@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+__all__ = ["HashedIndices", "ItemIndices", "item_indices"]
+
 _LARGE = 2**20
 """Number of ids from which memory matters more than the microsecond of a binary search."""
 

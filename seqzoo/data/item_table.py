@@ -15,8 +15,11 @@ from seqzoo.errors import DataError
 
 __all__ = [
     "KINDS",
+    "LABELS_KINDS",
     "FeatureColumn",
     "ItemTable",
+    "aligned",
+    "table_of_labels",
 ]
 
 KINDS = ("text", "category", "categories", "number", "vector")

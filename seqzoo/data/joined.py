@@ -14,6 +14,8 @@ from seqzoo.data.sequences import SequenceData, Sequences
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import DataError
 
+__all__ = ["Int64s", "joined"]
+
 Int64s = npt.NDArray[np.int64]
 
 

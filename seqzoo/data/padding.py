@@ -9,6 +9,8 @@ import torch
 
 from seqzoo.interfaces import SequenceBatch
 
+__all__ = ["CACHED_POSITIONS", "Int64s", "batch_slices", "next_times", "padded"]
+
 Int64s = npt.NDArray[np.int64]
 
 CACHED_POSITIONS = 2**14

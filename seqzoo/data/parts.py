@@ -5,6 +5,8 @@ import numpy as np
 from seqzoo.data.sequences import Sequences
 from seqzoo.data.splits import Split
 
+__all__ = ["histories_of"]
+
 
 def histories_of(sequences: Sequences, split: Split) -> Sequences:
     """The histories of a split, one after another; the targets after them are left out.

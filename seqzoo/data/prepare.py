@@ -18,6 +18,8 @@ from seqzoo.errors import ConfigError, UsageError, nearest
 from seqzoo.plugins import catalogue
 
 __all__ = [
+    "COLUMN_SETTINGS",
+    "OF_TRAINING",
     "DataConfig",
     "load_data",
     "load_prepared",

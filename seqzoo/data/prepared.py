@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PreparedFolder",
+    "check_destination",
     "is_prepared",
     "write_prepared",
 ]

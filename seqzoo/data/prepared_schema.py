@@ -6,6 +6,25 @@ from msgspec import UNSET, Meta, UnsetType
 
 from seqzoo.storage.fields import Closed, Count, FileEntry, Id, Positive, Settings, Sha256
 
+__all__ = [
+    "FORMAT_VERSION",
+    "ITEMS",
+    "MANIFEST",
+    "OFFSETS",
+    "TIMESTAMPS",
+    "USERS",
+    "VOCABULARY",
+    "Feature",
+    "Files",
+    "Fingerprint",
+    "Fingerprints",
+    "Manifest",
+    "PreparedWith",
+    "SummaryRecord",
+    "UsersRecord",
+    "VocabularyRecord",
+]
+
 MANIFEST = "prepared.json"
 ITEMS, OFFSETS, TIMESTAMPS = "items.npy", "offsets.npy", "timestamps.npy"
 VOCABULARY, USERS = "vocabulary.json", "users.json"

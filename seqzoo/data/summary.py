@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from seqzoo.data.counting import distinct_pairs, frequencies
 
+__all__ = ["AS_READ", "TITLES", "Int32s", "Int64s", "Summary", "day_and_time", "summarise"]
+
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 

@@ -9,6 +9,8 @@ import polars as pl
 from seqzoo.data.interactions import Interactions
 from seqzoo.errors import UsageError, nearest
 
+__all__ = ["Int64s", "synthetic", "synthetic_from_options"]
+
 _SHORTEST = 5
 _ITEMS_PER_CLUSTER = 20
 _SUCCESSORS = 3

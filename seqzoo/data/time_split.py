@@ -12,6 +12,8 @@ from seqzoo.data.splits import Split, Splitter, check_part
 from seqzoo.data.summary import day_and_time
 from seqzoo.errors import ConfigError, DataError, nearest
 
+__all__ = ["TARGETS", "Int64s", "TimeSplit"]
+
 Int64s = npt.NDArray[np.int64]
 
 TARGETS = ("last", "first", "each")

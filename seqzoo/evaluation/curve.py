@@ -9,6 +9,8 @@ from seqzoo.evaluation.plot import draw
 from seqzoo.metric_names import metric_title
 from seqzoo.notebook import plain
 
+__all__ = ["plot_curve"]
+
 _MARKED = 60
 """With more epochs than this, markers would merge into a band and make the file large."""
 

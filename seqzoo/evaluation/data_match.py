@@ -7,6 +7,8 @@ from seqzoo.data.fingerprints import feature_key
 from seqzoo.data.sequences import SequenceData
 from seqzoo.evaluation.held_out import HeldOut
 
+__all__ = ["DataMatch", "data_match"]
+
 DataMatch: TypeAlias = Literal["same", "timestamps", "features", "split", "other"]
 """``same`` data, other ``timestamps`` or ``features`` that matter here, another ``split``, or
 ``other`` data."""

@@ -13,6 +13,8 @@ from seqzoo.data.splits import ChosenSplit, Split, train_counts
 from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import DataError
 
+__all__ = ["HeldOut", "hold_out"]
+
 
 @dataclass(frozen=True)
 class HeldOut:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from seqzoo.evaluation.lists import RecommendedLists
 
+__all__ = ["arp", "coverage", "diversity", "gini", "novelty"]
+
 _BLOCK = 1 << 23
 """Number of values in the largest array of one block of lists: 32 MiB in float32."""
 

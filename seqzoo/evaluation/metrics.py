@@ -7,6 +7,8 @@ the ranks that a tie could take.
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Floats", "hit", "mrr", "ndcg"]
+
 Floats = npt.NDArray[np.float64]
 
 

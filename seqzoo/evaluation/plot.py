@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from seqzoo.data.description import Description
     from seqzoo.evaluation.comparison import Comparison
 
+__all__ = ["SUFFIXES", "PlotError", "check_plot_file", "draw", "plot", "plot_description"]
+
 SUFFIXES = (".pdf", ".png", ".svg")
 
 _STYLE: dict[Any, Any] = {

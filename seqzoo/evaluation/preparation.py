@@ -34,6 +34,15 @@ from seqzoo.evaluation.protocol import Protocol, get_protocol, split_of
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import CORE, catalogue
 
+__all__ = [
+    "Data",
+    "PreparedData",
+    "protocol_with_plugin_metrics",
+    "trained_split",
+    "warn_of_differences",
+    "warn_of_unknown_items",
+]
+
 logger = logging.getLogger("seqzoo")
 
 Data: TypeAlias = str | Path | Interactions | InMemory

@@ -22,6 +22,17 @@ from seqzoo.ops.rank_counts import rank_counts
 from seqzoo.plugins import catalogue
 from seqzoo.topk import Pairs
 
+__all__ = [
+    "Floats",
+    "Gain",
+    "Ranks",
+    "gains_by_user",
+    "gains_of",
+    "means",
+    "rank_targets",
+    "ranks_of",
+]
+
 Floats = npt.NDArray[np.float64]
 Gain = Callable[[Floats, int], Floats]
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from seqzoo.notebook import plain
 
+__all__ = ["Point", "draw_points"]
+
 _LARGEST = 420.0
 _SMALLEST = 24.0
 _LONGEST_LABEL = 36

@@ -6,6 +6,8 @@ from seqzoo.evaluation.held_out import HeldOut
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.model.streaming import Streaming
 
+__all__ = ["SESSION_EVENTS", "session_bytes"]
+
 SESSION_EVENTS = 200
 """The most events fed to a session to measure its state, however long the model's window."""
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Floats", "bootstrap_means", "holm", "interval", "randomisation_test"]
+
 Floats = npt.NDArray[np.float64]
 
 _BLOCK = 2**21

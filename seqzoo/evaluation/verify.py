@@ -20,6 +20,8 @@ from seqzoo.interfaces import SequenceBatch
 from seqzoo.model.inference import inference
 from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["Check", "Verified", "verify_folder", "verify_metrics"]
+
 _WINDOWS, _WINDOW, _BATCH = 256, 100, 16
 _DAY = 86_400
 

@@ -28,6 +28,8 @@ from seqzoo.objectives.base import Objective
 from seqzoo.parts.layers import INITIAL_STD
 from seqzoo.plugins import catalogue
 
+__all__ = ["MissingFeatureError", "Parts", "TooLargeError", "build_parts", "sized_by"]
+
 _SLACK = 1 << 20
 _LARGE = 1 << 24
 """Bytes of a tensor whose memory is saved."""

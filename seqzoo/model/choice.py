@@ -16,6 +16,8 @@ from seqzoo.model.histories import ON_UNKNOWN, refuse_unknown
 from seqzoo.storage.messages import listing
 from seqzoo.validation import list_of, one_of, whole_number
 
+__all__ = ["Candidates", "Choice", "Exclusions", "Indices", "Seen", "read_choice"]
+
 logger = logging.getLogger("seqzoo")
 
 Exclusions: TypeAlias = Sequence[str] | Sequence[Sequence[str]]

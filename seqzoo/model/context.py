@@ -18,6 +18,8 @@ from seqzoo.validation import list_of, read_time
 if TYPE_CHECKING:
     from seqzoo.model.scoring import ScoringModel
 
+__all__ = ["Context", "Features", "read_context", "read_event", "window_batch"]
+
 Features: TypeAlias = Mapping[str, Sequence[Any]]
 """Values by the name of a feature, one for each item of a history."""
 

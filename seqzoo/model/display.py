@@ -8,6 +8,8 @@ from seqzoo.notebook import block, facts, line, metrics_table, number
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["model_html"]
+
 _SHOWN = ("hit@10", "ndcg@10", "mrr@10")
 
 

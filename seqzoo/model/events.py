@@ -8,6 +8,8 @@ from typing import Any
 from seqzoo.errors import UsageError
 from seqzoo.validation import read_time
 
+__all__ = ["Events", "elapsed", "parse_event"]
+
 _FORMS = (tuple, list)
 
 

@@ -21,6 +21,8 @@ from seqzoo.validation import list_of
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["ModelT", "extended_features", "extended_vocabulary", "with_items"]
+
 ModelT = TypeVar("ModelT", bound="SequenceModel")
 
 

@@ -19,6 +19,16 @@ from seqzoo.validation import list_of, one_of, read_times
 if TYPE_CHECKING:
     from seqzoo.model.context import Context
 
+__all__ = [
+    "COLD_REMEDY",
+    "ON_COLD",
+    "ON_UNKNOWN",
+    "EncodedHistories",
+    "History",
+    "encode_histories",
+    "refuse_unknown",
+]
+
 logger = logging.getLogger("seqzoo")
 
 History = Sequence[str]

@@ -23,6 +23,8 @@ from seqzoo.storage.documents import check, parse_json
 from seqzoo.storage.messages import listing, shown
 from seqzoo.storage.tensors import not_finite
 
+__all__ = ["import_weights", "read_state_dict", "read_vocabulary_file", "save_imported"]
+
 _PADDING_TOKEN = "[PAD]"  # noqa: S105 RecBole's name of row 0
 _SHOWN = 8
 _BEGINS = (b"PK", b"\x80\x02")

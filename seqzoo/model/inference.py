@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+__all__ = ["inference"]
+
 
 @dataclass
 class _Entered:

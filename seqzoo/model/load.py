@@ -20,6 +20,8 @@ from seqzoo.version import __version__
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["ModelT", "load_model"]
+
 ModelT = TypeVar("ModelT", bound="SequenceModel")
 
 

@@ -14,6 +14,8 @@ from seqzoo.storage.tensors import EncodedTensors
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["AsBuilt", "Provenance", "still_true", "weights_digest"]
+
 logger = logging.getLogger("seqzoo")
 
 

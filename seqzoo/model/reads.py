@@ -14,6 +14,8 @@ from seqzoo.errors import DataError, nearest
 if TYPE_CHECKING:
     from seqzoo.model.scoring import ScoringModel
 
+__all__ = ["Reads", "require_features", "user_numbers"]
+
 
 @dataclass(frozen=True)
 class Reads:

@@ -18,6 +18,8 @@ from seqzoo.storage.messages import listing
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["checkpoint_of", "save_model"]
+
 
 def save_model(
     folder: str | os.PathLike[str],

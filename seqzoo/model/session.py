@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Session",
+    "identity",
 ]
 
 
@@ -273,6 +274,7 @@ class Session:
 
 
 def identity(model: "SequenceModel") -> dict[str, str]:
+    """The name of a model and the hashes of what a saved session depends on."""
     return {
         "name": model.architecture,
         "config": sha256_of_document(model.config),

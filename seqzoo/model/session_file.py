@@ -22,6 +22,20 @@ from seqzoo.storage.integrity import read_bytes, sha256_of_bytes, sha256_of_docu
 from seqzoo.storage.messages import malformed, shown
 from seqzoo.storage.tensors import parse_tensors, tensors_bytes
 
+__all__ = [
+    "EVENTS",
+    "LARGEST",
+    "RESTORE",
+    "TENSORS",
+    "flatten",
+    "missing_file",
+    "pack_states",
+    "read_session",
+    "unflatten",
+    "unpack_states",
+    "write_session",
+]
+
 EVENTS = "session.json"
 TENSORS = "session.safetensors"
 RESTORE = "restore the file"

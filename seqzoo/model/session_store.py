@@ -17,6 +17,8 @@ from typing import NamedTuple, TypeVar
 from seqzoo.errors import SeqzooError, StoreError
 from seqzoo.model.events import elapsed
 
+__all__ = ["Position", "ResultT", "SessionStore", "StoredEvent", "StoredState"]
+
 _APPLICATION = 0x7365717A
 _VERSION = 1
 _BUSY_SECONDS = 10.0

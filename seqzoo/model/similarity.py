@@ -8,6 +8,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from seqzoo.model.scoring import ScoringModel
 
+__all__ = ["similarities"]
+
 _SMALLEST = 1e-12
 
 

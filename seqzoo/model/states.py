@@ -9,6 +9,8 @@ from torch import Tensor
 from seqzoo.errors import SeqzooError
 from seqzoo.interfaces import State
 
+__all__ = ["Form", "Holder", "Pool", "put_together", "take_apart"]
+
 Form: TypeAlias = Hashable
 """A state without its numbers: how tensors are nested, their shapes after the batch, and all other
 values. States of the same form can be stacked."""

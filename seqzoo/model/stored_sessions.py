@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StoredSessions",
+    "check_store",
 ]
 
 logger = logging.getLogger("seqzoo")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from seqzoo.model.recommendations import Recommendations
     from seqzoo.model.recommending import RecommendingModel
 
+__all__ = ["UserT", "recommend_stream"]
+
 UserT = TypeVar("UserT", bound=Hashable)
 
 _BATCHES = 8

@@ -13,6 +13,8 @@ from seqzoo.model.inference import inference
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["Streaming", "step", "step_items", "streams"]
+
 
 @dataclass(frozen=True)
 class Streaming:

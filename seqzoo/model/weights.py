@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from seqzoo.errors import CheckpointError
 from seqzoo.storage.messages import listing
 
+__all__ = ["distinct_state", "put_weights"]
+
 
 def distinct_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The state of a model with each tied tensor once, and the stored name of every name.

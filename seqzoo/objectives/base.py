@@ -21,6 +21,8 @@ from seqzoo.interfaces import Backbone, SequenceBatch
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["NEEDS", "Inputs", "Objective", "WindowSettings"]
+
 NEEDS = ("causal", "non-causal", "mask")
 """What an objective may need of a model: see ``Objective.needs``."""
 

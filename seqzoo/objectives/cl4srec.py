@@ -17,6 +17,8 @@ from seqzoo.parts.config import Cl4SRecConfig
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["CROP", "HIDE", "REORDER", "Cl4SRec", "augmented"]
+
 CROP, HIDE, REORDER = range(3)
 """The augmentations of section 3.3."""
 

@@ -24,6 +24,8 @@ from seqzoo.plugins import catalogue
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["ContrastiveObjective", "info_nce", "of_all_processes"]
+
 
 class ContrastiveObjective(Objective):
     """``main + weight * InfoNCE``; subclasses make the inputs and choose the two views.

@@ -13,6 +13,8 @@ from seqzoo.objectives.base import Inputs, WindowSettings
 from seqzoo.objectives.rows import RowObjective
 from seqzoo.parts.config import MaskedItemConfig
 
+__all__ = ["MaskedItem", "with_mask"]
+
 
 class MaskedItem(RowObjective):
     """Mask some items of a history and predict them from all others, on both sides.

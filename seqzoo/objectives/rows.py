@@ -14,6 +14,8 @@ from seqzoo.objectives.base import Inputs, Objective, WindowSettings
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["NextItem", "NextItemLast", "RowObjective"]
+
 
 class RowObjective(Objective):
     """The head's loss at every position that has a target; subclasses say which have one.

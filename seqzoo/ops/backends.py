@@ -23,6 +23,17 @@ from seqzoo.ops.native import convolution, rank_counts, scan
 from seqzoo.ops.native.library import REMEDY, step_limits
 from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, probe
 
+__all__ = [
+    "BACKENDS",
+    "NATIVE_TOLERANCE",
+    "VARIABLE",
+    "Verdict",
+    "choose",
+    "operations",
+    "run",
+    "verdicts",
+]
+
 logger = logging.getLogger("seqzoo")
 
 VARIABLE = "SEQZOO_BACKEND"

@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from seqzoo.ops.backends import run
 
+__all__ = ["causal_convolution", "torch_causal_convolution"]
+
 
 def causal_convolution(
     x: Tensor, weight: Tensor, bias: Tensor, backend: str | None = None

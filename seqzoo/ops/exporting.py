@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_map
 from seqzoo.ops.padding import masked_steps
 
 __all__ = [
+    "FORMS",
     "exportable",
     "exporting",
     "scan",

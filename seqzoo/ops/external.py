@@ -12,6 +12,18 @@ from torch import Tensor
 
 from seqzoo.ops.precision import widened, without_autocast
 
+__all__ = [
+    "causal_conv1d_convolution",
+    "convolution_limits",
+    "fused_convolution",
+    "fused_selective_scan",
+    "fused_ssd",
+    "mamba_ssm_selective_scan",
+    "mamba_ssm_ssd",
+    "scan_limits",
+    "ssd_limits",
+]
+
 _SCAN_STATES = 256
 _CONVOLUTION_TAPS = (2, 4)
 _SSD_CHUNK = 64

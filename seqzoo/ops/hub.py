@@ -12,6 +12,8 @@ from torch import Tensor
 
 from seqzoo.ops import external
 
+__all__ = ["REPOSITORY", "REVISION", "hub_convolution", "hub_selective_scan", "hub_ssd"]
+
 REPOSITORY = "kernels-community/mamba-ssm"
 REVISION = "20b2508ad12ae40260291539bf45183000451850"
 

@@ -17,6 +17,16 @@ from torch import Tensor
 
 from seqzoo.topk import Pairs
 
+__all__ = [
+    "LARGEST",
+    "Found",
+    "Int8Table",
+    "Quantised",
+    "TorchInt8Table",
+    "rounded_items",
+    "rounded_users",
+]
+
 LARGEST = 63
 """Seven bits: sums of two products fit into 16 bits, in which some processors add them."""
 _BLOCK = 2**16

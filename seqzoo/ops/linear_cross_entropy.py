@@ -12,6 +12,8 @@ from torch import Tensor
 
 from seqzoo.ops.precision import widened, without_autocast
 
+__all__ = ["linear_cross_entropy"]
+
 _BLOCK_ELEMENTS = 2**21
 """Number of scores in a block."""
 

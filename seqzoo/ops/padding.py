@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+__all__ = ["masked_steps"]
+
 
 def masked_steps(step: Tensor, lengths: Tensor) -> Tensor:
     """Step sizes [B, L, ...] that are zero at and after ``lengths`` [B].

@@ -19,6 +19,8 @@ from seqzoo.errors import error_text
 from seqzoo.ops.int8 import LARGEST, Quantised
 from seqzoo.ops.step_example import run_example
 
+__all__ = ["CASES", "TOLERANCE", "Backend", "Case", "Implementation", "cases", "is_large", "probe"]
+
 TOLERANCE = 1e-3
 """Largest difference from torch that a backend may have in float32, relative to the values."""
 _HALF_TOLERANCE = 4

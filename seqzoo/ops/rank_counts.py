@@ -8,6 +8,8 @@ from torch import Tensor
 
 from seqzoo.ops.backends import run
 
+__all__ = ["rank_counts", "torch_rank_counts"]
+
 
 def rank_counts(
     scores: Tensor, wanted: Tensor, own: Tensor, rows: Tensor, columns: Tensor

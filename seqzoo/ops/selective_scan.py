@@ -23,6 +23,17 @@ from seqzoo.ops.backends import run
 from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
+__all__ = [
+    "projected_scan_last",
+    "selective_scan",
+    "selective_scan_last",
+    "selective_scan_step",
+    "torch_projected_scan_last",
+    "torch_selective_scan",
+    "torch_selective_scan_last",
+    "torch_selective_scan_step",
+]
+
 _CHUNK_ELEMENTS = 2**20
 """Number of state values in a chunk: a few MB, which fit the processor's cache."""
 _LAST_ELEMENTS = 2**18

@@ -22,6 +22,8 @@ from seqzoo.ops.backends import run
 from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
+__all__ = ["ssd", "ssd_last", "ssd_step", "torch_ssd", "torch_ssd_last", "torch_ssd_step"]
+
 _CHUNK_SIZE = 32
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Example", "run_example"]
+
 _SCALE = 0.3
 """Standard deviation of the weights."""
 

@@ -22,6 +22,7 @@ __all__ = [
     "Recorded",
     "StepOperations",
     "Value",
+    "Weight",
 ]
 
 Value: TypeAlias = Any

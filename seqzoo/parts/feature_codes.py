@@ -16,6 +16,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from seqzoo.data.item_table import FeatureColumn
 
+__all__ = ["Int64s", "codes_of", "words_and_ngrams"]
+
 Int64s = npt.NDArray[np.int64]
 
 _WORD = re.compile(r"\w+")

@@ -13,6 +13,8 @@ from seqzoo.plugins import API_VERSION, catalogue
 from seqzoo.specs import ArchitectureSpec
 from seqzoo.version import __version__
 
+__all__ = ["KINDS", "new_plugin"]
+
 KINDS = {
     "backbone": "A backbone",
     "embedder": "An embedder",

@@ -25,6 +25,22 @@ from seqzoo.errors import CheckpointError
 from seqzoo.storage.documents import check, parse_json
 from seqzoo.storage.integrity import inside, is_plain_name, read_bytes
 
+__all__ = [
+    "COMMIT",
+    "INCOMING",
+    "LISTED",
+    "LOCK_SECONDS",
+    "Content",
+    "ReadT",
+    "fcntl",
+    "locate",
+    "recover",
+    "refused",
+    "settled",
+    "try_lock",
+    "write_files",
+]
+
 fcntl: ModuleType | None
 try:
     import fcntl

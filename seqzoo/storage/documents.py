@@ -19,6 +19,19 @@ from msgspec import inspect
 from seqzoo.errors import CheckpointError, nearest, one_line
 from seqzoo.storage.messages import RESTORE, malformed, shown
 
+__all__ = [
+    "BEYOND",
+    "MOST_CONTAINERS",
+    "Key",
+    "SchemaT",
+    "check",
+    "first_repeated",
+    "match",
+    "parse_json",
+    "plain",
+    "read_json",
+]
+
 BEYOND = 2**63
 """Integers must be smaller than this in magnitude, so that 64 bits hold them everywhere."""
 MOST_CONTAINERS = 100_000

@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct
 
+__all__ = ["Closed", "Count", "FileEntry", "Id", "Number", "Positive", "Settings", "Sha256", "Text"]
+
 Text: TypeAlias = Annotated[str, Meta(description="a string")]
 Id: TypeAlias = Annotated[str, Meta(min_length=1, description="a non-empty string")]
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]

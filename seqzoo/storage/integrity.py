@@ -8,6 +8,19 @@ from pathlib import Path
 
 from seqzoo.errors import CheckpointError, IntegrityError
 
+__all__ = [
+    "canonical_text",
+    "check_bytes",
+    "inside",
+    "is_plain_name",
+    "read_bytes",
+    "sha256_of",
+    "sha256_of_bytes",
+    "sha256_of_document",
+    "wrong_sha256",
+    "wrong_size",
+]
+
 _CHUNK = 1 << 20
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from seqzoo.errors import CheckpointError
 
+__all__ = ["RESTORE", "listing", "malformed", "shown"]
+
 RESTORE = "fetch the checkpoint again or restore the file"
 """The usual remedy for a file that is not what seqzoo wrote."""
 

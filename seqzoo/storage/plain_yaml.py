@@ -8,6 +8,8 @@ from seqzoo.errors import CheckpointError, one_line
 from seqzoo.storage.documents import first_repeated
 from seqzoo.storage.messages import RESTORE, shown
 
+__all__ = ["parse_yaml"]
+
 _REFUSED = {
     yaml.TagToken: "a tag",
     yaml.AnchorToken: "an anchor",

@@ -10,6 +10,8 @@ from seqzoo.storage.documents import BEYOND, check, parse_json
 from seqzoo.storage.fields import Count
 from seqzoo.storage.messages import RESTORE, malformed, shown
 
+__all__ = ["LARGEST_HEADER", "check_header_length", "count_parameters"]
+
 LARGEST_HEADER = 16 << 20
 """Bytes of the header of ``model.safetensors``."""
 

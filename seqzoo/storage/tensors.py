@@ -19,6 +19,15 @@ from seqzoo.storage.integrity import sha256_of, wrong_sha256, wrong_size
 from seqzoo.storage.messages import listing
 from seqzoo.storage.safetensors_header import check_header_length
 
+__all__ = [
+    "MAPPING",
+    "EncodedTensors",
+    "map_tensors",
+    "not_finite",
+    "parse_tensors",
+    "tensors_bytes",
+]
+
 MAPPING = os.name == "posix"
 """Whether a mapped file can be replaced; Windows refuses that."""
 

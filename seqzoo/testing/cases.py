@@ -7,6 +7,8 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.testing.conformance import CHECKS
 from seqzoo.testing.run import small_model
 
+__all__ = ["ArchitectureCases"]
+
 
 class ArchitectureCases:
     """Every check of an architecture as a separate test: ``test_lengths`` and so on.

@@ -35,6 +35,22 @@ from seqzoo.testing.probes import (
 )
 from seqzoo.training.recipe import TrainConfig
 
+__all__ = [
+    "CHECKS",
+    "check_batch_invariance",
+    "check_causality",
+    "check_claims",
+    "check_determinism",
+    "check_gradients",
+    "check_last",
+    "check_lengths",
+    "check_model",
+    "check_padding_invariance",
+    "check_round_trip",
+    "check_settings",
+    "check_streaming",
+]
+
 _LONG = 1000
 """Sequence length that is tested if neither the parts nor the settings set a maximum."""
 

@@ -16,6 +16,8 @@ from seqzoo.testing.probes import (
     step_once,
 )
 
+__all__ = ["check_answers", "check_context_is_read", "check_query_times"]
+
 
 def check_query_times(
     model: SequenceModel, batch: SequenceBatch, before: torch.Tensor, training: bool

@@ -2,6 +2,8 @@
 
 from seqzoo.errors import SeqzooError
 
+__all__ = ["ConformanceError"]
+
 
 class ConformanceError(SeqzooError):
     """A part fails a check; the message says what was found and where to look for the cause."""

@@ -13,6 +13,8 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.testing.probes import example_batch, last_of, require_equal
 
+__all__ = ["check_fit"]
+
 _USERS = 25
 
 

@@ -17,6 +17,8 @@ from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.testing.probes import example_batch, last_of
 
+__all__ = ["build", "check_item_features", "check_new_items", "example_features"]
+
 
 def example_features(count: int, seed: int = 0) -> ItemTable:
     """Random features of all kinds, each of which some items lack."""

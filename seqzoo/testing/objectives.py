@@ -26,6 +26,21 @@ from seqzoo.plugins import catalogue
 from seqzoo.specs import ArchitectureSpec, BackboneSpec, PartSpec
 from seqzoo.testing.errors import ConformanceError
 
+__all__ = [
+    "CausalMixer",
+    "Maskless",
+    "Mixer",
+    "MixerConfig",
+    "TwoSidedMixer",
+    "check_needs",
+    "check_objective",
+    "check_objective_round_trip",
+    "check_one_seed",
+    "check_query",
+    "check_targets_are_hidden",
+    "readable",
+]
+
 _ITEMS = 60
 _LENGTH = 8
 _USERS = 20

@@ -22,6 +22,15 @@ from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
 from seqzoo.testing.splits import check_list_metric
 
+__all__ = [
+    "check_command",
+    "check_config",
+    "check_dataset",
+    "check_loss",
+    "check_metric",
+    "check_protocol",
+]
+
 _CUTOFFS = (1, 5, 10)
 
 

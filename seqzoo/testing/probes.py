@@ -13,6 +13,20 @@ from seqzoo.interfaces import SequenceBatch, State
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.testing.errors import ConformanceError
 
+__all__ = [
+    "TOLERANCE",
+    "example_batch",
+    "hidden_of",
+    "initial_states",
+    "last_of",
+    "perturbed",
+    "require_equal",
+    "select_rows",
+    "step_once",
+    "stepped",
+    "with_context",
+]
+
 TOLERANCE = 1e-5
 """Largest difference between two ways to compute the same float32 values, relative to their size"""
 

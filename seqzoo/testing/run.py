@@ -32,6 +32,8 @@ from seqzoo.testing.parts import (
 )
 from seqzoo.testing.splits import check_split
 
+__all__ = ["ITEMS", "Outcome", "check_registered", "small_model"]
+
 ITEMS = 30
 _WIDTH = 16
 _LENGTH = 20

@@ -12,6 +12,8 @@ from seqzoo.evaluation.lists import ItemCategories, RecommendedLists
 from seqzoo.plugins import catalogue
 from seqzoo.testing.errors import ConformanceError
 
+__all__ = ["check_list_metric", "check_split"]
+
 _CUTOFFS = (1, 5, 10)
 
 

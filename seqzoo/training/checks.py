@@ -15,6 +15,8 @@ from seqzoo.evaluation.protocol import Protocol, by_split
 from seqzoo.training.features import with_item_features
 from seqzoo.training.recipe import Recipe
 
+__all__ = ["check_protocols", "prepare_data", "training_split"]
+
 logger = logging.getLogger("seqzoo")
 
 

@@ -11,6 +11,8 @@ from seqzoo.errors import DataError
 from seqzoo.model.extend import extended_features
 from seqzoo.training.recipe import Recipe
 
+__all__ = ["LABELS", "with_item_features"]
+
 logger = logging.getLogger("seqzoo")
 
 LABELS = "labels"

@@ -9,6 +9,8 @@ from seqzoo.storage.atomic import refused, try_lock
 from seqzoo.training.recipe import Recipe, differences
 from seqzoo.training.state import FOLDER, Progress, holds_run, read_progress, write_progress
 
+__all__ = ["RunFolder"]
+
 _LOCK = "lock"
 
 

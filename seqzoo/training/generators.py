@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+__all__ = ["kept_generators"]
+
 
 @contextmanager
 def kept_generators() -> Iterator[None]:

@@ -6,6 +6,8 @@ from seqzoo.errors import TrainingError
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.training.recipe import Recipe
 
+__all__ = ["initial_model", "notes_of"]
+
 
 def initial_model(
     recipe: Recipe, vocabulary: Vocabulary, item_features: ItemTable | None

@@ -10,6 +10,8 @@ from seqzoo.metric_names import metric_title
 from seqzoo.notebook import Html, block, escape, line
 from seqzoo.training.progress import Reporter, RunFacts
 
+__all__ = ["NotebookReporter", "curve"]
+
 _SECONDS_BETWEEN_UPDATES = 0.25
 _WIDTH, _HEIGHT, _MARGIN = 420, 110, 8
 

@@ -11,6 +11,8 @@ from seqzoo.objectives.base import Inputs, Objective, WindowSettings
 if TYPE_CHECKING:
     from seqzoo.training.recipe import TrainConfig
 
+__all__ = ["ModelWithLoss", "batch_generator", "window_settings"]
+
 
 class ModelWithLoss(nn.Module):
     """Model and objective in one forward pass, which accelerate wraps for several processes."""

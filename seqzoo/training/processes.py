@@ -15,6 +15,15 @@ from accelerate.utils import broadcast
 from seqzoo.errors import TrainingError
 from seqzoo.objectives.base import Inputs
 
+__all__ = [
+    "from_main_process",
+    "is_main_process",
+    "make_accelerator",
+    "own_share",
+    "seed_of_epoch",
+    "warnings_once",
+]
+
 _SEEDS = 2**53
 """More than the seeds of all epochs of one process, so that no two processes share one."""
 

@@ -9,6 +9,8 @@ from seqzoo.data.sequences import SequenceData
 from seqzoo.data.splits import ChosenSplit, Split
 from seqzoo.training.recipe import TrainConfig
 
+__all__ = ["Int64s", "split_of_epoch", "trained_part"]
+
 Int64s = npt.NDArray[np.int64]
 
 

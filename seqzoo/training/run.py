@@ -38,6 +38,10 @@ from seqzoo.training.sparse import RowwiseAdamW, clip_gradients, sparse_table
 from seqzoo.training.state import Progress, read_progress, read_state, write_progress, write_state
 from seqzoo.training.trackers import Trackers
 
+__all__ = [
+    "Run",
+]
+
 logger = logging.getLogger("seqzoo")
 
 

@@ -7,6 +7,8 @@ from torch import nn
 
 from seqzoo.training.recipe import TrainConfig
 
+__all__ = ["learning_rate", "parameter_groups"]
+
 
 def learning_rate(config: TrainConfig, epoch: float) -> float:
     """The learning rate after ``epoch`` epochs, which may be a fraction.

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from seqzoo.errors import TrainingError
 from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["RowwiseAdamW", "clip_gradients", "sparse_table"]
+
 _DENSE = "set train.sparse_table=false"
 
 

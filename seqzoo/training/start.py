@@ -30,6 +30,8 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.validation import looks_like_path, name_of
 
+__all__ = ["CARRYING_ON", "Start", "names_checkpoint"]
+
 logger = logging.getLogger("seqzoo")
 
 CARRYING_ON: dict[str, Any] = {"epochs": 10, "schedule": "linear", "warmup": 0.0, "patience": 3}

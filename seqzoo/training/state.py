@@ -22,6 +22,16 @@ from seqzoo.storage.integrity import read_bytes
 from seqzoo.storage.messages import malformed
 from seqzoo.storage.tensors import EncodedTensors
 
+__all__ = [
+    "FOLDER",
+    "Progress",
+    "holds_run",
+    "read_progress",
+    "read_state",
+    "write_progress",
+    "write_state",
+]
+
 FOLDER = "training"
 _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
 _LARGEST = 64 << 20

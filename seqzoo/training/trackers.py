@@ -9,6 +9,8 @@ from accelerate.tracking import GeneralTracker
 from seqzoo.errors import TrainingError, UsageError, nearest, one_line
 from seqzoo.validation import list_of
 
+__all__ = ["PROJECT", "Trackers", "check_trackers"]
+
 PROJECT = "seqzoo"
 
 

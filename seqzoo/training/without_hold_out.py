@@ -8,6 +8,8 @@ from typing import Any
 from seqzoo.errors import ConfigError
 from seqzoo.training.state import read_progress
 
+__all__ = ["with_epochs_of_run"]
+
 logger = logging.getLogger("seqzoo")
 
 

@@ -14,6 +14,8 @@ from seqzoo.storage.integrity import read_bytes
 from seqzoo.training.recipe import Recipe, differences
 from seqzoo.tuning.space import Space
 
+__all__ = ["TUNING", "TuningFile", "claim"]
+
 TUNING = "tuning.json"
 _LARGEST = 1 << 20
 _REMEDY = "restore the file, or tune in another folder"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
     from optuna.trial import FrozenTrial, Trial
 
+__all__ = ["Study", "import_optuna"]
+
 _JOURNAL = "study.jsonl"
 _NAME = "seqzoo"
 _STARTUP_TRIALS = 4

@@ -18,6 +18,8 @@ from seqzoo.tuning.study import Study
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+__all__ = ["Interrupted", "PrunedError", "remove", "run_trial"]
+
 logger = logging.getLogger("seqzoo")
 
 

@@ -69,6 +69,32 @@ def test_plugins_import_only_names_that_a_module_offers():
     assert checked > 30
 
 
+def _listed(path):
+    """The names in a module's ``__all__``; None without one."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return None
+
+
+def test_modules_import_from_each_other_only_names_in_all():
+    checked = 0
+    for path in (*CORE, *PLUGINS):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.module.partition(".")[0] != "seqzoo":
+                continue
+            module = ROOT.joinpath(*node.module.split("."))
+            for alias in node.names:
+                if (module / alias.name).exists() or (module / f"{alias.name}.py").exists():
+                    continue
+                source = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+                offered = _listed(source)
+                assert offered is not None, f"{source} has no __all__"
+                assert alias.name in offered, f"{path}:{node.lineno} imports {alias.name}"
+                checked += 1
+    assert checked > 500
+
+
 def test_the_core_names_no_architecture():
     """Words in docstrings and examples may; a name, or a text that is one, may not."""
     catalogue = plugins().catalogue

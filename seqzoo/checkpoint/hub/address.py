@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from seqzoo.errors import UsageError
 
+__all__ = ["COMMIT", "REPOSITORY", "SCHEME", "HubAddress", "parse_address", "repository_address"]
+
 SCHEME = "hf://"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 REPOSITORY = f"{_PART}/{_PART}"

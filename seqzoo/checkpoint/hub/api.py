@@ -37,6 +37,20 @@ from seqzoo.errors import CheckpointError, HubError, IntegrityError
 from seqzoo.storage.documents import check, parse_json
 from seqzoo.version import __version__
 
+__all__ = [
+    "LARGEST_ANSWER",
+    "PATIENCE",
+    "SLOWEST",
+    "AnswerT",
+    "download",
+    "has_id",
+    "list_files",
+    "list_models",
+    "list_references",
+    "model_info",
+    "remember",
+]
+
 logger = logging.getLogger("seqzoo")
 
 PATIENCE = 60.0

@@ -28,6 +28,8 @@ from seqzoo.checkpoint.manifest import (
 from seqzoo.checkpoint.schemas import HubEntry
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
 
+__all__ = ["CachedCheckpoint", "CheckedT", "pull_into_cache"]
+
 logger = logging.getLogger("seqzoo")
 
 CheckedT = TypeVar("CheckedT")

@@ -10,6 +10,8 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.errors import HubError, one_line
 
+__all__ = ["hub_errors", "not_reached", "redacted"]
+
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]+")
 _USER = re.compile(r"//[^/@]*@")
 _LOGIN = "log in with `hf auth login` or set HF_TOKEN"

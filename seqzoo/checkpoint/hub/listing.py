@@ -7,6 +7,8 @@ from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.errors import hub_errors
 from seqzoo.errors import UsageError
 
+__all__ = ["HubModel", "list_hub"]
+
 _TAG = "seqzoo"
 _MOST = 500
 

@@ -22,6 +22,8 @@ from seqzoo.errors import CheckpointError, HubError, UsageError
 from seqzoo.storage.integrity import read_bytes
 from seqzoo.version import __version__
 
+__all__ = ["Pushed", "push_checkpoint"]
+
 logger = logging.getLogger("seqzoo")
 
 _PNG = b"\x89PNG\r\n\x1a\n"

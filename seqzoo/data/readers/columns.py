@@ -5,6 +5,19 @@ from collections.abc import Sequence
 from seqzoo.data.readers.tables import Table
 from seqzoo.errors import DataError, UsageError, nearest
 
+__all__ = [
+    "CATEGORY_NAMES",
+    "ITEM_NAMES",
+    "LABEL_NAMES",
+    "POSITION_NAMES",
+    "TIME_NAMES",
+    "USER_NAMES",
+    "check_different",
+    "choose_column",
+    "choose_optional",
+    "find_columns",
+]
+
 # Column names of public data sets, in lower case without punctuation. The second group counts only
 # if no column has a name of the first, for example sessions in data without users.
 USER_NAMES = (

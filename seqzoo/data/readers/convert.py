@@ -28,6 +28,8 @@ from seqzoo.data.readers.tables import Rows, Table
 from seqzoo.data.readers.times import EXACT_IN_FLOAT, holds_dates, read_times
 from seqzoo.errors import DataError
 
+__all__ = ["Floats", "NumberT", "choose_time", "ids_of", "to_interactions"]
+
 logger = logging.getLogger("seqzoo")
 
 Floats = npt.NDArray[np.float64]

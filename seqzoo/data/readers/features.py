@@ -9,6 +9,8 @@ from seqzoo.data.features import FeatureColumn
 from seqzoo.data.readers.tables import Table
 from seqzoo.errors import DataError, nearest
 
+__all__ = ["FeatureReader"]
+
 _MISSING = ""
 
 

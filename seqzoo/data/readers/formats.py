@@ -14,6 +14,22 @@ from seqzoo.data.readers.tables import CHUNK, Rows, Table, rows_of_frame
 from seqzoo.data.readers.text import Layout, read_first_line, read_text
 from seqzoo.errors import DataError
 
+__all__ = [
+    "ATOMIC_FIELD",
+    "ATOMIC_LAYOUT",
+    "RATING_COLUMNS",
+    "TAB_RATINGS",
+    "ItemTexts",
+    "atomic_items",
+    "first_labels",
+    "movies_csv_items",
+    "read_atomic",
+    "read_delimited",
+    "read_double_colon",
+    "read_parquet",
+    "split_items",
+]
+
 ATOMIC_FIELD = re.compile(r"(?P<name>.+):(?P<type>token|token_seq|float|float_seq)")
 ATOMIC_LAYOUT = Layout("\t", quote=None)
 RATING_COLUMNS = ("user", "item", "rating", "timestamp")

@@ -25,6 +25,8 @@ from seqzoo.data.readers.panics import panics_as_errors
 from seqzoo.data.readers.sources import Source, SourceFile, open_source
 from seqzoo.errors import ConfigError, DataError, nearest, one_line
 
+__all__ = ["read_item_features"]
+
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt")

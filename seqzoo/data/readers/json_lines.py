@@ -11,6 +11,8 @@ from seqzoo.data.readers.sources import SourceFile
 from seqzoo.data.readers.tables import Rows, Table
 from seqzoo.errors import DataError, one_line
 
+__all__ = ["read_json_lines"]
+
 _ROWS = 1 << 15
 _BYTES = 1 << 25
 _LONGEST = 1 << 26

@@ -10,6 +10,15 @@ from seqzoo.data.readers.sources import SourceFile
 from seqzoo.data.readers.tables import Rows, rows_of_frame
 from seqzoo.errors import DataError, UsageError
 
+__all__ = [
+    "EXPECTED_SOURCE",
+    "IN_MEMORY",
+    "ArrowTable",
+    "InMemory",
+    "is_in_memory",
+    "rows_in_memory",
+]
+
 IN_MEMORY = "a table in memory"
 """The source of data in recipes and messages where a table in memory was given."""
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import polars as pl
 
+__all__ = ["panics_as_errors"]
+
 _STDERR = 2
 _TRACE = b"\nthread '"
 

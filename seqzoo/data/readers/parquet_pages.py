@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from seqzoo.data.readers.sources import ALWAYS_UNPACKED, HIGHEST_RATIO, SourceFile
 from seqzoo.errors import DataError
 
+__all__ = ["Buffer", "Struct", "check_pages"]
+
 Buffer: TypeAlias = bytes | mmap.mmap
 Struct: TypeAlias = dict[int, Any]
 

@@ -20,6 +20,8 @@ from seqzoo.data.readers.tables import CHUNK, Rows
 from seqzoo.data.readers.text import read_text
 from seqzoo.errors import DataError, UsageError
 
+__all__ = ["DELIMITED", "JSON_LINES", "PARQUET", "SUFFIXES", "read_interactions", "rows_of"]
+
 DELIMITED = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
 JSON_LINES = (".jsonl", ".ndjson")

@@ -11,6 +11,8 @@ from typing import IO
 
 from seqzoo.errors import DataError
 
+__all__ = ["ALWAYS_UNPACKED", "HIGHEST_RATIO", "Source", "SourceFile", "open_source"]
+
 _BLOCK = 1 << 20
 
 # The most bytes that a member of an archive may unpack to: this many, or this many times its

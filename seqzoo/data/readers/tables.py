@@ -7,6 +7,8 @@ import polars as pl
 
 from seqzoo.data.readers.sources import SourceFile
 
+__all__ = ["CHUNK", "Rows", "Table", "rows_of_frame"]
+
 CHUNK = 1 << 21
 """How many rows of a table are converted at once."""
 

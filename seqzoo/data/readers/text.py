@@ -16,6 +16,8 @@ from seqzoo.data.readers.sources import SourceFile
 from seqzoo.data.readers.tables import Rows, Table
 from seqzoo.errors import DataError
 
+__all__ = ["Layout", "Quote", "read_first_line", "read_text"]
+
 Quote = Literal['"'] | None
 
 _PIECE = 1 << 25

@@ -9,6 +9,8 @@ import polars as pl
 from seqzoo.data.readers.tables import Table
 from seqzoo.errors import DataError
 
+__all__ = ["EXACT_IN_FLOAT", "Timestamps", "holds_dates", "read_times", "unix_seconds"]
+
 # Whole numbers beyond this are no longer exact in a float64.
 EXACT_IN_FLOAT = 2.0**53
 

@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+__all__ = ["FOLDER", "LIBRARY", "BuildError", "build", "source_fingerprint"]
+
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / ("kernels.dll" if sys.platform == "win32" else "kernels.so")
 

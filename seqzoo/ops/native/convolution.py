@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from seqzoo.ops.native.library import Rows, call, limits, packed, unexpected_shape, wrong_dimensions
 
+__all__ = ["convolution_limits", "native_causal_convolution"]
+
 _SIZES = ("batch", "length", "channels", "taps", "threads")
 _POINTERS = ("weight", "bias", "y", "grad_x", "grad_weight", "grad_bias")
 

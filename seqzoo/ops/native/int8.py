@@ -13,6 +13,8 @@ from torch.nn import functional
 from seqzoo.ops.int8 import Found, Quantised
 from seqzoo.ops.native.library import call
 
+__all__ = ["NativeInt8Table"]
+
 _GROUP = 16
 """Items whose codes are interleaved, four of each at a time."""
 _OFFSET = 64

@@ -13,6 +13,22 @@ from torch import Tensor
 
 from seqzoo.ops.native.build import LIBRARY, source_fingerprint
 
+__all__ = [
+    "REMEDY",
+    "Rows",
+    "Shape",
+    "call",
+    "function",
+    "inference_limits",
+    "level",
+    "library",
+    "limits",
+    "packed",
+    "step_limits",
+    "unexpected_shape",
+    "wrong_dimensions",
+]
+
 REMEDY = "install a C compiler (gcc or clang) and run `python -m seqzoo.ops.native`"
 
 Shape = torch.Size | tuple[int, ...]

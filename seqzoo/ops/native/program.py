@@ -25,6 +25,8 @@ from seqzoo.ops.native.recorder import (
 )
 from seqzoo.ops.nested import form_of, leaves, nested
 
+__all__ = ["Program", "Write", "native_step"]
+
 Write: TypeAlias = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 _SIZES = (

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from seqzoo.ops.native.library import call, limits, unexpected_shape, wrong_dimensions
 
+__all__ = ["native_rank_counts", "rank_counts_limits"]
+
 _SIZES = ("rows", "columns", "pairs", "threads")
 _POINTERS = ("scores", "wanted", "own", "pair_rows", "pair_columns", "counts", "nans")
 

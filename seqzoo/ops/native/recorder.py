@@ -14,6 +14,19 @@ from torch import Tensor, nn
 from seqzoo.ops.native.library import limits
 from seqzoo.ops.step_operations import Recorded, StepOperations, Weight
 
+__all__ = [
+    "CODES",
+    "SECONDS",
+    "Instruction",
+    "Items",
+    "NotRecordableError",
+    "Recorder",
+    "Register",
+    "Stored",
+    "UnfitStateError",
+    "tensor_of",
+]
+
 CODES = (
     "embedding",
     "linear",

@@ -21,6 +21,23 @@ from seqzoo.ops.native.library import (
     wrong_dimensions,
 )
 
+__all__ = [
+    "last_limits",
+    "native_projected_scan_last",
+    "native_selective_scan",
+    "native_selective_scan_last",
+    "native_selective_scan_step",
+    "native_ssd",
+    "native_ssd_last",
+    "native_ssd_step",
+    "projected_last_limits",
+    "scan_limits",
+    "ssd_last_limits",
+    "ssd_limits",
+    "ssd_step_limits",
+    "step_limits",
+]
+
 _GROUP = 64
 """Channels of one task; each group has gradients of ``write`` and ``read`` of its own."""
 _SIZES = ("batch", "length", "channels", "states", "width", "shared", "threads")

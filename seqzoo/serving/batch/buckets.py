@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+__all__ = ["USER_KEY", "Buckets", "buckets_for"]
+
 USER_KEY = "__key"
 _BUFFERED = 1 << 19
 """Rows that are held before they are written."""

@@ -17,6 +17,8 @@ from seqzoo.validation import one_of, whole_number
 if TYPE_CHECKING:
     from seqzoo.serving.batch.lists import ItemLists
 
+__all__ = ["ENGINES", "LocalEngine", "check_engine", "make_engine"]
+
 ENGINES = ("local", "ray")
 
 

@@ -16,6 +16,8 @@ from seqzoo.storage.documents import check, parse_json
 from seqzoo.storage.fields import Closed, Count
 from seqzoo.storage.integrity import sha256_of_document
 
+__all__ = ["FORMATS", "Job", "Part", "out_error"]
+
 logger = logging.getLogger("seqzoo")
 
 FORMATS = {

@@ -17,6 +17,8 @@ from seqzoo.data.readers.convert import choose_time
 from seqzoo.data.readers.tables import Table
 from seqzoo.errors import DataError
 
+__all__ = ["HISTORY_NAMES", "Columns", "Layout", "find_layout", "is_list"]
+
 HISTORY_NAMES = (("history", "histories", "itemhistory", "itemidlist", "itemsequence"),)
 """Names of a column that holds all items of a user, without punctuation and in lower case."""
 

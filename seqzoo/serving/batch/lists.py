@@ -15,6 +15,8 @@ from seqzoo.serving.batch.buckets import Buckets
 from seqzoo.serving.batch.layout import Columns, Layout, find_layout
 from seqzoo.serving.batch.users import frames_of_events, frames_of_users
 
+__all__ = ["ItemLists"]
+
 _CHUNK = 1 << 18
 
 

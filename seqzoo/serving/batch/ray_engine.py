@@ -13,6 +13,8 @@ from seqzoo.serving.batch.score import Answered, Options, answer
 from seqzoo.serving.batch.tasks import Task
 from seqzoo.serving.batch.users import Block
 
+__all__ = ["RayEngine", "Scorer"]
+
 _AHEAD = 2
 """Tasks of each worker, so that none waits for the next one."""
 _LIVES = 8

@@ -15,6 +15,8 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.serving.batch.users import Block
 from seqzoo.validation import one_of, whole_number
 
+__all__ = ["SCHEMA", "Answered", "Options", "answer", "table_of"]
+
 SCHEMA: dict[str, pl.DataType] = {
     "user": pl.String(),
     "rank": pl.Int32(),

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from seqzoo.serving.batch.score import Answered
 from seqzoo.serving.batch.users import Block
 
+__all__ = ["Engine", "Task"]
+
 
 @dataclass(frozen=True)
 class Task:

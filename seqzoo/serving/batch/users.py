@@ -16,6 +16,19 @@ from seqzoo.serving.batch.buckets import Buckets
 from seqzoo.serving.batch.layout import Layout, is_list
 from seqzoo.validation import read_times as checked_times
 
+__all__ = [
+    "BLOCK",
+    "Block",
+    "blocks_of_buckets",
+    "blocks_of_data",
+    "blocks_of_events",
+    "blocks_of_rows",
+    "frames_of_events",
+    "frames_of_users",
+    "grouped_in_memory",
+    "write_buckets",
+]
+
 BLOCK = 4096
 """Users whose recommendations are computed and written together."""
 

@@ -16,6 +16,8 @@ from torch.fx import GraphModule
 
 from seqzoo.ops.exporting import exportable
 
+__all__ = ["DYNAMIC", "OPSET", "graph_of", "program_of", "saved", "with_top_k"]
+
 OPSET = 20
 """Version of the ONNX operators that the graphs use."""
 

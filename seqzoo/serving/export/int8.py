@@ -6,6 +6,8 @@ from pathlib import Path
 
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+__all__ = ["rounded"]
+
 
 def rounded(content: bytes) -> bytes:
     """An ONNX file with the weights of matrix products and tables in int8.

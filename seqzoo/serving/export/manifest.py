@@ -5,6 +5,8 @@ from typing import Any, Literal
 from seqzoo.checkpoint.schemas import Name
 from seqzoo.storage.fields import Closed, Count, FileEntry, Positive, Text
 
+__all__ = ["MANIFEST", "Manifest", "StateEntry"]
+
 MANIFEST = "manifest.json"
 
 

@@ -16,6 +16,8 @@ from seqzoo.ops.nested import form_of, leaves, nested
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["EventModule", "HistoryModule", "ScoresModule", "StateTensor", "event_module"]
+
 
 class HistoryModule(nn.Module):
     """Whole histories to user vectors."""

@@ -14,6 +14,8 @@ from seqzoo.serving.export.runner import Recommender
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["Parity", "parity"]
+
 _LENGTHS = (1, 2, 9, 50, 200)
 _STREAMED = 12
 _USERS, _EVENTS = 256, 20

@@ -22,6 +22,8 @@ from seqzoo.serving.export.modules import (
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
+__all__ = ["Traced", "trace"]
+
 _ROWS, _EVENTS, _PAIRS = 3, 7, 5
 """Sizes of the examples; no two are equal, and none is 0 or 1, which a tracer would fix."""
 

@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
     from seqzoo.serving.export.parity import Parity
 
+__all__ = [
+    "INT8_TOLERANCE",
+    "TOLERANCE",
+    "Exported",
+    "check_export",
+    "export",
+    "missing_package",
+    "require_extra",
+]
+
 TOLERANCE = 1e-5
 """Largest difference from the model, relative to the largest value, that an export may have."""
 

@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from seqzoo.serving.service.documents import ErrorDocument
 
+__all__ = ["errors_of", "json_answer"]
+
 _MEANINGS = {
     400: "not JSON",
     401: "the token is missing or wrong",

@@ -25,6 +25,10 @@ from seqzoo.serving.service.served import ServedModel
 from seqzoo.serving.service.telemetry import Metrics
 from seqzoo.version import __version__
 
+__all__ = [
+    "Service",
+]
+
 logger = logging.getLogger("seqzoo.serve")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from seqzoo.serving.service.errors import overloaded
 
+__all__ = ["Batcher", "Job"]
+
 
 @dataclass(eq=False)
 class Job:

@@ -6,6 +6,27 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from seqzoo.serving.service.limits import Limits
 
+__all__ = [
+    "FARTHEST",
+    "Answer",
+    "Documents",
+    "ErrorDetail",
+    "ErrorDocument",
+    "Forgotten",
+    "Health",
+    "Item",
+    "Items",
+    "NamedItem",
+    "Observed",
+    "OnCold",
+    "OnUnknown",
+    "Reasons",
+    "Recommended",
+    "ServedDocument",
+    "SessionAnswer",
+    "Similar",
+]
+
 FARTHEST = 2**62
 
 OnCold = Literal["error", "empty", "popular"]

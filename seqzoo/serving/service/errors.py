@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from seqzoo.errors import NotFiniteError, SeqzooError, StoreError, UnknownItemError, one_line
 
+__all__ = ["RETRY_SECONDS", "ServiceError", "as_service_error", "overloaded"]
+
 RETRY_SECONDS = 1
 _LONGEST = 500
 

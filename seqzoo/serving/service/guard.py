@@ -12,6 +12,8 @@ from seqzoo.serving.service.errors import ServiceError, as_service_error, overlo
 from seqzoo.serving.service.limits import Limits
 from seqzoo.serving.service.telemetry import Metrics
 
+__all__ = ["Guard", "route_of"]
+
 logger = logging.getLogger("seqzoo.serve")
 
 _PROTECTED = ("/v1", "/metrics")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+__all__ = ["Limits"]
+
 
 @dataclass(frozen=True)
 class Limits:

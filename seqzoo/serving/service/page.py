@@ -17,6 +17,8 @@ from seqzoo.serving.service.requests import items_json
 if TYPE_CHECKING:
     from seqzoo.serving.service.app import Service
 
+__all__ = ["STATIC", "add_page"]
+
 STATIC = Path(__file__).parent / "static"
 # The page loads nothing from elsewhere, runs no inline code, and cannot be framed.
 _HEADERS = {

@@ -13,6 +13,8 @@ from seqzoo.model.inference import inference
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.serving.service.titles import TitleIndex
 
+__all__ = ["ItemsRequest", "ReasonsRequest", "find_items", "reasons"]
+
 
 @dataclass(frozen=True)
 class ItemsRequest:

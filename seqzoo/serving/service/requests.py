@@ -12,6 +12,16 @@ from seqzoo.model.recommendations import Recommendations
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.validation import read_times, whole_number
 
+__all__ = [
+    "EventRequest",
+    "ForgetRequest",
+    "RecommendRequest",
+    "SessionRequest",
+    "SimilarRequest",
+    "items_json",
+    "recommend",
+]
+
 
 @dataclass(frozen=True)
 class RecommendRequest:

@@ -24,6 +24,8 @@ from seqzoo.serving.service.titles import TitleIndex
 from seqzoo.storage.atomic import COMMIT
 from seqzoo.validation import looks_like_path
 
+__all__ = ["ManySessions", "ServedModel", "split_name"]
+
 logger = logging.getLogger("seqzoo.serve")
 
 _CONFIG = "config.json"

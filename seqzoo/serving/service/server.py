@@ -14,6 +14,8 @@ from seqzoo.errors import UsageError
 from seqzoo.serving.service.app import Service
 from seqzoo.serving.service.errors import ServiceError
 
+__all__ = ["Server", "listen", "protocol_with", "run"]
+
 logger = logging.getLogger("seqzoo.serve")
 
 _BACKLOG = 2048

@@ -7,6 +7,8 @@ import numpy as np
 
 from seqzoo.data.vocabulary import Vocabulary
 
+__all__ = ["TitleIndex", "folded"]
+
 _EXAMINED = 2_000
 """Matches that are put in order; of a word that more items have, the most popular ones are."""
 
