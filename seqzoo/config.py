@@ -31,7 +31,6 @@ __all__ = [
     "part_config",
     "parts_of",
     "structure",
-    "without_replaced_loss",
 ]
 
 logger = logging.getLogger("seqzoo")

@@ -1,10 +1,10 @@
 """Run a part of the test suite with the lowest versions of the dependencies that seqzoo allows.
 
 ``python tools/lowest_versions.py`` resolves every direct dependency in pyproject.toml to its lower
-bound, installs those versions into a fresh environment for each Python that is found, and runs the
-tests below there. torch is the exception: its version is the one that is installed here. A Python
-for which that torch cannot be installed is skipped with the reason, after its compiler has read
-the sources. The exit code is 1 if a version or a test fails.
+bound, those of the extras too, installs these versions into a fresh environment for each Python
+that is found, and runs the tests below there. torch is the exception: its version is the one that
+is installed here. A Python for which that torch cannot be installed is skipped with the reason,
+after its compiler has read the sources. The exit code is 1 if a version or a test fails.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-EXTRAS = ("plot",)
-"""Optional dependencies that the tests below need."""
-TOOLS = ("editables", "hatchling", "pip", "pytest", "pytest-xdist")
+EXTRAS = ("docs", "export", "plot", "ray", "serve", "tune")
+"""Optional dependencies; ``cuda`` is left out, as it needs a GPU's compiler."""
+TOOLS = ("editables", "hatchling", "httpx", "pip", "pytest", "pytest-xdist")
 """What runs the tests; at its newest version, as no user of seqzoo has to install it."""
 TESTS = (
     "tests/core",
@@ -39,8 +39,14 @@ TESTS = (
     "tests/cli/test_list_info.py",
     "tests/cli/test_recommend.py",
     "tests/cli/test_train.py",
+    "tests/docs/test_site.py",
+    "tests/serving/export/test_export.py",
+    "tests/serving/test_ray.py",
+    "tests/serving/test_service.py",
+    "tests/tuning",
 )
-"""Tests that use every dependency: tables, settings, plugins, weights, the Hub, the terminal."""
+"""Tests that use every dependency: tables, settings, plugins, weights, the Hub, the terminal; then
+one group for each extra."""
 _COMPILE = """
 import pathlib, sys
 for folder in sys.argv[1:]:

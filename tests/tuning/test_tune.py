@@ -196,9 +196,9 @@ GOOD = {"recipe": {"architecture": "gru4rec"}, "space": {"train.lr": "1e-3..1e-2
     [
         ("{", "is not the JSON that seqzoo writes"),
         (json.dumps(GOOD)[:-9], "is not the JSON that seqzoo writes"),
-        ("[" * 100_000, "is not the JSON that seqzoo writes"),
+        pytest.param("[" * 100_000, "is not the JSON that seqzoo writes", id="deep"),
         ("\xff", "is not the JSON that seqzoo writes"),
-        (" " * (1 << 20) + "{}", "is longer than the 1048576 bytes"),
+        pytest.param(" " * (1 << 20) + "{}", "is longer than the 1048576 bytes", id="long"),
         (5, "the document is 5, expected"),
         ({}, "the document lacks 'recipe'"),
         ({"recipe": {}}, "the document lacks 'space'"),

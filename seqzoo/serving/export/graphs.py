@@ -90,6 +90,8 @@ def graph_of(
         optimizer.remove_unused_nodes(exported.model)
     graph: onnx.ModelProto = exported.model_proto
     _without_notes(graph.graph)
+    _without_idle_transposes(graph.graph)
+    _without_shapes_of_weights(graph.graph)
     return graph
 
 
@@ -123,10 +125,43 @@ def _without_notes(graph: onnx.GraphProto) -> None:
         del each.metadata_props[:]
         each.doc_string = ""
     del graph.metadata_props[:]
+    for inner in _graphs_in(graph):
+        _without_notes(inner)
+
+
+def _without_idle_transposes(graph: onnx.GraphProto) -> None:
+    """Replace transpositions that keep the order of the dimensions.
+
+    The converter adds one after each look-up of rows. onnxruntime before 1.30 takes any
+    transposition before a product of matrices for an exchange of their dimensions.
+    """
+    for node in graph.node:
+        if node.op_type == "Transpose":
+            order = [place for given in node.attribute for place in given.ints]
+            if order and order == sorted(order):
+                node.op_type = "Identity"
+                del node.attribute[:]
+    for inner in _graphs_in(graph):
+        _without_idle_transposes(inner)
+
+
+def _without_shapes_of_weights(graph: onnx.GraphProto) -> None:
+    """Remove what repeats the shape that a tensor of weights has itself.
+
+    onnxruntime 1.22 does not update the repetition when it transposes weights to round them.
+    """
+    weights = {tensor.name for tensor in graph.initializer}
+    kept = [info for info in graph.value_info if info.name not in weights]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+
+
+def _graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The bodies of loops and scans of a graph."""
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                _without_notes(attribute.g)
+                yield attribute.g
 
 
 @contextmanager
