@@ -113,6 +113,8 @@ def streamed_relations(ages: Tensor, rows: int, timed: bool) -> Relations:
     """
     count = ages.shape[1]
     place = torch.arange(count, device=ages.device)
-    distance = place[count - rows :, None] - place
+    # Not a part of `place`, whose size a tracer cannot tell.
+    reading = count - rows + torch.arange(rows, device=ages.device)
+    distance = reading[:, None] - place
     bucket = buckets(ages)[:, None] if timed else None
     return Relations(slice(0, rows), distance.clamp(min=0), distance >= 0, bucket)

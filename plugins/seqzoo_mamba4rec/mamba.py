@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.ops import StepOperations, causal_convolution, projected_scan_last, selective_scan
+from seqzoo.ops.exporting import softplus
 from seqzoo.ops.step_operations import Value
 
 __all__ = ["MambaBlock"]
@@ -124,4 +125,4 @@ class MambaBlock(nn.Module):
         """Step sizes [..., I], write and read projections [..., N]."""
         rank, states = self.rank, self.state_size
         step, write, read = self.x_proj(x).split([rank, states, states], dim=-1)
-        return functional.softplus(self.dt_proj(step)), write, read
+        return softplus(self.dt_proj(step)), write, read

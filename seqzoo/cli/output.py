@@ -82,9 +82,9 @@ def logs_on_stderr() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def log_from(level: int) -> None:
-    """Show log records of this level and above."""
-    logging.getLogger("seqzoo").setLevel(level)
+def log_from(level: int, part: str = "") -> None:
+    """Show log records of this level and above, of all of seqzoo or of one part of it."""
+    logging.getLogger(f"seqzoo.{part}" if part else "seqzoo").setLevel(level)
 
 
 class _StderrHandler(logging.StreamHandler[Any]):

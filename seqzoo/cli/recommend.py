@@ -142,7 +142,7 @@ def recommend(
         typer.Option(
             metavar="N",
             parser=read_whole_number,
-            help="Workers of --engine ray, one core each (default: all cores).",
+            help="Workers of --engine ray, one core each (default: the free cores).",
         ),
     ] = None,
     batch_size: BatchSize = 256,
@@ -180,6 +180,7 @@ def recommend(
             )
         if quiet:
             log_from(logging.ERROR)
+        log_from(logging.ERROR if quiet else logging.INFO, "ray")
         recommend_to_file(
             zoo.load(name, device=device),
             name,

@@ -82,21 +82,23 @@ def with_mask(batch: SequenceBatch, max_length: int, drop_oldest: bool = False) 
             hidden event is that of the newest.
         drop_oldest: whether every history loses its oldest event, also a short one.
     """
-    rows = torch.arange(len(batch.items), device=batch.items.device)
+    # Not `len`, which fixes the number of histories when a model is traced.
+    rows = torch.arange(batch.items.shape[0], device=batch.items.device)
     full = batch.lengths >= (0 if drop_oldest else max_length)
     lengths = torch.where(full, batch.lengths, batch.lengths + 1)
     # The oldest event of a row that loses it moves to the last column, which is cut off.
-    width = min(batch.items.shape[1] + (not drop_oldest), max_length)
+    cut = drop_oldest or batch.items.shape[1] >= max_length
 
     def appended(values: torch.Tensor, newest: torch.Tensor) -> torch.Tensor:
-        wider = torch.cat([values, values.new_zeros(len(values), 1)], 1)
+        wider = torch.cat([values, values.new_zeros(values.shape[0], 1)], 1)
         wider[rows, batch.lengths] = newest
-        return torch.where(full[:, None], wider.roll(-1, 1), wider)[:, :width]
+        found = torch.where(full[:, None], wider.roll(-1, 1), wider)
+        return found[:, :-1] if cut else found
 
     def repeated(values: torch.Tensor | None) -> torch.Tensor | None:
         return None if values is None else appended(values, batch.gather_last(values))
 
-    none = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    none = torch.zeros_like(rows)
     return replace(
         batch,
         items=appended(batch.items, none + MASK),

@@ -2,7 +2,8 @@
 
 Loops in Python and hand-written backward passes cannot be traced for any length. Inside
 ``exportable`` every kernel consists of PyTorch operations, and each recurrence is one ``scan``
-operator, which ONNX has as well. States are in the precision of the arguments.
+operator, which ONNX has as well. It goes from chunk to chunk, as one operation on a few positions
+takes much less time than one on each. States are in the precision of the arguments.
 
 Shapes in brackets as in ``selective_scan`` and ``ssd``.
 """
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_map
 
+from seqzoo.ops.chunks import in_chunks, kept_within
 from seqzoo.ops.padding import masked_steps
 
 __all__ = [
@@ -24,7 +26,13 @@ __all__ = [
     "exportable",
     "exporting",
     "scan",
+    "softplus",
 ]
+
+_SCAN_CHUNK, _LAST_CHUNK = 8, 16
+"""Positions of a chunk: each of the former is a part of the graph."""
+_FADED = -60.0
+"""Logarithm of what counts as nothing: results that are subnormal take many times as long."""
 
 _EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
 
@@ -42,6 +50,16 @@ def exportable() -> Iterator[None]:
 def exporting() -> bool:
     """Whether a model is being traced; a part without an exportable form must then choose one."""
     return _EXPORTING.get()
+
+
+def softplus(values: Tensor) -> Tensor:
+    """``log(1 + exp(values))``; while a model is traced, of operations that runtimes do fast."""
+    if not exporting():
+        return functional.softplus(values)
+    small = (-values.abs()).exp()
+    more = 1 + small
+    # The last term is what rounding took from `small` in the sum.
+    return values.clamp(min=0) + more.log() + (small - (more - 1)) / more
 
 
 def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, inputs: Any) -> tuple[Any, Any]:
@@ -67,32 +85,50 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, inputs: Any) -
 
 
 def _selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
-    def advance(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        size, value, write, read = now
-        state = state * torch.exp(size[:, None] * decay) + value[:, None] * write[..., None]
-        return state, (state * read[..., None]).sum(1)
+    """Chunk by chunk; within one, the positions are operations of the graph."""
+    sizes, values, write, read = in_chunks(_SCAN_CHUNK, step, x * step, write, read)
 
-    _, y = scan(
-        advance, x.new_zeros(x.shape[0], *decay.shape), _time_first(step, x * step, write, read)
+    def advance(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        sizes, values, write, read = now  # [C, 1, I], [C, 1, I], [C, N, 1], [C, 1, N]
+        found = []
+        for kept, added in zip(
+            _left(sizes * decay).split(1), (values * write).split(1), strict=True
+        ):
+            state = state * kept + added
+            found.append(state)
+        return state, (read @ torch.cat(found))[:, 0]
+
+    def run(now: tuple[Tensor, ...]) -> Tensor:
+        return scan(advance, x.new_zeros(1, *decay.shape), now)[1]  # type: ignore[no-any-return]
+
+    y = _each(
+        run, (sizes[:, :, :, None], values[:, :, :, None], write[..., None], read[:, :, :, None])
     )
-    return y.transpose(0, 1)  # type: ignore[no-any-return]
+    return y.flatten(1, 2)[:, : x.shape[1]]
 
 
 def _selective_scan_last(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor
 ) -> Tensor:
+    """Chunk by chunk: a chunk adds the sum over its events of what each has left at its end."""
+    size = _LAST_CHUNK
     step = masked_steps(step, lengths)
+    sizes, values, write = in_chunks(size, step, x * step, write)
+    # Summed over the later positions themselves, which avoids differences of large sums.
+    later = torch.ones(size, size, dtype=x.dtype, device=x.device).triu(1) @ sizes
 
     def advance(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        size, value, write = now
-        state = state * torch.exp(size[:, None] * decay) + value[:, None] * write[..., None]
-        # A scan has outputs; a single number for each position is the least.
-        return state, value[:, 0]
+        later, values, write, whole = now  # [1, C, I], [1, C, I], [N, 1, C], [I]
+        left = _left(later * decay[:, None]) * values  # [N, C, I]
+        added = (write @ left)[:, 0]
+        # A scan has outputs; a single number is the least.
+        return state * _left(whole * decay) + added, whole[:1]
 
-    state, _ = scan(
-        advance, x.new_zeros(x.shape[0], *decay.shape), _time_first(step, x * step, write)
-    )
-    return state  # type: ignore[no-any-return]
+    def run(now: tuple[Tensor, ...]) -> Tensor:
+        return scan(advance, x.new_zeros(decay.shape), now)[0]  # type: ignore[no-any-return]
+
+    write = write.transpose(2, 3)[:, :, :, None]
+    return _each(run, (later[:, :, None], values[:, :, None], write, sizes.sum(2)))
 
 
 def _projected_scan_last(
@@ -104,22 +140,36 @@ def _projected_scan_last(
     write: Tensor,
     lengths: Tensor,
 ) -> Tensor:
-    step = functional.softplus(functional.linear(low, weight, bias))
+    step = softplus(functional.linear(low, weight, bias))
     return _selective_scan_last(x, step, decay, write, lengths)
 
 
 def _ssd(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, chunk_size: int
 ) -> Tensor:
-    def advance(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        value, kept, write, read = now
-        state = kept[..., None, None] * state + value[..., None] * write[:, None, None]
-        return state, (state * read[:, None, None]).sum(-1)
+    """The chunks of PyTorch's implementation, one after the other."""
+    heads, width, states = *x.shape[2:], write.shape[-1]
+    values, logs, write, read = in_chunks(
+        chunk_size, x * step[..., None], step * decay, write, read
+    )
 
-    start = x.new_zeros(x.shape[0], *x.shape[2:], write.shape[-1])
-    kept = (step * decay).exp()
-    _, y = scan(advance, start, _time_first(x * step[..., None], kept, write, read))
-    return y.transpose(0, 1)  # type: ignore[no-any-return]
+    def advance(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        values, logs, write, read = now  # [C, H, P], [H, C], [C, N], [C, N]
+        kept = kept_within(logs)
+        weights = (write @ read.T) * kept  # [H, C (j), C (i)]
+        y = (weights.transpose(1, 2) @ values.transpose(0, 1)).transpose(0, 1)
+        from_start = logs.cumsum(-1).exp()
+        carried = (read @ state.T).unflatten(-1, (heads, width))  # [C, H, P]
+        y = y + carried * from_start.T[..., None]
+        written = (values * kept[..., -1].T[..., None]).flatten(1).T @ write
+        left = from_start[:, -1:].expand(-1, width).flatten()
+        return left[:, None] * state + written, y
+
+    def run(now: tuple[Tensor, ...]) -> Tensor:
+        return scan(advance, x.new_zeros(heads * width, states), now)[1]  # type: ignore[no-any-return]
+
+    y = _each(run, (values, logs.transpose(2, 3), write, read))
+    return y.flatten(1, 2)[:, : x.shape[1]]
 
 
 def _ssd_last(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Tensor) -> Tensor:
@@ -135,8 +185,19 @@ def _ssd_last(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Te
     return state.view(x.shape[0], *x.shape[2:], -1)
 
 
-def _time_first(*tensors: Tensor) -> tuple[Tensor, ...]:
-    return tuple(tensor.transpose(0, 1) for tensor in tensors)
+def _left(logs: Tensor) -> Tensor:
+    """What a decay leaves, by its logarithm."""
+    return logs.clamp(min=_FADED).exp()
+
+
+def _each(run: Callable[[Any], Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    """Run a computation for each history by itself, whose values then fit the processor's cache."""
+
+    def advance(count: Tensor, now: Any) -> tuple[Tensor, Tensor]:
+        return count + 1, run(now)  # a scan has a state
+
+    found: Tensor = scan(advance, inputs[0].new_zeros(1), inputs)[1]
+    return found
 
 
 FORMS: dict[str, Callable[..., Any]] = {

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqzoo.ops.backends import run
+from seqzoo.ops.chunks import kept_within
 from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
@@ -161,7 +162,7 @@ def _chunked(
     write, read = (t.reshape(batch, chunks, size, t.shape[-1]) for t in (write, read))
 
     # What position i reads from position j of its own chunk: rows j, columns i.
-    kept = _kept(logs)
+    kept = kept_within(logs)
     y = (((write @ read.mT)[:, :, None] * kept).mT @ inputs.transpose(2, 3)).transpose(2, 3)
     if chunks > 1:
         to_end = kept[..., -1].transpose(2, 3)
@@ -171,20 +172,6 @@ def _chunked(
         carried = read @ _states_before(written, left).mT  # [B, T, C, H * P]
         y = y + carried.view(inputs.shape) * from_start.transpose(2, 3)[..., None]
     return y.flatten(1, 2)[:, :length]
-
-
-def _kept(logs: Tensor) -> Tensor:
-    """How much of what j wrote remains at i: [..., C] -> [..., C (j), C (i)].
-
-    It is ``exp(sum of logs over j + 1 .. i)``, and zero for i before j. Each sum is computed by
-    itself: the difference of two running sums would lose digits if a step before j was large.
-    Positions i before j are masked before ``exp``, not after, so that nothing overflows there and
-    gives NaN gradients.
-    """
-    index = torch.arange(logs.shape[-1], device=logs.device)
-    after = index > index[:, None]
-    sums = torch.where(after, logs[..., None, :], 0.0).cumsum(-1)
-    return sums.masked_fill(index < index[:, None], -torch.inf).exp()
 
 
 def _states_before(written: Tensor, left: Tensor) -> Tensor:

@@ -82,7 +82,9 @@ def check_session_length(
 
 def split_heads(values: Tensor, num_heads: int) -> Tensor:
     """Give each attention head its part of the width: [..., L, D] -> [..., H, L, D / H]."""
-    return values.reshape(*values.shape[:-1], num_heads, -1).transpose(-2, -3)
+    # Not -1, which is any number where there are no events yet.
+    width = values.shape[-1] // num_heads
+    return values.reshape(*values.shape[:-1], num_heads, width).transpose(-2, -3)
 
 
 def join_heads(values: Tensor) -> Tensor:

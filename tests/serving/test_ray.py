@@ -1,5 +1,6 @@
 """Recommendations for all users of a file on a Ray cluster: the file of the local engine."""
 
+import logging
 import os
 import signal
 import time
@@ -13,6 +14,8 @@ from seqzoo.errors import UnknownItemError, UsageError
 from seqzoo.serving.batch import engines
 from seqzoo.serving.batch import users as batch_users
 from seqzoo.serving.batch.run import recommend_file
+from seqzoo.serving.batch.score import Options
+from seqzoo.serving.batch.tasks import Task
 from tests.samples import make_model
 
 USERS, BLOCK = 3000, 100
@@ -86,6 +89,130 @@ def test_the_rows_are_those_of_the_local_engine(cluster, model, source, tmp_path
         pl.read_parquet(tmp_path / "local.parquet")
     )
     assert cluster.is_initialized()
+
+
+class Occupant:
+    """Other work on the cluster."""
+
+    def here(self):
+        pass
+
+
+@pytest.fixture
+def occupied(cluster):
+    """Lets other work take a number of cores, until ``occupied.end()``."""
+
+    class Occupied:
+        actor = None
+
+        def begin(self, cores):
+            self.free(2)
+            self.actor = cluster.remote(num_cpus=cores)(Occupant).remote()
+            cluster.get(self.actor.here.remote())
+            self.free(2 - cores)
+
+        def end(self):
+            if self.actor is not None:
+                cluster.kill(self.actor)
+            self.actor = None
+
+        def free(self, cores):
+            """Wait until so many cores are free, which the cluster learns after a moment."""
+            until = time.monotonic() + 60
+            while cluster.available_resources().get("CPU", 0) != cores:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
+    found = Occupied()
+    yield found
+    found.end()
+
+
+@pytest.mark.slow
+def test_a_busy_cluster_is_waited_for_with_a_line(cluster, occupied, model, source, tmp_path):
+    """Only the line lets the other work end, so the run cannot have started before it."""
+    said = []
+
+    class End(logging.Handler):
+        def emit(self, record):
+            said.append(record.getMessage())
+            if record.levelno == logging.WARNING:
+                occupied.end()
+
+    recommend_file(model, source, tmp_path / "local.jsonl", 3)
+    occupied.begin(2)
+    logger, handler = logging.getLogger("seqzoo.ray"), End()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        recommend_file(model, source, tmp_path / "ray.jsonl", 3, engine="ray", workers=2)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert said[0] == (
+        "waiting for a core of the Ray cluster: all 2 are in use; end other work there, or leave "
+        "out --engine ray to score in this process"
+    )
+    assert said[1] == "1 of 2 workers started"
+    assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (None, ["1 of 1 workers started"]),
+        (
+            2,
+            [
+                "free cores of the Ray cluster: 1 of 2; 1 of 2 workers start now, the others when "
+                "more are free",
+                "1 of 2 workers started",
+                "done before 1 of 2 workers started",
+            ],
+        ),
+    ],
+)
+def test_cores_that_are_in_use_are_left_alone(
+    occupied, model, source, tmp_path, caplog, asked, said
+):
+    recommend_file(model, source, tmp_path / "local.jsonl", 3)
+    occupied.begin(1)
+    caplog.set_level(logging.INFO, "seqzoo.ray")
+    recommend_file(model, source, tmp_path / "ray.jsonl", 3, engine="ray", workers=asked)
+    assert [record.message for record in caplog.records if record.name == "seqzoo.ray"] == said
+    assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
+
+
+class Broken:
+    """A model that no worker can load."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def __reduce__(self):
+        return int, ("no plugin of this name",)
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_start_is_named(cluster, model):
+    from seqzoo.serving.batch.ray_engine import RayEngine
+
+    task = Task(0, batch_users.Block(pl.Series(["ann"]), [["item-1"]], None, str), {})
+    engine = RayEngine(Broken(model), Options(3), {}, 1)
+    with pytest.raises(UsageError, match=r"cannot start \([^;]*no plugin of this name"):
+        list(engine.run(iter([task])))
+
+
+def test_nothing_is_started_for_no_users(model, monkeypatch):
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
+    from seqzoo.serving.batch.ray_engine import RayEngine
+
+    monkeypatch.setattr(ray, "init", None)
+    assert list(RayEngine(model, Options(3), {}).run(iter([]))) == []
 
 
 @pytest.mark.slow

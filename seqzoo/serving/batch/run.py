@@ -124,8 +124,8 @@ def recommend_file(
         engine: ``local`` scores in this process. ``ray`` scores on the Ray cluster that this
             process is connected to or that the variable RAY_ADDRESS names, or else on one of this
             machine; lost workers are replaced. The rows and their order are the same.
-        workers: number of workers of the engine ``ray``, with one core each; None for all cores of
-            the cluster.
+        workers: number of workers of the engine ``ray``, with one core each; None for one on each
+            core of the cluster that is free when the run starts.
         name: the model's name in the result.
         advance: called with numbers of users that are done.
 

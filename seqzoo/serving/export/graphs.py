@@ -13,6 +13,7 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
+from torch.fx.experimental import _config as fx_config
 
 from seqzoo.ops.exporting import exportable
 
@@ -32,7 +33,11 @@ DYNAMIC = torch.export.Dim.DYNAMIC
 
 
 def program_of(
-    module: nn.Module, arguments: tuple[Tensor, ...], axes: Sequence[Any]
+    module: nn.Module,
+    arguments: tuple[Tensor, ...],
+    axes: Sequence[Any],
+    *,
+    single: bool = False,
 ) -> ExportedProgram:
     """Trace a module for any size of some dimensions.
 
@@ -41,12 +46,18 @@ def program_of(
         arguments: an example; no dimension that may change is 0 or 1.
         axes: for each argument the dimensions that may change, ``{0: DYNAMIC}``; in a tuple of
             their own for those that the module takes as ``*tensors``.
+        single: dimensions that may change are 1 in the example.
 
     Raises:
         Exception: whatever the tracer raises for a computation that it cannot follow.
     """
-    with _quiet(), torch.no_grad(), exportable():
+    # Otherwise the tracer takes a dimension that is 1 in the example for one that always is.
+    oblivious = fx_config.patch(backed_size_oblivious=single)
+    with _quiet(), torch.no_grad(), exportable(), oblivious:
         program = torch.export.export(module, arguments, dynamic_shapes=tuple(axes), strict=False)
+    if single:
+        # Guards of what the tracer then finds out about the layout of the example in memory.
+        program._guards_code = []
     for part in program.graph_module.modules():
         if isinstance(part, GraphModule):
             for node in part.graph.nodes:

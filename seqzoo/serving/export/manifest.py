@@ -18,7 +18,7 @@ class StateEntry(Closed):
         shape: before the first event, for one user: the first dimension is the batch. A number that
             all users share has no dimension.
         initial: values before the first event: one for all, or nested lists.
-        growing: the dimension that grows by one with every event, if there is one.
+        growing: the dimension whose size changes with the events, if there is one.
     """
 
     dtype: Literal["float32", "float64", "int64"]
@@ -38,7 +38,9 @@ class Manifest(Closed):
         opset: version of the ONNX operators.
         max_length: number of newest events that ``history.onnx`` is given.
         uses_time: whether the model reads timestamps.
-        streaming: whether there is an ``event.onnx``.
+        uses_query_time: whether the model reads the time of the request.
+        streaming: whether there is an ``event.onnx``; with ``uses_query_time`` an ``answer.onnx``
+            too.
         state_events: number of events up to which the state can be advanced; None for any number.
         state: its tensors.
         int8: whether the weights of the ONNX files are quantised to 8 bits.
@@ -56,6 +58,7 @@ class Manifest(Closed):
     opset: Count
     max_length: Positive
     uses_time: bool
+    uses_query_time: bool
     streaming: bool
     state_events: int | None
     state: list[StateEntry]

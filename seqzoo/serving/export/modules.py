@@ -16,7 +16,30 @@ from seqzoo.ops.nested import form_of, leaves, nested
 if TYPE_CHECKING:
     from seqzoo.model.sequence_model import SequenceModel
 
-__all__ = ["EventModule", "HistoryModule", "ScoresModule", "StateTensor", "event_module"]
+__all__ = [
+    "AnswerModule",
+    "EventModule",
+    "HistoryModule",
+    "ScoresModule",
+    "StateTensor",
+    "Streamed",
+    "streamed",
+    "window",
+]
+
+
+_MANY = 2**31 - 1
+
+
+def window(model: "SequenceModel") -> int:
+    """Number of newest events that are read: ``max_length``, less what the objective adds to them.
+
+    With that many, the graph need not tell full histories, which lose their oldest events, from
+    others.
+    """
+    batch = SequenceBatch.from_histories([[1, 1]])
+    added = int(model.objective.query(batch, _MANY).lengths) - 2
+    return model.max_length - max(0, added)
 
 
 class HistoryModule(nn.Module):
@@ -26,9 +49,15 @@ class HistoryModule(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, items: Tensor, lengths: Tensor, timestamps: Tensor | None = None) -> Tensor:
-        """[B, L], [B], [B, L] -> [B, D]."""
-        return self.model.read(SequenceBatch(items, lengths, timestamps))
+    def forward(
+        self,
+        items: Tensor,
+        lengths: Tensor,
+        timestamps: Tensor | None = None,
+        query_times: Tensor | None = None,
+    ) -> Tensor:
+        """[B, L], [B], [B, L], [B, L] -> [B, D]."""
+        return self.model.read(SequenceBatch(items, lengths, timestamps, query_times))
 
 
 class ScoresModule(nn.Module):
@@ -55,7 +84,7 @@ class StateTensor:
 
     Attributes:
         initial: before the first event, for one user; a number for all users has no dimension.
-        growing: the dimension that grows by one with every event; None for none.
+        growing: the dimension whose size changes with the events; None for none.
     """
 
     initial: Tensor
@@ -92,21 +121,71 @@ class EventModule(nn.Module):
         return hidden, *after
 
 
-def event_module(model: "SequenceModel") -> tuple[EventModule, list[StateTensor]] | None:
-    """The module of one event, and the tensors of its state; None for a model without a state."""
+class AnswerModule(nn.Module):
+    """A request some time after the newest event of each user, with the state after the event."""
+
+    def __init__(self, model: "SequenceModel", counted: bool, form: Any) -> None:
+        """Args: as ``EventModule``."""
+        super().__init__()
+        self.backbone, self.counted, self.form = model.backbone, counted, form
+
+    def forward(self, waited: Tensor, *tensors: Tensor) -> Tensor:
+        """Seconds since the newest event [B], states -> [B, D]."""
+        state = nested(self.form, iter(tensors[self.counted :]))
+        return self.backbone.answer(state, waited)
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What is exported of a model that streams.
+
+    Attributes:
+        event: one event of each user.
+        answer: a request after the newest event; None if its time changes nothing.
+        state: the tensors of the state.
+        example: their values after a few events of a few users, whose sizes that may change are
+            neither 0 nor 1 where that is possible.
+    """
+
+    event: EventModule
+    answer: AnswerModule | None
+    state: list[StateTensor]
+    example: list[Tensor]
+
+
+def streamed(model: "SequenceModel", rows: int, events: int) -> Streamed | None:
+    """What is exported of a model that streams; None for a model without a state.
+
+    Args:
+        model: the model.
+        rows: users of the example.
+        events: events of the example.
+    """
     streaming = Streaming.of(model)
     if not streaming.keeps_state(0):
         return None
-    items = torch.ones(1, dtype=torch.int64)
-    gaps = torch.zeros(1, dtype=torch.int64) if model.backbone.uses_time else None
-    before = model.backbone.initial_state(1)
-    _, embedder, after = step(model, items, gaps, None, before)
-    counted = type(embedder) is int and embedder == 1
+    if streaming.bound is not None:
+        events = max(1, min(events, streaming.bound - 1))
+    items = torch.ones(rows, dtype=torch.int64)
+    gaps = torch.full((rows,), 60) if model.backbone.uses_time else None
+    embedder, state = None, model.backbone.initial_state(rows)
+    sizes = [[tensor.shape for tensor in leaves(state)]]
+    for _ in range(events):
+        _, embedder, state = step(model, items, gaps, embedder, state)
+        sizes.append([tensor.shape for tensor in leaves(state)])
+    counted = type(embedder) is int and embedder == events
     if embedder is not None and not counted:
         return None
-    first, second = leaves(before), leaves(after)
-    tensors = [StateTensor(torch.zeros((), dtype=torch.int64), None)] if counted else []
-    for old, new in zip(first, second, strict=True):
-        grown = [d for d, (a, b) in enumerate(zip(old.shape, new.shape, strict=True)) if a != b]
-        tensors.append(StateTensor(old, grown[0] if grown else None))
-    return EventModule(model, counted, form_of(before)), tensors
+    first = list(leaves(model.backbone.initial_state(1)))
+    number = torch.zeros((), dtype=torch.int64)
+    found = [StateTensor(number, None)] if counted else []
+    for initial, shapes in zip(first, zip(*sizes, strict=True), strict=True):
+        changing = [place for place, own in enumerate(zip(*shapes, strict=True)) if len({*own}) > 1]
+        found.append(StateTensor(initial, changing[0] if changing else None))
+    form = form_of(state)
+    return Streamed(
+        EventModule(model, counted, form),
+        AnswerModule(model, counted, form) if model.reads.query_times else None,
+        found,
+        [*([number + events] if counted else []), *(each.clone() for each in leaves(state))],
+    )

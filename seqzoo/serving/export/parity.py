@@ -1,6 +1,6 @@
 """How far an exported folder is from the model, on example histories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ __all__ = ["Parity", "parity"]
 
 _LENGTHS = (1, 2, 9, 50, 200)
 _STREAMED = 12
+_WAIT = 5_000
+"""Seconds between the newest event and a request."""
 _USERS, _EVENTS = 256, 20
 
 
@@ -39,7 +41,8 @@ def parity(model: "SequenceModel", folder: str, *, programs: bool = False) -> Pa
     """Compare an exported folder with the model on example histories.
 
     Histories of several lengths are compared alone and padded together, one event at a time too
-    where the folder can, and the scores of the best items.
+    where the folder can, with requests some time later where that counts, and the scores of the
+    best items.
 
     Args:
         model: the model.
@@ -63,6 +66,10 @@ def parity(model: "SequenceModel", folder: str, *, programs: bool = False) -> Pa
         expected = _encoded(model, some, stamps if runner.uses_time else None)
         found = max(found, _difference(runner._encode(some, stamps), expected.numpy()))
         found = max(found, _scores(model, runner, expected))
+        if runner.uses_query_time:
+            asked = [own[-1] + _WAIT for own in stamps]
+            expected = _encoded(model, some, stamps, asked)
+            found = max(found, _difference(runner._encode(some, stamps, asked), expected.numpy()))
     if runner.manifest["streaming"]:
         found = max(found, _streamed(model, runner, rows[-1], times[-1]))
     many = generator.integers(1, items + 1, size=(_USERS, min(_EVENTS, longest))).tolist()
@@ -70,9 +77,18 @@ def parity(model: "SequenceModel", folder: str, *, programs: bool = False) -> Pa
 
 
 def _encoded(
-    model: "SequenceModel", rows: list[list[int]], times: list[list[int]] | None
+    model: "SequenceModel",
+    rows: list[list[int]],
+    times: list[list[int]] | None,
+    at: list[int] | None = None,
 ) -> torch.Tensor:
-    return model.read(SequenceBatch.from_histories(rows, times))
+    """User vectors, for requests at the times of the newest events, or at others."""
+    batch = SequenceBatch.from_histories(rows, times)
+    if at is not None and batch.timestamps is not None:
+        queries = batch.timestamps.roll(-1, 1)
+        queries[torch.arange(len(rows)), batch.lengths - 1] = torch.tensor(at)
+        batch = replace(batch, query_times=queries * batch.mask)
+    return model.read(batch)
 
 
 def _agreement(model: "SequenceModel", runner: Recommender, rows: list[list[int]]) -> float:
@@ -91,6 +107,8 @@ def _use_programs(runner: Recommender) -> None:
     runner._history = _Program(runner.folder / "history.pt2")
     runner._best = _Program(runner.folder / "recommend.pt2")
     runner._event = _Program(runner.folder / "event.pt2") if runner._event is not None else None
+    if runner._answer is not None:
+        runner._answer = _Program(runner.folder / "answer.pt2")
 
 
 class _Program:
@@ -134,6 +152,9 @@ def _streamed(
         session.observe(item, stamp)
         other.observe(item, stamp)
         found = max(found, _difference(other.vector, session.hidden.numpy()))
+        if runner.uses_query_time:
+            expected = session._answer(time + _WAIT)[0].numpy()
+            found = max(found, _difference(other.vector_at(time + _WAIT), expected))
     return found
 
 

@@ -23,7 +23,8 @@ __all__ = ["Recommender", "RunnerError", "Session"]
 
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.json"
-HISTORY, RECOMMEND, EVENT = "history.onnx", "recommend.onnx", "event.onnx"
+HISTORY, RECOMMEND = "history.onnx", "recommend.onnx"
+EVENT, ANSWER = "event.onnx", "answer.onnx"
 FORMAT = 1
 _REMEDY = "export the model again, or copy the whole folder again"
 
@@ -31,6 +32,7 @@ _REMEDY = "export the model again, or copy the whole folder again"
 _MANIFEST_KEYS = {
     "max_length": (int,),
     "uses_time": (bool,),
+    "uses_query_time": (bool,),
     "streaming": (bool,),
     "state_events": (int, type(None)),
     "state": (list,),
@@ -67,6 +69,7 @@ class Recommender:
         self.index = {item: place for place, item in enumerate(self.items, start=1)}
         self.max_length: int = self.manifest["max_length"]
         self.uses_time: bool = self.manifest["uses_time"]
+        self.uses_query_time: bool = self.manifest["uses_query_time"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -78,7 +81,9 @@ class Recommender:
 
         self._history = session(HISTORY)
         self._best = session(RECOMMEND)
-        self._event = session(EVENT) if self.manifest["streaming"] else None
+        streams: bool = self.manifest["streaming"]
+        self._event = session(EVENT) if streams else None
+        self._answer = session(ANSWER) if streams and self.uses_query_time else None
         self._state = [
             _initial(f"{self.folder / MANIFEST}: state {place}", state)
             for place, state in enumerate(self.manifest["state"])
@@ -93,18 +98,21 @@ class Recommender:
         self,
         histories: Sequence[Sequence[str]],
         timestamps: "Sequence[Sequence[int]] | None" = None,
+        at: "Sequence[int] | None" = None,
     ) -> Any:
         """User vectors [B, D] of histories of item ids, oldest first; unknown items are skipped.
 
         Args:
             histories: item ids of each user.
             timestamps: unix seconds of each event, for models that use them.
+            at: unix seconds of each user's request, for models that use it; None for the time of
+                the newest event.
 
         Raises:
             RunnerError: a history has no known item, or the timestamps do not fit.
         """
         rows, times = self._known(histories, timestamps)
-        return self._encode(rows, times)
+        return self._encode(rows, times, self._asked(at, times, len(rows)))
 
     def recommend(
         self,
@@ -112,6 +120,7 @@ class Recommender:
         k: int = 10,
         *,
         timestamps: "Sequence[int] | None" = None,
+        at: "int | None" = None,
         exclude_seen: bool = True,
         exclude: Sequence[str] = (),
     ) -> list[tuple[str, float]]:
@@ -120,6 +129,7 @@ class Recommender:
             [history],
             k,
             timestamps=None if timestamps is None else [timestamps],
+            at=None if at is None else [at],
             exclude_seen=exclude_seen,
             exclude=exclude,
         )[0]
@@ -130,6 +140,7 @@ class Recommender:
         k: int = 10,
         *,
         timestamps: "Sequence[Sequence[int]] | None" = None,
+        at: "Sequence[int] | None" = None,
         exclude_seen: bool = True,
         exclude: Sequence[str] = (),
     ) -> list[list[tuple[str, float]]]:
@@ -139,6 +150,8 @@ class Recommender:
             histories: item ids of each user, oldest first; unknown items are skipped.
             k: number of items.
             timestamps: unix seconds of each event, for models that use them.
+            at: unix seconds of each user's request, for models that use it; None for the time of
+                the newest event.
             exclude_seen: leave out the items of the history.
             exclude: ids of items that are never recommended.
 
@@ -147,7 +160,8 @@ class Recommender:
                 range, or a score is not a number.
         """
         rows, times = self._known(histories, timestamps)
-        return self._rank(self._encode(rows, times), k, rows if exclude_seen else None, exclude)
+        vectors = self._encode(rows, times, self._asked(at, times, len(rows)))
+        return self._rank(vectors, k, rows if exclude_seen else None, exclude)
 
     def session(self) -> "Session":
         """A session of one user, one event at a time."""
@@ -179,7 +193,24 @@ class Recommender:
                 times.append(own)
         return rows, times if timestamps is not None else None
 
-    def _encode(self, rows: list[list[int]], times: "list[list[int]] | None") -> Any:
+    def _asked(
+        self, at: "Sequence[int] | None", times: "list[list[int]] | None", users: int
+    ) -> "Sequence[int] | None":
+        """The times of the requests; None if the model does not read them."""
+        if at is None or not self.uses_query_time:
+            return None
+        if times is None:
+            raise RunnerError("at is the time of a request; give the timestamps of the events too")
+        if len(at) != users:
+            raise RunnerError(f"at has {len(at)} times for {users} histories; give one for each")
+        return at
+
+    def _encode(
+        self,
+        rows: list[list[int]],
+        times: "list[list[int]] | None",
+        at: "Sequence[int] | None" = None,
+    ) -> Any:
         newest = slice(-self.max_length, None)
         cut = [row[newest] for row in rows]
         lengths = np.array([len(row) for row in cut], dtype=np.int64)
@@ -188,6 +219,12 @@ class Recommender:
             # Without timestamps all events count as simultaneous.
             own = [[0] * len(row) for row in cut] if times is None else [t[newest] for t in times]
             given["timestamps"] = _padded(own)
+            if self.uses_query_time:
+                # A position answers for the time of the event after it, the newest for the request.
+                last = [row[-1] for row in own] if at is None else [int(time) for time in at]
+                given["query_times"] = _padded(
+                    [[*row[1:], time] for row, time in zip(own, last)]  # noqa: B905
+                )
         return self._history.run(None, given)[0]
 
     def _rank(
@@ -260,9 +297,8 @@ class Session:
             gap = int(timestamp) - self._times[-1] if self._times else 0
             if gap < 0:
                 raise RunnerError(f"timestamp {timestamp} is before that of the last event")
-        bound = model.manifest["state_events"]
         self._vector = None
-        if model._event is not None and (bound is None or len(self) < bound):
+        if self._streams(len(self)):
             given = {"item": np.array([model.index[item]], dtype=np.int64)}
             if model.uses_time:
                 given["elapsed"] = np.array([gap], dtype=np.int64)
@@ -272,6 +308,11 @@ class Session:
         self._items.append(model.index[item])
         if timestamp is not None:
             self._times.append(int(timestamp))
+
+    def _streams(self, before: int) -> bool:
+        """Whether an event with so many before it advances the state."""
+        bound = self._model.manifest["state_events"]
+        return self._model._event is not None and (bound is None or before < bound)
 
     @property
     def vector(self) -> Any:
@@ -287,11 +328,37 @@ class Session:
             self._vector = self._model._encode([self._items], times)
         return self._vector[0]
 
+    def vector_at(self, time: int) -> Any:
+        """The user vector [D] for a request at a unix time, for models that use it.
+
+        Raises:
+            RunnerError: there is no event yet, or the events have no timestamps.
+        """
+        model = self._model
+        if not self._items or not model.uses_query_time:
+            return self.vector
+        if not self._times:
+            raise RunnerError("at is the time of a request; give the timestamps of the events too")
+        if not self._streams(len(self) - 1):
+            return model._encode([self._items], [self._times], [time])[0]
+        given = {"waited": np.array([int(time) - self._times[-1]], dtype=np.int64)}
+        given |= {f"state_{place}": tensor for place, tensor in enumerate(self._state)}
+        return model._answer.run(None, given)[0][0]
+
     def recommend(
-        self, k: int = 10, *, exclude_seen: bool = True, exclude: Sequence[str] = ()
+        self,
+        k: int = 10,
+        *,
+        at: "int | None" = None,
+        exclude_seen: bool = True,
+        exclude: Sequence[str] = (),
     ) -> list[tuple[str, float]]:
-        """The ``k`` best items after the events so far, best first, with their scores."""
-        vector = self.vector[None]
+        """The ``k`` best items after the events so far, best first, with their scores.
+
+        ``at`` are the unix seconds of the request, for models that use it; None for the time of the
+        newest event.
+        """
+        vector = (self.vector if at is None else self.vector_at(at))[None]
         return self._model._rank(vector, k, [self._items] if exclude_seen else None, exclude)[0]
 
 
@@ -318,7 +385,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         _checked(f"{path}: state {place}", state, _STATE_KEYS)
     for name, entry in checked["files"].items():
         _checked(f"{path}: the file {name!r}", entry, _FILE_KEYS)
-    for name in (VOCABULARY, HISTORY, RECOMMEND, *((EVENT,) if checked["streaming"] else ())):
+    needed = [VOCABULARY, HISTORY, RECOMMEND]
+    if checked["streaming"]:
+        needed += [EVENT, ANSWER] if checked["uses_query_time"] else [EVENT]
+    for name in needed:
         if name not in checked["files"]:
             raise RunnerError(f"{path} names no file {name!r}; {_REMEDY}")
     return checked
@@ -377,12 +447,13 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     parser = argparse.ArgumentParser(description="Recommend items with an exported model.")
     parser.add_argument("--history", nargs="+", required=True, metavar="ITEM", help="oldest first")
     parser.add_argument("--timestamps", nargs="+", type=int, metavar="T", help="unix seconds")
+    parser.add_argument("--at", type=int, metavar="T", help="unix seconds of the request")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="number of items")
     parser.add_argument("--folder", default=str(Path(__file__).parent), help="exported folder")
     given = parser.parse_args(arguments)
     try:
         model = Recommender(given.folder)
-        best = model.recommend(given.history, given.k, timestamps=given.timestamps)
+        best = model.recommend(given.history, given.k, timestamps=given.timestamps, at=given.at)
     except RunnerError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -12,11 +12,12 @@ from torch.export import ExportedProgram
 from seqzoo.errors import UsageError
 from seqzoo.serving.export.graphs import DYNAMIC, graph_of, program_of, saved, with_top_k
 from seqzoo.serving.export.modules import (
-    EventModule,
     HistoryModule,
     ScoresModule,
     StateTensor,
-    event_module,
+    Streamed,
+    streamed,
+    window,
 )
 
 if TYPE_CHECKING:
@@ -61,17 +62,14 @@ class Traced:
 
 def trace(model: "SequenceModel") -> tuple[list[Traced], list[StateTensor]]:
     """The computations of a model, and the state of ``event`` if it is among them."""
-    with torch.no_grad():
-        found = event_module(model)
     traced = [_history(model), _recommend(model)]
-    if found is None:
-        return traced, []
-    module, state = found
-    return [*traced, _event(module, state)], state
+    with torch.no_grad():
+        found = streamed(model, _ROWS, _PAIRS)
+    return (traced, []) if found is None else ([*traced, *_streamed(found)], found.state)
 
 
 def _history(model: "SequenceModel") -> Traced:
-    length = min(_EVENTS, model.max_length)
+    length = min(_EVENTS, window(model))
     items = torch.ones(_ROWS, length, dtype=torch.int64)
     lengths = torch.arange(_ROWS).clamp(max=length - 1) + 1
     # A model that reads one event is never given more.
@@ -81,6 +79,9 @@ def _history(model: "SequenceModel") -> Traced:
     if model.backbone.uses_time:
         arguments = (*arguments, torch.arange(length).expand(_ROWS, -1).contiguous())
         axes, names = [*axes, matrix], [*names, "timestamps"]
+    if model.reads.query_times:
+        arguments = (*arguments, arguments[2] + 1)
+        axes, names = [*axes, matrix], [*names, "query_times"]
     return _traced("history", HistoryModule(model), arguments, axes, names, ("user_vectors",))
 
 
@@ -96,28 +97,47 @@ def _recommend(model: "SequenceModel") -> Traced:
     return _traced("recommend", ScoresModule(model), arguments, axes, names, ("scores",))
 
 
-def _event(module: EventModule, state: list[StateTensor]) -> Traced:
-    items = torch.ones(_ROWS, dtype=torch.int64)
-    arguments, axes, names = [items], [], ["item"]
-    if module.timed:
-        arguments.append(torch.full((_ROWS,), 60))
-        axes.append({0: DYNAMIC})
-        names.append("elapsed")
-    for place, tensor in enumerate(state):
-        names.append(f"state_{place}")
-        example, own = tensor.initial, {}
-        if example.dim():
-            shape = [_ROWS, *example.shape[1:]]
-            own[0] = DYNAMIC
-            if tensor.growing is not None:
-                shape[tensor.growing] = _PAIRS
-                own[tensor.growing] = DYNAMIC
-            example = torch.zeros(shape, dtype=example.dtype)
-        arguments.append(example)
+def _streamed(given: Streamed) -> list[Traced]:
+    """One event, and where it exists, the answer some time after it."""
+    axes, single = [], False
+    for tensor, example in zip(given.state, given.example, strict=True):
+        own = {0: DYNAMIC} if tensor.initial.dim() else {}
+        if tensor.growing is not None:
+            own[tensor.growing] = DYNAMIC
+            single |= example.shape[tensor.growing] == 1
         axes.append(own)
-    after = [f"new_state_{place}" for place in range(len(state))]
-    outputs = ("user_vectors", *after)
-    return _traced("event", module, tuple(arguments), [{0: DYNAMIC}, tuple(axes)], names, outputs)
+    names = [f"state_{place}" for place in range(len(given.state))]
+    seconds = torch.full((_ROWS,), 60)
+    arguments, first = [torch.ones(_ROWS, dtype=torch.int64)], ["item"]
+    if given.event.timed:
+        arguments.append(seconds)
+        first.append("elapsed")
+    outputs = ("user_vectors", *(f"new_{name}" for name in names))
+    others: list[Any] = [{0: DYNAMIC}] * (len(arguments) - 1) + axes
+    found = [
+        _traced(
+            "event",
+            given.event,
+            (*arguments, *given.example),
+            [{0: DYNAMIC}, tuple(others)],
+            [*first, *names],
+            outputs,
+            single=single,
+        )
+    ]
+    if given.answer is not None:
+        found.append(
+            _traced(
+                "answer",
+                given.answer,
+                (seconds, *given.example),
+                [{0: DYNAMIC}, tuple(axes)],
+                ["waited", *names],
+                ("user_vectors",),
+                single=single,
+            )
+        )
+    return found
 
 
 def _traced(
@@ -127,8 +147,11 @@ def _traced(
     axes: Sequence[Any],
     inputs: Sequence[str],
     outputs: tuple[str, ...],
+    *,
+    single: bool = False,
 ) -> Traced:
-    return Traced(name, program_of(module, arguments, axes), inputs, outputs)
+    program = program_of(module, arguments, axes, single=single)
+    return Traced(name, program, inputs, outputs)
 
 
 def _bytes(graph: onnx.ModelProto) -> bytes:

@@ -15,7 +15,7 @@ from seqzoo.errors import SeqzooError, UsageError, error_text
 from seqzoo.model.inference import inference
 from seqzoo.model.streaming import Streaming
 from seqzoo.serving.export.manifest import MANIFEST, Manifest, StateEntry
-from seqzoo.serving.export.modules import StateTensor
+from seqzoo.serving.export.modules import StateTensor, window
 from seqzoo.storage.atomic import write_files
 from seqzoo.storage.fields import FileEntry
 from seqzoo.storage.integrity import sha256_of_bytes
@@ -44,7 +44,9 @@ INT8_TOLERANCE = 0.1
 _RUNNER = Path(__file__).with_name("runner.py")
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 _COMPUTATIONS = frozenset(
-    f"{name}.{kind}" for name in ("history", "recommend", "event") for kind in ("onnx", "pt2")
+    f"{name}.{kind}"
+    for name in ("history", "recommend", "event", "answer")
+    for kind in ("onnx", "pt2")
 )
 
 
@@ -86,31 +88,32 @@ def export(
 
     ``history.onnx`` computes user vectors of whole histories, ``recommend.onnx`` the best items of
     user vectors, and ``event.onnx`` one event with the state before it, where the model streams.
-    Batch size and length are dynamic. ``runner.py`` in the same folder takes item ids. The folder
-    is written only if the files return what the model returns.
+    ``answer.onnx`` computes a request some time after the newest event, for models that read the
+    time of the request. Batch size and length are dynamic. ``runner.py`` in the same folder takes
+    item ids. The folder is written only if the files return what the model returns.
 
     Args:
         model: the model; it does not change.
         out: the folder, new, empty, or of an earlier export.
         int8: quantise the weights of the ONNX files to 8 bits: smaller files, other scores.
-        programs: write ``history.pt2``, ``recommend.pt2`` (the scores of all items) and
-            ``event.pt2`` too, which ``torch.export.load`` reads.
+        programs: write the same as programs of torch too, which ``torch.export.load`` reads:
+            ``history.pt2`` and so on. ``recommend.pt2`` gives the scores of all items.
 
     Raises:
         UsageError: the extra ``export`` is not installed, the folder holds other files, the model
-            reads more than items and timestamps, or a part of it cannot be exported.
+            reads users or features of events, or a part of it cannot be exported.
         CheckpointError: the folder cannot be written.
     """
     require_extra()
     folder = Path(out).expanduser()
     _check_folder(folder)
-    if model.reads:
+    if model.reads.of_events:
         raise UsageError(
-            f"'{model.architecture}' reads the users, the features of events or the time of the "
-            "request, which cannot be exported yet; export a model that reads items and timestamps"
+            f"'{model.architecture}' reads the users or the features of events, which cannot be "
+            "exported yet; serve it with seqzoo serve"
         )
-    if model.device.type != "cpu" or any(module.training for module in model.modules()):
-        model = copy.deepcopy(model).cpu().eval()
+    # Programs of torch compute without gradients, whoever runs them.
+    model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     files, state = _graphs(model, programs)
     vocabulary = json.dumps(model.vocabulary.to_json(), ensure_ascii=False).encode()
     files |= {"vocabulary.json": vocabulary, "runner.py": _RUNNER.read_bytes()}
@@ -213,8 +216,9 @@ def _manifest(
         architecture=model.architecture,
         config=model.config,
         opset=_opset(),
-        max_length=model.max_length,
+        max_length=window(model),
         uses_time=model.backbone.uses_time,
+        uses_query_time=model.reads.query_times,
         streaming="event.onnx" in files,
         state_events=Streaming.of(model).bound,
         state=[_entry(tensor) for tensor in state],

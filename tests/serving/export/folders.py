@@ -4,8 +4,9 @@ import json
 import subprocess
 
 import numpy as np
+import pytest
 
-from seqzoo.serving.export.runner import Recommender
+from seqzoo.serving.export.runner import Recommender, RunnerError
 
 ISOLATED = """
 import importlib.util, json, sys
@@ -51,12 +52,40 @@ def stamps_of(histories):
 
 
 def check(model, folder, sizes=SIZES):
-    """The user vectors of many lengths and batches are the model's."""
+    """The user vectors of many lengths and batches are the model's, and those of a session."""
     runner = Recommender(folder)
     for batch, longest in sizes:
         histories = histories_of(model, np.linspace(1, longest, batch).astype(int))
         histories[-1] = histories_of(model, [longest])[0]
         stamps = stamps_of(histories) if runner.uses_time else None
-        expected = model.encode(histories, timestamps=stamps).numpy()
-        found = runner.encode(histories, stamps)
-        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+        compare(runner.encode(histories, stamps), model.encode(histories, timestamps=stamps))
+        if runner.uses_query_time:
+            at = [own[-1] + 86_400 * row for row, own in enumerate(stamps)]
+            expected = model.encode(histories, timestamps=stamps, at=at)
+            compare(runner.encode(histories, stamps, at), expected)
+    check_session(model, runner)
+
+
+def check_session(model, runner, events=40):
+    """A session has the model's vector after every event, and for requests some time later."""
+    (history,) = histories_of(model, [events])
+    (stamps,) = stamps_of([history])
+    session, own = model.session(), runner.session()
+    for item, time in zip(history, stamps, strict=True):
+        time = time if runner.uses_time else None
+        session.observe(item, time)
+        own.observe(item, time)
+        compare(own.vector, session.hidden)
+        if runner.uses_query_time:
+            best = session.recommend(3, at=time + 3600)
+            found = own.recommend(3, at=time + 3600)
+            assert [item for item, _ in found] == [one.item for one in best]
+    if runner.uses_query_time:
+        with pytest.raises(RunnerError, match="give the timestamps of the events too"):
+            runner.recommend(history, 3, at=3600)
+
+
+def compare(found, expected):
+    """Equal within 1e-5 of the largest value."""
+    expected = expected.numpy()
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
