@@ -31,6 +31,7 @@ __all__ = [
     "part_config",
     "parts_of",
     "structure",
+    "without_replaced_loss",
 ]
 
 logger = logging.getLogger("seqzoo")

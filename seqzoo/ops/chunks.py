@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+__all__ = ["in_chunks", "kept_within"]
+
 
 def in_chunks(size: int, *values: Tensor) -> tuple[Tensor, ...]:
     """Chunks of ``size`` positions: each of [B, L, ...] -> [B, T, size, ...].

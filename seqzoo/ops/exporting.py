@@ -92,7 +92,7 @@ def _selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read:
         sizes, values, write, read = now  # [C, 1, I], [C, 1, I], [C, N, 1], [C, 1, N]
         found = []
         for kept, added in zip(
-            _left(sizes * decay).split(1), (values * write).split(1), strict=True
+            torch.split(_left(sizes * decay), 1), torch.split(values * write, 1), strict=True
         ):
             state = state * kept + added
             found.append(state)
@@ -159,7 +159,7 @@ def _ssd(
         weights = (write @ read.T) * kept  # [H, C (j), C (i)]
         y = (weights.transpose(1, 2) @ values.transpose(0, 1)).transpose(0, 1)
         from_start = logs.cumsum(-1).exp()
-        carried = (read @ state.T).unflatten(-1, (heads, width))  # [C, H, P]
+        carried = torch.unflatten(read @ state.T, -1, (heads, width))  # [C, H, P]
         y = y + carried * from_start.T[..., None]
         written = (values * kept[..., -1].T[..., None]).flatten(1).T @ write
         left = from_start[:, -1:].expand(-1, width).flatten()

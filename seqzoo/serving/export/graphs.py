@@ -52,7 +52,7 @@ def program_of(
         Exception: whatever the tracer raises for a computation that it cannot follow.
     """
     # Otherwise the tracer takes a dimension that is 1 in the example for one that always is.
-    oblivious = fx_config.patch(backed_size_oblivious=single)
+    oblivious = fx_config.patch(backed_size_oblivious=single)  # type: ignore[attr-defined]
     with _quiet(), torch.no_grad(), exportable(), oblivious:
         program = torch.export.export(module, arguments, dynamic_shapes=tuple(axes), strict=False)
     if single:

@@ -82,8 +82,8 @@ class Recommender:
         self._history = session(HISTORY)
         self._best = session(RECOMMEND)
         streams: bool = self.manifest["streaming"]
-        self._event = session(EVENT) if streams else None
-        self._answer = session(ANSWER) if streams and self.uses_query_time else None
+        self._event: Any = session(EVENT) if streams else None
+        self._answer: Any = session(ANSWER) if streams and self.uses_query_time else None
         self._state = [
             _initial(f"{self.folder / MANIFEST}: state {place}", state)
             for place, state in enumerate(self.manifest["state"])

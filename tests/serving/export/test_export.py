@@ -35,7 +35,7 @@ def traced_once(model):
     whole, state = write._graphs(model, True)
 
     def graphs(given, programs):
-        assert given is model
+        assert given.config == model.config
         return {n: c for n, c in whole.items() if programs or n.endswith(".onnx")}, state
 
     with pytest.MonkeyPatch.context() as patch:
