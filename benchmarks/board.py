@@ -9,7 +9,6 @@ data sets. Checkpoints of the same data take turns within one run. The results g
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from results_file import circumstances, store
-from timing import medians
+from timing import fastest
 
 from seqzoo.checkpoint.manifest import WEIGHTS, read_manifest
 from seqzoo.evaluation.baselines import fit_baselines
@@ -178,8 +177,7 @@ def measure(name: str, fingerprint: str, folders: Sequence[Path], turns: int) ->
         each: partial(model.recommend_many, items, K, timestamps=times)
         for each, model in models.items()
     }
-    # One thread: without other programs, its processor time is the time that it takes.
-    seconds = medians(calls, turns, time.process_time)
+    seconds = fastest(calls, turns)
     return {
         "data": name,
         "fingerprint": fingerprint,

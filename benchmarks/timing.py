@@ -14,19 +14,26 @@ from pathlib import Path
 import torch
 
 
-def medians(
-    calls: Mapping[str, Callable[[], object]],
-    turns: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, float]:
-    """Median seconds of each call over ``turns`` rounds, after one round that is not counted.
+def medians(calls: Mapping[str, Callable[[], object]], turns: int) -> dict[str, float]:
+    """Median seconds of each call over ``turns`` rounds, after one round that is not counted."""
+    times = rounds(calls, turns, time.perf_counter)
+    return {name: statistics.median(values) for name, values in times.items()}
 
-    Args:
-        calls: what is timed, by name.
-        turns: number of rounds.
-        clock: seconds so far; ``time.process_time`` for calls of one thread leaves out what other
-            programs take.
+
+def fastest(calls: Mapping[str, Callable[[], object]], turns: int) -> dict[str, float]:
+    """Seconds of processor time of the fastest of ``turns`` rounds of each call.
+
+    For calls of one thread on a machine that runs other programs too: those only add time, by what
+    they push out of the processor's caches.
     """
+    times = rounds(calls, turns, time.process_time)
+    return {name: min(values) for name, values in times.items()}
+
+
+def rounds(
+    calls: Mapping[str, Callable[[], object]], turns: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Seconds of each call in ``turns`` rounds, after one round that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 1):
         for name, call in calls.items():
@@ -34,7 +41,7 @@ def medians(
             call()
             if turn:
                 times[name].append(clock() - started)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def report(

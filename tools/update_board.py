@@ -143,7 +143,7 @@ def measured(board: Table) -> str:
     machine = entry["machine"]
     return (
         f"Speed: the peer is `{entry['peer']}`; {entry['events']:g} events per user on average; "
-        f"median of {entry['turns']} rounds; `{entry['command']}`, {entry['date']}: "
+        f"the fastest of {entry['turns']} rounds; `{entry['command']}`, {entry['date']}: "
         f"{machine['processor']}, {machine['cores']} cores, load {entry['load']}, "
         f"Python {machine['python']}, torch {machine['torch']}, seqzoo {machine['seqzoo']}.\n"
     )
