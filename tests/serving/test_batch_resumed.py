@@ -22,7 +22,7 @@ def model():
 
 
 def big(path, users=9000):
-    """More users than fit into a block, one row a user."""
+    """More users than fit into a block, one row per user."""
     lists = [[f"item-{(n + step) % 20}" for step in range(1 + n % 3)] for n in range(users)]
     frame = pl.DataFrame({"user": [f"u{n}" for n in range(users)], "items": lists})
     (frame.write_parquet if path.suffix == ".parquet" else frame.write_ndjson)(path)
