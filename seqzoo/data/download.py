@@ -117,11 +117,15 @@ def _receive(url: str, part: Path, label: str, progress: bool, most: int | None)
     """Download what is missing of the partial file, which is to have at most ``most`` bytes."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "seqzoo"})  # noqa: S310 - http(s)
+    tag = _tag_of(part).read_text(errors="replace") if have and _tag_of(part).exists() else ""
+    if tag and not _can_be_sent(tag):  # the file of the tag is damaged
+        _discard(part)
+        have = 0
     if have:
         request.add_header("Range", f"bytes={have}-")
-        if _tag_of(part).exists():
+        if tag:
             # If the file has changed since, the server sends all of it instead of the rest.
-            request.add_header("If-Range", _tag_of(part).read_text())
+            request.add_header("If-Range", tag)
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - http(s)
     except urllib.error.HTTPError as error:
@@ -144,7 +148,7 @@ def _receive(url: str, part: Path, label: str, progress: bool, most: int | None)
         length = response.headers.get("Content-Length")
         total_bytes = None if length is None else start + int(length)
         tag = response.headers.get("ETag") or ""
-        if tag and not tag.startswith("W/"):  # HTTP forbids weak tags with ranges
+        if _can_be_sent(tag):
             _tag_of(part).write_text(tag)
         else:
             _tag_of(part).unlink(missing_ok=True)
@@ -176,6 +180,11 @@ def _start_of(response: http.client.HTTPResponse) -> int:
 
 def _tag_of(part: Path) -> Path:
     return part.with_name(part.name + ".tag")
+
+
+def _can_be_sent(tag: str) -> bool:
+    """Whether a tag can be sent with a range, for which HTTP forbids weak ones."""
+    return tag != "" and tag.isascii() and tag.isprintable() and not tag.startswith("W/")
 
 
 def _discard(part: Path) -> None:

@@ -120,6 +120,17 @@ def test_a_file_that_changed_is_downloaded_from_its_start(server, destination):
     assert destination.read_bytes() == CONTENT[::-1]
 
 
+@pytest.mark.parametrize("tag", [b"\xff", b'"one"\r\nHost: x', b'W/"one"'])
+def test_a_damaged_tag_starts_the_download_again(server, destination, tag):
+    server.cut_after = 100_000
+    with pytest.raises(DownloadError, match="cut off"):
+        download(server.url, destination, sha256=SHA256)
+    destination.with_name("data.zip.part.tag").write_bytes(tag)
+    download(server.url, destination, sha256=SHA256)
+    assert destination.read_bytes() == CONTENT
+    assert [asked for asked, _ in server.requests] == [None, None]
+
+
 @pytest.mark.parametrize("surplus", [0, 10])
 def test_a_partial_file_that_is_complete_or_too_long(server, destination, surplus):
     destination.parent.mkdir()

@@ -54,13 +54,17 @@ class ItemTexts:
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def read_atomic(file: SourceFile) -> Rows:
+def read_atomic(file: SourceFile, piece: int | None = None) -> Rows:
     """Read one of RecBole's atomic files; the ``:type`` of the column names is removed.
+
+    Args:
+        file: what to read.
+        piece: bytes that are parsed at once, as for ``read_text``.
 
     Raises:
         DataError: the file is damaged.
     """
-    return _without_types(read_text(file, ATOMIC_LAYOUT))
+    return _without_types(read_text(file, ATOMIC_LAYOUT, piece=piece))
 
 
 def atomic_items(source: Source, interactions: str) -> ItemTexts:
@@ -107,8 +111,12 @@ def atomic_items(source: Source, interactions: str) -> ItemTexts:
     return ItemTexts(labels, found)
 
 
-def read_double_colon(file: SourceFile) -> Rows:
+def read_double_colon(file: SourceFile, piece: int | None = None) -> Rows:
     """Read ``user::item::rating::timestamp``, the format of ML-1M and ML-10M.
+
+    Args:
+        file: what to read.
+        piece: bytes that are parsed at once, as for ``read_text``.
 
     Raises:
         DataError: the file is damaged or has another format.
@@ -119,7 +127,8 @@ def read_double_colon(file: SourceFile) -> Rows:
             f"{file.shown}, line {number}: '{first[:60]}' is not of the form "
             "user::item::rating::timestamp; if it is a table with a header, rename it to .csv"
         )
-    return read_text(file, Layout("::", quote=None, header=False, columns=RATING_COLUMNS))
+    layout = Layout("::", quote=None, header=False, columns=RATING_COLUMNS)
+    return read_text(file, layout, piece=piece)
 
 
 def split_items(source: Source, name: str, separator: str) -> ItemTexts:
@@ -170,8 +179,12 @@ def movies_csv_items(source: Source) -> ItemTexts:
     return ItemTexts(first_labels(frame.select("item", "label")), genres)
 
 
-def read_delimited(file: SourceFile) -> Rows:
+def read_delimited(file: SourceFile, piece: int | None = None) -> Rows:
     """Read a CSV or TSV file with a header, or an Amazon 2014 ratings file, which has none.
+
+    Args:
+        file: what to read.
+        piece: bytes that are parsed at once, as for ``read_text``.
 
     Raises:
         DataError: the file is damaged.
@@ -179,11 +192,11 @@ def read_delimited(file: SourceFile) -> Rows:
     number, first = read_first_line(file)
     if _AMAZON.fullmatch(first):
         layout = Layout(",", header=False, columns=RATING_COLUMNS)
-        return read_text(file, layout, (number, first))
+        return read_text(file, layout, (number, first), piece)
     # The most frequent separator in the header; in a tie, the more common one.
     separator = max("\t,;|", key=first.count) if not file.shown.endswith(".csv") else None
     separator = separator or max(",\t;|", key=first.count)
-    return _without_types(read_text(file, Layout(separator), (number, first)))
+    return _without_types(read_text(file, Layout(separator), (number, first), piece))
 
 
 def read_parquet(file: SourceFile, chunk: int = CHUNK) -> Rows:

@@ -25,6 +25,7 @@ __all__ = ["DELIMITED", "JSON_LINES", "PARQUET", "SUFFIXES", "read_interactions"
 DELIMITED = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
 JSON_LINES = (".jsonl", ".ndjson")
+_ROW_BYTES = 16
 SUFFIXES = (".inter", ".dat", ".data", ".zip", *DELIMITED, *PARQUET, *JSON_LINES)
 
 _KNOWN_FORMATS = (
@@ -85,12 +86,12 @@ def read_interactions(
     )
 
 
-def rows_of(opened: Source, chunk: int = CHUNK) -> Rows:
+def rows_of(opened: Source, chunk: int | None = None) -> Rows:
     """The rows of the interactions at a path.
 
     Args:
         opened: the path.
-        chunk: rows of a Parquet file that are read at once.
+        chunk: rows that are read at once, or of text 16 bytes for each; None for about two million.
 
     Raises:
         DataError: as :func:`read_interactions`.
@@ -98,18 +99,19 @@ def rows_of(opened: Source, chunk: int = CHUNK) -> Rows:
     name = opened.single or _choose_file(opened)
     file = opened[name]
     lower = name.lower()
+    piece = None if chunk is None else _ROW_BYTES * chunk
     if lower.endswith(".inter"):
-        return formats.read_atomic(file)
+        return formats.read_atomic(file, piece)
     if lower.endswith(".dat"):
-        return formats.read_double_colon(file)
+        return formats.read_double_colon(file, piece)
     if lower.endswith(".data"):
-        return read_text(file, formats.TAB_RATINGS)
+        return read_text(file, formats.TAB_RATINGS, piece=piece)
     if lower.endswith(PARQUET):
-        return formats.read_parquet(file, chunk)
+        return formats.read_parquet(file, chunk or CHUNK)
     if lower.endswith(JSON_LINES):
         return read_json_lines(file)
     if lower.endswith(DELIMITED):
-        return formats.read_delimited(file)
+        return formats.read_delimited(file, piece)
     raise DataError(f"{opened.shown}: the format of the file is unknown; expected {_KNOWN_FORMATS}")
 
 

@@ -60,13 +60,19 @@ def read_first_line(file: SourceFile) -> tuple[int, str]:
     raise DataError(f"{file.shown} is empty; expected one interaction per line")
 
 
-def read_text(file: SourceFile, layout: Layout, first_line: tuple[int, str] | None = None) -> Rows:
+def read_text(
+    file: SourceFile,
+    layout: Layout,
+    first_line: tuple[int, str] | None = None,
+    piece: int | None = None,
+) -> Rows:
     """Read all fields as text.
 
     Args:
         file: what to read.
         layout: how the text is split into fields.
         first_line: number and text of its first line, if they are known already.
+        piece: bytes that are parsed at once; None for 32 MiB.
 
     Raises:
         DataError: the file is empty or not UTF-8, or names a column twice. Reading its chunks
@@ -91,7 +97,7 @@ def read_text(file: SourceFile, layout: Layout, first_line: tuple[int, str] | No
     head = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     return Rows(
         Table(file, head, place=partial(_line_of, file, layout)),
-        lambda wanted: _read_chunks(file, layout, number, first, columns, wanted),
+        lambda wanted: _read_chunks(file, layout, number, first, columns, wanted, piece or _PIECE),
     )
 
 
@@ -102,10 +108,11 @@ def _read_chunks(
     first: str,
     columns: Sequence[str],
     wanted: Sequence[str],
+    piece: int,
 ) -> Iterator[Table]:
     header = first.encode() + b"\n" if layout.header else b""
     before, empty = 0, True
-    for content, is_start in _pieces(file, layout.quote):
+    for content, is_start in _pieces(file, layout.quote, piece):
         if isinstance(content, bytes) and not is_start:
             content = header + content
         frame = _parse(file, layout, content, number - 1 if is_start else 0, columns)
@@ -159,14 +166,14 @@ def _parse(
     return frame
 
 
-def _pieces(file: SourceFile, quote: Quote) -> Iterator[tuple[Path | bytes, bool]]:
+def _pieces(file: SourceFile, quote: Quote, piece: int) -> Iterator[tuple[Path | bytes, bool]]:
     """The text in pieces of whole rows, each with whether it is the start of the file."""
-    if isinstance(file.content, Path) and file.content.stat().st_size <= _PIECE:
+    if isinstance(file.content, Path) and file.content.stat().st_size <= piece:
         yield file.content, True
         return
     rest, is_start = b"", True
     with file.open() as stream:
-        while block := stream.read(_PIECE):
+        while block := stream.read(piece):
             rest += block
             end = _end_of_rows(rest, quote)
             if end:

@@ -1,5 +1,6 @@
 """Group rows by user on disk: rows are divided over files by a hash of the user's id."""
 
+import io
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,11 +11,14 @@ import polars as pl
 __all__ = ["USER_KEY", "Buckets", "buckets_for"]
 
 USER_KEY = "__key"
-_BUFFERED = 1 << 19
+_BUFFERED = 1 << 18
 """Rows that are held before they are written."""
-_MOST = 512
-_BUCKET_BYTES = {".parquet": 1 << 22, ".pq": 1 << 22}
-_TEXT_BYTES = 1 << 24
+_MOST = 4096
+_BUCKET_BYTES = {".parquet": 1 << 20, ".pq": 1 << 20}
+_TEXT_BYTES = 1 << 22
+"""Bytes of the given file for each bucket; either is about 200,000 events."""
+_LENGTH = 8
+"""Bytes of a number before each frame in a file: how long it is."""
 _DONE = "complete.json"
 
 
@@ -25,7 +29,7 @@ def buckets_for(path: Path) -> int:
 
 
 class Buckets:
-    """Rows in files; all rows of a user are in the same bucket, in the order they came in.
+    """Rows in a file each; all rows of a user are in the same bucket, in the order they came in.
 
     Attributes:
         count: number of buckets.
@@ -50,34 +54,45 @@ class Buckets:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         held: list[pl.DataFrame] = []
-        flushes = rows = 0
+        rows = 0
         for frame in frames:
             held.append(frame)
             rows += frame.height
             if rows >= _BUFFERED:
-                self._flush(held, flushes)
-                held, rows, flushes = [], 0, flushes + 1
+                self._flush(held)
+                held, rows = [], 0
         if held:
-            self._flush(held, flushes)
+            self._flush(held)
         (self._folder / _DONE).write_text(json.dumps({"buckets": self.count}))
 
-    def _flush(self, frames: list[pl.DataFrame], number: int) -> None:
+    def _flush(self, frames: list[pl.DataFrame]) -> None:
         frame = pl.concat(frames)
         if self.count == 1:
-            frame.write_ipc(self._path(0, number), compression="lz4")
+            self._append(0, frame)
             return
         bucket = frame["user"].cast(pl.String).hash(seed=0) % self.count
         parts = frame.with_columns(bucket.alias(USER_KEY)).partition_by(
             USER_KEY, as_dict=True, include_key=False
         )
         for (key,), part in parts.items():
-            part.write_ipc(self._path(int(key), number), compression="lz4")
+            self._append(int(key), part)
+
+    def _append(self, bucket: int, frame: pl.DataFrame) -> None:
+        content = io.BytesIO()
+        frame.write_ipc(content, compression="lz4")
+        with self._path(bucket).open("ab") as stream:
+            stream.write(len(content.getbuffer()).to_bytes(_LENGTH, "little"))
+            stream.write(content.getbuffer())
 
     def read(self, bucket: int) -> pl.DataFrame | None:
         """The rows of a bucket; None if it has none."""
-        paths = sorted(self._folder.glob(f"{bucket:04}-*.arrow"))
-        frames = [pl.read_ipc(path) for path in paths]
-        return pl.concat(frames) if frames else None
+        path, frames = self._path(bucket), []
+        if not path.is_file():
+            return None
+        with path.open("rb") as stream:
+            while length := int.from_bytes(stream.read(_LENGTH), "little"):
+                frames.append(pl.read_ipc(stream.read(length)))
+        return pl.concat(frames)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         for bucket in range(self.count):
@@ -85,5 +100,5 @@ class Buckets:
             if frame is not None:
                 yield frame
 
-    def _path(self, bucket: int, number: int) -> Path:
-        return self._folder / f"{bucket:04}-{number:06}.arrow"
+    def _path(self, bucket: int) -> Path:
+        return self._folder / f"{bucket:04}.frames"
