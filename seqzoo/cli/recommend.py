@@ -264,7 +264,7 @@ def _features(given: str | None) -> dict[str, Any] | None:
     expected = "expected lists by name in JSON: --features '{\"rating\": [5, 3]}'"
     try:
         found = json.loads(given)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--features cannot be read ({error}); {expected}") from None
     if not isinstance(found, dict) or not all(isinstance(v, list) for v in found.values()):
         raise UsageError(f"--features is {given[:80]}; {expected}")

@@ -186,3 +186,11 @@ def test_titles_with_control_characters_do_no_harm(seqzoo, tiny):
     out = seqzoo("recommend", tiny, "--history", "i1", "-k", 1).out
     assert "\x1b[2J" not in out
     assert out.splitlines()[1].endswith(r"\x1b[2J bad [bold]title")
+
+
+@pytest.mark.parametrize("given", ["[" * 100_000, "{", "5"], ids=["deep", "cut", "number"])
+def test_features_that_are_no_json_object_are_one_line(seqzoo, tiny, given):
+    answer = seqzoo("recommend", tiny, "--history", "i1", "--features", given)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+    assert "expected lists by name in JSON" in answer.err

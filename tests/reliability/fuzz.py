@@ -267,7 +267,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cases", type=int, default=300, help="for each reader")
-    parser.add_argument("--reader", action="append", help="name of a reader; all without it")
+    parser.add_argument("--reader", action="append", help="name of a reader (default: all)")
     parser.add_argument("--case", type=int, help="one case, with its content and its traceback")
     parser.add_argument("--json", type=Path, help="write the results here")
     options = parser.parse_args()

@@ -224,9 +224,12 @@ def _vector(value: Any) -> list[float] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
         return None
-    found = np.asarray(value, dtype=np.float32)
+    try:
+        found = np.asarray(value, dtype=np.float32)
+    except OverflowError:  # a whole number of more digits than a float has
+        return None
     return value if np.isfinite(found).all() else None

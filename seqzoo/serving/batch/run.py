@@ -225,8 +225,8 @@ def _blocks(
     if is_prepared(source) or not path.is_file() or path.suffix.lower() == ".zip":
         if by_user:
             raise UsageError(
-                f"lists by user need a file of histories, and {source} is none; export the data as "
-                "a table, and give it with --histories FILE"
+                f"lists by user need a file of histories, and {source} is not one; export the data "
+                "as a table, and give it with --histories FILE"
             )
         return _blocks_of_data(source, columns)
     rows, layout = _opened(path, columns)
