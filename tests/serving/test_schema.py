@@ -4,6 +4,10 @@ No answer is a 500, and every answer is one that the document describes.
 """
 
 import contextlib
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 import schemathesis
@@ -56,12 +60,18 @@ def send(operation, mode: GenerationMode, examples: int, seen: set[int]) -> None
     call()
 
 
-def explore(address: str, examples: int) -> dict[str, set[int]]:
-    """Send valid and invalid requests to every operation; the statuses of the answers."""
+def explore(address: str, examples: int, turn: int = 0) -> dict[str, set[int]]:
+    """Send valid and invalid requests to every operation; the statuses of the answers.
+
+    Args:
+        address: of the service.
+        examples: requests of each kind for each operation.
+        turn: the operation to begin with.
+    """
     schema = schemathesis.openapi.from_url(address + "/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
     statuses: dict[str, set[int]] = {}
-    for found in schema.get_all_operations():
-        operation = found.ok()
+    for operation in [*operations[turn:], *operations[:turn]]:
         seen = statuses.setdefault(operation.label, set())
         send(operation, GenerationMode.POSITIVE, examples, seen)
         # Operations without parameters have no invalid requests.
@@ -76,6 +86,12 @@ def look(statuses: dict[str, set[int]]) -> None:
     assert statuses["GET /healthz"] == {200}
 
 
+def memory(service) -> int:
+    """Bytes that the process of a service holds."""
+    pages = Path(f"/proc/{service.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_generated_requests(service):
     look(explore(service.address, 10))
 
@@ -83,3 +99,17 @@ def test_generated_requests(service):
 @pytest.mark.slow
 def test_many_generated_requests(service):
     look(explore(service.address, 500))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+def test_generated_requests_at_the_same_time_do_not_grow_memory(service):
+    """Four clients at once, each beginning with other operations; three times the same requests."""
+    found = []
+    for _ in range(3):
+        with ProcessPoolExecutor(4, get_context("spawn")) as clients:
+            asked = [clients.submit(explore, service.address, 100, 2 * n) for n in range(4)]
+            for each in asked:
+                look(each.result())
+        found.append(memory(service))
+    assert found[-1] < 1.05 * found[0], [f"{each / 2**20:.0f} MiB" for each in found]

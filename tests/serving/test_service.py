@@ -1,6 +1,7 @@
 """The HTTP interface, from a real process."""
 
 import asyncio
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -84,6 +85,18 @@ def test_a_session(client, model):
     error(answer, 404, "unknown_session")
     popular = client.get("/v1/sessions/a nn/recommendations", params={"on_cold": "popular"}).json()
     assert (popular["cold"], popular["recommendations"][0]["item"]) == (True, "item-19")
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\nb", "a\n", "a/events", "\r\n", "\0", "\u00e4?#%"])
+def test_every_text_is_an_id_of_its_own(client, name):
+    place = f"/v1/sessions/{quote(name, safe='')}"
+    client.post("/v1/sessions/a/events", json={"item": "item-1"})
+    for count in (1, 2):
+        answer = client.post(f"{place}/events", json={"item": "item-2"}).json()
+        assert (answer["user"], answer["events"]) == (name, count)
+    assert client.get(f"{place}/recommendations").json()["user"] == name
+    assert client.delete(place).json() == {"user": name, "events": 2}
+    assert client.delete("/v1/sessions/a").json() == {"user": "a", "events": 1}
 
 
 def test_the_rest_of_the_interface(client, checkpoint):

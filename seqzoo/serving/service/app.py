@@ -21,6 +21,7 @@ from seqzoo.serving.service.errors import ServiceError, as_service_error
 from seqzoo.serving.service.guard import Guard
 from seqzoo.serving.service.limits import Limits
 from seqzoo.serving.service.page import add_page
+from seqzoo.serving.service.paths import USER
 from seqzoo.serving.service.served import ServedModel
 from seqzoo.serving.service.telemetry import Metrics
 from seqzoo.version import __version__
@@ -212,7 +213,7 @@ def _routes(service: Service) -> FastAPI:
         return json_answer(document)  # type: ignore[return-value]
 
     @app.post(
-        "/v1/sessions/{user:path}/events",
+        f"/v1/sessions/{USER}/events",
         responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503),
     )
     async def observe(user: user_type, body: wanted.event) -> documents.Observed:  # type: ignore[name-defined]
@@ -223,7 +224,7 @@ def _routes(service: Service) -> FastAPI:
         document = {"model": model.name, "user": user, "events": events}
         return json_answer(document)  # type: ignore[return-value]
 
-    @app.get("/v1/sessions/{user:path}/recommendations", responses=errors_of(401, 404, 422, 503))
+    @app.get(f"/v1/sessions/{USER}/recommendations", responses=errors_of(401, 404, 422, 503))
     async def recommendations(
         user: user_type,
         model: name_type = None,
@@ -244,7 +245,7 @@ def _routes(service: Service) -> FastAPI:
         }
         return json_answer(document)  # type: ignore[return-value]
 
-    @app.delete("/v1/sessions/{user:path}", responses=errors_of(401, 422, 503))
+    @app.delete(f"/v1/sessions/{USER}", responses=errors_of(401, 422, 503))
     async def forget(user: user_type) -> documents.Forgotten:
         """Remove all that is kept of a user, for every model."""
         counts = [

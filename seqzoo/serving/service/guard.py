@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seqzoo.serving.service.errors import ServiceError, as_service_error, overloaded
 from seqzoo.serving.service.limits import Limits
+from seqzoo.serving.service.paths import shown
 from seqzoo.serving.service.telemetry import Metrics
 
 __all__ = ["Guard", "route_of"]
@@ -161,7 +162,7 @@ _METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
 def route_of(scope: Scope) -> str:
     """The route of a request with its parameters unfilled, for example ``/v1/sessions/{user}``."""
     path: Any = getattr(scope.get("route"), "path", None)
-    return path.replace(":path}", "}") if isinstance(path, str) else "other"
+    return shown(path) if isinstance(path, str) else "other"
 
 
 def _too_large(most: int) -> ServiceError:
