@@ -2,6 +2,8 @@
 
 from starlette.convertors import Convertor, register_url_convertor
 
+__all__ = ["USER", "shown"]
+
 USER = "{user:seqzoo_user}"
 """The part of a route that is the id of a user."""
 
