@@ -1,7 +1,8 @@
 """What the board shows, as data: checkpoints and baselines by data and protocol, with their speed.
 
 Metrics come from ``model_cards/`` and ``benchmarks/baselines.json``, speed and spread from
-``benchmarks/results/board.json``, figures of others from ``benchmarks/published.yaml`` alone.
+``benchmarks/results/board.json``, training times from ``benchmarks/results/training.json``, figures
+of others from ``benchmarks/published.yaml`` alone.
 """
 
 import json
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 CARDS = ROOT / "model_cards"
 BASELINES = ROOT / "benchmarks" / "baselines.json"
 MEASURED = ROOT / "benchmarks" / "results" / "board.json"
+TRAINED = ROOT / "benchmarks" / "results" / "training.json"
 PUBLISHED = ROOT / "benchmarks" / "published.yaml"
 
 
@@ -80,6 +82,7 @@ class Row:
         spread: half the width of the 95 % interval over users by name; empty if unmeasured.
         parameters: number of parameters; None for a baseline.
         speed: None if unmeasured.
+        trained: seconds that the training took; None if they were not recorded.
         published: what others have published for the same model; None if nothing is known.
     """
 
@@ -89,6 +92,7 @@ class Row:
     spread: Mapping[str, float]
     parameters: int | None
     speed: Speed | None
+    trained: int | None
     published: Published | None
 
 
@@ -151,11 +155,13 @@ def tables(
     baselines: Path = BASELINES,
     measured: Path = MEASURED,
     others: Path = PUBLISHED,
+    trained: Path = TRAINED,
 ) -> list[Table]:
     """All tables of the board, by the name of the data and of the protocol."""
     fitted = json.loads(baselines.read_text("utf-8"))
     entries = json.loads(measured.read_text("utf-8")) if measured.is_file() else []
     speeds = {entry["fingerprint"]: entry for entry in entries}
+    runs = json.loads(trained.read_text("utf-8")) if trained.is_file() else {}
     figures = sorted(published(others), key=lambda each: _quality(each.metrics), reverse=True)
     rows: dict[tuple[str, str], list[Row]] = {}
     facts: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -166,6 +172,7 @@ def tables(
             found = speeds.get(fingerprint, {}).get("models", {}).get(name)
             # Another file of weights under the same name has not been measured.
             own = found if found is not None and found["sha256"] == weights else None
+            run = runs.get(name)
             row = Row(
                 name=name,
                 baseline=False,
@@ -173,6 +180,7 @@ def tables(
                 spread=_spread(own, protocol),
                 parameters=document["parameters"],
                 speed=_speed(own),
+                trained=run["seconds"] if run and run["sha256"] == weights else None,
                 published=next(
                     (
                         each
@@ -234,6 +242,7 @@ def _baselines(
             spread=_spread(models.get(name), protocol),
             parameters=None,
             speed=_speed(models.get(name)),
+            trained=None,
             published=None,
         )
         for entry in fitted

@@ -1,18 +1,35 @@
 """Put a finished run into ``model_cards/`` under a registered name.
 
-``python tools/bundle.py runs/mine mamba4rec-ml1m``; hand-written text of an old card stays.
+``python tools/bundle.py runs/mine mamba4rec-ml1m``; hand-written text of an old card stays. How
+long the run took goes to ``benchmarks/results/training.json``: no file of a checkpoint may depend
+on the machine, so that a second run gives the same bytes.
 """
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
-from seqzoo.checkpoint.manifest import CURVE
+from board_data import TRAINED
+
+from seqzoo.checkpoint.manifest import CURVE, WEIGHTS, read_manifest
 from seqzoo.evaluation.curve import plot_curve
 from seqzoo.model.save import save_model
 from seqzoo.model.sequence_model import SequenceModel
-from seqzoo.training.state import read_progress
+from seqzoo.training.state import Progress, read_progress
 
 CARDS = Path(__file__).parent.parent / "model_cards"
+
+
+def record_time(name: str, weights: str, progress: Progress, file: Path = TRAINED) -> None:
+    """Store how long a run took, in place of what was stored for an earlier run of this name."""
+    entries: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    entries[name] = {
+        "sha256": weights,
+        "seconds": round(progress.seconds),
+        "epochs": progress.epoch,
+    }
+    file.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", "utf-8")
 
 
 def main() -> None:
@@ -28,6 +45,8 @@ def main() -> None:
     (CARDS / options.name).mkdir(parents=True, exist_ok=True)
     plot_curve(progress.epochs, CARDS / options.name / CURVE, options.name)
     save_model(CARDS / options.name, model)
+    weights = read_manifest(CARDS / options.name).files[WEIGHTS]["sha256"]
+    record_time(options.name, weights, progress)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ order.
 - **HR@10, NDCG@10, MRR@10**: the stored [metrics](how-to/evaluate.md) on the test part, which
   `seqzoo eval` reproduces. ± is half the width of the 95 % interval over users. It says nothing
   about other seeds: each checkpoint is a single run.
+- **training, min**: minutes that the training of these weights took, over all epochs with their
+  validation, as the run itself measured them, on the threads of its recipe (one). Other jobs may
+  have slowed it down. Empty: trained before these times were recorded.
 - **users/s**: users who get ten recommendations from `model.recommend_many` in a second of
   processor time, on one thread. {users:,} users of the data with their real histories, evenly
   spaced, are served at once.
@@ -43,8 +46,7 @@ order.
 - **published**: HR@10 / NDCG@10 that others have published for the same architecture, the best if
   there are several, in bold where a metric is higher than ours. The second table has the sources.
 
-"{unmeasured}" means that the speed of these weights was not measured. Checkpoints do not record
-how long their training took, so the board has no training times.
+"{unmeasured}" means that the speed of these weights was not measured.
 
 `python benchmarks/board.py` repeats the measurement, and
 `python tools/update_board.py` writes this page.
@@ -92,13 +94,14 @@ def results(board: Table) -> str:
     """The table of checkpoints and baselines."""
     header = [
         "checkpoint", *map(metric_title, SHOWN),
-        "parameters", "users/s", "relative speed", "state, bytes", "published",
+        "parameters", "training, min", "users/s", "relative speed", "state, bytes", "published",
     ]  # fmt: skip
     rows = [
         [
             f"`{row.name}`" + (" (baseline)" if row.baseline else ""),
             *(metric(row, key) for key in SHOWN),
             "" if row.parameters is None else f"{row.parameters:,}",
+            "" if row.trained is None else f"{row.trained / 60:.1f}",
             *speed(row),
             published(row),
         ]

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import board_data
 import board_pictures
+import bundle
 import pytest
 import update_board
 import yaml
 
 from seqzoo.plugins import catalogue
+from seqzoo.training.state import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = (360, 800, 1400)
@@ -104,17 +106,20 @@ def small(tmp_path):
         "spread": {"loo-full": {"ndcg@10": 0.0123}},
     }
     measured = [{"fingerprint": fingerprint, "models": {name: speed}}]
-    files = {"baselines": baselines, "others": others, "measured": measured}
+    run = {"sha256": speed["sha256"], "seconds": 90, "epochs": 3}
+    files = {
+        "baselines": baselines, "others": others, "measured": measured, "trained": {name: run},
+    }  # fmt: skip
 
     def tables():
         for key, content in files.items():
             (tmp_path / key).write_text(json.dumps(content))
         return board_data.tables(
             tmp_path / "cards",
-            **{key: tmp_path / key for key in ("baselines", "measured", "others")},
+            **{key: tmp_path / key for key in files},
         )
 
-    tables.speed = speed
+    tables.speed, tables.run = speed, run
     return tables
 
 
@@ -132,7 +137,7 @@ def test_rows_hold_what_belongs_to_their_data_and_protocol(small):
     assert unseen.rows[0].published is None
     text = update_board.results(full)
     assert "± 0.0123" in text
-    assert "| 2,000 | 1.00 | 1,234 | **0.9000** |" in text
+    assert "| 1.5 | 2,000 | 1.00 | 1,234 | **0.9000** |" in text
     assert "`markov` (baseline)" in text
 
 
@@ -141,6 +146,23 @@ def test_the_speed_of_other_weights_is_not_shown(small):
     row = small()[0].rows[0]
     assert (row.speed, row.spread) == (None, {})
     assert f"| {update_board.UNMEASURED} |" in update_board.results(small()[0])
+
+
+def test_the_training_time_of_other_weights_is_not_shown(small):
+    small.run["sha256"] = "0" * 64
+    assert small()[0].rows[0].trained is None
+    assert "|  | 2,000 |" in update_board.results(small()[0])
+
+
+def test_a_bundled_run_records_its_time_in_place_of_an_earlier_one(tmp_path):
+    file = tmp_path / "training.json"
+    for seconds in (10.4, 59.6):
+        bundle.record_time("b", "abc", Progress({}, epoch=2, seconds=seconds), file)
+    bundle.record_time("a", "def", Progress({}, epoch=1, seconds=1.0), file)
+    assert json.loads(file.read_text("utf-8")) == {
+        "a": {"sha256": "def", "seconds": 1, "epochs": 1},
+        "b": {"sha256": "abc", "seconds": 60, "epochs": 2},
+    }
 
 
 def test_a_picture_says_what_it_shows_and_is_drawn_again_when_that_changes(small, tmp_path):
@@ -232,7 +254,7 @@ def test_the_keyboard_sorts_and_cells_without_a_number_stay_last(address, open_p
         assert all(cells[: len(numbers)])
         assert numbers == sorted(numbers, reverse=backwards)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.innerText") == "users/s"
+    assert page.evaluate("document.activeElement.innerText") == "training, min"
 
 
 @pytest.mark.parametrize("width", WIDTHS)
