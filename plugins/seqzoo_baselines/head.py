@@ -106,8 +106,8 @@ class CountingHead(Head):
                     bounds = torch.tensor([start, start + size], device=columns.device)
                     first, last = torch.searchsorted(columns, bounds).tolist()
                 within = slice(first, last)
-                place = entries.rows[within], entries.items[within] - start
-                scores.index_put_(place, entries.values[within], accumulate=True)
+                index = entries.rows[within], entries.items[within] - start
+                scores.index_put_(index, entries.values[within], accumulate=True)
             yield start, scores
 
     def _exportable(self, hidden: Tensor) -> Tensor:
@@ -116,8 +116,8 @@ class CountingHead(Head):
         scores = scale[:, None] * self.popularity
         if entries is None:
             return scores
-        place = entries.rows, entries.items
-        return torch.index_put(scores, place, entries.values, accumulate=True)
+        index = entries.rows, entries.items
+        return torch.index_put(scores, index, entries.values, accumulate=True)
 
     def _indices(self, hidden: Tensor) -> Tensor:
         """The item indices in user vectors [B, D].

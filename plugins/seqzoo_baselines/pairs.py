@@ -40,7 +40,7 @@ def best_of_rows(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The K highest values of each row, highest first, as two arrays of a shape [R, K].
 
-    Of equal values the lower column comes first. Empty places hold column 0 and value 0.
+    Of equal values the lower column comes first. Unused entries hold column 0 and value 0.
 
     Args:
         rows: row of each value [E], sorted; columns within a row too.
@@ -54,8 +54,8 @@ def best_of_rows(
     order = np.lexsort((-values.astype(np.float32), rows))
     ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
     kept = ranks < shape[1]
-    chosen, place = order[kept], (rows[kept], ranks[kept])
-    neighbours[place], weights[place] = columns[chosen], values[chosen]
+    chosen, cells = order[kept], (rows[kept], ranks[kept])
+    neighbours[cells], weights[cells] = columns[chosen], values[chosen]
     return neighbours, weights
 
 

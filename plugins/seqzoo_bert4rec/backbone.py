@@ -31,10 +31,10 @@ class Layer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, asking: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
         """Vectors of the query positions: [B, Q, D], [B, L, D], [B, L] -> [B, Q, D]."""
         mixed = functional.scaled_dot_product_attention(
-            split_heads(self.query(asking), self.num_heads),
+            split_heads(self.query(queries), self.num_heads),
             split_heads(self.key(hidden), self.num_heads),
             split_heads(self.value(hidden), self.num_heads),
             # Padding has no causal mask to keep it away.
@@ -42,7 +42,7 @@ class Layer(nn.Module):
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
         mixed = self.dense(join_heads(mixed))
-        hidden = self.attention_norm(self.dropout(mixed) + asking)
+        hidden = self.attention_norm(self.dropout(mixed) + queries)
         inner = self.outer(functional.gelu(self.inner(hidden)))
         return self.norm(self.dropout(inner) + hidden)  # type: ignore[no-any-return]
 

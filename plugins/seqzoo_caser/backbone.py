@@ -91,9 +91,9 @@ class Caser(Backbone):
         """Only the newest event of each history: [B, L, D] -> [B, D]."""
         own = torch.arange(self.window, device=hidden.device)
         first = batch.lengths[:, None] - self.window
-        places = (first.clamp(min=0) if self.fills_right else first) + own
-        real = (places >= 0) & (places < batch.lengths[:, None])
-        index = places.clamp(0, hidden.shape[1] - 1)[..., None].expand(-1, -1, hidden.shape[2])
+        positions = (first.clamp(min=0) if self.fills_right else first) + own
+        real = (positions >= 0) & (positions < batch.lengths[:, None])
+        index = positions.clamp(0, hidden.shape[1] - 1)[..., None].expand(-1, -1, hidden.shape[2])
         windows = torch.where(real[..., None], hidden.gather(1, index), self.start)
         return self._finish(self.filters(windows), batch.users)[:, 0]
 

@@ -67,8 +67,8 @@ def query_times(batch: SequenceBatch, time_mode: str) -> Tensor | None:
         return batch.query_times
     # Nothing is known of the request: it counts as coming with the newest event.
     following = times.roll(-1, 1)
-    place = torch.arange(times.shape[1], device=times.device)
-    return torch.where(place >= batch.lengths[:, None] - 1, times, following)
+    position = torch.arange(times.shape[1], device=times.device)
+    return torch.where(position >= batch.lengths[:, None] - 1, times, following)
 
 
 def relations(batch: SequenceBatch, queries: Tensor | None) -> Iterator[Relations]:
@@ -79,12 +79,12 @@ def relations(batch: SequenceBatch, queries: Tensor | None) -> Iterator[Relation
         queries: the result of ``query_times``.
     """
     length = batch.items.shape[1]
-    place = torch.arange(length, device=batch.items.device)
+    position = torch.arange(length, device=batch.items.device)
     # A traced model takes any length, and so has one block.
     tracing = torch.compiler.is_compiling()
     for start in [0] if tracing else range(0, length, _BLOCK):
         stop = length if tracing else min(start + _BLOCK, length)
-        distance = place[start:stop, None] - place[:stop]
+        distance = position[start:stop, None] - position[:stop]
         bucket = None
         if queries is not None and batch.timestamps is not None:
             seconds = queries[:, start:stop, None] - batch.timestamps[:, None, :stop]
@@ -95,8 +95,8 @@ def relations(batch: SequenceBatch, queries: Tensor | None) -> Iterator[Relation
 
 def newest_relations(batch: SequenceBatch, queries: Tensor | None) -> Relations:
     """The relations of the newest event of each history."""
-    place = torch.arange(batch.items.shape[1], device=batch.items.device)
-    distance = (batch.lengths[:, None] - 1 - place)[:, None]
+    position = torch.arange(batch.items.shape[1], device=batch.items.device)
+    distance = (batch.lengths[:, None] - 1 - position)[:, None]
     bucket = None
     if queries is not None and batch.timestamps is not None:
         bucket = buckets(batch.gather_last(queries)[:, None] - batch.timestamps)[:, None]
@@ -112,9 +112,9 @@ def streamed_relations(ages: Tensor, rows: int, timed: bool) -> Relations:
         timed: whether times count.
     """
     count = ages.shape[1]
-    place = torch.arange(count, device=ages.device)
-    # Not a part of `place`, whose size a tracer cannot tell.
+    position = torch.arange(count, device=ages.device)
+    # Not a slice of `position`, whose size a tracer cannot tell.
     reading = count - rows + torch.arange(rows, device=ages.device)
-    distance = reading[:, None] - place
+    distance = reading[:, None] - position
     bucket = buckets(ages)[:, None] if timed else None
     return Relations(slice(0, rows), distance.clamp(min=0), distance >= 0, bucket)

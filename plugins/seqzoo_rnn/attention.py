@@ -43,8 +43,8 @@ class _AdditiveScores(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, v: Tensor, chunk_size: int) -> Tensor:
         scores = queries.new_zeros(*queries.shape[:2], keys.shape[1])
-        for asking, read in _chunks(queries.shape[1], chunk_size):
-            scores[:, asking, read] = _inner(queries[:, asking], keys[:, read]) @ v
+        for rows, columns in _chunks(queries.shape[1], chunk_size):
+            scores[:, rows, columns] = _inner(queries[:, rows], keys[:, columns]) @ v
         ctx.save_for_backward(queries, keys, v)
         ctx.chunk_size = chunk_size
         return scores
@@ -55,14 +55,14 @@ class _AdditiveScores(torch.autograd.Function):
         queries, keys, v = ctx.saved_tensors
         grad_queries, grad_keys = torch.empty_like(queries), torch.zeros_like(keys)
         grad_v = torch.zeros_like(v)
-        for asking, read in _chunks(queries.shape[1], ctx.chunk_size):
-            grad = grad_scores[:, asking, read].contiguous()
-            inner = _inner(queries[:, asking], keys[:, read])
+        for rows, columns in _chunks(queries.shape[1], ctx.chunk_size):
+            grad = grad_scores[:, rows, columns].contiguous()
+            inner = _inner(queries[:, rows], keys[:, columns])
             grad_v += grad.flatten() @ inner.flatten(0, 2)
             # The derivative of the sigmoid, s - s^2. The factor v is applied at the end.
             inner.addcmul_(inner, inner, value=-1.0)
-            grad_queries[:, asking] = (grad[:, :, None] @ inner).squeeze(2)
-            grad_keys[:, read] += inner.mul_(grad[..., None]).sum(1)
+            grad_queries[:, rows] = (grad[:, :, None] @ inner).squeeze(2)
+            grad_keys[:, columns] += inner.mul_(grad[..., None]).sum(1)
         return grad_queries * v, grad_keys * v, grad_v, None
 
 

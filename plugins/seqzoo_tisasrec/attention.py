@@ -55,11 +55,13 @@ class IntervalAttention(nn.Module):
         self.value = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.attention_dropout)
 
-    def forward(self, asking: Tensor, keys: Tensor, values: Tensor, relations: Relations) -> Tensor:
+    def forward(
+        self, queries: Tensor, keys: Tensor, values: Tensor, relations: Relations
+    ) -> Tensor:
         """Read all allowed positions.
 
         Args:
-            asking: vectors that the queries are computed from [B, Q, D].
+            queries: vectors that the queries are computed from [B, Q, D].
             keys: keys with positions added [B, L, D].
             values: values with positions added [B, L, D].
             relations: the relations of the pairs.
@@ -68,7 +70,7 @@ class IntervalAttention(nn.Module):
             [B, Q, D].
         """
         heads = self.num_heads
-        query = split_heads(self.query(asking), heads) * self.scale
+        query = split_heads(self.query(queries), heads) * self.scale
         index = relations.intervals[:, None].expand(-1, heads, -1, -1)
         by_interval = _queries_times_rows(query, split_heads(relations.keys, heads))
         scores = query @ split_heads(keys, heads).transpose(-1, -2)

@@ -46,10 +46,12 @@ class TiSASRecLayer(nn.Module):
         self.outer = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, asking: Tensor, keys: Tensor, values: Tensor, relations: Relations) -> Tensor:
+    def forward(
+        self, queries: Tensor, keys: Tensor, values: Tensor, relations: Relations
+    ) -> Tensor:
         """Query positions: [B, Q, D]; keys and values [B, T, D] -> [B, Q, D]."""
-        query = self.attention_norm(asking)
-        hidden = self.norm(query + self.attention(query, keys, values, relations))
+        normed = self.attention_norm(queries)
+        hidden = self.norm(normed + self.attention(normed, keys, values, relations))
         inner = self.dropout(functional.relu(self.inner(hidden)))
         return hidden + self.dropout(self.outer(inner))  # type: ignore[no-any-return]
 
@@ -95,10 +97,10 @@ class TiSASRec(Backbone):
             ConfigError: the batch is longer than ``max_length``.
         """
         window = self._window(hidden, batch)
-        relations, places = self._relations(window), self._places(window)
+        relations, positions = self._relations(window), self._position_vectors(window)
         hidden = window.hidden
         for layer in self._layers():
-            keys, values = self._keys_and_values(layer, hidden, places)
+            keys, values = self._keys_and_values(layer, hidden, positions)
             hidden = window.keep(layer(hidden, keys, values, relations))
         hidden = self.norm(hidden)
         return hidden if window.filled is None else padded_on_the_right(hidden, batch)
@@ -112,21 +114,21 @@ class TiSASRec(Backbone):
             ConfigError: the batch is longer than ``max_length``.
         """
         window = self._window(hidden, batch)
-        relations, places = self._relations(window), self._places(window)
+        relations, positions = self._relations(window), self._position_vectors(window)
         hidden = window.hidden
         *lower, top = self._layers()
         for layer in lower:
-            keys, values = self._keys_and_values(layer, hidden, places)
+            keys, values = self._keys_and_values(layer, hidden, positions)
             hidden = window.keep(layer(hidden, keys, values, relations))
-        keys, values = self._keys_and_values(top, hidden, places)
+        keys, values = self._keys_and_values(top, hidden, positions)
         rows = torch.arange(window.newest.shape[0], device=hidden.device)
         newest = replace(
             relations,
             intervals=relations.intervals[rows, window.newest][:, None],
             allowed=relations.allowed[0, window.newest][:, None],
         )
-        asking = hidden[rows, window.newest][:, None]
-        return self.norm(top(asking, keys, values, newest))[:, 0]  # type: ignore[no-any-return]
+        queries = hidden[rows, window.newest][:, None]
+        return self.norm(top(queries, keys, values, newest))[:, 0]  # type: ignore[no-any-return]
 
     def initial_state(self, batch_size: int) -> State:
         """Empty keys and values of each layer [B, 0, D], and times [B, 0].
@@ -162,11 +164,11 @@ class TiSASRec(Backbone):
             self.interval_keys,
             self.interval_values,
         )
-        place = self.position_keys[position], self.position_values[position]
+        vectors = self.position_keys[position], self.position_values[position]
         hidden = hidden[:, None] * math.sqrt(hidden.shape[1])
         states = []
         for layer, (keys, values) in zip(self._layers(), state["layers"], strict=True):
-            key, value = self._keys_and_values(layer, hidden, place)
+            key, value = self._keys_and_values(layer, hidden, vectors)
             keys, values = torch.cat([keys, key], dim=1), torch.cat([values, value], dim=1)
             hidden = layer(hidden, keys, values, relations)
             states.append((keys, values))
@@ -206,7 +208,7 @@ class TiSASRec(Backbone):
         pairs = intervals(window.times, window.times, self.config.max_interval)
         return Relations(pairs, earlier, keys, values)
 
-    def _places(self, window: Window) -> tuple[Tensor, Tensor]:
+    def _position_vectors(self, window: Window) -> tuple[Tensor, Tensor]:
         """The vectors of the positions, for keys and for values: [B, T, D] each."""
         shape = window.hidden.shape
         keys = self.position_keys[window.positions].expand(shape)
@@ -214,11 +216,11 @@ class TiSASRec(Backbone):
         return self.dropout(keys), self.dropout(values)
 
     def _keys_and_values(
-        self, layer: TiSASRecLayer, hidden: Tensor, places: tuple[Tensor, Tensor]
+        self, layer: TiSASRecLayer, hidden: Tensor, positions: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Keys and values of events [B, T, D] with their positions: [B, T, D] each."""
         attention = layer.attention
-        return attention.key(hidden) + places[0], attention.value(hidden) + places[1]
+        return attention.key(hidden) + positions[0], attention.value(hidden) + positions[1]
 
     def _check_streaming(self) -> None:
         if not self.streaming:

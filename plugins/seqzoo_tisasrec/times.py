@@ -28,9 +28,9 @@ def in_units(seconds: Tensor, unit: Tensor | int) -> Tensor:
     return 1 + whole + up
 
 
-def intervals(asking: Tensor, read: Tensor, largest: int) -> Tensor:
-    """``min(|asking - read|, largest)`` of times in units: [B, Q], [B, L] -> [B, Q, L]."""
-    return (asking[:, :, None] - read[:, None]).abs().clamp(max=largest)
+def intervals(queries: Tensor, keys: Tensor, largest: int) -> Tensor:
+    """``min(|query - key|, largest)`` of times in units: [B, Q], [B, L] -> [B, Q, L]."""
+    return (queries[:, :, None] - keys[:, None]).abs().clamp(max=largest)
 
 
 def smallest_gaps(batch: SequenceBatch) -> Tensor:

@@ -19,10 +19,10 @@ def main() -> NoReturn:
     try:
         # Imported here, so that Ctrl-C during the import is quiet too.
         from seqzoo.cli.app import run
-        from seqzoo.cli.stdout import claim
+        from seqzoo.cli.stdout import reserve
         from seqzoo.cli.threads import limit_stray_threads
 
-        code = run(sys.argv[1:], claim())
+        code = run(sys.argv[1:], reserve())
         limit_stray_threads(code)
     except KeyboardInterrupt:
         code = 130

@@ -13,7 +13,7 @@ import typer
 from seqzoo.cli.commands import Group, LazyVerb, registered_verbs
 from seqzoo.cli.output import complain, logs_on_stderr, write
 from seqzoo.cli.parsing import ParserError, explain
-from seqzoo.cli.stdout import lent, reserved
+from seqzoo.cli.stdout import answers_to, lent
 from seqzoo.errors import SeqzooError
 from seqzoo.version import __version__
 
@@ -91,7 +91,7 @@ def run(words: Sequence[str], stdout: TextIO | None = None) -> int:
         The exit code.
     """
     command = typer.main.get_command(app)
-    with reserved(stdout or sys.stdout), logs_on_stderr(), warnings.catch_warnings():
+    with answers_to(stdout or sys.stdout), logs_on_stderr(), warnings.catch_warnings():
         # Users of a command cannot act on deprecation warnings of libraries.
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.simplefilter("ignore", category)

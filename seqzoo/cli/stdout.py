@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
-__all__ = ["answers", "claim", "lent", "reserved"]
+__all__ = ["answers", "answers_to", "lent", "reserve"]
 
 
 @dataclass
@@ -19,7 +19,7 @@ class _Stdout:
     """The stream for answers, and whether file descriptor 1 points to stderr for now."""
 
     stream: TextIO | None = None
-    claimed: bool = False
+    reserved: bool = False
 
 
 _stdout = _Stdout()
@@ -30,7 +30,7 @@ def answers() -> TextIO:
     return _stdout.stream or sys.stdout
 
 
-def claim() -> TextIO:
+def reserve() -> TextIO:
     """Point file descriptor 1 and ``sys.stdout`` at stderr for the rest of this process.
 
     Returns:
@@ -46,12 +46,12 @@ def claim() -> TextIO:
     stream = os.fdopen(os.dup(1), "w", encoding=printed.encoding, errors=printed.errors)
     _silence_descriptor()
     sys.stdout = sys.stderr
-    _stdout.claimed = True
+    _stdout.reserved = True
     return stream
 
 
 @contextlib.contextmanager
-def reserved(stream: TextIO) -> Iterator[None]:
+def answers_to(stream: TextIO) -> Iterator[None]:
     """Write answers to ``stream``; everything else that is printed goes to stderr."""
     before, _stdout.stream = _stdout.stream, stream
     try:
@@ -65,17 +65,17 @@ def reserved(stream: TextIO) -> Iterator[None]:
 def lent() -> Iterator[None]:
     """Give stdout to code whose prints are the answer: a verb of a plugin, or the parser."""
     stream = answers()
-    claimed, _stdout.claimed = _stdout.claimed, False
-    if claimed:
+    reserved, _stdout.reserved = _stdout.reserved, False
+    if reserved:
         os.dup2(stream.fileno(), 1)
     try:
         with contextlib.redirect_stdout(stream):
             yield
         stream.flush()
     finally:
-        if claimed:
+        if reserved:
             _silence_descriptor()
-            _stdout.claimed = True
+            _stdout.reserved = True
 
 
 def _silence_descriptor() -> None:

@@ -175,15 +175,16 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 
 def _require_writable(out: Path) -> None:
     """Fail now, not after the first epoch, if the folder cannot be made."""
-    place = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
-    if place.is_symlink() and not place.exists():
+    nearest = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+    if nearest.is_symlink() and not nearest.exists():
         raise TrainingError(
-            f"{place} is a link to {place.readlink()}, which does not exist; give a folder as --out"
+            f"{nearest} is a link to {nearest.readlink()}, which does not exist; give a folder as "
+            "--out"
         )
-    if not place.is_dir():
-        raise TrainingError(f"{place} is a file; give a folder as --out")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise TrainingError(f"{place} cannot be written to; give another folder as --out")
+    if not nearest.is_dir():
+        raise TrainingError(f"{nearest} is a file; give a folder as --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise TrainingError(f"{nearest} cannot be written to; give another folder as --out")
 
 
 def _show(result: loop.TrainingResult) -> None:

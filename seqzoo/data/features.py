@@ -44,7 +44,7 @@ def encoded_values(name: str, known: Values, values: Sequence[Any]) -> npt.NDArr
     """The codes (int32) or numbers (float32) of given values (N,); unknown text has the code 0.
 
     Raises:
-        UsageError: a number is expected, and a value is none.
+        UsageError: a value is not a number where one is expected.
     """
     if known is not None:
         codes = {value: code for code, value in enumerate(known, start=1)}

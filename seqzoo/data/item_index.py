@@ -25,7 +25,7 @@ class ItemIndices(Protocol):
 
 
 def item_indices(items: Sequence[str]) -> ItemIndices:
-    """The indices of ids, the first of which has index 1."""
+    """The indices of ids, counted from 1."""
     if len(items) < _LARGE:
         return {item: index for index, item in enumerate(items, start=1)}
     return HashedIndices(items)

@@ -31,12 +31,12 @@ def novelty(lists: RecommendedLists, cutoff: int) -> float | None:
     the apparent diversity-accuracy dilemma of recommender systems" (PNAS 107:10), with the
     probability of Vargas and Castells (2011), "Rank and relevance in novelty and diversity metrics
     for recommender systems" (RecSys), free discovery. An item without interactions counts as if it
-    had one. The mean is over all positions of all lists.
+    had one. The mean is over the lists, of the mean over each list.
     """
     total = int(lists.counts.sum())
     if not total:
         return None
-    return _mean_of_places(-np.log2(np.maximum(lists.counts, 1) / total), lists, cutoff)
+    return _mean_over_lists(-np.log2(np.maximum(lists.counts, 1) / total), lists, cutoff)
 
 
 def arp(lists: RecommendedLists, cutoff: int) -> float | None:
@@ -45,7 +45,7 @@ def arp(lists: RecommendedLists, cutoff: int) -> float | None:
     Yin, Cui, Li, Yao and Chen (2012), "Challenging the long tail recommendation" (PVLDB 5:9). The
     interactions are those in training; the mean is over the lists, of the mean over each list.
     """
-    return _mean_of_places(lists.counts.astype(np.float64), lists, cutoff)
+    return _mean_over_lists(lists.counts.astype(np.float64), lists, cutoff)
 
 
 def gini(lists: RecommendedLists, cutoff: int) -> float | None:
@@ -90,7 +90,7 @@ def diversity(lists: RecommendedLists, cutoff: int) -> float | None:
     return total / number if number else None
 
 
-def _mean_of_places(
+def _mean_over_lists(
     values: npt.NDArray[np.float64], lists: RecommendedLists, cutoff: int
 ) -> float | None:
     """The mean over the lists of the mean value of each list's items; None without any item."""

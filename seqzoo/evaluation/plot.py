@@ -183,11 +183,11 @@ def plot_description(description: "Description", file: str | os.PathLike[str]) -
 
 def _draw_description(description: "Description", figure: Any) -> None:
     figure.suptitle(plain(description.name), parse_math=False)
-    for place, kind in enumerate(("user", "item")):
-        axes = figure.add_subplot(1, 2, place + 1)
+    for panel, kind in enumerate(("user", "item")):
+        axes = figure.add_subplot(1, 2, panel + 1)
         axes.spines["right"].set_visible(False)
         for stage, counts in description.counts.items():
-            events, owners = np.unique(counts[place], return_counts=True)
+            events, owners = np.unique(counts[panel], return_counts=True)
             axes.step(events, owners[::-1].cumsum()[::-1], where="post", label=stage)
         axes.set_xscale("log")
         axes.set_yscale("log")

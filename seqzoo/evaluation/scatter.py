@@ -54,9 +54,9 @@ def draw_points(figure: Any, points: Sequence[Point], labels: tuple[str, str], t
         low, high = point.interval or (point.value, point.value)
         # The mean of a skewed sample can lie outside its percentile interval.
         errors = [[max(0.0, point.value - low)], [max(0.0, high - point.value)]]
-        colour, place = _colour(index), ([point.speed], [point.value])
-        axes.errorbar(*place, yerr=errors, color=colour, capsize=3, linewidth=1, zorder=2)
-        axes.scatter(*place, s=areas[index], color=colour, alpha=0.75, linewidth=0, zorder=3)
+        colour, xy = _colour(index), ([point.speed], [point.value])
+        axes.errorbar(*xy, yerr=errors, color=colour, capsize=3, linewidth=1, zorder=2)
+        axes.scatter(*xy, s=areas[index], color=colour, alpha=0.75, linewidth=0, zorder=3)
     axes.set_xscale("log")
     # Leave room for the names, and for at least one of the ticks at 1, 2 and 5.
     axes.set_xlim(min(speeds) / 2, max(speeds) * 2)
@@ -87,10 +87,10 @@ def _name_points(points: Sequence[Point], areas: Sequence[float], figure: Any, a
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     frame, scale = axes.get_window_extent(renderer), figure.dpi / 72
-    places = axes.transData.transform([(point.speed, point.value) for point in points])
+    pixels = axes.transData.transform([(point.speed, point.value) for point in points])
     taken: list[Any] = [
         Bbox.from_bounds(x - radius, y - radius, 2 * radius, 2 * radius)
-        for (x, y), radius in zip(places, (scale * area**0.5 / 2 for area in areas), strict=True)
+        for (x, y), radius in zip(pixels, (scale * area**0.5 / 2 for area in areas), strict=True)
     ]
     for index, point in sorted(enumerate(points), key=lambda each: each[1].value):
         # The last part of a path, the beginning of a long text.
@@ -107,7 +107,7 @@ def _name_points(points: Sequence[Point], areas: Sequence[float], figure: Any, a
         )
         # Long names must not shrink the axes.
         label.set_in_layout(False)
-        inwards = 1 if places[index][0] <= (frame.x0 + frame.x1) / 2 else -1
+        inwards = 1 if pixels[index][0] <= (frame.x0 + frame.x1) / 2 else -1
         # The nearest position first; towards the middle there is room for a long name.
         positions = sorted(
             ((side, height) for side in (inwards, -inwards) for height in range(-300, 301, 3)),

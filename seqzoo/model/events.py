@@ -47,9 +47,9 @@ class Events:
         """Record one event that ``elapsed`` has accepted, and the features that are read."""
         self.count += 1
         self.newest = timestamp
-        place = bisect_left(self.seen, item)
-        if place == len(self.seen) or self.seen[place] != item:
-            self.seen.insert(place, item)
+        index = bisect_left(self.seen, item)
+        if index == len(self.seen) or self.seen[index] != item:
+            self.seen.insert(index, item)
         if self._kept == 0:
             return
         self.items.append(item)

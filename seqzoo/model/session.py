@@ -245,8 +245,8 @@ class Session:
                 f"{EVENTS} has the features {sorted(document.features)}; expected one value for "
                 f"each event of: {', '.join(wanted) or 'none'}; {RESTORE}"
             )
-        for place, (item, time) in enumerate(zip(items, times, strict=True)):
-            values = {name: document.features[name][place] for name in wanted}
+        for index, (item, time) in enumerate(zip(items, times, strict=True)):
+            values = {name: document.features[name][index] for name in wanted}
             self._events.add(item, time, values)
 
     def _set_states(self, states: dict[str, State]) -> None:

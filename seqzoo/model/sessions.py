@@ -333,7 +333,7 @@ class Sessions:
         return hidden
 
     def _answers(self, users: Sequence[_User], at: Sequence[int]) -> Tensor:
-        """The vectors of users [B, D] for requests at these times, of which nothing is kept."""
+        """The vectors of users [B, D] for requests at these times; the states do not change."""
         table = self.model.embedder.item_table
         hidden = table.new_empty(len(users), table.shape[1])
         groups: dict[tuple[Pool | None, bool], list[int]] = {}

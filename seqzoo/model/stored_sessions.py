@@ -13,8 +13,8 @@ from seqzoo.errors import CheckpointError, SeqzooError, StoreError, UsageError, 
 from seqzoo.interfaces import State
 from seqzoo.model.events import parse_event
 from seqzoo.model.session import identity
+from seqzoo.model.session_database import Position, SessionDatabase, StoredEvent
 from seqzoo.model.session_file import pack_states, unpack_states
-from seqzoo.model.session_store import Position, SessionStore, StoredEvent
 from seqzoo.model.sessions import Sessions
 from seqzoo.storage.integrity import sha256_of_document
 from seqzoo.validation import list_of, name_of, whole_number
@@ -39,8 +39,15 @@ _MONTH = 30 * 86_400.0
 
 
 @dataclass
-class _Place:
-    """Where the state in memory of a user is: the number in the store, events, and when used."""
+class _CachedState:
+    """What is known of a state in memory.
+
+    Attributes:
+        number: the user in the database.
+        count: events that the state has read.
+        saved: events that the state in the database has read.
+        used: when it was last used, in seconds since 1970.
+    """
 
     number: int
     count: int
@@ -93,9 +100,9 @@ class StoredSessions:
         self._most_stored = whole_number("max_stored", max_stored, 0)
         self._age = max_age
         self._memory = Sessions(model)
-        self._store = SessionStore(store)
+        self._store = SessionDatabase(store)
         self._identity = sha256_of_document(identity(model))
-        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._cached: OrderedDict[str, _CachedState] = OrderedDict()
         self._lock = threading.RLock()
         self._put = 0
 
@@ -114,7 +121,7 @@ class StoredSessions:
     @property
     def in_memory(self) -> int:
         """Number of users whose states are in memory."""
-        return len(self._places)
+        return len(self._cached)
 
     @property
     def state_bytes(self) -> int:
@@ -150,18 +157,18 @@ class StoredSessions:
             StoreError: the store cannot be written; no event is added.
         """
         errors: list[SeqzooError | None] = [None] * len(events)
-        places, read = [], []
-        for place, event in enumerate(events):
+        indices, read = [], []
+        for index, event in enumerate(events):
             try:
                 read.append(self._read(event))
-                places.append(place)
+                indices.append(index)
             except SeqzooError as error:
-                errors[place] = error
+                errors[index] = error
         with self._lock:
             found = self._store.append(self.name, read, together=False)
             added = set()
-            for place, event, refusal in zip(places, read, found, strict=True):
-                errors[place] = refusal
+            for index, event, refusal in zip(indices, read, found, strict=True):
+                errors[index] = refusal
                 if refusal is None:
                     added.add(event.user)
             self._follow(added)
@@ -189,7 +196,7 @@ class StoredSessions:
     def close(self) -> None:
         """Store the states in memory, and close the file."""
         with self._lock:
-            self._save(list(self._places))
+            self._save(list(self._cached))
             self._store.evict(self._most_stored, self._age)
             self._store.close()
 
@@ -219,8 +226,8 @@ class StoredSessions:
             near = set()
             for user in users:
                 position = self._store.position(self.name, user)
-                place = self._places.get(user)
-                done = 0 if place is None else place.count
+                cached = self._cached.get(user)
+                done = 0 if cached is None else cached.count
                 if position is not None and position.count - done <= _FOLLOW:
                     near.add(user)
             self._sync(near)
@@ -239,7 +246,7 @@ class StoredSessions:
             if isinstance(error, StoreError):
                 raise
             logger.warning("states are computed again: %s", error_text(error))
-            numbers = [self._places[user].number for user in users if user in self._places]
+            numbers = [self._cached[user].number for user in users if user in self._cached]
             for user in users:
                 self._drop(user)
             self._store.drop_states(numbers)
@@ -257,14 +264,14 @@ class StoredSessions:
                 if position is None:
                     lost.append(user)
                     continue
-                place = self._places.get(user)
-                if place is None or place.number != position.id:
-                    place = self._restore(user, position)
-                events = self._store.events(place.number, place.count)
+                cached = self._cached.get(user)
+                if cached is None or cached.number != position.id:
+                    cached = self._restore(user, position)
+                events = self._store.events(cached.number, cached.count)
                 missing += [(user, item, time) for item, time in events if item in known]
-                place.count, place.used = position.count, now
-                self._places[user] = place
-                self._places.move_to_end(user)
+                cached.count, cached.used = position.count, now
+                self._cached[user] = cached
+                self._cached.move_to_end(user)
             return missing, lost
 
         missing, lost = self._store.reading(read)
@@ -274,54 +281,54 @@ class StoredSessions:
         behind = [
             user
             for user in users
-            if user in self._places
-            and self._places[user].count - self._places[user].saved >= _SAVE_EVERY
+            if user in self._cached
+            and self._cached[user].count - self._cached[user].saved >= _SAVE_EVERY
         ]
         self._save(behind)
 
-    def _restore(self, user: str, position: Position) -> _Place:
+    def _restore(self, user: str, position: Position) -> _CachedState:
         """Take a stored state into memory; without one, start from the first event."""
         self._drop(user)
-        place = _Place(position.id, 0, 0, 0.0)
+        cached = _CachedState(position.id, 0, 0, 0.0)
         known = self.model.vocabulary
         stored = self._store.state(position.id, self._identity)
         states: dict[str, State] | None = None
         if stored is not None and stored.number <= position.count:
             try:
                 states = unpack_states(stored.state, self.model.device)
-                place.count = place.saved = stored.number
+                cached.count = cached.saved = stored.number
             except CheckpointError as error:
                 logger.warning("a stored state is computed again: %s", error)
         bound = self._memory.bound
         if states is None and (bound is None or position.count < bound):
-            return place
+            return cached
         # A window that is full has no state: its events are enough.
-        count = place.count if states is not None else position.count
+        count = cached.count if states is not None else position.count
         events = [
             (known.index(item), time)
             for item, time in self._store.events(position.id, 0)[:count]
             if item in known
         ]
         if states is None and bound is not None and len(events) < bound:
-            return place
+            return cached
         self._memory.restore(user, events, states)
-        place.count = count
-        return place
+        cached.count = count
+        return cached
 
     def _drop(self, user: str) -> None:
-        self._places.pop(user, None)
+        self._cached.pop(user, None)
         self._memory.forget(user)
 
     def _save(self, users: Iterable[str]) -> None:
         """Store the states of users that have changed."""
         packed = []
         for user in users:
-            place = self._places[user]
+            cached = self._cached[user]
             states = self._memory.states_of(user)
-            if place.count > place.saved:
-                place.saved = place.count
+            if cached.count > cached.saved:
+                cached.saved = cached.count
                 if states is not None:
-                    packed.append((place.number, place.count, pack_states(states)))
+                    packed.append((cached.number, cached.count, pack_states(states)))
         if packed:
             self._store.put_states(self._identity, packed)
             self._put += len(packed)
@@ -332,10 +339,10 @@ class StoredSessions:
     def _evict(self) -> None:
         """Store and remove the states of the least recently active users."""
         before = time.time() - self._age
-        extra = len(self._places) - self._most
+        extra = len(self._cached) - self._most
         gone: list[str] = []
-        for user, place in self._places.items():
-            if len(gone) >= extra and place.used > before:
+        for user, cached in self._cached.items():
+            if len(gone) >= extra and cached.used > before:
                 break
             gone.append(user)
         if gone:

@@ -94,8 +94,8 @@ def augmented(
     part = (columns >= begins[:, None]) & (columns < (begins + kept)[:, None]) & inside
     moved = (operations == REORDER)[:, None] & part
     # Other events keep their position; those of the part get random ones between its ends.
-    places = np.where(moved, begins[:, None] - 0.5 + draws * kept[:, None], columns)
-    order = places.argsort(1, kind="stable")
+    sort_keys = np.where(moved, begins[:, None] - 0.5 + draws * kept[:, None], columns)
+    order = sort_keys.argsort(1, kind="stable")
     items = np.take_along_axis(np.where(hidden, MASK, items), order, 1)
     features = {
         name: values.gather(1, torch.from_numpy(order))

@@ -14,11 +14,11 @@ def in_chunks(size: int, *values: Tensor) -> tuple[Tensor, ...]:
     """
     length = values[0].shape[1]
     chunks = (length + size - 1) // size + 1
-    place = torch.arange(chunks * size, device=values[0].device)
-    beyond, place = place >= length, place.clamp(max=length - 1)
+    position = torch.arange(chunks * size, device=values[0].device)
+    beyond, position = position >= length, position.clamp(max=length - 1)
     found = []
     for each in values:
-        each = each[:, place].masked_fill(beyond.view(-1, *(1,) * (each.dim() - 2)), 0.0)
+        each = each[:, position].masked_fill(beyond.view(-1, *(1,) * (each.dim() - 2)), 0.0)
         found.append(each.view(each.shape[0], chunks, size, *each.shape[2:]))
     return tuple(found)
 

@@ -43,7 +43,7 @@ class WritesStep(Protocol):
         Args:
             operations: compute, or are recorded.
             hidden: embedded event [B, D].
-            state: tensors, or their places in a program, in tuples, lists or dicts.
+            state: tensors, or registers of a program, in tuples, lists or dicts.
             elapsed: seconds since the user's previous event [B]; None without timestamps.
 
         Returns:

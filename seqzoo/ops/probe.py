@@ -307,4 +307,4 @@ _INFERENCE = (
     *("ssd-last", "ssd-step"),
     *("int8-scan", "rank-counts", "step"),
 )
-"""Kernels of which backends need no gradients."""
+"""Kernels whose backends need no gradients."""

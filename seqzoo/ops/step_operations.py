@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 Value: TypeAlias = Any
-"""Numbers of each user [B, n]: a tensor, or its place in a program. ``+``, ``-`` and ``*`` take two
-values of the same size."""
+"""Numbers of each user [B, n]: a tensor, or a register of a program. ``+``, ``-`` and ``*`` take
+two values of the same size."""
 
 Weight: TypeAlias = tuple[nn.Module, str]
 """A parameter: the module that has it, and its name there. The tensor may be replaced later."""

@@ -154,9 +154,9 @@ class ItemOrderedPositionEmbedder(PositionEmbedder, ItemEmbedder):
         """The vector of every position: [L, D], or [B, L, D] if counted from the newest event."""
         if self.streaming:
             return super().position_vectors(batch)
-        place = torch.arange(batch.items.shape[1], device=batch.items.device)
+        position = torch.arange(batch.items.shape[1], device=batch.items.device)
         return functional.embedding(
-            (batch.lengths[:, None] - 1 - place).clamp(min=0), self.position_table
+            (batch.lengths[:, None] - 1 - position).clamp(min=0), self.position_table
         )
 
     def step(self, items: Tensor, state: State) -> tuple[Tensor, State]:

@@ -109,7 +109,7 @@ class TiedHead(Head):
 
 
 class _Vectors:
-    """The item vectors, of which those that are asked for are computed."""
+    """The item vectors, computed on demand."""
 
     def __init__(self, head: TiedHead, table: Tensor) -> None:
         self._head, self._table = head, table

@@ -186,19 +186,20 @@ class ItemFeaturesEmbedder(NormalisedEmbedder):
         return total
 
     def _interpolated(self) -> Tensor:
-        """How near each number is to each of its points [V + 1, N * points]; 0 where it is missing.
+        """Weights of each number's interpolation points [V + 1, N * points]; 0 where it is missing.
 
-        Between two points the nearnesses add up to 1; beyond the outermost it is that point's.
+        Only the two points around a number have a weight above 0, and these add up to 1. Beyond the
+        outermost point, that point has weight 1.
         """
         mean, spread = self.number_scale
-        places = ((self.numbers - mean) / spread).clamp(-_FARTHEST, _FARTHEST)
+        scaled = ((self.numbers - mean) / spread).clamp(-_FARTHEST, _FARTHEST)
         step = 2 * _FARTHEST / (_KNOTS - 1)
         points = torch.linspace(
-            -_FARTHEST, _FARTHEST, _KNOTS, dtype=places.dtype, device=places.device
+            -_FARTHEST, _FARTHEST, _KNOTS, dtype=scaled.dtype, device=scaled.device
         )
-        near: Tensor = (1 - (places[..., None] - points).abs() / step).clamp_min(0)
-        near = near * self.numbers_present[..., None]
-        return near.flatten(1)
+        weights: Tensor = (1 - (scaled[..., None] - points).abs() / step).clamp_min(0)
+        weights = weights * self.numbers_present[..., None]
+        return weights.flatten(1)
 
 
 class ItemFeaturesPositionEmbedder(PositionEmbedder, ItemFeaturesEmbedder):

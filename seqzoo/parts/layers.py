@@ -119,12 +119,12 @@ class SelfAttention(nn.Module):
         self.norm = nn.LayerNorm(width, eps=eps)
 
     def attend(
-        self, asking: Tensor, hidden: Tensor, mask: Tensor | None = None, *, causal: bool = False
+        self, queries: Tensor, hidden: Tensor, mask: Tensor | None = None, *, causal: bool = False
     ) -> Tensor:
         """Let Q positions read L positions.
 
         Args:
-            asking: vectors that the queries are computed from [B, Q, D].
+            queries: vectors that the queries are computed from [B, Q, D].
             hidden: vectors that the keys and values are computed from [B, L, D].
             mask: True where a position may be read; broadcasts to [B, H, Q, L]. None for all.
             causal: whether position i reads positions up to i only.
@@ -133,23 +133,23 @@ class SelfAttention(nn.Module):
             [B, Q, D].
         """
         mixed = functional.scaled_dot_product_attention(
-            self.split(self.query(asking)),
+            self.split(self.query(queries)),
             self.split(self.key(hidden)),
             self.split(self.value(hidden)),
             attn_mask=mask,
             dropout_p=self.attention_dropout if self.training else 0.0,
             is_causal=causal,
         )
-        return self.finish(mixed, asking)
+        return self.finish(mixed, queries)
 
     def split(self, values: Tensor) -> Tensor:
         """Give each head its part of the width: [B, L, D] -> [B, H, L, D / H]."""
         return split_heads(values, self.num_heads)
 
-    def finish(self, mixed: Tensor, asking: Tensor) -> Tensor:
+    def finish(self, mixed: Tensor, queries: Tensor) -> Tensor:
         """Projection, residual and LayerNorm: [B, H, Q, D / H], [B, Q, D] -> [B, Q, D]."""
         mixed = self.dense(join_heads(mixed))
-        return self.norm(self.dropout(mixed) + asking)  # type: ignore[no-any-return]
+        return self.norm(self.dropout(mixed) + queries)  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):

@@ -38,8 +38,8 @@ from seqzoo.training.recipe import TrainConfig
 __all__ = [
     "CHECKS",
     "check_batch_invariance",
+    "check_capabilities",
     "check_causality",
-    "check_claims",
     "check_determinism",
     "check_gradients",
     "check_last",
@@ -317,7 +317,7 @@ def check_settings(model: SequenceModel) -> None:
         ) from None
 
 
-def check_claims(model: SequenceModel) -> None:
+def check_capabilities(model: SequenceModel) -> None:
     """The registered capabilities are those of the class, and results agree with them."""
     everything = catalogue()
     architecture = everything.architectures.get(model.architecture)
@@ -371,7 +371,7 @@ def _check_max_length(model: SequenceModel) -> None:
 CHECKS: dict[str, Callable[[SequenceModel], None]] = {
     "lengths": check_lengths,
     "settings": check_settings,
-    "claims": check_claims,
+    "capabilities": check_capabilities,
     "causality": check_causality,
     "padding invariance": check_padding_invariance,
     "batch invariance": check_batch_invariance,

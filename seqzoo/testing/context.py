@@ -80,10 +80,10 @@ def check_context_is_read(model: SequenceModel, batch: SequenceBatch) -> None:
         others["uses_query_time=True"] = replace(batch, query_times=later * batch.mask)
     if batch.users is not None:
         others["uses_users=True"] = replace(batch, users=batch.users.flip(0) + 1)
-    for claim, other in others.items():
+    for declared, other in others.items():
         if torch.equal(before, last_of(model, other)):
             raise ConformanceError(
-                f"capabilities: a part says {claim}, but other values change nothing; read them "
+                f"capabilities: a part says {declared}, but other values change nothing; read them "
                 "from the batch, or do not declare them"
             )
 

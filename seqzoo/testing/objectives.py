@@ -229,7 +229,7 @@ def check_query(name: str, causal: bool) -> None:
     objective = _make(name, causal)
     lengths = [1, 2, _LENGTH - 1, _LENGTH]
     histories = [list(range(1, 1 + length)) for length in lengths]
-    times = [[60 * place for place in range(length)] for length in lengths]
+    times = [[60 * position for position in range(length)] for length in lengths]
     batch = SequenceBatch.from_histories(histories, times)
     found = objective.query(batch, _LENGTH)
     width = found.items.shape[1]

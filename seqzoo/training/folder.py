@@ -40,7 +40,7 @@ class RunFolder:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def claim(self, recipe: Recipe, overwrite: bool, *, lock: bool) -> Progress:
+    def acquire(self, recipe: Recipe, overwrite: bool, *, lock: bool) -> Progress:
         """Check that the folder is free or holds a run; nothing is written.
 
         Args:
@@ -87,13 +87,13 @@ class RunFolder:
         _refuse(self.path, differences(progress.recipe, asked_for))
 
     def begin(self, progress: Progress) -> None:
-        """Create and lock the folder where ``claim`` found none, and write a run's first progress.
+        """Create and lock the folder if ``acquire`` found none, and write a run's first progress.
 
         A kill during the first epoch then leaves a folder that the same command recognises, and a
         folder that cannot be written is found before the epoch.
 
         Raises:
-            TrainingError: another training run has started there since ``claim``.
+            TrainingError: another training run has started there since ``acquire``.
             CheckpointError: the folder cannot be written.
         """
         if self._descriptor is None:

@@ -97,13 +97,13 @@ def train(
     threads = torch.get_num_threads()
     folder = RunFolder(default_folder(recipe) if out is None else Path(out))
     check_not_start(recipe, folder.path)
-    told = check_trackers(trackers)
+    named = check_trackers(trackers)
     with kept_generators(), folder:
-        accelerator = make_accelerator(recipe.train.precision, folder.path / FOLDER, told)
+        accelerator = make_accelerator(recipe.train.precision, folder.path / FOLDER, named)
         main = accelerator.is_main_process
         # Only the main process raises errors about the folder.
         with accelerator.main_process_first():
-            progress = folder.claim(recipe, overwrite, lock=main)
+            progress = folder.acquire(recipe, overwrite, lock=main)
         try:
             with warnings_once(accelerator):
                 prepared = prepared or prepare_data(recipe, data, older, features)

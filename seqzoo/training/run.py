@@ -50,7 +50,7 @@ class Run:
 
     Args:
         recipe: the architecture, its settings, the data and the training settings.
-        folder: the run's folder, which this run has claimed.
+        folder: the run's folder, which this run has acquired.
         progress: the progress stored in the folder.
         data: as the recipe describes them.
         accelerator: the device and the processes.

@@ -14,7 +14,7 @@ from seqzoo.storage.integrity import read_bytes
 from seqzoo.training.recipe import Recipe, differences
 from seqzoo.tuning.space import Space
 
-__all__ = ["TUNING", "TuningFile", "claim"]
+__all__ = ["TUNING", "TuningFile", "open_folder"]
 
 TUNING = "tuning.json"
 _LARGEST = 1 << 20
@@ -28,7 +28,7 @@ class TuningFile(Closed):
     space: Annotated[dict[str, Text], Meta(description="ranges and choices by setting")]
 
 
-def claim(folder: Path, base: Recipe, space: Space) -> None:
+def open_folder(folder: Path, base: Recipe, space: Space) -> None:
     """Create the folder of a tuning, or check that it holds this very one.
 
     Raises:

@@ -16,7 +16,7 @@ from seqzoo.training.checks import prepare_data
 from seqzoo.training.defaults import adapted
 from seqzoo.training.loop import train
 from seqzoo.training.recipe import Recipe
-from seqzoo.tuning.folder import claim
+from seqzoo.tuning.folder import open_folder
 from seqzoo.tuning.report import write_report
 from seqzoo.tuning.result import BestTrial, TrialOutcome, TuningResult
 from seqzoo.tuning.space import Space, nested, space_of, with_defaults
@@ -88,7 +88,7 @@ def tune(
     first = {f"{s}.{key}": v for s in ("model", "train") for key, v in defaults[s].items()}
     space = with_defaults(space, first, search or {})
     folder = Path("runs", f"{base.architecture}-tuned") if out is None else Path(out)
-    claim(folder, base, space)
+    open_folder(folder, base, space)
     study = Study(folder, space, seed)
     interrupted = False
     try:

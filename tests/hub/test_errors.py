@@ -16,7 +16,7 @@ ADDRESS = HubAddress("org/shop")
     [KeyError("id"), TypeError("string indices"), AttributeError("size"), httpx.InvalidURL("port")],
 )
 def test_an_answer_that_is_not_the_hubs(error):
-    said_then = r"does not answer as the Hub does .*; check HF_ENDPOINT"
+    said_then = r"unexpected answer from .*; check HF_ENDPOINT"
     with pytest.raises(HubError, match=said_then), hub_errors(ADDRESS):
         raise error
 

@@ -120,7 +120,7 @@ class ReadsTimes(Sound):
         return super().forward(hidden, batch) * (1 + batch.timestamps[..., None] % 7)
 
 
-class ClaimsTimes(Sound):
+class SaysUsesTime(Sound):
     uses_time = True
 
 
@@ -223,8 +223,8 @@ FAULTS = [
     (BreaksAtBatchOne, Config, "batch invariance", "batch"),
     (Sound, UnevenConfig, "round trip", ""),
     (Sound, OverriddenConfig, "settings", "'norm_eps' is 1e-12 in 'item' and 1e-05 in 'planted'"),
-    (ReadsTimes, Config, "claims", "uses_time is False"),
-    (ClaimsTimes, Config, "claims", "uses_time is True"),
+    (ReadsTimes, Config, "capabilities", "uses_time is False"),
+    (SaysUsesTime, Config, "capabilities", "uses_time is True"),
     (KeepsHiddenState, Config, "round trip", "scores differently"),
     (LooksAheadInTraining, Config, "causality", "in train mode, other items"),
     (DividesByTheSmallestGap, Config, "causality", "in evaluation mode, other timestamps"),

@@ -13,7 +13,7 @@ import pytest
 
 import seqzoo
 from seqzoo.errors import StoreError, UnknownItemError, UsageError
-from seqzoo.model.session_store import SessionStore
+from seqzoo.model.session_database import SessionDatabase
 from seqzoo.plugins import catalogue
 from tests.samples import make_model
 
@@ -230,12 +230,12 @@ def test_files_that_are_no_store(model, tmp_path):
     with pytest.raises(StoreError, match="cannot be opened"):
         model.sessions(store=tmp_path / "no" / "folder.db")
     newer = tmp_path / "newer.db"
-    SessionStore(newer).close()
+    SessionDatabase(newer).close()
     with sqlite3.connect(newer) as database:
         database.execute("PRAGMA user_version = 2")
     with pytest.raises(StoreError, match="version 2"):
         model.sessions(store=newer)
-    assert SessionStore(tmp_path / "new.db").path.stat().st_mode & 0o077 == 0
+    assert SessionDatabase(tmp_path / "new.db").path.stat().st_mode & 0o077 == 0
 
 
 WRITER = textwrap.dedent("""

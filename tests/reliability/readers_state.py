@@ -20,7 +20,7 @@ from seqzoo.training.loop import train
 from seqzoo.training.progress import Reporter
 from seqzoo.training.recipe import Recipe
 from seqzoo.training.state import read_state
-from seqzoo.tuning.folder import TUNING, claim
+from seqzoo.tuning.folder import TUNING, open_folder
 from seqzoo.tuning.space import parse_space
 from tests.reliability import mutations
 from tests.reliability.readers import reader
@@ -115,12 +115,12 @@ class Tuning:
         self.folder = home / "tuned"
         self.base = Recipe.make(RECIPE)
         self.space = parse_space({"train.lr": "1e-3..1e-2", "model.dropout": [0.1, 0.2]})
-        claim(self.folder, self.base, self.space)
+        open_folder(self.folder, self.base, self.space)
         self.seeds: Sequence[bytes] = [(self.folder / TUNING).read_bytes()]
 
     def read(self, content: bytes) -> object:
         (self.folder / TUNING).write_bytes(content)
-        return claim(self.folder, self.base, self.space)
+        return open_folder(self.folder, self.base, self.space)
 
 
 @reader("the log of recommendations for a file", "data")

@@ -100,13 +100,13 @@ def test_who_claims_a_free_folder_last_is_refused(recipe, tmp_path):
     """Both find the folder free, and prepare their data; only one begins."""
     made = Recipe.make(recipe("sasrec"))
     with RunFolder(tmp_path / "run") as one, RunFolder(tmp_path / "run") as other:
-        first, second = (folder.claim(made, False, lock=True) for folder in (one, other))
+        first, second = (folder.acquire(made, False, lock=True) for folder in (one, other))
         one.begin(first)
         with pytest.raises(TrainingError, match="in use by another training"):
             other.begin(second)
     with RunFolder(tmp_path / "late") as one, RunFolder(tmp_path / "late") as other:
-        second = other.claim(made, False, lock=True)
+        second = other.acquire(made, False, lock=True)
         with one:
-            one.begin(one.claim(made, False, lock=True))
+            one.begin(one.acquire(made, False, lock=True))
         with pytest.raises(TrainingError, match="in use by another training"):
             other.begin(second)

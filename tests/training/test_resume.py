@@ -119,7 +119,7 @@ def test_killed_around_every_write(
     settings, out = recipe("sasrec"), tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(run, function, cut)
-        # The first progress is written where the folder is claimed.
+        # The first progress is written where the folder is acquired.
         if hasattr(folder, function):
             patch.setattr(folder, function, cut)
         with pytest.raises(Killed):

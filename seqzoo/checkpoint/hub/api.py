@@ -196,17 +196,18 @@ def _page(
         content = b"".join(_body(response, LARGEST_ANSWER, deadline))
         after = response.links.get("next", {}).get("url")
     try:
-        return parse_json("the answer", content, remedy="check HF_ENDPOINT"), after
+        source = f"the answer of {redacted(url)}"
+        return parse_json(source, content, remedy="check HF_ENDPOINT"), after
     except CheckpointError as error:
-        raise HubError(f"{redacted(url)} does not answer as the Hub does: {error}") from error
+        raise HubError(str(error)) from error
 
 
 def _checked(path: str, document: object, schema: type[AnswerT]) -> AnswerT:
+    source = f"the answer of {redacted(constants.ENDPOINT + path)}"
     try:
-        return check("the answer", document, schema, "check HF_ENDPOINT")
+        return check(source, document, schema, "check HF_ENDPOINT")
     except CheckpointError as error:
-        url = redacted(constants.ENDPOINT + path)
-        raise HubError(f"{url} does not answer as the Hub does: {error}") from error
+        raise HubError(str(error)) from error
 
 
 def _fetch(url: str, entry: HubEntry, partial: Path) -> None:

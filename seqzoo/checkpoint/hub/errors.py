@@ -59,10 +59,10 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
     # The client has read a response that is not the Hub's, such as the page of a proxy.
     except (LookupError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as error:
         raise HubError(
-            f"{address}: {_endpoint()} does not answer as the Hub does "
+            f"{address}: unexpected answer from {_endpoint()} "
             f"({type(error).__name__}: {redacted(error)}); check HF_ENDPOINT"
         ) from error
-    # The client wraps whatever stops the upload of a file.
+    # The client wraps every error that stops the upload of a file.
     except RuntimeError as error:
         if isinstance(error.__cause__, Exception):
             with hub_errors(address, action):

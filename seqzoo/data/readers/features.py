@@ -51,7 +51,7 @@ class FeatureReader:
         """Take the values of one chunk.
 
         Raises:
-            DataError: a number is missing or is none; names the row.
+            DataError: a value is missing or is not a number; names the row.
         """
         values = table.frame[self.name]
         if self._numbers is None or (self._numbers and values.dtype == pl.String):

@@ -93,7 +93,7 @@ class Program:
             )
         except NotRecordableError:
             raise
-        # Parts of a plugin compute with tensors, or raise whatever they like.
+        # Parts of a plugin compute with tensors, or raise any exception.
         except Exception as error:
             raise NotRecordableError(f"the step cannot be recorded: {error_text(error)}") from error
         wanted = [Stored(each.number, each.shape, after=True) for each in stored]
@@ -105,7 +105,7 @@ class Program:
         tensors = [tensor_of(weight) for weight in weights]
         # Kept, so that the memory of a weight that is replaced cannot become that of another.
         self._memory = [tensor.detach() for tensor in tensors]
-        self._places = [(own._parameters, name) for own, name in weights]
+        self._owners = [(own._parameters, name) for own, name in weights]
         self._addresses = [tensor.data_ptr() for tensor in tensors]
         self.width, self._result_width = width, result.size
         self._kind = _arguments(len(recorder.instructions), len(before))
@@ -124,7 +124,7 @@ class Program:
         if self.stale or self._modules != _modules(module):
             return False
         try:
-            weights: list[Any] = [own[name] for own, name in self._places]
+            weights: list[Any] = [own[name] for own, name in self._owners]
             return [weight.data_ptr() for weight in weights] == self._addresses
         except (KeyError, AttributeError):  # a weight has been removed
             return False

@@ -1,6 +1,6 @@
 """Record the step of a backbone as instructions for ``program.c``, instead of computing it.
 
-A value is a register: numbers of each user at some place of the program's memory. Every operation
+A value is a register: numbers of each user at an offset in the program's memory. Every operation
 writes a new one. Shapes in brackets as in ``seqzoo.ops.step_operations``.
 """
 
@@ -284,9 +284,9 @@ class Recorder(StepOperations):
         return self._add(code, x.size, x, inner=groups, weight=weight)
 
     def _prepare(self, numbers: int) -> int:
-        place = self.prepared
+        offset = self.prepared
         self.prepared += numbers
-        return place
+        return offset
 
     def _add(
         self,
@@ -300,9 +300,9 @@ class Recorder(StepOperations):
         **fields: int,
     ) -> Register:
         """Add an instruction; the register of its result, ``size`` or ``count`` numbers."""
-        places = dict(zip(("from", "second", "third", "fourth"), operands, strict=False))
+        inputs = dict(zip(("from", "second", "third", "fourth"), operands, strict=False))
         y = self.new(count if size is None else size)
-        fields |= {name: operand.offset for name, operand in places.items()}
+        fields |= {name: operand.offset for name, operand in inputs.items()}
         fields |= {"count": count, "to": y.offset}
         self.instructions.append(Instruction(code, fields, weight, bias, numbers))
         return y

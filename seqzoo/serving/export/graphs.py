@@ -148,7 +148,7 @@ def _without_idle_transposes(graph: onnx.GraphProto) -> None:
     """
     for node in graph.node:
         if node.op_type == "Transpose":
-            order = [place for given in node.attribute for place in given.ints]
+            order = [axis for given in node.attribute for axis in given.ints]
             if order and order == sorted(order):
                 node.op_type = "Identity"
                 del node.attribute[:]

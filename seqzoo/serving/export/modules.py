@@ -180,7 +180,7 @@ def streamed(model: "SequenceModel", rows: int, events: int) -> Streamed | None:
     number = torch.zeros((), dtype=torch.int64)
     found = [StateTensor(number, None)] if counted else []
     for initial, shapes in zip(first, zip(*sizes, strict=True), strict=True):
-        changing = [place for place, own in enumerate(zip(*shapes, strict=True)) if len({*own}) > 1]
+        changing = [axis for axis, own in enumerate(zip(*shapes, strict=True)) if len({*own}) > 1]
         found.append(StateTensor(initial, changing[0] if changing else None))
     form = form_of(state)
     return Streamed(

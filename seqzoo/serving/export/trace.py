@@ -106,7 +106,7 @@ def _streamed(given: Streamed) -> list[Traced]:
             own[tensor.growing] = DYNAMIC
             single |= example.shape[tensor.growing] == 1
         axes.append(own)
-    names = [f"state_{place}" for place in range(len(given.state))]
+    names = [f"state_{index}" for index in range(len(given.state))]
     seconds = torch.full((_ROWS,), 60)
     arguments, first = [torch.ones(_ROWS, dtype=torch.int64)], ["item"]
     if given.event.timed:

@@ -64,8 +64,8 @@ class Equations:
             hidden = torch.stack([torch.cat(pair) for pair in zip(empty, events, strict=True)])
             filled = torch.arange(self.max_length) >= torch.tensor(first)[:, None]
         # One look-up for each history; nothing is shared between histories.
-        place_keys = self.drop(p["backbone.position_keys"][positions])
-        place_values = self.drop(p["backbone.position_values"][positions])
+        position_keys = self.drop(p["backbone.position_keys"][positions])
+        position_values = self.drop(p["backbone.position_values"][positions])
         keys = self.drop(p["backbone.interval_keys"].repeat(rows, 1, 1))
         values = self.drop(p["backbone.interval_values"].repeat(rows, 1, 1))
         pairs = (times[:, :, None] - times[:, None, :]).abs().clamp(max=self.max_interval)
@@ -73,14 +73,14 @@ class Equations:
         interval_values = torch.stack([own[r] for own, r in zip(values, pairs, strict=True)])
         for i in range(self.num_layers):
             layer = f"backbone.layers.{i}."
-            asking = norm(hidden, p, layer + "attention_norm.")
-            query = linear(asking, p, layer + "attention.query.")
-            key = linear(hidden, p, layer + "attention.key.") + place_keys
-            value = linear(hidden, p, layer + "attention.value.") + place_values
+            normed = norm(hidden, p, layer + "attention_norm.")
+            query = linear(normed, p, layer + "attention.query.")
+            key = linear(hidden, p, layer + "attention.key.") + position_keys
+            value = linear(hidden, p, layer + "attention.value.") + position_values
             mixed = self.attend(
                 query, key[:, None] + interval_keys, value[:, None] + interval_values
             )
-            y = norm(asking + mixed, p, layer + "norm.")
+            y = norm(normed + mixed, p, layer + "norm.")
             inner = self.drop(torch.relu(linear(y, p, layer + "inner.")))
             hidden = y + self.drop(linear(inner, p, layer + "outer."))
             hidden = hidden * filled[..., None]
@@ -117,10 +117,10 @@ class Equations:
                 seconds = batch.timestamps[row, :length].tolist()
             own, empty = scaled(seconds, self.scale, self.unit), self.max_length - length
             start = empty if self.position_order == "newest" else 0
-            places = [start + t for t in range(length)]
+            numbers = [start + t for t in range(length)]
             if self.mask_padded_keys:
                 times.append(own + [0] * (width - length))
-                positions.append(places + [0] * (width - length))
+                positions.append(numbers + [0] * (width - length))
             else:
                 times.append([0] * empty + own)
                 positions.append(list(range(self.max_length)))

@@ -78,8 +78,11 @@ def test_dropout_of_histories_differs(make):
         torch.tensor([[3, 4, 5]] * 2), torch.tensor([3, 3]), torch.tensor([[0, 60, 600]] * 2)
     )
     window = model.backbone._window(model.embedder(batch), batch)
-    relations, places = model.backbone._relations(window), model.backbone._places(window)
-    for values in (relations.keys, relations.values, *places):
+    relations, positions = (
+        model.backbone._relations(window),
+        model.backbone._position_vectors(window),
+    )
+    for values in (relations.keys, relations.values, *positions):
         assert not torch.equal(values[0], values[1])
 
 

@@ -44,7 +44,7 @@ def start(tables, tmp_path_factory) -> Path:
     return out
 
 
-def carried(start, tables, out, **sections):
+def continued(start, tables, out, **sections):
     recipe = {
         "start": str(start),
         "data": {"source": tables[1], **sections.pop("data", {})},
@@ -55,7 +55,7 @@ def carried(start, tables, out, **sections):
 
 
 def test_items_keep_their_order_and_new_ones_follow(start, tables, tmp_path):
-    result = carried(start, tables, tmp_path / "new")
+    result = continued(start, tables, tmp_path / "new")
     old, new = seqzoo.load(start), seqzoo.load(tmp_path / "new")
     assert new.vocabulary.items[: len(old.vocabulary)] == old.vocabulary.items
     added = set(tables[1]["item"]) - set(old.vocabulary.items)
@@ -84,7 +84,7 @@ def test_its_recipe_is_the_starts_with_what_is_changed(start, tables, tmp_path):
 
 def test_the_weights_are_those_of_the_start(start, tables, tmp_path):
     """Without a step the old rows and all other parts are the start's, bit for bit."""
-    carried(start, tables, tmp_path / "new", train={"epochs": 1, "lr": 1e-30})
+    continued(start, tables, tmp_path / "new", train={"epochs": 1, "lr": 1e-30})
     old, new = seqzoo.load(start), seqzoo.load(tmp_path / "new")
     count = len(old.vocabulary) + 1
     for name, value in old.state_dict().items():
@@ -112,7 +112,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(start, tables, tmp_path):
 
 
 def test_a_stored_recipe_refuses_another_start(start, tables, tmp_path):
-    carried(start, tables, tmp_path / "new")
+    continued(start, tables, tmp_path / "new")
     recipe = seqzoo.load(tmp_path / "new").recipe
     recipe["data"].pop("fingerprint")
     train(recipe, tmp_path / "again", data=tables[1])
@@ -125,8 +125,8 @@ def test_a_stored_recipe_refuses_another_start(start, tables, tmp_path):
 
 def test_a_changed_width_names_the_setting(start, tables, tmp_path):
     with pytest.raises(ConfigError, match=r"model.hidden_size is 32 and 16 in the weights"):
-        carried(start, tables, tmp_path / "new", model={"hidden_size": 32, "dropout": 0.1})
-    carried(start, tables, tmp_path / "other", model={"dropout": 0.1}, train={"epochs": 1})
+        continued(start, tables, tmp_path / "new", model={"hidden_size": 32, "dropout": 0.1})
+    continued(start, tables, tmp_path / "other", model={"dropout": 0.1}, train={"epochs": 1})
     assert seqzoo.load(tmp_path / "other").config["dropout"] == 0.1
 
 
@@ -139,16 +139,16 @@ def test_wrong_starts(start, tables, tmp_path):
         with pytest.raises(error, match=said):
             train({"start": given}, tmp_path / "new", data=tables[1])
     with pytest.raises(ConfigError, match="is a sasrec, the recipe's architecture is gru4rec"):
-        carried(start, tables, tmp_path / "new", architecture="gru4rec")
+        continued(start, tables, tmp_path / "new", architecture="gru4rec")
     with pytest.raises(ConfigError, match="no newer data given"):
         train({"start": str(start)}, tmp_path / "new")
     with pytest.raises(TrainingError, match="is the checkpoint that the run starts from"):
-        carried(start, tables, start)
+        continued(start, tables, start)
     assert not (tmp_path / "new").exists()
 
 
 def test_frozen_parts_stay_as_they_are(start, tables, tmp_path):
-    carried(start, tables, tmp_path / "new", train={"freeze": ["backbone"]})
+    continued(start, tables, tmp_path / "new", train={"freeze": ["backbone"]})
     old, new = seqzoo.load(start), seqzoo.load(tmp_path / "new")
     for name, value in old.backbone.state_dict().items():
         assert torch.equal(new.backbone.state_dict()[name], value), name
@@ -157,21 +157,21 @@ def test_frozen_parts_stay_as_they_are(start, tables, tmp_path):
     )
     freeze = ["embedder", "backbone", "head"]
     with pytest.raises(TrainingError, match="leaves nothing to train"):
-        carried(start, tables, tmp_path / "none", train={"freeze": freeze})
+        continued(start, tables, tmp_path / "none", train={"freeze": freeze})
     with pytest.raises(ConfigError, match="'freeze' is 'encoder'"):
-        carried(start, tables, tmp_path / "none", train={"freeze": ["encoder"]})
+        continued(start, tables, tmp_path / "none", train={"freeze": ["encoder"]})
 
 
 def test_replay_needs_older_events(start, tables, tmp_path):
     with pytest.raises(TrainingError, match=r"train.replay is 0.5, and there are no older events"):
-        carried(start, tables, tmp_path / "new", train={"replay": 0.5})
+        continued(start, tables, tmp_path / "new", train={"replay": 0.5})
     with pytest.raises(TrainingError, match="the recipe has no start"):
         train(
             {"architecture": "sasrec", "data": {"source": tables[1], "replay_source": tables[0]}},
             tmp_path / "new",
         )
     with pytest.raises(DataError, match="expected the events before them"):
-        carried(start, tables, tmp_path / "new", data={"replay_source": pl.concat(tables)})
+        continued(start, tables, tmp_path / "new", data={"replay_source": pl.concat(tables)})
 
 
 def test_all_events_train_without_validation(tables, tmp_path, capsys):
@@ -216,7 +216,7 @@ def test_a_run_without_validation_resumes_to_the_same_bytes(tables, tmp_path):
         assert one.read_bytes() == other.read_bytes(), name
 
 
-def test_a_registered_model_is_carried_on(tables, tmp_path):
+def test_a_registered_model_continues_training(tables, tmp_path):
     """By name, from Python, with a data frame."""
     made = Recipe.make({"start": "gru4rec-ml100k"}, tables[1])
     assert made.start.source == "gru4rec-ml100k"

@@ -8,7 +8,7 @@ from seqzoo.training.loop import train
 
 from . import client
 
-REPO = "org/carried"
+REPO = "org/continued"
 OPTIONS = {"users": 40, "items": 20, "mean_length": 10}
 
 
@@ -18,7 +18,7 @@ def hub(emptied_hub):
 
 
 @pytest.mark.slow
-def test_push_carry_on_from_the_hub_and_pull(hub, tmp_path, monkeypatch):
+def test_push_continue_from_the_hub_and_pull(hub, tmp_path, monkeypatch):
     titles = [{"item_id": f"i{n}", "title": f"chair {n % 5}"} for n in range(1, 41)]
     recipe = {
         "architecture": "gru4rec",

@@ -7,7 +7,7 @@ import yaml
 NEWER = ("--data", "synthetic", "data.options={users: 50, items: 46, mean_length: 8, seed: 1}")
 
 
-def test_the_json_of_a_run_that_carries_on(seqzoo, trained, tmp_path):
+def test_the_json_of_a_run_that_continues(seqzoo, trained, tmp_path):
     out = tmp_path / "newer"
     answer = seqzoo("train", trained.folder, *NEWER, "--out", out, "--json", "train.epochs=1")
     assert answer.code == 0, answer.err

@@ -8,7 +8,7 @@ item that a model does not know counts as a miss. All train on all their events
 (``train.hold_out=none``): the old model and the one from scratch for as many epochs as a run with
 validation on the old events needed.
 
-    python benchmarks/carry_on.py --data amazon-beauty --architecture sasrec --out carry_on.json
+    python benchmarks/continue_training.py --data amazon-beauty --out continue_training.json
 """
 
 import argparse
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--architecture", default="sasrec")
     parser.add_argument("--first", default="2014-05-01")
     parser.add_argument("--second", default="2014-06-01")
-    parser.add_argument("--work", type=Path, default=Path("runs/carry_on"))
+    parser.add_argument("--work", type=Path, default=Path("runs/continue_training"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--model", default="{}", help="settings of the model, as JSON")
     parser.add_argument("--train", default="{}", help="settings of training from new weights")

@@ -1,4 +1,4 @@
-"""``SessionStore``: the events of users and the states after them, in an SQLite file.
+"""``SessionDatabase``: the events of users and the states after them, in an SQLite file.
 
 Events are durable: they are on the disk before a call returns. States are a cache: one that is
 missing or damaged is computed again from the events. Several processes may use a file at the same
@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from seqzoo.errors import SeqzooError, StoreError
 from seqzoo.model.events import elapsed
 
-__all__ = ["Position", "ResultT", "SessionStore", "StoredEvent", "StoredState"]
+__all__ = ["Position", "ResultT", "SessionDatabase", "StoredEvent", "StoredState"]
 
 _APPLICATION = 0x7365717A
 _VERSION = 1
@@ -77,7 +77,7 @@ class StoredState(NamedTuple):
     state: bytes
 
 
-class SessionStore:
+class SessionDatabase:
     """The file. Calls of one object take turns; the caller holds a lock.
 
     Raises:
@@ -156,7 +156,7 @@ class SessionStore:
         positions: dict[str, Position] = {}
         rows = []
         with self._errors(), self._writing():
-            for place, event in enumerate(events):
+            for index, event in enumerate(events):
                 before = positions.get(event.user) or self._position(model, event.user)
                 count, newest = (0, None) if before is None else (before.count, before.newest)
                 try:
@@ -164,7 +164,7 @@ class SessionStore:
                 except SeqzooError as error:
                     if together:
                         raise
-                    errors[place] = error
+                    errors[index] = error
                     continue
                 number = before.id if before is not None else self._add_user(model, event.user)
                 positions[event.user] = Position(number, count + 1, event.timestamp)
