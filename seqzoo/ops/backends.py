@@ -21,7 +21,7 @@ from seqzoo.ops import external, hub
 from seqzoo.ops.exporting import FORMS, exporting
 from seqzoo.ops.native import convolution, rank_counts, scan
 from seqzoo.ops.native.library import REMEDY, step_limits
-from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, probe
+from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, described, probe
 
 __all__ = [
     "BACKENDS",
@@ -206,9 +206,12 @@ def verdicts(device: torch.device, every_case: bool = False) -> list[Verdict]:
         for backend in own:
             name, reason = backend.name, reasons[backend.name]
             why = reason or ("chosen" if name == chosen else "works; another is preferred")
+            unfit: dict[str, list[Case]] = {}
             for case in CASES[1:] if every_case and not reason else ():
                 if but := _refusal(backend, device.type, asked, (case,)):
-                    why = f"{why}; not used for {case}: {but}"
+                    unfit.setdefault(but, []).append(case)
+            for but, those in unfit.items():
+                why = f"{why}; not used for {described(those)}: {but}"
             if reason and device.type in backend.devices:
                 why = f"{reason}; {backend.remedy}"
             found.append(Verdict(op, name, not reason, name == chosen, why))

@@ -19,7 +19,17 @@ from seqzoo.errors import error_text
 from seqzoo.ops.int8 import LARGEST, Quantised
 from seqzoo.ops.step_example import run_example
 
-__all__ = ["CASES", "TOLERANCE", "Backend", "Case", "Implementation", "cases", "is_large", "probe"]
+__all__ = [
+    "CASES",
+    "TOLERANCE",
+    "Backend",
+    "Case",
+    "Implementation",
+    "cases",
+    "described",
+    "is_large",
+    "probe",
+]
 
 TOLERANCE = 1e-3
 """Largest difference from torch that a backend may have in float32, relative to the values."""
@@ -43,6 +53,17 @@ class Case(NamedTuple):
     def __str__(self) -> str:
         size = "large" if self.large else "small"
         return f"{size} calls in {str(self.dtype).removeprefix('torch.')}"
+
+
+def described(cases: Sequence[Case]) -> str:
+    """Cases in words; sizes are named only where the dtypes of small and large calls differ."""
+    dtypes = {
+        large: [str(case.dtype).removeprefix("torch.") for case in cases if case.large == large]
+        for large in (False, True)
+    }
+    if dtypes[False] == dtypes[True]:
+        return f"calls in {' and '.join(dtypes[True])}"
+    return " and ".join(str(case) for case in cases)
 
 
 CASES = tuple(

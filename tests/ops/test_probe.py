@@ -9,7 +9,7 @@ import torch
 from seqzoo.errors import BackendUnavailableError
 from seqzoo.ops import backends, selective_scan
 from seqzoo.ops.backends import choose, verdicts
-from seqzoo.ops.probe import CASES, Backend, Case, cases, probe
+from seqzoo.ops.probe import CASES, Backend, Case, cases, described, probe
 from seqzoo.ops.selective_scan import torch_selective_scan
 
 CPU = torch.device("cpu")
@@ -128,10 +128,20 @@ def test_doctor_names_the_cases_in_which_a_backend_is_not_used(faulty):
     faulty(wrong_in_half)
     rows = {v.backend: v for v in verdicts(CPU, every_case=True)}
     assert rows["faulty"].chosen
-    assert rows["faulty"].reason.startswith("chosen; not used for small calls in bfloat16: differs")
-    assert "large calls in bfloat16: differs" in rows["faulty"].reason
-    assert "float16: " not in rows["faulty"].reason.replace("bfloat16: ", "")
+    reason = rows["faulty"].reason
+    assert reason.startswith("chosen; not used for calls in bfloat16: differs"), reason
+    assert reason.count("not used for") == 1, reason
+    assert "float16: " not in reason.replace("bfloat16: ", "")
     assert [v.reason for v in verdicts(CPU)] == ["chosen", "works; another is preferred"]
+
+
+def test_the_words_for_cases():
+    small, large = CASES[1:3], CASES[4:]
+    assert described([*small, *large]) == "calls in bfloat16 and float16"
+    assert described([small[0], large[0]]) == "calls in bfloat16"
+    assert described([small[0], *large]) == (
+        "small calls in bfloat16 and large calls in bfloat16 and large calls in float16"
+    )
 
 
 def test_the_cases_of_a_call():

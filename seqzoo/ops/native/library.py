@@ -107,8 +107,7 @@ def inference_limits(*tensors: Tensor) -> str:
 def step_limits(hidden: Tensor, *others: Any) -> str:
     """Why the kernels cannot run a step for events [B, D]: another dtype, autocast, or a trace."""
     if hidden.dtype != torch.float32:
-        kind = str(hidden.dtype).removeprefix("torch.")
-        return f"{kind}, the compiled step takes float32"
+        return "the compiled step takes float32"
     if torch.is_autocast_enabled("cpu"):
         return "autocast, the compiled step computes in float32"
     return limits(hidden)

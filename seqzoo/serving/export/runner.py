@@ -174,7 +174,7 @@ class Recommender:
     ) -> tuple[list[list[int]], "list[list[int]] | None"]:
         """Item indices and timestamps of the known events."""
         if not histories:
-            raise RunnerError("there are no histories")
+            raise RunnerError("histories is empty; give the item ids of at least one user")
         if timestamps is not None and (
             len(timestamps) != len(histories)
             or any(len(a) != len(b) for a, b in zip(histories, timestamps))  # noqa: B905
