@@ -37,7 +37,7 @@ _LONGEST = 2000
 class SeqzooError(Exception):
     """Base class of all errors that seqzoo raises on purpose.
 
-    The text is always one line of at most 2,000 characters, whatever name or value it quotes.
+    The text is always one line of at most 2,000 characters, however long the values that it quotes.
     """
 
     exit_code = 2

@@ -128,8 +128,8 @@ class Embedder(nn.Module, ABC):
     """One vector per item [V + 1, D]; row 0 is padding.
 
     Either a parameter, or a property that computes the table, from item features for example. A
-    property is evaluated on every access, so gradients reach whatever it is computed from. It need
-    not be cheap: read it once per forward pass."""
+    property is evaluated on every access, so gradients reach everything it is computed from. It may
+    be slow: read it once per forward pass."""
     max_length: int | None = None
     """Maximum sequence length that can be embedded; None for any length."""
     sparse_gradients: bool = False

@@ -154,8 +154,8 @@ class Registrar:
                 ``settings``.
             objective: registered name; what the architecture is trained on.
             baseline: whether models are compared with it; it must train in seconds.
-            search: what ``seqzoo tune`` searches besides learning rate and batch size: by setting
-                (``model.dropout``) a range ``"0.1..0.6"`` or a list of choices.
+            search: what ``seqzoo tune`` searches apart from learning rate and batch size: a range
+                ``"0.1..0.6"`` or a list of choices for each setting, such as ``model.dropout``.
             from_data: settings for training that differ from ``defaults`` and ``recipe``: by
                 setting a value, or values by a fact about the data (``seqzoo.training.defaults``).
 

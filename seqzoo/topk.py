@@ -1,6 +1,6 @@
 """The best of many scores that come in blocks of columns, never all of them at once.
 
-Equal scores are ordered by position, the lowest first, whatever the size of the blocks.
+Equal scores are ordered by position, the lowest first, for any size of the blocks.
 """
 
 from collections.abc import Iterable

@@ -62,7 +62,7 @@ class ElasticConfig:
                 f"setting 'hidden_size' is {self.hidden_size}; the interest memory splits it into "
                 "two halves: expected an even number, or imr='none'"
             )
-        # A single slot has weight one whatever its score, so its key would never learn. Each half
+        # A single slot has weight one for any score, so its key would never learn. Each half
         # offers memory_size candidates.
         if not 2 <= self.num_retrieved <= self.memory_size:
             raise ConfigError(

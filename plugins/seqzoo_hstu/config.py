@@ -21,9 +21,8 @@ class HstuConfig:
         query_size: width of queries and keys, all heads together; a multiple of ``num_heads``.
         value_size: width of values, all heads together; a multiple of ``num_heads``.
         dropout: dropout probability before the output projections.
-        divisor: N, by which attention weights are divided: a constant, whatever the length of the
-            history. 0 means ``max_length``, as in RecTools; the published code has
-            ``max_length + 11``.
+        divisor: N, by which attention weights are divided, for histories of any length. 0 means
+            ``max_length``, as in RecTools; the published code has ``max_length + 11``.
         time_mode: the time with which the age of an event is measured: ``next`` is the time of the
             event that is predicted, or of the request, as published; ``previous`` is the time of
             the position's own event; ``none`` leaves times out.

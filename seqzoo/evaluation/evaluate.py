@@ -137,7 +137,7 @@ class Evaluation:
 
 
 def environment_of(model: SequenceModel) -> dict[str, Any]:
-    """Versions and settings that metrics may depend on, besides weights and data."""
+    """Versions and settings that metrics may depend on, apart from weights and data."""
     return {
         "versions": {
             "seqzoo": __version__,

@@ -167,7 +167,7 @@ def _scores(model: SequenceModel) -> Check:
                 batch = _with_context(model, SequenceBatch.from_histories(rows, times))
                 scores = model.head(model.read(batch.to(model.device)))[:, 1:]
                 broken += int((~scores.isfinite()).any(1).sum())
-    # The parts are third-party code: whatever they raise, the checkpoint cannot be used.
+    # The parts are third-party code: after any exception the checkpoint cannot be used.
     except Exception as error:
         return Check("scores", False, f"the forward pass fails: {error_text(error)}")
     if broken:
@@ -183,7 +183,7 @@ def _scores(model: SequenceModel) -> Check:
 
 
 def _with_context(model: SequenceModel, batch: SequenceBatch) -> SequenceBatch:
-    """The same histories with some value of whatever else the model reads: every code in turn."""
+    """The same histories with all else that the model reads, every code of a feature in turn."""
     reads, features = model.reads, {}
     for name in reads.features:
         known = model.vocabulary.features[name]

@@ -26,7 +26,7 @@ Features: TypeAlias = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Context:
-    """What a model reads of histories besides items and timestamps.
+    """What a model reads of histories other than items and timestamps.
 
     Attributes:
         features: values of all known events by name [E].

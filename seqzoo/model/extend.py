@@ -1,7 +1,7 @@
 """Add items to a model: the known ones keep their indices and weights, the new ones get rows.
 
-A row is the vector of an item in the embedder's table, its bias in a head, or whatever else a part
-keeps for every item: all tensors that become larger when there are more items.
+A row is the vector of an item in the embedder's table, its bias in a head, or anything else that a
+part keeps for every item: all tensors that become larger when there are more items.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a model reads of events besides items and timestamps, and how it gets into batches."""
+"""What a model reads of events other than items and timestamps, and how it gets into batches."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

@@ -63,7 +63,7 @@ class StoredEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class Position:
-    """How far a user is: the number in the store, and the number of events."""
+    """How far a user has come: the number in the database, and the number of events."""
 
     id: int
     count: int
@@ -186,7 +186,7 @@ class SessionDatabase:
         return None if found is None else Position(*found)
 
     def position(self, model: str, user: str) -> Position | None:
-        """How far a user is; None without events."""
+        """How far a user has come; None without events."""
         with self._errors():
             return self._position(model, user)
 
@@ -211,7 +211,7 @@ class SessionDatabase:
         return None if found is None else StoredState(*found)
 
     def put_states(self, identity: str, states: Sequence[tuple[int, int, bytes]]) -> None:
-        """Keep states: number of the user, number of events, and the state.
+        """Store states: number of the user, number of events, and the state.
 
         States of users who have been forgotten by now are left out.
         """

@@ -237,7 +237,7 @@ class StoredSessions:
             logger.warning("states are computed later: %s", error_text(error))
 
     def _sync(self, users: set[str]) -> None:
-        """Bring the states in memory to the events in the store."""
+        """Bring the states in memory up to date with the events in the database."""
         try:
             self._advance(users)
         # States may be damaged, and the parts of a model are third-party code: all states are

@@ -143,7 +143,7 @@ def operations() -> list[str]:
 def run(op: str, name: str | None, *arguments: Any) -> Any:
     """The result of a kernel by the implementation that ``choose`` gives for these arguments.
 
-    While a model is exported it is the form that can be, whatever is requested.
+    While a model is exported it is the exportable form, for any requested backend.
 
     Raises:
         BackendUnavailableError: the requested backend does not work or cannot take the arguments.

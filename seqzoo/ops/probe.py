@@ -142,7 +142,7 @@ def probe(backend: Backend, reference: Backend, device: str, case: Case = CASES[
         return ""
     try:
         implementation = backend.load()
-    # A missing package, an undefined symbol or whatever else a foreign import raises.
+    # A missing package, an undefined symbol or any other error of a foreign import.
     except Exception as error:
         return f"cannot be imported: {error_text(error)[:_SHOWN]}"
     try:
@@ -176,7 +176,7 @@ def probe(backend: Backend, reference: Backend, device: str, case: Case = CASES[
 
 def _trial(implementation: Implementation, op: str, example: list[Tensor]) -> list[Tensor]:
     """Results of a call, and gradients if the kernel has any."""
-    # Whatever the mode of the first call that asks for the kernel.
+    # Independent of the mode of the call that needs the kernel first.
     with torch.inference_mode(False), torch.set_grad_enabled(op not in _INFERENCE):
         arguments = [tensor.clone() for tensor in example]
         if op in _INFERENCE:

@@ -1,4 +1,4 @@
-"""Show untrusted values in messages: short, on one line, whatever they hold."""
+"""Show untrusted values in messages: always short and on one line."""
 
 import reprlib
 from collections.abc import Sequence

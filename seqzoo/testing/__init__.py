@@ -1,6 +1,6 @@
 """The conformance kit: checks that a registered part meets its interface, for plugin authors.
 
-``check_registered(name)`` runs every check of whatever is registered under a name, as ``seqzoo
+``check_registered(name)`` runs every check of everything registered under a name, as ``seqzoo
 check NAME`` does. ``ArchitectureCases`` is a class to inherit in a test module, with one test for
 each check. The single checks are functions: ``check_model(model)`` and those it calls raise
 ``ConformanceError`` if a check fails.

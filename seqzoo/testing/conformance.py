@@ -56,7 +56,7 @@ _LONG = 1000
 
 
 def check_causality(model: SequenceModel) -> None:
-    """A causal backbone: whatever happens after a position, the results up to it stay the same.
+    """A causal backbone: changes after a position do not affect the results up to it.
 
     Later items are replaced; later timestamps are shifted, redrawn, compressed and stretched; later
     features are exchanged. The times of the requests up to the position stay, and then only that of

@@ -1,4 +1,4 @@
-"""Checks of what a model reads besides items and timestamps: query times, features, users."""
+"""Checks of what a model reads other than items and timestamps: query times, features, users."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Checks of a registered objective, with a model that gives away whatever its rows read."""
+"""Checks of a registered objective, with a model that reveals everything its rows read."""
 
 import tempfile
 from collections.abc import Iterator

@@ -96,7 +96,7 @@ def check_registered(
     warn: Mapping[str, Callable[[SequenceModel], None]] | None = None,
     **settings: Any,
 ) -> list[Outcome]:
-    """Run every check of whatever is registered under a name.
+    """Run every check of everything registered under a name.
 
     Args:
         name: a registered name. If a backbone and an architecture have it, for example, both are

@@ -127,7 +127,7 @@ class RunFolder:
 
 
 def _refuse(path: Path, others: list[str]) -> None:
-    """Refuse a folder whose run differs, if it does."""
+    """Refuse a folder that holds a different run."""
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise TrainingError(

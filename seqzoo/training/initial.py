@@ -42,7 +42,7 @@ def initial_model(
 
 
 def notes_of(recipe: Recipe, model: SequenceModel) -> list[str]:
-    """What to tell the user at the beginning of a run, besides its size."""
+    """What to tell the user at the beginning of a run, apart from its size."""
     start, config = recipe.start, recipe.train
     notes = [] if start is None else start.notes(model.vocabulary)
     if config.freeze:

@@ -188,7 +188,7 @@ class Recipe:
         _check_epochs(train, sections.train)
         model = model_config(spec, sections.model, everything)
         if start is not None:
-            # Its settings are those of the start, whatever the newer data are like.
+            # Its settings are those of the start and do not depend on the newer data.
             start.check_settings(model)
             return cls(spec.name, model, data, train, start)
         now = {

@@ -30,11 +30,11 @@ from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.plugins import catalogue
 from seqzoo.validation import looks_like_path, name_of
 
-__all__ = ["CARRYING_ON", "Start", "names_checkpoint"]
+__all__ = ["NOT_INHERITED", "Start", "names_checkpoint"]
 
 logger = logging.getLogger("seqzoo")
 
-CARRYING_ON: dict[str, Any] = {"epochs": 10, "schedule": "linear", "warmup": 0.0, "patience": 3}
+NOT_INHERITED: dict[str, Any] = {"epochs": 10, "schedule": "linear", "warmup": 0.0, "patience": 3}
 """Training settings that a continued run does not take from its start's recipe."""
 
 _OF_DATA = (*COLUMN_SETTINGS, "order", "features")
@@ -112,7 +112,7 @@ class Start:
         - ``data`` has the start's columns (not for registered or prepared data, whose columns are
           known) and order, and no k-core: the newer events of known items are few, and none is
           left out.
-        - ``train`` is the start's but for ``CARRYING_ON``, with the default number of threads.
+        - ``train`` is the start's but for ``NOT_INHERITED``, with the default number of threads.
 
         Args:
             sections: what is given, by section.
@@ -133,7 +133,7 @@ class Start:
                 **sections["model"],
             },
             "data": {**data, **columns, **sections["data"]},
-            "train": {**train, **CARRYING_ON, **sections["train"]},
+            "train": {**train, **NOT_INHERITED, **sections["train"]},
         }
 
     def check_architecture(self, name: str) -> str:

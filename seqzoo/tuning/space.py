@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 COMMON: Mapping[str, Any] = {"train.lr": "3e-4..5e-3", "train.batch_size": [8, 16, 32]}
-"""Searched for every architecture that learns by gradients, besides what its plugin declares."""
+"""Searched for every architecture that learns by gradients, with what its plugin declares."""
 
 _RANGE = re.compile(r"\s*([^.\s]\S*?|\.\S+?)\s*\.\.\s*(\S+)\s*")
 _KEY = re.compile(r"(model|train)\.[a-z_][a-z0-9_]*")

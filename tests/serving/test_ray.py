@@ -284,7 +284,7 @@ def test_a_missing_package_is_named(model, source, tmp_path, monkeypatch):
 
 
 def test_a_cluster_that_does_not_answer_is_named(model, source, tmp_path, monkeypatch):
-    """Ray's error is an OSError, and must not read as if the out file could not be written."""
+    """Ray's error is an OSError, and must not read as if the output file could not be written."""
     ray = pytest.importorskip("ray", reason="needs the extra ray")
 
     def refuse(**_):

@@ -184,7 +184,7 @@ def _remote_state(address: HubAddress, *, made: bool = False) -> _Remote:
 
 
 def _check_tag_name(address: HubAddress, tag: str) -> None:
-    """Refuse a tag that the Hub or git would refuse before anything is committed."""
+    """Before anything is committed, refuse a tag that the Hub or git would refuse."""
     reads_as_other = HubAddress(address.repo, tag.lower()).is_pinned or tag.startswith("refs/")
     try:
         parse_address(f"{HubAddress(address.repo)}@{tag}")

@@ -23,7 +23,7 @@ class _RankCounts(ctypes.Structure):
 def rank_counts_limits(
     scores: Tensor, wanted: Tensor, own: Tensor, rows: Tensor, columns: Tensor
 ) -> str:
-    """Why the kernel cannot count these scores: no float32, not contiguous, or other shapes."""
+    """Why the kernel cannot count these scores: not float32, not contiguous, or other shapes."""
     if scores.dtype != torch.float32 or not scores.is_contiguous():
         return "the kernel takes contiguous float32"
     return (

@@ -138,7 +138,7 @@ class Recorder(StepOperations):
     def embedding(self, items: Items, table: Weight) -> Register:
         """[B] -> [B, n]."""
         if not isinstance(items, Items):
-            raise NotRecordableError("an embedding of something else than the items")
+            raise NotRecordableError("an embedding of something other than the items")
         rows, count = _shape(*table)
         return self._add("embedding", count, inner=rows, weight=table)
 
@@ -275,7 +275,7 @@ class Recorder(StepOperations):
     ) -> Register:
         """[B] -> [B, 1]."""
         if seconds is not SECONDS and seconds is not None:
-            raise NotRecordableError("log_gap of something else than the seconds")
+            raise NotRecordableError("log_gap of something other than the seconds")
         return self._add("log-gap", 1, numbers=(scale, mean, std))
 
     def _by_group(self, code: str, x: Register, weight: Weight) -> Register:

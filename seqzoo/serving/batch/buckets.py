@@ -29,7 +29,7 @@ def buckets_for(path: Path) -> int:
 
 
 class Buckets:
-    """Rows in a file each; all rows of a user are in the same bucket, in the order they came in.
+    """One file of rows for each bucket; a bucket has all rows of its users, in their order.
 
     Attributes:
         count: number of buckets.

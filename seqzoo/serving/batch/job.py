@@ -27,7 +27,7 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-"""What the endings of the out file mean."""
+"""The format of the output file by its ending."""
 
 _AGAIN = "its part is computed again"
 
@@ -43,7 +43,7 @@ class Part(Closed):
 
 
 class Job:
-    """The working folder of one out file, ``.NAME.partial`` next to it.
+    """The working folder of one output file, ``.NAME.partial`` next to it.
 
     Attributes:
         out: the file.
@@ -52,7 +52,7 @@ class Job:
     """
 
     def __init__(self, out: str | Path, *, overwrite: bool = False) -> None:
-        """Check the out file.
+        """Check the output file.
 
         Raises:
             UsageError: its ending is unknown, it exists, or its folder does not.
@@ -152,7 +152,7 @@ class Job:
         self.done[part.part] = part
 
     def finish(self, schema: Mapping[str, pl.DataType]) -> None:
-        """Put the parts together, replace the out file, and remove the working folder."""
+        """Put the parts together, replace the output file, and remove the working folder."""
         paths = [self._path(number) for number in sorted(self.done)]
         whole = self.folder / "whole.tmp"
         if self.format == "parquet":

@@ -181,7 +181,7 @@ def _connect() -> None:
     """Connect to the cluster that ``RAY_ADDRESS`` names, or start one on this machine."""
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    # An OSError, which would read as if the out file could not be written.
+    # An OSError, which would read as if the output file could not be written.
     except ConnectionError as error:
         raise UsageError(
             f"the Ray cluster cannot be reached ({error_text(error)}); set RAY_ADDRESS to the "

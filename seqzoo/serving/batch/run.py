@@ -96,7 +96,7 @@ def recommend_file(
     """Write the recommendations of all users of a file.
 
     Memory does not grow with the number of users. A call with the same arguments resumes an
-    interrupted run; the out file appears only when it is complete.
+    interrupted run; the output file appears only when it is complete.
 
     Args:
         model: any model.
@@ -120,7 +120,7 @@ def recommend_file(
         time_col: column of timestamps; by default the one with a common name; empty for the order
             of the rows.
         history_col: column with all items of a user: a list, or text with ids separated by blanks.
-        overwrite: replace the out file.
+        overwrite: replace the output file.
         engine: ``local`` scores in this process. ``ray`` scores on the Ray cluster that this
             process is connected to or that the variable RAY_ADDRESS names, or else on one of this
             machine; lost workers are replaced. The rows and their order are the same.

@@ -49,7 +49,7 @@ def program_of(
         single: dimensions that may change are 1 in the example.
 
     Raises:
-        Exception: whatever the tracer raises for a computation that it cannot follow.
+        Exception: any error of the tracer, for a computation that it cannot follow.
     """
     # Otherwise the tracer takes a dimension that is 1 in the example for one that always is.
     oblivious = fx_config.patch(backed_size_oblivious=single)  # type: ignore[attr-defined]
@@ -77,7 +77,7 @@ def graph_of(
         outputs: names of the results.
 
     Raises:
-        Exception: whatever the converter raises for an operation that ONNX does not have.
+        Exception: any error of the converter, for an operation that ONNX does not have.
     """
     with _quiet(), torch.no_grad(), exportable():
         exported = torch.onnx.export(

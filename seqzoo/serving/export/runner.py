@@ -397,7 +397,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _read_vocabulary(path: Path, content: bytes) -> dict[str, Any]:
     vocabulary = _checked(f"{path}", _parsed(path, content), _VOCABULARY_KEYS)
     if not vocabulary["items"] or not all(isinstance(item, str) for item in vocabulary["items"]):
-        raise RunnerError(f"{path}: 'items' is no list of item ids, at least one; {_REMEDY}")
+        raise RunnerError(f"{path}: 'items' is not a list of at least one item id; {_REMEDY}")
     return vocabulary
 
 
@@ -427,7 +427,7 @@ def _initial(where: str, state: dict[str, Any]) -> Any:
     try:
         return np.full(state["shape"], state["initial"], dtype=state["dtype"])
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise RunnerError(f"{where} is no tensor ({error}); {_REMEDY}") from None
+        raise RunnerError(f"{where} is not a tensor ({error}); {_REMEDY}") from None
 
 
 def _read(folder: Path, name: str, entry: dict[str, Any]) -> bytes:

@@ -50,7 +50,7 @@ class Traced:
 
         Raises:
             UsageError: it would be too large.
-            Exception: whatever the converter raises for an operation that ONNX does not have.
+            Exception: any error of the converter, for an operation that ONNX does not have.
         """
         graph = graph_of(self.program, self.inputs, self.outputs)
         return _bytes(with_top_k(graph) if self.outputs == ("scores",) else graph)

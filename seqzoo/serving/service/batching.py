@@ -109,7 +109,7 @@ class Batcher:
         started = time.perf_counter()
         try:
             answers = self._work([job.request for job in jobs])
-        # Whatever happens, every client gets an answer and the worker keeps running.
+        # After any error, every client gets an answer and the worker keeps running.
         except Exception as error:
             answers = [error] * len(jobs)
         self._observe(len(jobs), time.perf_counter() - started)

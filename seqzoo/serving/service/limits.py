@@ -7,7 +7,7 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of the service; whatever clients send, memory stays within them.
+    """Limits of the service, which bound its memory for any requests.
 
     Attributes:
         body_bytes: bytes of a request's body.

@@ -114,7 +114,7 @@ class ServedModel:
             signature = self.signature()
             try:
                 model, sessions = self._load()
-            # Parts are third-party code; whatever fails, the previous model stays in use.
+            # Parts are third-party code; after any exception the previous model stays in use.
             except Exception as error:
                 self._signature = signature
                 logger.error(
@@ -268,7 +268,7 @@ def _of_sessions(name: str, sessions: Any, requests: Sequence[ask.SessionRequest
                 422, "invalid_request", f"k is {each.k}; expected 1 to {most}"
             )
         else:
-            # A user with events gets recommendations from them, whatever on_cold says.
+            # A user with events gets recommendations from them, for any on_cold.
             on_cold = "empty" if each.on_cold == "error" else each.on_cold
             groups.setdefault((each.exclude_seen, on_cold, each.at is None), []).append(at)
     for (exclude_seen, on_cold, newest), positions in groups.items():

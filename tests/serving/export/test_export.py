@@ -164,9 +164,9 @@ def without(document, key):
         ),
         (
             lambda d: {**d, "state": [{**d["state"][0], "dtype": "float99"}]},
-            "state 0 is no tensor",
+            "state 0 is not a tensor",
         ),
-        (lambda d: {**d, "state": [{**d["state"][0], "shape": [-1]}]}, "state 0 is no tensor"),
+        (lambda d: {**d, "state": [{**d["state"][0], "shape": [-1]}]}, "state 0 is not a tensor"),
     ],
 )
 def test_a_damaged_manifest_is_one_line(exported, tmp_path, change, message):
@@ -195,7 +195,7 @@ def test_a_cut_manifest_is_one_line(exported, tmp_path, content):
     [
         (b'{"labels": null}', "vocabulary.json lacks 'items'"),
         (b'{"items": "a"}', "'items' has type str, expected list"),
-        (b'{"items": ["a", 2]}', "'items' is no list of item ids"),
+        (b'{"items": ["a", 2]}', "'items' is not a list of at least one item id"),
         (b'{"items": ["a"', "is not JSON"),
     ],
 )
