@@ -1,4 +1,4 @@
-"""The interest memory: many learned vectors, of which a query reads a few, found by product keys.
+"""The interest memory: many learned vectors; a query reads a few, found by product keys.
 
 From the paper's abstract (arXiv 2408.09380): the memory is large and read sparsely. Our choice are
 product keys (arXiv 1907.05242), which find the best of m * m slots with 2 m comparisons. Their

@@ -157,7 +157,7 @@ class FuxiLinear(Backbone):
 
     def _scanned(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """``forward`` in a form that can be exported: one position after the other."""
-        events, asked = self.oscillations.times(batch)
+        events, queries = self.oscillations.times(batch)
         since = torch.diff(events, dim=1, prepend=events[:, :1]).clamp(min=0)
         start = [layer.initial_state(hidden.shape[0]) for layer in self._stack()]
         row = torch.zeros_like(events[:, 0])
@@ -168,7 +168,7 @@ class FuxiLinear(Backbone):
             found, states = self._one(vector, states, row, since, until)
             return (row + 1, states), found
 
-        left = self._left(hidden, since, asked - events)
+        left = self._left(hidden, since, queries - events)
         inputs = tuple(each.transpose(0, 1) for each in (hidden, *left))
         _, found = scan(advance, (row, start), inputs)
         return found.transpose(0, 1)  # type: ignore[no-any-return]

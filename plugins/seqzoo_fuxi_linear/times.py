@@ -86,10 +86,10 @@ class Oscillations(nn.Module):
             events = events.cummax(1).values
         if not self.next_times:
             return events, events
-        asked = batch.query_times
-        if asked is None:
-            asked = torch.cat([events[:, 1:], events[:, -1:]], dim=1)
-        return events, torch.maximum(asked, events)
+        queries = batch.query_times
+        if queries is None:
+            queries = torch.cat([events[:, 1:], events[:, -1:]], dim=1)
+        return events, torch.maximum(queries, events)
 
     def factors(self, seconds: Tensor, dtype: torch.dtype) -> Tensor:
         """``gamma^phi exp(i phi)`` as pairs: seconds [...], int64 -> [..., H, 2]."""
@@ -100,23 +100,23 @@ class Oscillations(nn.Module):
 
     def clock(self, batch: SequenceBatch, chunk: int, dtype: torch.dtype) -> Clock:
         """The weights of a batch for chunks of ``chunk`` events."""
-        events, asked = self.times(batch)
+        events, queries = self.times(batch)
         missing = -events.shape[1] % chunk
         if missing:
             # Rows that nobody reads, at the time of the newest event.
-            events, asked = (
+            events, queries = (
                 torch.cat([times, times[:, -1:].expand(-1, missing)], dim=1)
-                for times in (events, asked)
+                for times in (events, queries)
             )
-        events, asked = (torch.unflatten(times, 1, (-1, chunk)) for times in (events, asked))
+        events, queries = (torch.unflatten(times, 1, (-1, chunk)) for times in (events, queries))
         starts = events[..., :1]
         ends = torch.cat([starts[:, 1:], events[:, -1:, -1:]], dim=1)
         before = torch.cat([starts, events], dim=-1)
-        seconds = (asked[..., None] - before[..., None, :]).clamp(min=0)
+        seconds = (queries[..., None] - before[..., None, :]).clamp(min=0)
         whole = self._angles(ends - starts, dtype).mT
         return Clock(
             sizes=self._sizes(seconds[:, :, None], dtype).tril(1),
-            rows=self._turns(asked - starts, dtype),
+            rows=self._turns(queries - starts, dtype),
             events=self._turns(events - starts, dtype),
             written=self._sizes((ends - events)[:, :, None, None], dtype),
             kept=self._sizes((ends - starts)[:, :, None, None], dtype)[..., 0],
@@ -125,8 +125,8 @@ class Oscillations(nn.Module):
 
     def newest(self, batch: SequenceBatch, dtype: torch.dtype) -> Tensor:
         """The weights of all events for the newest one of each history: [B, 2H, L]."""
-        events, asked = self.times(batch)
-        seconds = (batch.gather_last(asked)[:, None] - events).clamp(min=0)
+        events, queries = self.times(batch)
+        seconds = (batch.gather_last(queries)[:, None] - events).clamp(min=0)
         real, imaginary = self.factors(seconds, dtype).unbind(-1)
         weights = torch.cat([imaginary, real], dim=-1).mT
         return weights.masked_fill(~batch.mask[:, None], 0.0)

@@ -92,7 +92,7 @@ class HstuLayer(nn.Module):
     def step(
         self, hidden: Tensor, cache: Cache, finished: int, relations: Relations
     ) -> tuple[Tensor, Cache]:
-        """The newest events of each user, of which the first ``finished`` enter the cache.
+        """The newest events of each user; the first ``finished`` of them enter the cache.
 
         Args:
             hidden: their inputs [B, n, D].

@@ -113,7 +113,7 @@ def streamed_relations(ages: Tensor, rows: int, timed: bool) -> Relations:
     """
     count = ages.shape[1]
     position = torch.arange(count, device=ages.device)
-    # Not a slice of `position`, whose size a tracer cannot tell.
+    # Not a slice of `position`, whose size a tracer cannot know.
     reading = count - rows + torch.arange(rows, device=ages.device)
     distance = reading[:, None] - position
     bucket = buckets(ages)[:, None] if timed else None

@@ -48,7 +48,7 @@ class TimeSsdBlock(SsdBlock):
 
 
 class ReferenceTimeSsdBlock(TimeSsdBlock):
-    """The released time branch: networks and norm over the whole window, hence not causal.
+    """The released time branch: networks and norm over the whole window, so not causal.
 
     Args:
         config: settings; ``max_length`` is L.

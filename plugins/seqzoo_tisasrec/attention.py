@@ -33,7 +33,7 @@ class Relations:
         intervals: r, int64 [B, Q, L].
         allowed: where a position may be read; broadcasts to [B, Q, L].
         keys: RK, the same for all histories [K + 1, D] or one for each [B, K + 1, D].
-        values: RV, likewise.
+        values: RV, in the same form.
     """
 
     intervals: Tensor

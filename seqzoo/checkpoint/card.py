@@ -82,7 +82,7 @@ def card_of(
         base_model=base_model_of(checkpoint.recipe),
         features=tuple(checkpoint.item_features.kinds) if checkpoint.item_features else (),
         timed=everything.backbones.get(spec.backbone).uses_time,
-        asks=everything.backbones.get(spec.backbone).uses_query_time,
+        query_timed=everything.backbones.get(spec.backbone).uses_query_time,
     )
     return model_card(facts, existing)
 

@@ -45,7 +45,7 @@ class CardFacts:
         base_model: the Hub repository of the checkpoint that training started from.
         features: names of the item features that it reads.
         timed: whether models of the architecture read timestamps.
-        asks: whether models of the architecture read the time of the request.
+        query_timed: whether models of the architecture read the time of the request.
     """
 
     name: str
@@ -67,7 +67,7 @@ class CardFacts:
     base_model: str | None = None
     features: tuple[str, ...] = ()
     timed: bool = False
-    asks: bool = False
+    query_timed: bool = False
 
     def values(self, protocol: str) -> Mapping[str, float]:
         """The metrics of a protocol by name, for example ``hit@10``."""
@@ -328,7 +328,7 @@ def _limits(facts: CardFacts) -> str:
     window = facts.config.get("max_length")
     if isinstance(window, int):
         lines.append(f"- It reads the newest {window:,} events of a history.")
-    if facts.asks:
+    if facts.query_timed:
         lines.append(
             "- If it reads the time of the request, the metrics were measured with the time of the "
             "event that is predicted. Recommendations long before that event are less accurate."

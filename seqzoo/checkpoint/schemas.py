@@ -158,7 +158,7 @@ class _Recipe(Struct):
 
 
 class RecipeSections(_Recipe, forbid_unknown_fields=True):
-    """A recipe that is to be run; its data may be a table in memory."""
+    """A recipe to run; its data may be a table in memory."""
 
     data: Settings = {}
     start: Any = None

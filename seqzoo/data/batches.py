@@ -76,8 +76,8 @@ def evaluation_batches(
         histories = gather(sequences, ends - lengths[rows], lengths[rows])
         if histories.query_times is not None and sequences.timestamps is not None:
             # The request comes when the event to predict does.
-            asked = torch.from_numpy(sequences.timestamps[split.target[rows]])
-            histories.query_times[torch.arange(len(rows)), histories.lengths - 1] = asked
+            times = torch.from_numpy(sequences.timestamps[split.target[rows]])
+            histories.query_times[torch.arange(len(rows)), histories.lengths - 1] = times
         yield (
             rows,
             EvaluationBatch(

@@ -28,8 +28,8 @@ class Encoder:
         """
         if self._known.is_empty():
             self._known = self._known.with_columns(pl.col("value").cast(values.dtype))
-        asked = pl.DataFrame({"value": values})
-        codes = self._look_up(asked)
+        chunk = pl.DataFrame({"value": values})
+        codes = self._look_up(chunk)
         is_new = codes.is_null()
         if is_new.any():
             new = values.filter(is_new).unique(maintain_order=True)
@@ -39,15 +39,15 @@ class Encoder:
             numbers = pl.int_range(self._known.height, end, dtype=pl.Int32, eager=True)
             added = pl.DataFrame({"value": new, "code": numbers})
             self._known = pl.concat([self._known, added], rechunk=True)
-            codes = self._look_up(asked)
+            codes = self._look_up(chunk)
         return codes.to_numpy()
 
     def ids(self) -> pl.Series:
         """The different values as text, in the order of their codes."""
         return self._known["value"].cast(pl.String)
 
-    def _look_up(self, asked: pl.DataFrame) -> pl.Series:
-        return asked.join(self._known, on="value", how="left", maintain_order="left")["code"]
+    def _look_up(self, chunk: pl.DataFrame) -> pl.Series:
+        return chunk.join(self._known, on="value", how="left", maintain_order="left")["code"]
 
 
 def renumbered(codes: Int32s, ids: pl.Series) -> tuple[Int32s, pl.Series]:

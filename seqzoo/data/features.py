@@ -36,7 +36,7 @@ class FeatureColumn:
 
 
 def sizes_of(features: Mapping[str, Values]) -> dict[str, int | None]:
-    """For each feature the number of its codes, 0 for none included; None for numbers."""
+    """For each feature the number of its codes, including code 0 for no value; None for numbers."""
     return {name: None if values is None else 1 + len(values) for name, values in features.items()}
 
 

@@ -49,7 +49,7 @@ class Interactions:
         categories: names of categories by item id, genres for example; empty if the data have none.
         name: the name of the data in messages and recipes.
         has_times: True where ``order`` is unix seconds, False where it is only a position.
-        features: further columns of the rows by name, of which a model may read some.
+        features: further columns of the rows by name, which a model may read.
         filters: the filters that were applied, such as ``5-core``, each with a summary of the data
             before it.
     """

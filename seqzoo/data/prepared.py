@@ -108,30 +108,30 @@ class PreparedFolder:
         """The interactions as read and after each filter."""
         return tuple(Summary(**msgspec.structs.asdict(each)) for each in self.manifest.summaries)
 
-    def load(self, **asked: Any) -> SequenceData:
+    def load(self, **requested: Any) -> SequenceData:
         """Check all files against their sha256 and map the arrays into memory.
 
         Args:
-            asked: ``min_count``, ``order`` and ``features`` as they are needed.
+            requested: ``min_count``, ``order`` and ``features`` as they are needed.
 
         Raises:
             DataError: the data were prepared with other settings, or a file is damaged.
         """
         known = self.settings.get("features", [])
-        if lacking := [name for name in asked.pop("features", None) or [] if name not in known]:
+        if lacking := [name for name in requested.pop("features", None) or [] if name not in known]:
             source = self.manifest.settings.source
             raise DataError(
                 f"{self.path} was prepared without the feature '{lacking[0]}'"
                 f"{nearest(lacking[0], known) or ';'} prepare {source} again with "
                 f"'data.features=[{', '.join([*known, *lacking])}]'"
             )
-        if differing := [key for key, value in asked.items() if value != self.settings[key]]:
+        if differing := [key for key, value in requested.items() if value != self.settings[key]]:
             has = " and ".join(f"{key}={self.settings[key]}" for key in differing)
-            needs = " and ".join(f"{key}={asked[key]}" for key in differing)
-            options = " ".join(f"--{key.replace('_', '-')} {asked[key]}" for key in differing)
+            needs = " and ".join(f"{key}={requested[key]}" for key in differing)
+            options = " ".join(f"--{key.replace('_', '-')} {requested[key]}" for key in differing)
             raise DataError(
                 f"{self.path} was prepared with {has}, and {needs} is needed: prepare "
-                f"{self.manifest.settings.source} again with {options}, or ask for {has}"
+                f"{self.manifest.settings.source} again with {options}, or use {has}"
             )
         return _as_data_error(self.path, self._load)
 

@@ -100,8 +100,8 @@ class TimeSplit(Splitter):
                 "--time-col, or choose a protocol with another split, such as loo-full"
             )
         times = sequences.timestamps
-        asked = None if self.at is None else unix_seconds(self.at)
-        test = self._latest(times) if asked is None else asked
+        given = None if self.at is None else unix_seconds(self.at)
+        test = self._latest(times) if given is None else given
         before = times[times < test]
         if not len(before) or len(before) == len(times):
             where = "before" if not len(before) else "at or after"

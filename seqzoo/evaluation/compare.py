@@ -120,7 +120,7 @@ def compare(
         after = time.perf_counter()
         gains.append(gains_of(ranks, run.held_out, chosen))
         timings.append((len(run.held_out.rows) / (after - ranking), after - before))
-        # Apart from the ranks, so that the speed does not depend on what is asked for.
+        # Apart from the ranks, so that the speed does not depend on what is requested.
         recommended.append(_ranks(run, chosen, batch_size, lists=True) if lists else ranks)
     keys = list(gains[0])
     first = runs[0].held_out

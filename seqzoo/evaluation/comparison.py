@@ -24,7 +24,7 @@ class Compared:
         targets: number of held-out items; more than users if the split holds out several of a user.
         items: number of candidates.
         metrics: measured values of ``hit@10`` and so on, over the targets; a held-out item that the
-            model does not know counts as a miss. With metrics of lists, if they were asked for.
+            model does not know counts as a miss. With metrics of lists, if they were requested.
         known_targets: number of ``users`` with a held-out item that the model knows, number of
             these ``targets``, and the ``metrics`` over these targets only.
         interval: lower and upper bound of each metric's 95 % interval, bootstrapped over users;

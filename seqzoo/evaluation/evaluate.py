@@ -56,7 +56,7 @@ class Evaluation:
         targets: number of held-out items; more than users if the split holds out several of a user.
         items: number of candidates.
         metrics: measured values of ``hit@10`` and so on, over the targets; a held-out item that the
-            model does not know counts as a miss. With metrics of lists, if they were asked for.
+            model does not know counts as a miss. With metrics of lists, if they were requested.
         known_targets: number of ``users`` with a held-out item that the model knows, number of
             these ``targets``, and the ``metrics`` over these targets only.
         stored: the checkpoint's metrics under this protocol; empty if there are none.
@@ -67,7 +67,7 @@ class Evaluation:
             ``split`` holds out, and summaries of the interactions as read and after each filter
             (``stages``).
         lists: what the metrics of lists were computed from, see
-            ``seqzoo.evaluation.lists.list_metrics``; empty if they were not asked for.
+            ``seqzoo.evaluation.lists.list_metrics``; empty if they were not requested.
         seconds: wall time.
         environment: versions, device, threads and dtype.
     """

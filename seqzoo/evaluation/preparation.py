@@ -107,11 +107,11 @@ class PreparedData:
         Raises:
             UsageError: the settings request a different k-core than the protocol's.
         """
-        asked = self._settings.get("min_count")
-        if protocol.min_count is not None and asked not in (None, protocol.min_count):
+        requested = self._settings.get("min_count")
+        if protocol.min_count is not None and requested not in (None, protocol.min_count):
             raise UsageError(
                 f"the protocol '{protocol.name}' uses the {protocol.min_count}-core, and "
-                f"--min-count is {asked}; leave it out, or choose another --protocol"
+                f"--min-count is {requested}; leave it out, or choose another --protocol"
             )
         section = self._section(model)
         return protocol.min_count or int(section.get("min_count", DataConfig.min_count))
@@ -157,8 +157,8 @@ class PreparedData:
         """
         trained = trained_split(model.recipe)
         own = trained.settings if trained is not None and trained.name == protocol.split else {}
-        asked = structure(DataConfig, {"split": self._settings.get("split")}, "data").split
-        return split_of(protocol, {**own, **(asked or {})})
+        requested = structure(DataConfig, {"split": self._settings.get("split")}, "data").split
+        return split_of(protocol, {**own, **(requested or {})})
 
     def _mapped(
         self, folder: str | Path, model: SequenceModel, minimum: int, order: str

@@ -46,7 +46,7 @@ class Ranks:
         tied: candidates with the target's score, itself included [M].
         candidates: size of the catalogue.
         lists: the items that are recommended for each target [M, K], the best first, 0 where fewer
-            could be; None if they were not asked for.
+            could be; None if they were not requested.
     """
 
     better: npt.NDArray[np.int64]

@@ -80,7 +80,7 @@ def _colour(index: int) -> str:
 def _name_points(points: Sequence[Point], areas: Sequence[float], figure: Any, axes: Any) -> None:
     """Write each name near its point, where it covers no point and no other name.
 
-    A name that has to stand far from its point gets a line to it.
+    A name that is far from its point gets a line to it.
     """
     from matplotlib.transforms import Bbox
 

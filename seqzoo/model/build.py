@@ -160,7 +160,7 @@ def sized_by(
         item_features: the features of the items, which buffers may hold.
 
     Raises:
-        TooLargeError: a module asks for far more values than the weights hold.
+        TooLargeError: a module requests far more values than the weights hold.
     """
     values = sum(tensor.numel() for tensor in tensors.values())
     values += 0 if item_features is None else item_features.size
@@ -217,7 +217,7 @@ def _requested(operation: str, args: tuple[Any, ...]) -> float:
     if operation in ("aten::eye", "aten::linspace", "aten::logspace"):
         return math.prod(int(number) for number in numbers[-2:])
     sizes = [value for value in args if isinstance(value, list)]
-    asked = [math.prod(size) for size in sizes if all(isinstance(n, int) for n in size)]
+    counts = [math.prod(size) for size in sizes if all(isinstance(n, int) for n in size)]
     shapes = [value.shape for value in args if isinstance(value, Tensor)]
     if operation in _LOOK_UPS:
         # Rows of a table for indices, or one for each bag of them.
@@ -228,8 +228,8 @@ def _requested(operation: str, args: tuple[Any, ...]) -> float:
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
     together = math.prod(max(extents) for extents in zip(*padded, strict=True)) if padded else 1
     if operation == "aten::repeat":
-        return together * max(asked, default=1)
-    return max([together, *asked])
+        return together * max(counts, default=1)
+    return max([together, *counts])
 
 
 @contextmanager

@@ -82,11 +82,13 @@ def read_context(
         raise UsageError("at= is the time of a request; give timestamps= of the history as well")
     if reads.users and users is None:
         raise UsageError("the model reads who the user is; give users=[…], one id for each history")
-    asked = _one_each("at", "unix seconds", at, len(histories))
+    requests = _one_each("at", "unix seconds", at, len(histories))
     ids = _one_each("users", "user ids", users, len(histories))
     return Context(
         {name: _feature(model, name, histories, given) for name in reads.features},
-        None if asked is None else np.array([read_time(time) for time in asked], dtype=np.int64),
+        None
+        if requests is None
+        else np.array([read_time(time) for time in requests], dtype=np.int64),
         user_numbers([str(user) for user in ids]) if ids is not None and reads.users else None,
         reads.query_times,
     )
@@ -167,8 +169,8 @@ def window_batch(
     if model.reads.query_times and batch.timestamps is not None:
         queries = batch.timestamps.roll(-1, 1) * batch.mask
         own = batch.gather_last(batch.timestamps)
-        asked = [int(t) if time is None else time for t, time in zip(own, at, strict=True)]
-        queries[torch.arange(len(items)), batch.lengths - 1] = torch.tensor(asked)
+        requests = [int(t) if time is None else time for t, time in zip(own, at, strict=True)]
+        queries[torch.arange(len(items)), batch.lengths - 1] = torch.tensor(requests)
     features = {
         name: _padded(
             [

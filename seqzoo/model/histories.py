@@ -71,7 +71,7 @@ class EncodedHistories:
     def batches(
         self, window: int, rows: int, device: torch.device
     ) -> Iterator[tuple[list[int], SequenceBatch]]:
-        """Numbers of users, and their newest events; users without a known item are left out.
+        """Positions of users, and their newest events; users without a known item are left out.
 
         Histories of similar length come together, to limit padding.
 

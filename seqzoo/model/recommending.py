@@ -181,7 +181,7 @@ class RecommendingModel(ScoringModel):
     def _encode_batches(
         self, encoded: EncodedHistories, batch_size: int
     ) -> Iterator[tuple[list[int], Tensor]]:
-        """Numbers of users, and their vectors [B, D], batch by batch."""
+        """Positions of users, and their vectors [B, D], batch by batch."""
         batch_size = whole_number("batch_size", batch_size, 1)
         for rows, batch in encoded.batches(self.max_length, batch_size, self.device):
             with inference(self):

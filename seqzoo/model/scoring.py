@@ -94,7 +94,7 @@ class ScoringModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        # Not that of the item table, which may have to be computed. A part may have buffers alone.
+        # Not that of the item table, which may be computed. A part may have buffers alone.
         return self.any_tensor.device
 
     @property
@@ -203,7 +203,7 @@ class ScoringModel(nn.Module):
         """The best items for user vectors, whose arguments are known to be valid.
 
         Args:
-            batches: numbers of users, and their vectors [B, D]. A user in no batch is cold.
+            batches: positions of users, and their vectors [B, D]. A user in no batch is cold.
             choice: what may be recommended to whom.
             seen: item indices of each user that are left out; None for none.
             on_cold: ``popular`` recommends the most popular items to cold users.

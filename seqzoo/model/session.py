@@ -171,8 +171,8 @@ class Session:
                 on_unknown=on_unknown,
                 on_cold=on_cold,
             )
-        asked = at is not None and self.model.reads.query_times and self._events.count > 0
-        hidden = self._answer(read_time(at)) if asked else self.hidden[None]
+        queried = at is not None and self.model.reads.query_times and self._events.count > 0
+        hidden = self._answer(read_time(at)) if queried else self.hidden[None]
         choice = read_choice(self.model.vocabulary, 1, k, candidates, exclude, on_unknown)
         seen = [self._events.seen] if exclude_seen else None
         return self.model.recommend_batches([([0], hidden)], choice, seen, on_cold, 1)[0]

@@ -4,7 +4,7 @@ Each backend other than torch is probed before it is used, for the device type, 
 size of the call; see ``seqzoo.ops.probe``. ``seqzoo doctor`` shows why a backend was rejected.
 
 A kernel that works may still not take every dtype and size. A backend states the limits that are
-known as a function of the arguments, which is asked before each call.
+known as a function of the arguments, which is called before each call of the kernel.
 """
 
 import logging
@@ -173,10 +173,12 @@ def choose(
         BackendUnavailableError: the requested backend does not exist, does not work on the device
             or cannot take the arguments.
     """
-    asked = os.environ.get(VARIABLE) or "auto"
-    wanted = name if name not in (None, "auto") else asked
+    requested = os.environ.get(VARIABLE) or "auto"
+    wanted = name if name not in (None, "auto") else requested
     refused = ""
-    for backend, implementation in _candidates(op, device.type, wanted, asked, cases(arguments)):
+    for backend, implementation in _candidates(
+        op, device.type, wanted, requested, cases(arguments)
+    ):
         refused = backend.limits(*arguments) if backend.limits and arguments else ""
         if not refused:
             return implementation
@@ -195,20 +197,20 @@ def verdicts(device: torch.device, every_case: bool = False) -> list[Verdict]:
         every_case: probe all dtypes and sizes, and say in which of them a backend that works is
             not used; otherwise only small calls in float32.
     """
-    asked = os.environ.get(VARIABLE) or "auto"
+    requested = os.environ.get(VARIABLE) or "auto"
     found = []
     for op in operations():
         own = [backend for backend in BACKENDS if backend.op == op]
-        reasons = {backend.name: _refusal(backend, device.type, asked) for backend in own}
+        reasons = {backend.name: _refusal(backend, device.type, requested) for backend in own}
         usable = [name for name, reason in reasons.items() if not reason]
-        allowed = [asked] if asked in reasons else usable
+        allowed = [requested] if requested in reasons else usable
         chosen = next((name for name in allowed if name in usable), None)
         for backend in own:
             name, reason = backend.name, reasons[backend.name]
             why = reason or ("chosen" if name == chosen else "works; another is preferred")
             unfit: dict[str, list[Case]] = {}
             for case in CASES[1:] if every_case and not reason else ():
-                if but := _refusal(backend, device.type, asked, (case,)):
+                if but := _refusal(backend, device.type, requested, (case,)):
                     unfit.setdefault(but, []).append(case)
             for but, those in unfit.items():
                 why = f"{why}; not used for {described(those)}: {but}"
@@ -224,7 +226,7 @@ def _torch(op: str) -> Backend:
 
 @cache
 def _candidates(
-    op: str, device: str, wanted: str, asked: str, needed: tuple[Case, ...]
+    op: str, device: str, wanted: str, requested: str, needed: tuple[Case, ...]
 ) -> list[tuple[Backend, Implementation]]:
     """The backends of a kernel that may run such a call, in order of preference."""
     known = {backend.name: backend for backend in BACKENDS if backend.op == op}
@@ -236,13 +238,13 @@ def _candidates(
         )
     if wanted in known:
         backend = known[wanted]
-        if reason := _refusal(backend, device, asked):
+        if reason := _refusal(backend, device, requested):
             remedy = backend.remedy if device in backend.devices else _FALLBACK
             raise BackendUnavailableError(
                 f"backend '{wanted}' of {op} does not work on {device}: {reason}; {remedy}"
             )
         for case in needed:
-            if reason := _refusal(backend, device, asked, (case,)):
+            if reason := _refusal(backend, device, requested, (case,)):
                 raise BackendUnavailableError(
                     f"backend '{wanted}' of {op} does not work on {device} for {case}: {reason}; "
                     f"{_FALLBACK}"
@@ -251,7 +253,7 @@ def _candidates(
     # Also where the name is that of a package which provides other kernels but not this one.
     found = []
     for backend in known.values():
-        reason = _refusal(backend, device, asked, (CASES[0], *needed))
+        reason = _refusal(backend, device, requested, (CASES[0], *needed))
         if not reason:
             found.append((backend, backend.load()))
         elif device in backend.devices and not backend.on_request:
@@ -260,17 +262,17 @@ def _candidates(
 
 
 def _refusal(
-    backend: Backend, device: str, asked: str, needed: tuple[Case, ...] = CASES[:1]
+    backend: Backend, device: str, requested: str, needed: tuple[Case, ...] = CASES[:1]
 ) -> str:
     """Why a backend may not run calls of some cases on a device type; empty if it may.
 
     Args:
         backend: the backend.
         device: device type of the calls.
-        asked: name of a backend in the environment.
+        requested: name of a backend in the environment.
         needed: dtypes and sizes of the calls.
     """
     reference = _torch(backend.op)
-    if backend.on_request and device in backend.devices and asked != backend.name:
+    if backend.on_request and device in backend.devices and requested != backend.name:
         return backend.on_request
     return next(filter(None, (probe(backend, reference, device, case) for case in needed)), "")

@@ -185,7 +185,7 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(width, eps=eps)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Each position for itself: [..., D] -> [..., D]."""
+        """Each position separately: [..., D] -> [..., D]."""
         first, second = (getattr(self, name) for name in self._names)
         inner = functional.gelu(first(hidden))
         if self._inner_dropout:

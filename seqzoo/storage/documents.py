@@ -217,7 +217,7 @@ def _is_text(text: str) -> bool:
 
 
 def _are_texts(values: Sequence[object]) -> bool:
-    """Whether all values are strings that can be written, as far as one look at them tells."""
+    """Whether all values are strings that can be written, as far as a quick check can tell."""
     return set(map(type, values)) == {str} and _is_text("".join(values))  # type: ignore[arg-type]
 
 

@@ -53,7 +53,7 @@ def prepare_data(
     if longest < 2:
         raise DataError(
             f"{data.name}: the longest history has {longest} interactions; training needs one of 2 "
-            "or more, of which one predicts the next, and validation and test hold out later ones"
+            "or more: one event predicts the next, and validation and test hold out later ones"
         )
     expected = recipe.data.fingerprint
     if expected and expected != data.fingerprint:

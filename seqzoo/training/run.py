@@ -113,7 +113,7 @@ class Run:
         )
 
     def go(self, measured: bool = True) -> TrainingResult:
-        """Run the remaining epochs, then measure the best one, if it is to be ``measured``."""
+        """Run the remaining epochs, then measure the best one, if ``measured``."""
         torch.set_num_threads(self.progress.threads)
         if self.accelerator.is_main_process:
             self.folder.begin(self.progress)

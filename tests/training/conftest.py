@@ -37,7 +37,7 @@ def small_recipe(
 
 
 class Heard(Reporter):
-    """Remembers what it was told."""
+    """Records the progress it is given."""
 
     def __init__(self) -> None:
         self.started: list[tuple[int, int, int]] = []

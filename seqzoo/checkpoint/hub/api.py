@@ -252,10 +252,10 @@ def _fetch(url: str, entry: HubEntry, partial: Path) -> None:
             stream.truncate(0)
 
 
-def _wait(asked: str | None, attempt: int) -> float:
+def _wait(header: str | None, attempt: int) -> float:
     """Seconds before the next attempt: the time that the Hub asks for, at most 10 seconds."""
     try:
-        return min(max(float(asked or attempt), 0.0), _LONGEST_WAIT)
+        return min(max(float(header or attempt), 0.0), _LONGEST_WAIT)
     except ValueError:
         return float(attempt)
 

@@ -209,10 +209,10 @@ def _check_options(
             "--create-pr to create it"
         )
     if None not in (private, remote.private) and private != remote.private:
-        is_now, asked = ("private", "public") if remote.private else ("public", "private")
+        is_now, requested = ("private", "public") if remote.private else ("public", "private")
         raise UsageError(
             f"{address.repo} is {is_now}, and a push sets the visibility of new repositories only; "
-            f"change it in the repository's settings on the Hub, or push without --{asked}"
+            f"change it in the repository's settings on the Hub, or push without --{requested}"
         )
     if branch is not None and branch not in remote.branches:
         is_new = remote.lacks_branch or remote.commit is None

@@ -62,7 +62,7 @@ def test_dropout_stands_where_the_public_code_has_it(
     settings, make, shake, compare, equations, histories, patterned_dropout
 ):
     """Events, vectors of positions, attention weights, feed-forward layer; also the tables of
-    intervals, of which every history has its own."""
+    intervals; every history has its own."""
     ours = shake(make("tisasrec", max_interval=30, **settings))
     theirs = copies(ours)
     batch = histories([13, 13, 13])
