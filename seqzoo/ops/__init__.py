@@ -6,6 +6,8 @@ that other plugins can use them with the same backends. ``CompiledStep`` runs th
 for one more event, written with ``StepOperations``, in one call.
 """
 
+from seqzoo.ops import int8_scan as int8_scan
+from seqzoo.ops import rank_counts as rank_counts
 from seqzoo.ops.causal_convolution import causal_convolution
 from seqzoo.ops.compiled_step import CompiledStep
 from seqzoo.ops.linear_cross_entropy import linear_cross_entropy

@@ -1,4 +1,4 @@
-"""Which implementation of a kernel runs: the table of backends and the choice among them.
+"""Which implementation of a kernel runs: its backends and the choice among them.
 
 Each backend other than torch is probed before it is used, for the device type, the dtypes and the
 size of the call; see ``seqzoo.ops.probe``. ``seqzoo doctor`` shows why a backend was rejected.
@@ -17,10 +17,9 @@ from typing import Any
 import torch
 
 from seqzoo.errors import BackendUnavailableError, nearest
-from seqzoo.ops import external, hub
+from seqzoo.ops import hub
 from seqzoo.ops.exporting import FORMS, exporting
-from seqzoo.ops.native import convolution, rank_counts, scan
-from seqzoo.ops.native.library import REMEDY, step_limits
+from seqzoo.ops.native.library import REMEDY
 from seqzoo.ops.probe import CASES, Backend, Case, Implementation, cases, described, probe
 
 __all__ = [
@@ -29,7 +28,12 @@ __all__ = [
     "VARIABLE",
     "Verdict",
     "choose",
+    "compiled",
+    "downloaded",
+    "in_torch",
     "operations",
+    "packaged",
+    "register",
     "run",
     "verdicts",
 ]
@@ -54,16 +58,6 @@ class Verdict:
     reason: str
 
 
-def _native(op: str, target: str, limits: Callable[..., str]) -> Backend:
-    target = f"seqzoo.ops.native.{target}"
-    return Backend(op, "native", target, ("cpu",), REMEDY, limits, NATIVE_TOLERANCE)
-
-
-def _hub(op: str, target: str, limits: Callable[..., str]) -> Backend:
-    target = f"seqzoo.ops.hub:{target}"
-    return Backend(op, "kernels", target, ("cuda",), _KERNELS, limits, on_request=_DOWNLOAD)
-
-
 # The packages import torch while they are built, which they cannot in pip's isolated builds. Since
 # mamba-ssm 2.3 the Mamba-1 kernel is built only with this variable; older versions ignore it.
 _CUDA = (
@@ -72,67 +66,34 @@ _CUDA = (
 )
 _KERNELS = f"pip install 'kernels>=0.17' && export {VARIABLE}=kernels"
 _DOWNLOAD = f"downloads {hub.REPOSITORY} from the Hub, so it is used only with {VARIABLE}=kernels"
-BACKENDS: list[Backend] = [
-    Backend(
-        "selective-scan",
-        "mamba-ssm",
-        "seqzoo.ops.external:mamba_ssm_selective_scan",
-        ("cuda",),
-        _CUDA,
-        external.scan_limits,
-    ),
-    _hub("selective-scan", "hub_selective_scan", external.scan_limits),
-    _native("selective-scan", "scan:native_selective_scan", scan.scan_limits),
-    Backend("selective-scan", "torch", "seqzoo.ops.selective_scan:torch_selective_scan"),
-    _native("selective-scan-last", "scan:native_selective_scan_last", scan.last_limits),
-    Backend("selective-scan-last", "torch", "seqzoo.ops.selective_scan:torch_selective_scan_last"),
-    _native("projected-scan-last", "scan:native_projected_scan_last", scan.projected_last_limits),
-    Backend("projected-scan-last", "torch", "seqzoo.ops.selective_scan:torch_projected_scan_last"),
-    _native("selective-scan-step", "scan:native_selective_scan_step", scan.step_limits),
-    Backend("selective-scan-step", "torch", "seqzoo.ops.selective_scan:torch_selective_scan_step"),
-    Backend(
-        "ssd",
-        "mamba-ssm",
-        "seqzoo.ops.external:mamba_ssm_ssd",
-        ("cuda",),
-        _CUDA,
-        external.ssd_limits,
-    ),
-    _hub("ssd", "hub_ssd", external.ssd_limits),
-    _native("ssd", "scan:native_ssd", scan.ssd_limits),
-    Backend("ssd", "torch", "seqzoo.ops.ssd:torch_ssd"),
-    _native("ssd-last", "scan:native_ssd_last", scan.ssd_last_limits),
-    Backend("ssd-last", "torch", "seqzoo.ops.ssd:torch_ssd_last"),
-    _native("ssd-step", "scan:native_ssd_step", scan.ssd_step_limits),
-    Backend("ssd-step", "torch", "seqzoo.ops.ssd:torch_ssd_step"),
-    Backend(
-        "causal-convolution",
-        "causal-conv1d",
-        "seqzoo.ops.external:causal_conv1d_convolution",
-        ("cuda",),
-        _CUDA,
-        external.convolution_limits,
-    ),
-    _hub("causal-convolution", "hub_convolution", external.convolution_limits),
-    _native(
-        "causal-convolution",
-        "convolution:native_causal_convolution",
-        convolution.convolution_limits,
-    ),
-    Backend(
-        "causal-convolution", "torch", "seqzoo.ops.causal_convolution:torch_causal_convolution"
-    ),
-    _native("step", "program:native_step", step_limits),
-    Backend("step", "torch", "seqzoo.ops.step_operations:torch_step"),
-    Backend("int8-scan", "native", "seqzoo.ops.native.int8:NativeInt8Table", ("cpu",), REMEDY),
-    Backend("int8-scan", "torch", "seqzoo.ops.int8:TorchInt8Table"),
-    _native("rank-counts", "rank_counts:native_rank_counts", rank_counts.rank_counts_limits),
-    Backend("rank-counts", "torch", "seqzoo.ops.rank_counts:torch_rank_counts"),
-    Backend(
-        "linear-cross-entropy", "torch", "seqzoo.ops.linear_cross_entropy:linear_cross_entropy"
-    ),
-]
-"""All backends, for each kernel in order of preference; torch is always available and last."""
+BACKENDS: list[Backend] = []
+"""All backends, for each kernel in order of preference. The module of a kernel registers them;
+importing ``seqzoo.ops`` imports every kernel."""
+
+
+def register(*backends: Backend) -> None:
+    """Add the backends of a kernel, in order of preference; torch is always available and last."""
+    BACKENDS.extend(backends)
+
+
+def in_torch(op: str, target: str) -> Backend:
+    """The implementation of a kernel that defines its results."""
+    return Backend(op, "torch", target)
+
+
+def compiled(op: str, target: str, limits: Callable[..., str]) -> Backend:
+    """A compiled CPU kernel."""
+    return Backend(op, "native", target, ("cpu",), REMEDY, limits, NATIVE_TOLERANCE)
+
+
+def packaged(op: str, package: str, target: str, limits: Callable[..., str]) -> Backend:
+    """A CUDA kernel of a package of the extra ``cuda``."""
+    return Backend(op, package, target, ("cuda",), _CUDA, limits)
+
+
+def downloaded(op: str, target: str, limits: Callable[..., str]) -> Backend:
+    """A CUDA kernel of the Hub."""
+    return Backend(op, "kernels", target, ("cuda",), _KERNELS, limits, on_request=_DOWNLOAD)
 
 
 def operations() -> list[str]:

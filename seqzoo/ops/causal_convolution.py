@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqzoo.ops.backends import run
+from seqzoo.ops.backends import compiled, downloaded, in_torch, packaged, register, run
+from seqzoo.ops.external import convolution_limits
+from seqzoo.ops.native import convolution
 
 __all__ = ["causal_convolution", "torch_causal_convolution"]
 
@@ -41,3 +43,21 @@ def torch_causal_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     for tap in range(1, taps):
         total = torch.addcmul(total, padded[:, tap : tap + length], weight[:, tap])
     return total
+
+
+_OP = "causal-convolution"
+register(
+    packaged(
+        _OP,
+        "causal-conv1d",
+        "seqzoo.ops.external:causal_conv1d_convolution",
+        convolution_limits,
+    ),
+    downloaded(_OP, "seqzoo.ops.hub:hub_convolution", convolution_limits),
+    compiled(
+        _OP,
+        "seqzoo.ops.native.convolution:native_causal_convolution",
+        convolution.convolution_limits,
+    ),
+    in_torch(_OP, "seqzoo.ops.causal_convolution:torch_causal_convolution"),
+)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqzoo.ops.backends import VARIABLE, choose
+from seqzoo.ops.backends import VARIABLE, choose, compiled, in_torch, register
 from seqzoo.ops.exporting import exporting
 from seqzoo.ops.native.library import step_limits
 from seqzoo.ops.native.program import Program, native_step
@@ -208,3 +208,9 @@ class ItemStep:
             overwrite,
             items=own.buffer_info()[0],
         )
+
+
+register(
+    compiled("step", "seqzoo.ops.native.program:native_step", step_limits),
+    in_torch("step", "seqzoo.ops.step_operations:torch_step"),
+)

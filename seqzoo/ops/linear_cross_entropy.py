@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqzoo.ops.backends import in_torch, register
 from seqzoo.ops.precision import widened, without_autocast
 
 __all__ = ["linear_cross_entropy"]
@@ -86,3 +87,6 @@ def _is_small(hidden: Tensor, table: Tensor) -> bool:
     """Whether all scores are at most ``_SAFE_SCORE``, by the Cauchy-Schwarz inequality."""
     largest = hidden.square().sum(1).amax() * table.square().sum(1).amax()
     return bool(largest <= _SAFE_SCORE**2)
+
+
+register(in_torch("linear-cross-entropy", "seqzoo.ops.linear_cross_entropy:linear_cross_entropy"))

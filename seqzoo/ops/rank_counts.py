@@ -6,7 +6,8 @@ Shapes in brackets: B rows, n columns, E pairs of a row and a column.
 import torch
 from torch import Tensor
 
-from seqzoo.ops.backends import run
+from seqzoo.ops.backends import compiled, in_torch, register, run
+from seqzoo.ops.native.rank_counts import rank_counts_limits
 
 __all__ = ["rank_counts", "torch_rank_counts"]
 
@@ -44,3 +45,9 @@ def torch_rank_counts(
     scores[rows[others], columns[others]] = torch.nan
     counts += [(scores > wanted).sum(1), (scores == wanted).sum(1)]
     return torch.stack(counts).view(2, 2, -1), nans
+
+
+register(
+    compiled("rank-counts", "seqzoo.ops.native.rank_counts:native_rank_counts", rank_counts_limits),
+    in_torch("rank-counts", "seqzoo.ops.rank_counts:torch_rank_counts"),
+)

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqzoo.ops.backends import run
+from seqzoo.ops import external
+from seqzoo.ops.backends import compiled, downloaded, in_torch, packaged, register, run
+from seqzoo.ops.native import scan
 from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
@@ -268,3 +270,25 @@ class _SelectiveScan(torch.autograd.Function):
             grad_step[part] = grad_states.mul_(decay).sum(2)
         grad_step.addcmul_(grad_inputs, x)
         return grad_inputs * step, grad_step, grad_decay, grad_write, grad_read
+
+
+_NATIVE, _TORCH = "seqzoo.ops.native.scan", "seqzoo.ops.selective_scan"
+register(
+    packaged(
+        "selective-scan",
+        "mamba-ssm",
+        "seqzoo.ops.external:mamba_ssm_selective_scan",
+        external.scan_limits,
+    ),
+    downloaded("selective-scan", "seqzoo.ops.hub:hub_selective_scan", external.scan_limits),
+    compiled("selective-scan", f"{_NATIVE}:native_selective_scan", scan.scan_limits),
+    in_torch("selective-scan", f"{_TORCH}:torch_selective_scan"),
+    compiled("selective-scan-last", f"{_NATIVE}:native_selective_scan_last", scan.last_limits),
+    in_torch("selective-scan-last", f"{_TORCH}:torch_selective_scan_last"),
+    compiled(
+        "projected-scan-last", f"{_NATIVE}:native_projected_scan_last", scan.projected_last_limits
+    ),
+    in_torch("projected-scan-last", f"{_TORCH}:torch_projected_scan_last"),
+    compiled("selective-scan-step", f"{_NATIVE}:native_selective_scan_step", scan.step_limits),
+    in_torch("selective-scan-step", f"{_TORCH}:torch_selective_scan_step"),
+)

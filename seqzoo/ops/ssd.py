@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqzoo.ops.backends import run
+from seqzoo.ops import external
+from seqzoo.ops.backends import compiled, downloaded, in_torch, packaged, register, run
 from seqzoo.ops.chunks import kept_within
+from seqzoo.ops.native import scan
 from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
@@ -187,3 +189,15 @@ def _states_before(written: Tensor, left: Tensor) -> Tensor:
         state = left[:, chunk, :, None] * state + written[:, chunk]
         states.append(state)
     return torch.stack(states, dim=1)
+
+
+register(
+    packaged("ssd", "mamba-ssm", "seqzoo.ops.external:mamba_ssm_ssd", external.ssd_limits),
+    downloaded("ssd", "seqzoo.ops.hub:hub_ssd", external.ssd_limits),
+    compiled("ssd", "seqzoo.ops.native.scan:native_ssd", scan.ssd_limits),
+    in_torch("ssd", "seqzoo.ops.ssd:torch_ssd"),
+    compiled("ssd-last", "seqzoo.ops.native.scan:native_ssd_last", scan.ssd_last_limits),
+    in_torch("ssd-last", "seqzoo.ops.ssd:torch_ssd_last"),
+    compiled("ssd-step", "seqzoo.ops.native.scan:native_ssd_step", scan.ssd_step_limits),
+    in_torch("ssd-step", "seqzoo.ops.ssd:torch_ssd_step"),
+)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.errors import NotFiniteError, UsageError
-from seqzoo.ops.backends import choose
-from seqzoo.ops.int8 import Int8Table, Quantised, TorchInt8Table, rounded_items, rounded_users
+from seqzoo.ops.int8 import Quantised, TorchInt8Table, rounded_items, rounded_users
+from seqzoo.ops.int8_scan import int8_table
 from seqzoo.parts.heads import TiedHead
 
 __all__ = [
@@ -62,9 +62,8 @@ class Int8Index:
                 "checkpoint, or train again with a lower learning rate"
             )
         self._longest = factors.amax()
-        make = choose("int8-scan", table.device, None, (items.scales,))
-        self._table: Int8Table = make(items)
-        self._most_users = _MOST_USERS if make is TorchInt8Table else None
+        self._table = int8_table(items)
+        self._most_users = _MOST_USERS if isinstance(self._table, TorchInt8Table) else None
 
     def topk(
         self,

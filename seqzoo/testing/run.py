@@ -184,7 +184,7 @@ def _architectures(kind: str, name: str) -> Iterator[list[ArchitectureSpec]]:
             return
         parts["backbone"] = streaming[0]
     made = ArchitectureSpec(
-        f"check-{name}", "seqzoo.testing", parts["embedder"], parts["backbone"], parts["head"]
+        f"check-{name}", __name__, parts["embedder"], parts["backbone"], parts["head"]
     )
     with everything.architectures.lend(made):
         yield [made]

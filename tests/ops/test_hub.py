@@ -74,7 +74,7 @@ def test_nothing_is_downloaded_unless_the_environment_asks_for_it(
     """Not by a call, not by ``doctor``, not by a setting that a checkpoint may bring."""
     assert torch.equal(op(*arguments), reference(*arguments))
     rows = [v for v in verdicts(CPU, every_case=True) if v.backend == "kernels"]
-    assert [row.op for row in rows] == OPS
+    assert sorted(row.op for row in rows) == sorted(OPS)
     for row in rows:
         assert not row.usable
         assert "downloads kernels-community/mamba-ssm from the Hub" in row.reason
