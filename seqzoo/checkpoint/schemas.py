@@ -1,8 +1,9 @@
 """Schemas of untrusted documents, which ``storage.documents`` checks.
 
-They cover the files of a checkpoint, of a session and of a training run, the metadata of a card,
-and the Hub's responses. The schemas of ``pins.json``, of prepared data, of item features, of an
-export, of a tuning, of the log of a job and of the header of safetensors are next to their readers.
+They cover the files of a checkpoint, of a session and of a training run, and the metadata of a
+card. The schemas of the Hub's responses, of ``pins.json``, of prepared data, of item features, of
+an export, of a tuning, of the log of a job and of the header of safetensors are next to their
+readers.
 Error messages quote a description as the expected value. Unknown keys are refused in documents that
 only seqzoo writes, and ignored in others.
 """
@@ -33,12 +34,6 @@ __all__ = [
     "ConfigHead",
     "FileEntries",
     "GivenRecipe",
-    "HubEntry",
-    "HubLfs",
-    "HubListedModel",
-    "HubModelInfo",
-    "HubReference",
-    "HubReferences",
     "MeasuredData",
     "MeasuredSplit",
     "MetricValues",
@@ -365,52 +360,3 @@ class CardMetadata(Struct):
 
 
 CardFrontMatter: TypeAlias = Annotated[CardMetadata, Meta(description="keys and values")]
-
-
-class HubModelInfo(Struct, rename="camel"):
-    """The Hub's description of a repository."""
-
-    sha: Commit
-    private: bool = False
-
-
-class HubListedModel(Struct, rename="camel"):
-    """A repository in a listing of the Hub."""
-
-    id: Annotated[str, Meta(pattern=r"\A[^/\s]{1,96}/[^/\s]{1,96}\Z", description="org/name")]
-    sha: Commit | None = None
-    tags: list[Text] = []
-    downloads: Count | None = 0
-    likes: Count | None = 0
-    private: bool = False
-    last_modified: Text | None = None
-
-
-class HubLfs(Struct):
-    """The large file behind an entry."""
-
-    oid: Sha256
-
-
-class HubEntry(Struct):
-    """The Hub's entry of a file or a folder in a repository."""
-
-    path: Text
-    oid: Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z", description="40 hex digits")]
-    type: Text = "file"
-    size: Count = 0
-    lfs: HubLfs | None = None
-
-
-class HubReference(Struct, rename="camel"):
-    """A branch or a tag."""
-
-    name: Text
-    target_commit: Commit
-
-
-class HubReferences(Struct):
-    """The branches and tags of a repository."""
-
-    branches: list[HubReference] = []
-    tags: list[HubReference] = []

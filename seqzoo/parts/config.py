@@ -1,4 +1,4 @@
-"""Settings of the core's own parts, and checks of settings for any part.
+"""Settings of the core's own parts, and the checks of ``seqzoo.parts.checks`` by their names.
 
 Without torch, so that settings can be read quickly.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqzoo.config import structure
-from seqzoo.errors import ConfigError, nearest
+from seqzoo.parts.checks import check_choice, check_multiple, check_range
 from seqzoo.plugins import catalogue
 
 __all__ = [
@@ -36,24 +36,6 @@ __all__ = [
 ]
 
 
-def check_range(
-    name: str, value: float, low: float, high: float | None = None, *, closed: bool = False
-) -> None:
-    """Refuse a setting outside ``low <= value < high``, or ``<= high`` if the range is closed.
-
-    Raises:
-        ConfigError: names the setting, the value and the range.
-    """
-    if high is None:
-        valid, expected = value >= low, f"{low} or more"
-    elif closed:
-        valid, expected = low <= value <= high, f"{low} to {high}"
-    else:
-        valid, expected = low <= value < high, f"{low} or more and less than {high}"
-    if not valid:
-        raise ConfigError(f"setting '{name}' is {value}; expected {expected}")
-
-
 def check_loss(loss: str, options: Mapping[str, Any]) -> Any:
     """The settings of a registered loss, checked.
 
@@ -67,31 +49,6 @@ def check_loss(loss: str, options: Mapping[str, Any]) -> Any:
     """
     schema = catalogue().losses.get(loss).load_config()
     return structure(schema, options, "model.loss_options")
-
-
-def check_multiple(name: str, value: int, divisor_name: str, divisor: int) -> None:
-    """Refuse a setting that is not a multiple of another.
-
-    Raises:
-        ConfigError: names both settings and their values.
-    """
-    if value % divisor:
-        raise ConfigError(
-            f"{name} is {value}, which is not a multiple of {divisor_name} = {divisor}"
-        )
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a setting that is none of ``choices``.
-
-    Raises:
-        ConfigError: names the setting, the value, the nearest choice and all choices.
-    """
-    if value not in choices:
-        raise ConfigError(
-            f"setting '{name}' is '{value}'{nearest(value, choices) or ';'} "
-            f"expected one of: {', '.join(choices)}"
-        )
 
 
 @dataclass

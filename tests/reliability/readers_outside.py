@@ -18,7 +18,7 @@ from safetensors.torch import save
 from seqzoo.checkpoint.hub import api
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.checkpoint.hub.errors import hub_errors
-from seqzoo.checkpoint.schemas import HubEntry
+from seqzoo.checkpoint.hub.schemas import HubEntry
 from seqzoo.cli.app import run
 from seqzoo.data.download import download
 from seqzoo.model.import_weights import import_weights, read_vocabulary_file

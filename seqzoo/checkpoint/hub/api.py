@@ -32,7 +32,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.checkpoint.hub.errors import redacted
-from seqzoo.checkpoint.schemas import HubEntry, HubListedModel, HubModelInfo, HubReferences
+from seqzoo.checkpoint.hub.schemas import HubEntry, HubListedModel, HubModelInfo, HubReferences
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
 from seqzoo.storage.documents import check, parse_json
 from seqzoo.version import __version__

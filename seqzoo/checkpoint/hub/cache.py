@@ -15,6 +15,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 from seqzoo.checkpoint.hub import api
 from seqzoo.checkpoint.hub.address import HubAddress
 from seqzoo.checkpoint.hub.errors import hub_errors, not_reached
+from seqzoo.checkpoint.hub.schemas import HubEntry
 from seqzoo.checkpoint.manifest import (
     CARD,
     CONFIG,
@@ -25,7 +26,6 @@ from seqzoo.checkpoint.manifest import (
     parse_manifest,
     verify_file,
 )
-from seqzoo.checkpoint.schemas import HubEntry
 from seqzoo.errors import CheckpointError, HubError, IntegrityError
 
 __all__ = ["CachedCheckpoint", "CheckedT", "pull_into_cache"]

@@ -15,9 +15,9 @@ from seqzoo.checkpoint.eval_results import EVAL_RESULTS, render_eval_results
 from seqzoo.checkpoint.hub import api as hub
 from seqzoo.checkpoint.hub.address import HubAddress, parse_address
 from seqzoo.checkpoint.hub.errors import hub_errors
+from seqzoo.checkpoint.hub.schemas import HubEntry
 from seqzoo.checkpoint.manifest import CARD, CONFIG, CURVE, LARGEST, OPTIONAL, RECORDED
 from seqzoo.checkpoint.record import Checkpoint
-from seqzoo.checkpoint.schemas import HubEntry
 from seqzoo.errors import CheckpointError, HubError, UsageError
 from seqzoo.storage.integrity import read_bytes
 from seqzoo.version import __version__

@@ -27,6 +27,7 @@ HISTORY, RECOMMEND = "history.onnx", "recommend.onnx"
 EVENT, ANSWER = "event.onnx", "answer.onnx"
 FORMAT = 1
 _REMEDY = "export the model again, or copy the whole folder again"
+_NO_TIMES = "at is the time of a request; give the timestamps of the events too"
 
 # The keys that are read, and the types of their values.
 _MANIFEST_KEYS = {
@@ -62,7 +63,11 @@ class Recommender:
     def __init__(self, folder: "str | Path" = Path(__file__).parent, threads: int = 1) -> None:
         self.folder = Path(folder)
         self.manifest = _read_manifest(self.folder)
-        files = {name: _read(self.folder, name, entry) for name, entry in self._files()}
+        files = {
+            name: _read(self.folder, name, entry)
+            for name, entry in self.manifest["files"].items()
+            if not name.endswith(".pt2")  # a program of torch
+        }
         vocabulary = _read_vocabulary(self.folder / VOCABULARY, files[VOCABULARY])
         self.items: list[str] = vocabulary["items"]
         self.labels: list[Any] | None = vocabulary.get("labels")
@@ -73,26 +78,16 @@ class Recommender:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-
-        def session(name: str) -> Any:
-            return onnxruntime.InferenceSession(
-                files[name], options, providers=["CPUExecutionProvider"]
-            )
-
-        self._history = session(HISTORY)
-        self._best = session(RECOMMEND)
-        streams: bool = self.manifest["streaming"]
-        self._event: Any = session(EVENT) if streams else None
-        self._answer: Any = session(ANSWER) if streams and self.uses_query_time else None
+        self._history, self._best, self._event, self._answer = (
+            onnxruntime.InferenceSession(files[name], options, ["CPUExecutionProvider"])
+            if name in _computations(self.manifest)
+            else None
+            for name in (HISTORY, RECOMMEND, EVENT, ANSWER)
+        )
         self._state = [
             _initial(f"{self.folder / MANIFEST}: state {place}", state)
             for place, state in enumerate(self.manifest["state"])
         ]
-
-    def _files(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        # The folder may also hold programs of torch.
-        files = self.manifest["files"].items()
-        return ((name, entry) for name, entry in files if not name.endswith(".pt2"))
 
     def encode(
         self,
@@ -100,19 +95,12 @@ class Recommender:
         timestamps: "Sequence[Sequence[int]] | None" = None,
         at: "Sequence[int] | None" = None,
     ) -> Any:
-        """User vectors [B, D] of histories of item ids, oldest first; unknown items are skipped.
-
-        Args:
-            histories: item ids of each user.
-            timestamps: unix seconds of each event, for models that use them.
-            at: unix seconds of each user's request, for models that use it; None for the time of
-                the newest event.
+        """User vectors [B, D] of histories of item ids; arguments as of ``recommend_many``.
 
         Raises:
             RunnerError: a history has no known item, or the timestamps do not fit.
         """
-        rows, times = self._known(histories, timestamps)
-        return self._encode(rows, times, self._asked(at, times, len(rows)))
+        return self._encode(*self._known(histories, timestamps), at)
 
     def recommend(
         self,
@@ -160,7 +148,7 @@ class Recommender:
                 range, or a score is not a number.
         """
         rows, times = self._known(histories, timestamps)
-        vectors = self._encode(rows, times, self._asked(at, times, len(rows)))
+        vectors = self._encode(rows, times, at)
         return self._rank(vectors, k, rows if exclude_seen else None, exclude)
 
     def session(self) -> "Session":
@@ -193,18 +181,6 @@ class Recommender:
                 times.append(own)
         return rows, times if timestamps is not None else None
 
-    def _asked(
-        self, at: "Sequence[int] | None", times: "list[list[int]] | None", users: int
-    ) -> "Sequence[int] | None":
-        """The times of the requests; None if the model does not read them."""
-        if at is None or not self.uses_query_time:
-            return None
-        if times is None:
-            raise RunnerError("at is the time of a request; give the timestamps of the events too")
-        if len(at) != users:
-            raise RunnerError(f"at has {len(at)} times for {users} histories; give one for each")
-        return at
-
     def _encode(
         self,
         rows: list[list[int]],
@@ -220,8 +196,14 @@ class Recommender:
             own = [[0] * len(row) for row in cut] if times is None else [t[newest] for t in times]
             given["timestamps"] = _padded(own)
             if self.uses_query_time:
+                if at is not None and times is None:
+                    raise RunnerError(_NO_TIMES)
                 # A position answers for the time of the event after it, the newest for the request.
                 last = [row[-1] for row in own] if at is None else [int(time) for time in at]
+                if len(last) != len(rows):
+                    raise RunnerError(
+                        f"at has {len(last)} times for {len(rows)} histories; give one for each"
+                    )
                 given["query_times"] = _padded(
                     [[*row[1:], time] for row, time in zip(own, last)]  # noqa: B905
                 )
@@ -338,7 +320,7 @@ class Session:
         if not self._items or not model.uses_query_time:
             return self.vector
         if not self._times:
-            raise RunnerError("at is the time of a request; give the timestamps of the events too")
+            raise RunnerError(_NO_TIMES)
         if not self._streams(len(self) - 1):
             return model._encode([self._items], [self._times], [time])[0]
         given = {"waited": np.array([int(time) - self._times[-1]], dtype=np.int64)}
@@ -385,13 +367,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         _checked(f"{path}: state {place}", state, _STATE_KEYS)
     for name, entry in checked["files"].items():
         _checked(f"{path}: the file {name!r}", entry, _FILE_KEYS)
-    needed = [VOCABULARY, HISTORY, RECOMMEND]
-    if checked["streaming"]:
-        needed += [EVENT, ANSWER] if checked["uses_query_time"] else [EVENT]
-    for name in needed:
+    for name in [VOCABULARY, *_computations(checked)]:
         if name not in checked["files"]:
             raise RunnerError(f"{path} names no file {name!r}; {_REMEDY}")
     return checked
+
+
+def _computations(manifest: Mapping[str, Any]) -> list[str]:
+    """The ONNX files that a model with this manifest has."""
+    streamed = [EVENT, ANSWER] if manifest["uses_query_time"] else [EVENT]
+    return [HISTORY, RECOMMEND, *(streamed if manifest["streaming"] else [])]
 
 
 def _read_vocabulary(path: Path, content: bytes) -> dict[str, Any]:
