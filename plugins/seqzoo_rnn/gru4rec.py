@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.ops import gru, gru_last
 from seqzoo.ops.exporting import exporting, scan
 from seqzoo_rnn.config import Gru4RecConfig
 
-__all__ = ["Gru4Rec", "empty_state", "one_step", "recurrent", "run"]
+__all__ = ["Gru4Rec", "empty_state", "one_step", "recurrent", "run", "run_last", "weights"]
 
 
 def recurrent(config: Gru4RecConfig) -> nn.GRU:
@@ -34,26 +35,42 @@ def one_step(gru: nn.GRU, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor
     return output[:, 0], state.transpose(0, 1)
 
 
-def run(gru: nn.GRU, hidden: Tensor) -> Tensor:
+def weights(gru: nn.GRU, layer: int) -> tuple[Tensor, Tensor]:
+    """The matrices of a layer for its input [3G, D] and for its state [3G, G]."""
+    outer, inner = (gru.get_parameter(f"weight_{kind}_l{layer}") for kind in ("ih", "hh"))
+    return outer, inner
+
+
+def run(layers: nn.GRU, hidden: Tensor) -> Tensor:
     """The newest layer's states of whole histories: [B, L, D] -> [B, L, G]."""
-    if not exporting():
-        return gru(hidden)[0]  # type: ignore[no-any-return]
-    # The layer itself can be exported for one length only.
-    for layer in range(gru.num_layers):
-        inner, outer = (gru.get_parameter(f"weight_{kind}_l{layer}") for kind in ("hh", "ih"))
-
-        def advance(state: Tensor, gates: Tensor, inner: Tensor = inner) -> tuple[Tensor, Tensor]:
-            reset, update, new = (state @ inner.T).chunk(3, -1)
-            own_reset, own_update, own_new = gates.chunk(3, -1)
-            kept = torch.sigmoid(own_update + update)
-            new = torch.tanh(own_new + torch.sigmoid(own_reset + reset) * new)
-            state = new + kept * (state - new)
-            return state, state
-
-        start = hidden.new_zeros(hidden.shape[0], gru.hidden_size)
-        _, states = scan(advance, start, (hidden @ outer.T).transpose(0, 1))
-        hidden = states.transpose(0, 1)
+    for layer in range(layers.num_layers):
+        hidden = (_exportable if exporting() else gru)(hidden, *weights(layers, layer))
     return hidden
+
+
+def run_last(layers: nn.GRU, hidden: Tensor, batch: SequenceBatch) -> Tensor:
+    """Those after the newest event of each history: [B, L, D] -> [B, G]."""
+    if exporting():
+        return batch.gather_last(run(layers, hidden))
+    for layer in range(layers.num_layers - 1):
+        hidden = gru(hidden, *weights(layers, layer))
+    return gru_last(hidden, *weights(layers, layers.num_layers - 1), batch.lengths)
+
+
+def _exportable(hidden: Tensor, outer: Tensor, inner: Tensor) -> Tensor:
+    """``gru`` in a form that can be exported for any length."""
+
+    def advance(state: Tensor, gates: Tensor) -> tuple[Tensor, Tensor]:
+        reset, update, new = (state @ inner.T).chunk(3, -1)
+        own_reset, own_update, own_new = gates.chunk(3, -1)
+        kept = torch.sigmoid(own_update + update)
+        new = torch.tanh(own_new + torch.sigmoid(own_reset + reset) * new)
+        state = new + kept * (state - new)
+        return state, state
+
+    start = hidden.new_zeros(hidden.shape[0], inner.shape[1])
+    _, states = scan(advance, start, (hidden @ outer.T).transpose(0, 1))
+    return states.transpose(0, 1)  # type: ignore[no-any-return]
 
 
 class Gru4Rec(Backbone):
@@ -76,7 +93,7 @@ class Gru4Rec(Backbone):
 
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event of each history: [B, L, D] -> [B, D]."""
-        return self.dense(batch.gather_last(run(self.gru_layers, hidden)))  # type: ignore[no-any-return]
+        return self.dense(run_last(self.gru_layers, hidden, batch))  # type: ignore[no-any-return]
 
     def initial_state(self, batch_size: int) -> State:
         """Zero states of all layers [B, layers, G]."""

@@ -46,7 +46,7 @@ class Narm(Backbone):
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """All positions: [B, L, D] -> [B, L, D]."""
-        outputs, _ = self.gru(hidden)
+        outputs = run(self.gru, hidden)
         scores = additive_scores(
             self.a_2(outputs), self.a_1(outputs), self.v_t.weight[0], self.chunk_size
         )

@@ -257,6 +257,15 @@ def _convolution_example(size: _Size) -> list[Tensor]:
     return _draw((size.batch, size.length, size.channels), (size.channels, 4), (size.channels,))
 
 
+def _gru_example(size: _Size) -> list[Tensor]:
+    x, outer, inner = _draw(
+        (size.batch, size.length, size.states),
+        (3 * size.channels, size.states),
+        (3 * size.channels, size.channels),
+    )
+    return [x, 0.5 * outer, 0.1 * inner]
+
+
 def _step_example(size: _Size) -> list[Tensor]:
     one = _one_position(size)
     hidden, tail, state, heads = _draw(
@@ -314,6 +323,8 @@ _EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
     "ssd-last": lambda size: [*_ssd_example(size)[:4], _lengths(size)],
     "ssd-step": _ssd_step_example,
     "causal-convolution": _convolution_example,
+    "gru": _gru_example,
+    "gru-last": lambda size: [*_gru_example(size), _lengths(size)],
     "int8-scan": _int8_example,
     "rank-counts": _rank_counts_example,
     "step": _step_example,
@@ -325,7 +336,7 @@ _CALLS: dict[str, Callable[..., Sequence[Tensor]]] = {
 """How the implementation of a kernel is called for an example, where it takes more than tensors."""
 _INFERENCE = (
     *("selective-scan-last", "projected-scan-last", "selective-scan-step"),
-    *("ssd-last", "ssd-step"),
+    *("ssd-last", "ssd-step", "gru-last"),
     *("int8-scan", "rank-counts", "step"),
 )
 """Kernels whose backends need no gradients."""

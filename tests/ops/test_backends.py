@@ -244,6 +244,8 @@ def test_the_adapters_call_the_packages_as_documented(fused):
         "ssd-last": "torch",
         "ssd-step": "torch",
         "causal-convolution": "causal-conv1d",
+        "gru": "torch",
+        "gru-last": "torch",
         "step": "torch",
         "int8-scan": "torch",
         "linear-cross-entropy": "torch",

@@ -15,8 +15,10 @@ import pytest
 from torch import Tensor
 
 from seqzoo.ops.causal_convolution import torch_causal_convolution
-from seqzoo.ops.native import build, convolution, scan
+from seqzoo.ops.gru import torch_gru, torch_gru_last
+from seqzoo.ops.native import build, convolution, gru, scan
 from seqzoo.ops.native.convolution import native_causal_convolution
+from seqzoo.ops.native.gru import native_gru, native_gru_last
 from seqzoo.ops.native.scan import (
     native_selective_scan,
     native_selective_scan_last,
@@ -86,7 +88,7 @@ def neon(compiled, tmp_path, monkeypatch):
             ctypes.memmove(start, after[at : at + size], size)
             at += size
 
-    for module in (scan, convolution):
+    for module in (scan, convolution, gru):
         monkeypatch.setattr(module, "call", call)
 
 
@@ -102,6 +104,8 @@ KERNELS = {
     "ssd": (native_ssd, torch_ssd),
     "ssd-last": (native_ssd_last, torch_ssd_last),
     "ssd-step": (native_ssd_step, torch_ssd_step),
+    "gru": (native_gru, torch_gru),
+    "gru-last": (native_gru_last, torch_gru_last),
     "causal-convolution": (native_causal_convolution, torch_causal_convolution),
 }
 
