@@ -7,6 +7,8 @@ stack time comes first, see ``seqzoo_lrurec.recurrence``.
 from torch import Tensor, nn
 
 from seqzoo.interfaces import SequenceBatch, State
+from seqzoo.ops import CompiledStep, StepOperations
+from seqzoo.ops.step_operations import Value
 from seqzoo.parts.layers import FeedForward, LayerStack, StackLayer
 from seqzoo_lrurec.config import LruRecConfig
 from seqzoo_lrurec.unit import LinearRecurrentUnit, init_truncated
@@ -51,10 +53,13 @@ class LruBlock(StackLayer):
         """Zero states as pairs of real numbers [B, H, 2]."""
         return self.lru.initial_state(batch_size)
 
-    def step(self, hidden: Tensor, state: State) -> tuple[Tensor, State]:
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: Value
+    ) -> tuple[Value, Value]:
         """One more event of each user: [B, D], [B, H, 2] -> [B, D], [B, H, 2]."""
-        mixed, state = self.lru.step(hidden, state)
-        return self._finish(mixed, hidden), state
+        mixed, state = self.lru.write_step(operations, hidden, state)
+        mixed = operations.norm(operations.dropout(mixed, self.dropout) + hidden, self.norm)
+        return self.ffn.write_step(operations, mixed), state
 
     def _finish(self, mixed: Tensor, hidden: Tensor) -> Tensor:
         return self.ffn(self.norm(self.dropout(mixed) + hidden))  # type: ignore[no-any-return]
@@ -65,6 +70,7 @@ class LruRec(LayerStack):
 
     def __init__(self, config: LruRecConfig) -> None:
         super().__init__(LruBlock(config) for _ in range(config.num_layers))
+        self._step = CompiledStep()
 
     def forward(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """All positions: [B, L, D] -> [B, L, D]; padding on the right needs no mask."""
@@ -73,3 +79,18 @@ class LruRec(LayerStack):
     def last(self, hidden: Tensor, batch: SequenceBatch) -> Tensor:
         """Only the newest event of each history, also in the top block: [B, L, D] -> [B, D]."""
         return super().last(hidden.transpose(0, 1).contiguous(), batch)
+
+    def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
+        """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used."""
+        return self._step(self, hidden, state, None)
+
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: State, elapsed: Value
+    ) -> tuple[Value, State]:
+        """``step``, with the operations given."""
+        blocks = [block for block in self.layers if isinstance(block, LruBlock)]
+        states = []
+        for block, own in zip(blocks, state, strict=True):
+            hidden, own = block.write_step(operations, hidden, own)
+            states.append(own)
+        return hidden, states

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqzoo.ops import StepOperations
 from seqzoo.ops.exporting import exporting, scan
 from seqzoo.ops.precision import widened, without_autocast
+from seqzoo.ops.step_operations import Value
 from seqzoo_lrurec.recurrence import powers, recurrence
 
 __all__ = ["LinearRecurrentUnit", "init_truncated"]
@@ -110,10 +112,14 @@ class LinearRecurrentUnit(nn.Module):
         """Zero states as pairs of real numbers [B, H, 2]."""
         return widened(self.nu).new_zeros(batch_size, len(self.nu), 2)
 
-    def step(self, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: Value
+    ) -> tuple[Value, Value]:
         """One more event of each user: [B, D], [B, H, 2] -> [B, D], [B, H, 2]."""
-        state = self._advance(state, self._inputs(hidden))
-        return self._outputs(state), state
+        inputs = operations.linear(hidden, self.in_proj)
+        inputs = operations.scale(inputs, (self, "log_gamma"), logarithms=True)
+        pairs, state = operations.rotation(inputs, state, (self, "nu"), (self, "theta"))
+        return operations.linear(pairs, self.out_proj), state
 
     def _advance(self, state: Tensor, inputs: Tensor) -> Tensor:
         """``lambda * state + inputs`` of pairs [..., H, 2]."""

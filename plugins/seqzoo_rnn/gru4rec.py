@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
-from seqzoo.ops import gru, gru_last
+from seqzoo.ops import CompiledStep, StepOperations, gru, gru_last
 from seqzoo.ops.exporting import exporting, scan
+from seqzoo.ops.step_operations import Value
 from seqzoo_rnn.config import Gru4RecConfig
 
-__all__ = ["Gru4Rec", "empty_state", "one_step", "recurrent", "run", "run_last", "weights"]
+__all__ = ["Gru4Rec", "empty_state", "recurrent", "run", "run_last", "weights"]
 
 
 def recurrent(config: Gru4RecConfig) -> nn.GRU:
@@ -27,12 +28,6 @@ def empty_state(gru: nn.GRU, batch_size: int) -> Tensor:
     """Zero states of all layers, batch first: [B, layers, G]."""
     weight = gru.get_parameter("weight_hh_l0")
     return weight.new_zeros(batch_size, gru.num_layers, gru.hidden_size)
-
-
-def one_step(gru: nn.GRU, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """One more event of each user: [B, D], [B, layers, G] -> [B, G], [B, layers, G]."""
-    output, state = gru(hidden[:, None], state.transpose(0, 1).contiguous())
-    return output[:, 0], state.transpose(0, 1)
 
 
 def weights(gru: nn.GRU, layer: int) -> tuple[Tensor, Tensor]:
@@ -83,6 +78,7 @@ class Gru4Rec(Backbone):
         super().__init__()
         self.gru_layers = recurrent(config)
         self.dense = nn.Linear(config.gru_size, config.hidden_size)
+        self._step = CompiledStep()
         # RecBole initialises only the first layer, and each matrix with its three gates as one.
         for name in ("weight_ih_l0", "weight_hh_l0"):
             nn.init.xavier_uniform_(self.gru_layers.get_parameter(name))
@@ -101,5 +97,11 @@ class Gru4Rec(Backbone):
 
     def step(self, hidden: Tensor, state: State, elapsed: Tensor | None) -> tuple[Tensor, State]:
         """One more event of each user: [B, D] -> [B, D]; ``elapsed`` is not used."""
-        output, state = one_step(self.gru_layers, hidden, state)
-        return self.dense(output), state
+        return self._step(self, hidden, state, None)
+
+    def write_step(
+        self, operations: StepOperations, hidden: Value, state: State, elapsed: Value
+    ) -> tuple[Value, State]:
+        """``step``, with the operations given."""
+        output, state = operations.gru(hidden, state, self.gru_layers)
+        return operations.linear(output, self.dense), state

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
+from seqzoo.ops import StepOperations
 from seqzoo.parts.layers import check_session_length
 from seqzoo_rnn.attention import additive_scores
 from seqzoo_rnn.config import NarmConfig
-from seqzoo_rnn.gru4rec import empty_state, one_step, recurrent, run
+from seqzoo_rnn.gru4rec import empty_state, recurrent, run
 
 __all__ = ["Narm"]
 
@@ -77,7 +78,7 @@ class Narm(Backbone):
         recurrent_state, outputs, keys = state
         limit = "the number of states that are kept"
         check_session_length(outputs.shape[1] + 1, self.max_length, limit)
-        newest, recurrent_state = one_step(self.gru, hidden, recurrent_state)
+        newest, recurrent_state = StepOperations().gru(hidden, recurrent_state, self.gru)
         outputs = torch.cat([outputs, newest[:, None]], dim=1)
         keys = torch.cat([keys, self.a_1(newest)[:, None]], dim=1)
         readable = outputs.new_ones(1, outputs.shape[1], dtype=torch.bool)

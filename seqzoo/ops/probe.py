@@ -268,13 +268,15 @@ def _gru_example(size: _Size) -> list[Tensor]:
 
 def _step_example(size: _Size) -> list[Tensor]:
     one = _one_position(size)
-    hidden, tail, state, heads = _draw(
+    hidden, *state = _draw(
         (one.batch, one.channels),
         (one.batch, 3, one.channels),
         (one.batch, one.states, one.channels),
         (one.batch, one.heads, one.width, one.states),
+        (one.batch, 2, one.channels + 3),
+        (one.batch, one.states, 2),
     )
-    return [hidden, tail, state, heads, torch.arange(one.batch) * 86_400 - 5]
+    return [hidden, torch.arange(one.batch) * 86_400 - 5, *state]
 
 
 def _int8_example(size: _Size) -> list[Tensor]:

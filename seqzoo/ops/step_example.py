@@ -1,6 +1,7 @@
 """A step with every operation, by which the backends of steps are probed.
 
-Shapes in brackets: B users, I channels, N states per channel, H heads, P width of a head, K taps.
+Shapes in brackets: B users, I channels, N states per channel, H heads, P width of a head, K taps, R
+layers of a recurrent network, G width of their states, C complex channels.
 """
 
 from collections.abc import Callable
@@ -22,9 +23,13 @@ class Example(nn.Module):
         tail: [B, K - 1, I].
         state: of the selective scan [B, N, I].
         heads: of SSD [B, H, P, N].
+        layers: of the recurrent network [B, R, G].
+        pairs: of the rotation [B, C, 2].
     """
 
-    def __init__(self, tail: Tensor, state: Tensor, heads: Tensor) -> None:
+    def __init__(
+        self, tail: Tensor, state: Tensor, heads: Tensor, layers: Tensor, pairs: Tensor
+    ) -> None:
         super().__init__()
         _, taps, channels = tail.shape
         _, count, width, states = heads.shape
@@ -41,6 +46,12 @@ class Example(nn.Module):
         self.head_log_rates = nn.Parameter(torch.empty(count))
         self.head_norm = nn.RMSNorm(count * width, eps=1e-6)
         self.out = nn.Linear(count * width, channels)
+        self.gru = nn.GRU(channels, layers.shape[2], layers.shape[1], bias=False, batch_first=True)
+        self.to_pairs = nn.Linear(layers.shape[2], 2 * pairs.shape[1])
+        self.log_decays, self.log_angles, self.log_gamma = (
+            nn.Parameter(torch.empty(pairs.shape[1])) for _ in range(3)
+        )
+        self.from_pairs = nn.Linear(2 * pairs.shape[1], channels)
         self.dropout = nn.Dropout()
         draw = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -48,11 +59,11 @@ class Example(nn.Module):
                 parameter.copy_(_SCALE * torch.randn(parameter.shape, generator=draw))
 
     def write_step(
-        self, operations: Any, hidden: Any, state: tuple[Any, Any, Any], elapsed: Any
-    ) -> tuple[Any, tuple[Any, Any, Any]]:
+        self, operations: Any, hidden: Any, state: tuple[Any, ...], elapsed: Any
+    ) -> tuple[Any, tuple[Any, ...]]:
         """One more event of each user: [B, I] -> [B, I]."""
         do = operations
-        tail, channels, heads = state
+        tail, channels, heads, layers, pairs = state
         x, tail = do.convolution(hidden, tail, self.taps)
         parts = do.split(do.linear(do.activation(x, "silu"), self.project), [*self.sizes.values()])
         gap = do.log_gap(elapsed, hidden, scale=60.0, mean=0.4, std=1.3)
@@ -66,19 +77,20 @@ class Example(nn.Module):
         step = step * do.repeat(do.activation(gap, "sigmoid"), len(self.offsets))
         y, heads = do.ssd(x, step, write, read, heads, (self, "head_log_rates"))
         y = do.norm(y - do.activation(x, "hardswish"), self.head_norm)
-        return do.dropout(do.linear(y, self.out), self.dropout), (tail, channels, heads)
+        y = do.linear(y, self.out)
+        # Beside the others, so that their rounding is not amplified.
+        x, layers = do.gru(hidden, layers, self.gru)
+        x = do.scale(do.linear(x, self.to_pairs), (self, "log_gamma"), logarithms=True)
+        x, pairs = do.rotation(x, pairs, (self, "log_decays"), (self, "log_angles"))
+        y = do.dropout(y + do.linear(x, self.from_pairs), self.dropout)
+        return y, (tail, channels, heads, layers, pairs)
 
 
 def run_example(
-    implementation: Callable[..., Any],
-    hidden: Tensor,
-    tail: Tensor,
-    state: Tensor,
-    heads: Tensor,
-    seconds: Tensor,
+    implementation: Callable[..., Any], hidden: Tensor, seconds: Tensor, *state: Tensor
 ) -> list[Tensor]:
     """The result and the new states of one event of each user [B, I], by a backend of steps."""
     with torch.random.fork_rng(devices=[]):
-        module = Example(tail, state, heads).to(hidden).eval()
-    found, after = implementation(module, hidden, (tail, state, heads), seconds)
+        module = Example(*state).to(hidden).eval()
+    found, after = implementation(module, hidden, state, seconds)
     return [found, *after]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqzoo.ops.precision import widened
 from seqzoo.ops.selective_scan import selective_scan_step
 from seqzoo.ops.ssd import ssd_step
 
@@ -124,6 +125,42 @@ class StepOperations:
         y, state = ssd_step(heads, step, decay, write, read, state, self.backend)
         return y.flatten(-2), state
 
+    def gru(self, x: Value, state: Value, module: nn.GRU) -> tuple[Value, Value]:
+        """A gated recurrent unit without biases, batch first.
+
+        Args:
+            x: input [B, D].
+            state: of all layers [B, layers, G].
+            module: has the weights.
+
+        Returns:
+            The state of the last layer [B, G], and the new state.
+        """
+        y, state = module(x[:, None], state.transpose(0, 1).contiguous())
+        return y[:, 0], state.transpose(0, 1)
+
+    def rotation(
+        self, x: Value, state: Value, log_rates: Weight, log_angles: Weight
+    ) -> tuple[Value, Value]:
+        """A diagonal complex recurrence, ``exp(-exp(log_rates) + i exp(log_angles)) state + x``.
+
+        Args:
+            x: pairs of real and imaginary part [B, 2H].
+            state: [B, H, 2], in float32 at least.
+            log_rates: a parameter [H].
+            log_angles: a parameter [H].
+
+        Returns:
+            The new state as pairs [B, 2H], and the new state.
+        """
+        # In bfloat16 all factors near 1 would be the same.
+        rates, angles = widened(_tensor(log_rates)).exp(), widened(_tensor(log_angles)).exp()
+        radius = (-rates).exp()
+        real, imaginary = (radius * angles.cos())[:, None], (radius * angles.sin())[:, None]
+        turned = torch.stack([-state[..., 1], state[..., 0]], dim=-1)
+        state = real * state + imaginary * turned + x.view(state.shape)
+        return state.flatten(1).to(x.dtype), state
+
     def norm(self, x: Value, module: nn.LayerNorm | nn.RMSNorm) -> Value:
         """LayerNorm or RMSNorm over the n numbers of each user."""
         return module(x)
@@ -145,9 +182,13 @@ class StepOperations:
         values = _tensor(weight)[:, None]
         return (x.unflatten(-1, (len(values), -1)) + values).flatten(-2)
 
-    def scale(self, x: Value, weight: Weight) -> Value:
-        """Multiply by a parameter [g], n / g neighbours by each of its values."""
+    def scale(self, x: Value, weight: Weight, *, logarithms: bool = False) -> Value:
+        """Multiply by a parameter [g], n / g neighbours by each of its values.
+
+        ``logarithms`` says that the parameter holds the logarithms of the factors.
+        """
         values = _tensor(weight)[:, None]
+        values = values.exp() if logarithms else values
         return (x.unflatten(-1, (len(values), -1)) * values).flatten(-2)
 
     def repeat(self, x: Value, count: int) -> Value:

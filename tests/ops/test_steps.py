@@ -35,7 +35,7 @@ def example(users, channels, states, heads, width, head_states):
         return torch.randn(users, *shape, generator=draw).double()
 
     tail, state = normal(3, channels), normal(states, channels)
-    given = (tail, state, normal(heads, width, head_states))
+    given = (tail, state, normal(heads, width, head_states), normal(2, width), normal(states, 2))
     return normal(channels), given, torch.arange(users) * 7000 - 3
 
 
@@ -88,7 +88,7 @@ def test_a_state_may_be_overwritten_unless_its_tensors_share_memory():
     assert all(map(torch.equal, same, after))
     assert all(one is other for one, other in zip(same, given, strict=True))
     zeros = torch.zeros(5, 2, 8, 8)
-    shared = given[0], zeros.view(5, 8, 16), zeros
+    shared = given[0], zeros.view(5, 8, 16), zeros, *given[3:]
     expected = program.run(5, shared, **inputs)
     found, after = program.run(5, shared, overwrite=True, **inputs)
     assert torch.equal(found, expected[0])
@@ -313,6 +313,8 @@ def test_several_threads(native):
 STREAMING = {
     "mamba4rec": [{}, {"num_layers": 3, "hidden_size": 24}, {"embedding_norm": "none"}],
     "ssd4rec": [{}, {"num_layers": 1, "activation": "silu"}],
+    "lrurec": [{}, {"num_layers": 1, "hidden_size": 24}],
+    "gru4rec": [{}, {"num_layers": 2, "gru_size": 37}],
     "tim4rec": [{}, {"hidden_size": 24, "head_size": 12, "state_size": 7}, {"time_mode": "off"}],
 }
 

@@ -8,6 +8,8 @@ INLINE vec absolute(vec x) { return (vec)((ivec)x & 0x7fffffff); }
 
 INLINE vec sigmoid(vec x) { return 1.0f / (1.0f + exponential(-x)); }
 
+INLINE vec hyperbolic_tangent(vec x) { return 1.0f - 2.0f / (1.0f + exponential(x + x)); }
+
 INLINE vec hardswish(vec x) {
     return x * smallest(splat(6.0f), largest(splat(0.0f), x + 3.0f)) * (1.0f / 6.0f);
 }

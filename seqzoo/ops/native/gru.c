@@ -25,8 +25,6 @@ typedef struct {
     float *grad_gates;        /* [B, L, 4 G]: before the activations, of r, z, n, and of U_n h */
 } gru;
 
-INLINE vec tanh_of(vec x) { return 1.0f - 2.0f / (1.0f + exponential(x + x)); }
-
 INLINE int64_t padded(int64_t channels) { return (channels + PANEL - 1) / PANEL * PANEL; }
 
 INLINE int64_t length_of(const gru *a, int64_t b) {
@@ -72,7 +70,7 @@ INLINE void forward_at(const gru *a, int64_t first, int64_t count, int64_t t, co
         add_products(a->inner + panel * channels * 3 * PANEL + lane, h, channels, users, sums);
         for (int64_t u = 0; u < count; u++) {
             const vec r = sigmoid(sums[0][u]), z = sigmoid(sums[1][u]);
-            const vec n = tanh_of(own[u] + r * sums[2][u]);
+            const vec n = hyperbolic_tangent(own[u] + r * sums[2][u]);
             const vec state = n + z * (load(h[u] + c, LANES) - n);
             const int64_t place = ((first + u) * a->length + t) * channels + c;
             store(after + u * stride + c, state, LANES);

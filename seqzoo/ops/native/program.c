@@ -12,170 +12,14 @@
 #include <stdlib.h>
 
 #include "functions.h"
-#include "program.h"
-#include "scan_step.h"
+#include "program_states.h"
 
 #define USERS 8
-#define TOGETHER 4 /* users, and rows of a matrix, whose products are computed together */
-
-typedef struct {
-    const program *a;
-    const float *prepared;
-} job;
-
-typedef struct {
-    const job *of;
-    float *registers;
-    int64_t first, users; /* of the block */
-} block;
-
-static const instruction *instructions(const program *a) { return (const instruction *)(a + 1); }
-
-/* The states `before` (0) or `after` (1) of a user, for an instruction whose state has `size` numbers. */
-INLINE float *state_of(const block *to, const instruction *now, int after, int64_t user,
-                       int64_t size) {
-    const program *a = to->of->a;
-    const uint64_t *addresses = (const uint64_t *)(instructions(a) + a->instructions);
-    const uint64_t address = addresses[after * a->states + now->state];
-    return (float *)(uintptr_t)address + (to->first + user) * size;
-}
-
-INLINE float *at(const block *to, int64_t user, int64_t place) {
-    return to->registers + user * to->of->a->registers + place;
-}
 
 static void embedding(const block *to, const instruction *now) {
     for (int64_t u = 0; u < to->users; u++) {
         const float *from = now->weight + to->of->a->items[to->first + u] * now->count;
         memcpy(at(to, u, now->to), from, now->count * sizeof(float));
-    }
-}
-
-/* Dot products of `outputs` rows of a matrix with the vectors of `users` users, ROWS at most. */
-INLINE void dot_products(const float *weight, int64_t inner, const float *x, int64_t stride,
-                         const int outputs, const int users, float *sums) {
-    vec part[ROWS];
-    int64_t k = 0;
-    for (int i = 0; i < ROWS; i++) part[i] = splat(0.0f);
-    for (; k + LANES <= inner; k += LANES) {
-#pragma GCC unroll 16
-        for (int o = 0; o < outputs; o++) {
-            const vec values = load(weight + o * inner + k, LANES);
-#pragma GCC unroll 4
-            for (int u = 0; u < users; u++)
-                part[o * users + u] += values * load(x + u * stride + k, LANES);
-        }
-    }
-    if (k)
-        lane_sums(part, sums);
-    else
-        memset(sums, 0, ROWS * sizeof(float));
-    for (; k < inner; k++)
-        for (int o = 0; o < outputs; o++)
-            for (int u = 0; u < users; u++)
-                sums[o * users + u] =
-                    fused(weight[o * inner + k], x[u * stride + k], sums[o * users + u]);
-}
-
-INLINE void add_bias(const block *to, const instruction *now, int64_t user, int64_t first,
-                     const int outputs, const int users, const float *sums) {
-    for (int u = 0; u < users; u++) {
-        float *y = at(to, user + u, now->to) + first;
-        for (int o = 0; o < outputs; o++)
-            y[o] = sums[o * users + u] + (now->bias ? now->bias[first + o] : 0.0f);
-    }
-}
-
-static void linear(const block *to, const instruction *now) {
-    const int64_t inner = now->inner, count = now->count, stride = to->of->a->registers;
-    const int64_t together = count < TOGETHER ? 0 : to->users / TOGETHER * TOGETHER;
-    float sums[ROWS];
-    /* The last rows of a matrix are computed twice, rather than one by one. */
-    for (int64_t o = 0; together && o < count; o += TOGETHER) {
-        const int64_t first = o + TOGETHER <= count ? o : count - TOGETHER;
-        for (int64_t u = 0; u < together; u += TOGETHER) {
-            dot_products(now->weight + first * inner, inner, at(to, u, now->from), stride, TOGETHER,
-                         TOGETHER, sums);
-            add_bias(to, now, u, first, TOGETHER, TOGETHER, sums);
-        }
-    }
-    for (int64_t u = together; u < to->users; u++) {
-        const float *x = at(to, u, now->from);
-        if (count < ROWS) {
-            dot_products(now->weight, inner, x, stride, (int)count, 1, sums);
-            add_bias(to, now, u, 0, (int)count, 1, sums);
-            continue;
-        }
-        for (int64_t o = 0; o < count; o += ROWS) {
-            const int64_t first = o + ROWS <= count ? o : count - ROWS;
-            dot_products(now->weight + first * inner, inner, x, stride, ROWS, 1, sums);
-            add_bias(to, now, u, first, ROWS, 1, sums);
-        }
-    }
-}
-
-/* `prepared` holds the taps [K, C]. */
-static void convolution(const block *to, const instruction *now) {
-    const int64_t channels = now->count, kept = now->inner - 1;
-    const float *taps = to->of->prepared + now->prepared;
-    for (int64_t u = 0; u < to->users; u++) {
-        const float *x = at(to, u, now->from);
-        const float *before = state_of(to, now, 0, u, kept * channels);
-        float *after = state_of(to, now, 1, u, kept * channels), *y = at(to, u, now->to);
-        for (int64_t i = 0; i < channels; i += LANES) {
-            const int64_t count = channels - i < LANES ? channels - i : LANES;
-            vec sum = load(now->bias + i, count);
-            for (int64_t k = 0; k < kept; k++)
-                sum += load(before + k * channels + i, count) * load(taps + k * channels + i, count);
-            store(y + i, sum + load(x + i, count) * load(taps + kept * channels + i, count), LANES);
-        }
-        if (!kept) continue;
-        /* Both may be the same memory. */
-        memmove(after, before + channels, (kept - 1) * channels * sizeof(float));
-        memcpy(after + (kept - 1) * channels, x, channels * sizeof(float));
-    }
-}
-
-/* `prepared` holds the rates [N, I]. */
-static void scan(const block *to, const instruction *now) {
-    const int64_t size = now->count * now->inner;
-    for (int64_t u = 0; u < to->users; u++) {
-        const one_step a = {
-            .batch = 1,
-            .channels = now->count,
-            .states = now->inner,
-            .x = at(to, u, now->from),
-            .step = at(to, u, now->second),
-            .decay = to->of->prepared + now->prepared,
-            .write = at(to, u, now->third),
-            .read = at(to, u, now->fourth),
-            .state = state_of(to, now, 0, u, size),
-            .y = at(to, u, now->to),
-            .after = state_of(to, now, 1, u, size),
-        };
-        JOIN(seqzoo_scan_step_of, LEVEL)(&a, 0, NULL);
-    }
-}
-
-/* `prepared` holds the rates [H]. */
-static void ssd(const block *to, const instruction *now) {
-    const int64_t size = now->count * now->width * now->inner;
-    for (int64_t u = 0; u < to->users; u++) {
-        const one_ssd_step a = {
-            .batch = 1,
-            .heads = now->count,
-            .width = now->width,
-            .states = now->inner,
-            .x = at(to, u, now->from),
-            .step = at(to, u, now->second),
-            .decay = to->of->prepared + now->prepared,
-            .write = at(to, u, now->third),
-            .read = at(to, u, now->fourth),
-            .state = state_of(to, now, 0, u, size),
-            .y = at(to, u, now->to),
-            .after = state_of(to, now, 1, u, size),
-        };
-        JOIN(seqzoo_ssd_step_of, LEVEL)(&a, 0, NULL);
     }
 }
 
@@ -230,16 +74,21 @@ INLINE void norm(const block *to, const instruction *now, const int centred) {
     }                                                           \
     break
 
-/* A weight for each group of neighbours. */
-INLINE void by_group(const block *to, const instruction *now, const int scales) {
+/* A weight for each group of neighbours, or its exponential. */
+INLINE void by_group(const block *to, const instruction *now, const int scales,
+                     const int exponentials) {
     const int64_t width = now->count / now->inner;
-    for (int64_t u = 0; u < to->users; u++) {
-        const float *x = at(to, u, now->from);
-        float *y = at(to, u, now->to);
-        for (int64_t g = 0; g < now->inner; g++) {
-            const float weight = now->weight[g];
-            for (int64_t i = g * width; i < (g + 1) * width; i++)
-                y[i] = scales ? x[i] * weight : x[i] + weight;
+    float weights[LANES];
+    for (int64_t first = 0; first < now->inner; first += LANES) {
+        const int64_t some = now->inner - first < LANES ? now->inner - first : LANES;
+        const vec given = load(now->weight + first, some);
+        store(weights, exponentials ? exponential(given) : given, LANES);
+        for (int64_t u = 0; u < to->users; u++) {
+            const float *x = at(to, u, now->from) + first * width;
+            float *y = at(to, u, now->to) + first * width;
+            for (int64_t g = 0; g < some; g++)
+                for (int64_t i = g * width; i < (g + 1) * width; i++)
+                    y[i] = scales ? x[i] * weights[g] : x[i] + weights[g];
         }
     }
 }
@@ -278,10 +127,13 @@ static void follow(const block *to, const instruction *now) {
     case ADD: EACH(a + b);
     case SUBTRACT: EACH(a - b);
     case MULTIPLY: EACH(a * b);
-    case SHIFT: by_group(to, now, 0); break;
-    case SCALE: by_group(to, now, 1); break;
+    case SHIFT: by_group(to, now, 0, 0); break;
+    case SCALE: by_group(to, now, 1, 0); break;
+    case SCALE_EXP: by_group(to, now, 1, 1); break;
     case REPEAT: repeat(to, now); break;
     case LOG_GAP: log_gap(to, now); break;
+    case GRU: gru(to, now); break;
+    case ROTATION: rotation(to, now); break;
     }
 }
 
@@ -299,20 +151,30 @@ static void task(const void *arguments, int64_t index, float *scratch) {
                a->result_width * sizeof(float));
 }
 
-/* Numbers of the weight that an instruction needs prepared. */
+/* Numbers of the weight that an instruction needs prepared, and of the second one, `bias`. */
 static int64_t prepared_size(const instruction *now) {
     switch (now->code) {
     case CONVOLUTION:
     case SCAN: return now->count * now->inner;
-    case SSD: return now->count;
+    case SSD:
+    case ROTATION: return now->count;
     default: return 0;
     }
+}
+
+static int64_t prepared_second(const instruction *now) {
+    return now->code == ROTATION ? now->count : 0;
 }
 
 /* Rates are minus the exponential of their logarithms. */
 static void prepare(const instruction *now, float *to) {
     const int64_t count = now->count, inner = prepared_size(now) / count;
-    for (int64_t c = 0; c < count; c++) {
+    /* exp(-exp(weight) + i exp(bias)), in double precision: angles are rounded at their size. */
+    for (int64_t c = 0; now->code == ROTATION && c < count; c++) {
+        const double radius = exp(-exp(now->weight[c])), angle = exp(now->bias[c]);
+        to[c] = (float)(radius * cos(angle)), to[count + c] = (float)(radius * sin(angle));
+    }
+    for (int64_t c = 0; now->code != ROTATION && c < count; c++) {
         for (int64_t k = 0; k < inner; k += LANES) {
             const int64_t some = inner - k < LANES ? inner - k : LANES;
             vec value = load(now->weight + c * inner + k, some);
@@ -330,8 +192,11 @@ static void prepare_all(const program *a, float *to) {
 static int is_stale(const program *a) {
     for (int64_t i = 0; i < a->instructions; i++) {
         const instruction *now = instructions(a) + i;
+        const float *copied = a->copied + now->prepared;
         const size_t bytes = prepared_size(now) * sizeof(float);
-        if (bytes && memcmp(now->weight, a->copied + now->prepared, bytes)) return 1;
+        const size_t more = prepared_second(now) * sizeof(float);
+        if (bytes && memcmp(now->weight, copied, bytes)) return 1;
+        if (more && memcmp(now->bias, copied + now->count, more)) return 1;
     }
     return 0;
 }
@@ -350,7 +215,9 @@ int EXPORT(seqzoo_prepare)(program *a) {
     prepare_all(a, a->prepared);
     for (int64_t i = 0; i < a->instructions; i++) {
         const instruction *now = instructions(a) + i;
-        memcpy(a->copied + now->prepared, now->weight, prepared_size(now) * sizeof(float));
+        float *copied = a->copied + now->prepared;
+        memcpy(copied, now->weight, prepared_size(now) * sizeof(float));
+        memcpy(copied + now->count, now->bias, prepared_second(now) * sizeof(float));
     }
     return 0;
 }

@@ -25,14 +25,17 @@ enum {
     SHIFT,  /* weight [inner], each for count / inner neighbours */
     SCALE,  /* the same */
     REPEAT, /* one number count times */
-    LOG_GAP /* of the seconds: numbers are scale, mean and standard deviation */
+    LOG_GAP, /* of the seconds: numbers are scale, mean and standard deviation */
+    SCALE_EXP, /* SCALE by the exponentials of the weight */
+    GRU,       /* weight [3 count, inner], bias [3 count, count]; state [width, count] */
+    ROTATION   /* weight and bias [count]: logarithms of the rates and angles; state [count, 2] */
 };
 
 /* Operands are registers: places in the memory of a user, counted in numbers. */
 typedef struct {
     int64_t code, count, inner, width;
     int64_t from, second, third, fourth, to; /* SCAN and SSD: x, step, write, read, y */
-    int64_t state;                           /* which one */
+    int64_t state, part;                     /* which one, and which part of it */
     int64_t prepared;                        /* where its prepared weights are */
     const float *weight, *bias;
     float numbers[4];

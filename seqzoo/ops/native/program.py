@@ -34,7 +34,7 @@ _SIZES = (
     *("width", "found", "result_width"),
 )
 _ADDRESSES = ("hidden", "items", "seconds", "result", "prepared", "copied")
-_OPERANDS = ("from", "second", "third", "fourth", "to", "state", "prepared")
+_OPERANDS = ("from", "second", "third", "fourth", "to", "state", "part", "prepared")
 _SLACK = 16
 """Numbers after the last register that may be read: whole vectors are."""
 

@@ -47,6 +47,9 @@ CODES = (
     "scale",
     "repeat",
     "log-gap",
+    "scale-exp",
+    "gru",
+    "rotation",
 )
 """The instructions, by their codes in ``program.h``."""
 SECONDS = object()
@@ -257,13 +260,62 @@ class Recorder(StepOperations):
             offset += size
         return found
 
+    def gru(self, x: Register, state: Stored, module: nn.GRU) -> tuple[Register, Stored]:
+        """[B, D], [B, layers, G] -> [B, G], [B, layers, G]."""
+        _known(module, nn.GRU)
+        if module.bias or module.bidirectional or module.dropout or module.proj_size:
+            raise NotRecordableError("a GRU with biases, dropout, a projection or two directions")
+        channels, layers = module.hidden_size, module.num_layers
+        _same_shape(state, (layers, channels))
+        for layer in range(layers):
+            outer, inner = ((module, f"weight_{kind}_l{layer}") for kind in ("ih", "hh"))
+            if _shape(*outer) != (3 * channels, x.size) or _shape(*inner) != (
+                3 * channels,
+                channels,
+            ):
+                raise NotRecordableError(f"a GRU whose layer {layer} has other shapes")
+            places = (self.new(size * channels) for size in (1, 3, 3))
+            x = self._add(
+                "gru",
+                channels,
+                x,
+                *places,
+                inner=x.size,
+                width=layers,
+                part=layer,
+                state=state.number,
+                weight=outer,
+                bias=inner,
+            )
+        return x, Stored(state.number, state.shape, after=True)
+
+    def rotation(
+        self, x: Register, state: Stored, log_rates: Weight, log_angles: Weight
+    ) -> tuple[Register, Stored]:
+        """[B, 2H], [B, H, 2] -> [B, 2H], [B, H, 2]."""
+        (count,), (angles,) = _shape(*log_rates), _shape(*log_angles)
+        _same_size("rotation", x.size, 2 * count)
+        _same_size("rotation", angles, count)
+        _same_shape(state, (count, 2))
+        y = self._add(
+            "rotation",
+            count,
+            x,
+            size=x.size,
+            state=state.number,
+            prepared=self._prepare(2 * count),
+            weight=log_rates,
+            bias=log_angles,
+        )
+        return y, Stored(state.number, state.shape, after=True)
+
     def shift(self, x: Register, weight: Weight) -> Register:
         """[B, n] -> [B, n]."""
         return self._by_group("shift", x, weight)
 
-    def scale(self, x: Register, weight: Weight) -> Register:
+    def scale(self, x: Register, weight: Weight, *, logarithms: bool = False) -> Register:
         """[B, n] -> [B, n]."""
-        return self._by_group("scale", x, weight)
+        return self._by_group("scale-exp" if logarithms else "scale", x, weight)
 
     def repeat(self, x: Register, count: int) -> Register:
         """[B, 1] -> [B, count]."""

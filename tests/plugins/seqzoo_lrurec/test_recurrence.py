@@ -11,6 +11,7 @@ from torch import Tensor
 import seqzoo
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import SequenceBatch
+from seqzoo.ops import StepOperations
 
 
 def operands(length: int, rows: int, channels: int) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,7 @@ def test_half_precision_keeps_the_recurrence_in_float32(half):
     lengths = torch.tensor([50, 1, 7])
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half == "autocast"):
         found, last = unit(hidden), unit.last(hidden, lengths)
-        first, state = unit.step(hidden[0], unit.initial_state(3))
+        first, state = unit.write_step(StepOperations(), hidden[0], unit.initial_state(3))
     assert state.dtype == torch.float32
     newest = expected[lengths - 1, torch.arange(3)]
     scale = float(expected.detach().abs().max())
