@@ -196,7 +196,7 @@ def test_push(run_folder, tmp_path):
     # The Hub's client hashes config.json, whose sha256 no other file records.
     assert first.hashed[hashlib.sha256((run_folder / "config.json").read_bytes()).hexdigest()] == 1
     # The Hub's answers, pins.json and the front matter of the card, before and after, are parsed
-    # besides.
+    # too.
     calls = first.calls
     assert (calls.pop("parse_json"), calls.pop("parse_yaml")) == (8, 3)
     assert calls == {"check_bytes": 5, "tensors": 2, "model": 1}

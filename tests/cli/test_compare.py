@@ -33,7 +33,7 @@ def test_the_real_command_prints_a_table_and_draws(trained, other, process, tmp_
         "model", "HR@10", "NDCG@10", "95", "%", "to", "best", "p", "users/s", "parameters",
         "weights", "state",
     ]  # fmt: skip
-    # The best comes first, in whatever order they were given.
+    # The best comes first, in any order of the arguments.
     assert first.split()[0] == str(trained.folder)
     name, hit, value, low, high, difference, p_value, *sizes = second.split()
     assert name == str(other)

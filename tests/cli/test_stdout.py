@@ -1,4 +1,4 @@
-"""Stdout holds only the answer, whatever plugins print and leave running."""
+"""Stdout holds only the answer, also if plugins print or leave threads running."""
 
 import json
 import subprocess

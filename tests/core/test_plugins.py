@@ -183,7 +183,7 @@ def test_a_part_may_come_from_a_plugin_that_is_loaded_later(install, hook):
 
 
 def test_an_architecture_without_its_parts_sets_its_plugin_aside(install, hook, monkeypatch):
-    """And whatever builds on that plugin in turn."""
+    """And everything that builds on that plugin in turn."""
     install(hook(OWNER), "alpha", "seqzoo-alpha")
     install(hook(f"{USER}\n{OWNER.replace('shared', 'second')}"), "beta", "seqzoo-beta")
     install(

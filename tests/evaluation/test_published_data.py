@@ -17,7 +17,7 @@ from seqzoo.cli.app import run
 from seqzoo.plugins import catalogue
 
 RARE_FILMS, RARE_RATINGS = 290, 598
-"""What the archive has besides: films with fewer than five ratings, which the 5-core removes."""
+"""Further content of the archive: films with fewer than five ratings, which the 5-core removes."""
 
 
 def read(folder):

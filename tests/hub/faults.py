@@ -38,7 +38,7 @@ class Fault:
               or repeated to the right length;
             * ``slow``: send ``chunk`` bytes at a time with ``seconds`` between;
             * ``huge``: declare ``size`` bytes, send the body and ``extra`` zeros, then close;
-            * ``replace``: answer with ``status``, ``headers`` besides the usual ones, and ``data``
+            * ``replace``: answer with ``status``, further ``headers``, and ``data``
               where that is given.
         method: Which requests; ``None`` means every one.
         times: How often; ``None`` means always.

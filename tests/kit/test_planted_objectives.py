@@ -17,7 +17,7 @@ from seqzoo.testing import check_registered
 
 
 class Peeks(NextItem):
-    """Trains on every position, whatever the backbone reads."""
+    """Trains on every position, for any backbone."""
 
     def __init__(self, config, backbone):
         super().__init__(config, backbone)

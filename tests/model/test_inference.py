@@ -1,4 +1,4 @@
-"""Computing leaves every module in its mode, whatever other threads do."""
+"""Computing leaves every module in its mode, also with several threads."""
 
 import threading
 

@@ -219,7 +219,7 @@ def test_refused_events_change_nothing(model, path):
 
 def test_files_that_are_no_store(model, tmp_path):
     text = tmp_path / "notes.txt"
-    text.write_text("not a database, whatever its name is, and long enough to be read as one")
+    text.write_text("not a database, despite its name, and long enough to be read as one")
     with pytest.raises(StoreError, match="no store of sessions"):
         model.sessions(store=text)
     other = tmp_path / "other.db"

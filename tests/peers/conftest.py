@@ -81,7 +81,7 @@ def agree(record_property: Callable[[str, object], None]) -> Callable[..., None]
         for name, value in ours.items():
             assert value.shape == theirs[name].shape, name
             size = theirs[name].abs().max()
-            # Tensors of zeros would agree whatever was computed.
+            # Tensors of zeros would agree for any computation.
             assert size > 0, name
             differences[name] = float((value - theirs[name]).abs().max() / size)
         worst = max(differences, key=differences.__getitem__)

@@ -47,7 +47,7 @@ def parity(model: "SequenceModel", folder: str, *, programs: bool = False) -> Pa
     Args:
         model: the model.
         folder: what was exported.
-        programs: compare the programs of torch in it, not the ONNX files.
+        programs: compare the ``torch.export`` programs in it, not the ONNX files.
     """
     runner = Recommender(folder)
     if programs:
@@ -103,7 +103,7 @@ def _agreement(model: "SequenceModel", runner: Recommender, rows: list[list[int]
 
 
 def _use_programs(runner: Recommender) -> None:
-    """Let a runner compute with the programs of torch instead of the ONNX files."""
+    """Let a runner compute with the ``torch.export`` programs instead of the ONNX files."""
     runner._history = _Program(runner.folder / "history.pt2")
     runner._best = _Program(runner.folder / "recommend.pt2")
     runner._event = _Program(runner.folder / "event.pt2") if runner._event is not None else None
@@ -112,7 +112,7 @@ def _use_programs(runner: Recommender) -> None:
 
 
 class _Program:
-    """A program of torch with the interface of a session of onnxruntime."""
+    """A ``torch.export`` program with the interface of a session of onnxruntime."""
 
     def __init__(self, path: Path) -> None:
         self._module = torch.export.load(path).module()

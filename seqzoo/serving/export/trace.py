@@ -1,4 +1,4 @@
-"""The exported computations of a model, traced: as programs of torch, and as ONNX files."""
+"""The exported computations of a model, traced: as ``torch.export`` programs, and as ONNX files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -96,8 +96,8 @@ def export(
         model: the model; it does not change.
         out: the folder, new, empty, or of an earlier export.
         int8: quantise the weights of the ONNX files to 8 bits: smaller files, other scores.
-        programs: write the same as programs of torch too, which ``torch.export.load`` reads:
-            ``history.pt2`` and so on. ``recommend.pt2`` gives the scores of all items.
+        programs: also write ``torch.export`` programs, ``history.pt2`` and so on, which
+            ``torch.export.load`` reads. ``recommend.pt2`` gives the scores of all items.
 
     Raises:
         UsageError: the extra ``export`` is not installed, the folder holds other files, the model
@@ -112,7 +112,7 @@ def export(
             f"'{model.architecture}' reads the users or the features of events, which cannot be "
             "exported yet; serve it with seqzoo serve"
         )
-    # Programs of torch compute without gradients, whoever runs them.
+    # ``torch.export`` programs compute without gradients, whoever runs them.
     model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     files, state = _graphs(model, programs)
     vocabulary = json.dumps(model.vocabulary.to_json(), ensure_ascii=False).encode()
