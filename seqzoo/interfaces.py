@@ -34,7 +34,7 @@ State: TypeAlias = Any
 """What a streaming part keeps between events: tensors in tuples, lists or dicts.
 
 The first dimension of every tensor is the batch, so that the state of single users can be taken
-out. Tensors are on the device of the weights. Numbers, strings and None are allowed, too.
+out. Tensors are on the device of the weights. Numbers, strings and None are also allowed.
 A session saves the state, without pickle."""
 
 
@@ -301,7 +301,7 @@ class Backbone(nn.Module, ABC):
 class Head(nn.Module, ABC):
     """Scores all items, ``[..., D] -> [..., V + 1]``, and computes the training loss.
 
-    A head that counts instead of following gradients sets ``closed_form`` and has ``fit``; its
+    A head that learns by counting, not by gradient descent, has ``closed_form`` and ``fit``; its
     ``loss`` is never called.
     """
 
@@ -371,7 +371,7 @@ class Head(nn.Module, ABC):
         exclude: tuple[Tensor, Tensor] | None = None,
         candidates: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The best ``k`` items of each row; of equal scores, the lower item index first.
+        """The best ``k`` items of each row; ties are ordered by item index.
 
         Args:
             hidden: user vectors [B, D].

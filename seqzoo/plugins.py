@@ -192,7 +192,7 @@ def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None
             record.name,
         )
         raise
-    # A plugin is third-party code: any exception, also from sys.exit, is its own failure.
+    # A plugin is third-party code: any exception, even from sys.exit, is its own failure.
     except BaseException as error:
         _set_aside(record, error_text(error))
         record.details = traceback.format_exc()

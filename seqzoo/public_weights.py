@@ -122,6 +122,6 @@ def shape_of(
 
 
 def count_layers(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """The number of layers: of different values that the group of ``pattern`` has in the names."""
+    """The number of layers: how many values the group of ``pattern`` has in the names."""
     found = (re.match(pattern, name) for name in tensors)
     return len({match.group(1) for match in found if match})

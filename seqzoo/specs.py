@@ -40,7 +40,7 @@ def resolve(target: str, plugin: str) -> Any:
             return getattr(importlib.import_module(module_name), attribute)
     except KeyboardInterrupt:
         raise
-    # The module is third-party code: any exception, also from sys.exit, is its failure.
+    # The module is third-party code: any exception, even from sys.exit, is its failure.
     except BaseException as error:
         raise PluginError(
             f"plugin '{plugin}' names {target}, which cannot be imported: {error_text(error)}"

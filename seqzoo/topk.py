@@ -98,7 +98,7 @@ def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     columns, order = columns[:, :k].sort(dim=1)
     values, best = values[:, :k].gather(1, order).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, best)
-    # Of scores that tie with the last one, topk returns any: take the first ones.
+    # topk returns any of the scores that tie with the last one: take the first ones.
     for row in tied.nonzero()[:, 0].tolist():
         last = values[row, -1]
         above = int((values[row] != last).sum())

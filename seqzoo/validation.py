@@ -60,7 +60,7 @@ def one_of(name: str, given: Any, choices: Sequence[str]) -> None:
     """Check that an argument is one of the words that it may be.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: it is another word.
     """
     if not isinstance(given, str) or given not in choices:
         near = nearest(given, choices) if isinstance(given, str) else ""

@@ -1,4 +1,4 @@
-"""Baselines that count instead of following gradients: popularity, item-knn, a Markov chain."""
+"""Baselines that learn by counting, without gradients: popularity, item-knn, a Markov chain."""
 
 from seqzoo.plugins import hookimpl
 from seqzoo.registry import Registrar

@@ -29,7 +29,7 @@ class NewestItemsConfig:
 
 @dataclass
 class PopularConfig:
-    """Settings of the head ``popular``: there are none."""
+    """Settings of the head ``popular``, which has none."""
 
 
 @dataclass

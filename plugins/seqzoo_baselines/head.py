@@ -57,7 +57,7 @@ class CountingHead(Head):
         """Count the training part."""
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """There is none: ``fit`` learns.
+        """Never called, because ``fit`` learns.
 
         Raises:
             NotImplementedError: always.

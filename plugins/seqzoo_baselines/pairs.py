@@ -83,7 +83,7 @@ def most_similar(
 
 
 def _distinct(sequences: Sequences, num_items: int) -> tuple[Ints, Ints]:
-    """Users and items of the different pairs of both, sorted; of long histories the newest."""
+    """Distinct pairs of user and item, sorted; only the newest of a long history."""
     lengths = sequences.lengths
     users = np.repeat(np.arange(len(lengths)), lengths)
     items = np.asarray(sequences.items, dtype=np.int64)

@@ -29,5 +29,5 @@ class UntiedSoftmaxHead(TiedSoftmaxHead):
         return self.output_table
 
     def rows(self, table: Tensor, items: slice | Tensor) -> Tensor:
-        """Rows of the table. Its gradient is dense, also where that of the embedder is sparse."""
+        """Rows of the table. Its gradient is dense, even if that of the embedder is sparse."""
         return table[items]

@@ -16,7 +16,7 @@ _SHARED = {
 _BSAREC_BLOCK = r"item_encoder\.blocks\.(\d+)\."
 _BSAREC_LAYER = _BSAREC_BLOCK + r"layer\."
 _BSAREC = _SHARED | {
-    # Called beta until April 2024; it was squared then, too.
+    # Called beta until April 2024; it was squared then as well.
     _BSAREC_LAYER + r"filter_layer\.(?:sqrt_)?beta": r"backbone.blocks.\1.filter.sqrt_beta",
     _BSAREC_LAYER + r"filter_layer\.LayerNorm\.(\w+)": r"backbone.blocks.\1.filter.norm.\2",
     _BSAREC_LAYER + r"attention_layer\.LayerNorm\.(\w+)": r"backbone.blocks.\1.attention.norm.\2",

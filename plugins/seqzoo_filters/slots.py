@@ -1,7 +1,7 @@
 """Histories in a window of ``max_length`` slots, as the published code pads them.
 
-The newest event is in the last slot. A filter mixes all slots, also the empty ones on the left. So
-their number must not depend on how far a batch is padded.
+The newest event is in the last slot. A filter mixes all slots, including the empty ones on
+the left. So their number must not depend on how far a batch is padded.
 
 Shapes in brackets: B histories, L positions of the batch, M slots, D width.
 """

@@ -15,7 +15,7 @@ class FuxiEmbedderConfig:
 
     Attributes:
         hidden_size: width D of the item vectors.
-        max_length: maximum sequence length; of longer histories the newest events are read.
+        max_length: maximum sequence length; only the newest events of longer histories are read.
         spare_positions: rows of the position tables beyond ``max_length``, which published weights
             have and no history reaches.
         dropout: dropout probability of the embedded values.

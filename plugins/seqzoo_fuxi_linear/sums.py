@@ -1,7 +1,7 @@
 """Causal sums over histories in linear time, by chunks.
 
 Within a chunk every event is compared with those before it; what came before the chunk is a state
-of constant size. Sums run in float32 or wider, also in mixed precision.
+of constant size. Sums run in float32 or wider, even in mixed precision.
 
 Shapes in brackets: B histories, L positions, n chunks of c positions, H heads, Q and W widths of a
 head's keys and values, D width of the model, P width of the position vectors, G groups of the
@@ -97,7 +97,7 @@ def temporal(clock: Clock, values: Tensor) -> Tensor:
 
 
 def even_chunk(length: int, most: int) -> int:
-    """Positions of a chunk, at most ``most``, so that the last chunk is nearly full, too."""
+    """Positions of a chunk, at most ``most``, so that the last chunk is nearly full as well."""
     return -(-length // -(-length // most))
 
 

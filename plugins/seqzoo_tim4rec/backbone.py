@@ -105,8 +105,8 @@ class Ssd4Rec(Backbone):
             blocks = [SsdBlock(config) for _ in range(config.num_layers)]
         self._step = CompiledStep(config.backend)
         self.ssd_layers = nn.ModuleList(SsdLayer(config, block) for block in blocks)
-        # As in the released code all linear layers are initialised alike, also those of the time
-        # branch. The initial step sizes are kept: they are in `dt_bias`.
+        # As in the released code all linear layers are initialised alike, those of the time branch
+        # included. The initial step sizes are kept: they are in `dt_bias`.
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 init_linear(module)
@@ -179,7 +179,7 @@ class Ssd4Rec(Backbone):
 class TiM4Rec(Ssd4Rec):
     """A stack of SSD layers whose step sizes depend on timestamps.
 
-    In streaming the gap before each event is known. Of a window of a longer history the gap before
+    In streaming the gap before each event is known. In a window of a longer history the gap before
     the first event is taken as zero.
     """
 

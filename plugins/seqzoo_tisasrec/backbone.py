@@ -198,7 +198,7 @@ class TiSASRec(Backbone):
         return torch.where(self.gap > 0, self.gap, self.config.unit)
 
     def _relations(self, window: Window) -> Relations:
-        """Of all pairs of positions; tables get their own dropout for each history."""
+        """The relations of all pairs of positions; each history has its own dropout of tables."""
         size, rows = window.hidden.shape[1], window.hidden.shape[0]
         keys, values = self.interval_keys, self.interval_values
         if self.training:

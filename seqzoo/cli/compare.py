@@ -147,7 +147,7 @@ def _show(result: Comparison) -> None:
         Column("state", right=True, spare=3),
     ]
     rows = [_row(model, metric, against_best.get(model.name), show_hit) for model in ranked]
-    # Of metrics of lists, those at the cutoff that the models are compared by.
+    # Only those metrics of lists at the cutoff that the models are compared by.
     ends = f"@{metric.partition('@')[2]}"
     lists = [key for key in best.metrics if key not in best.interval and key.endswith(ends)]
     columns += [Column(metric_title(key), right=True) for key in lists]

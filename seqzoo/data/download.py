@@ -78,7 +78,7 @@ def download(
         if not expected.published and known.sha256 is None:
             with contextlib.suppress(PermissionError):  # a shared cache may be read-only
                 remember(destination, found)
-    # ValueError and OverflowError: an address or a length that is none.
+    # ValueError and OverflowError: an invalid address or length.
     except (
         urllib.error.URLError,
         http.client.HTTPException,

@@ -190,7 +190,7 @@ def aligned(
 
     Args:
         columns: with a value for each of ``ids``.
-        ids: the item of each row; of several rows the first counts.
+        ids: the item of each row; the first row of an item counts.
         items: the items in index order; those without a row get no values.
 
     Raises:

@@ -22,7 +22,7 @@ Int64s = npt.NDArray[np.int64]
 def joined(older: SequenceData, newer: SequenceData, known: Vocabulary) -> SequenceData:
     """The histories of all users of either data: older events, then newer ones.
 
-    Where both have timestamps, the events of a user are sorted by them; of equal ones the older
+    Where both have timestamps, the events of a user are sorted by them; among equal ones the older
     data's come first. Older events with items that neither the model nor the newer data know are
     left out, because the model's own training left them out.
 

@@ -144,7 +144,7 @@ class SequenceData:
         summaries: the interactions as read and after each filter.
         categories: names of categories by item id, as far as the data have them.
         item_features: features of the items in index order, if a model is to read them.
-        new_from: of data that were joined from older and newer ones, the position of each user's
+        new_from: for data joined from older and newer ones, the position of each user's
             first newer event in ``Sequences.items`` (U,), int64; None for other data.
     """
 

@@ -99,7 +99,7 @@ class Splitter(ABC):
     def part(self, sequences: Sequences, part: str) -> Split:
         """One part: ``train``, ``valid`` or ``test``.
 
-        ``train`` has one row for each user, whose history may be empty. Of ``valid`` and ``test``
+        ``train`` has one row for each user, whose history may be empty. In ``valid`` and ``test``
         every row has a target and at least one event before it, all of one user.
 
         Raises:
@@ -256,7 +256,7 @@ def train_counts(sequences: Sequences, train: Split, items: int) -> Int64s:
 
     Args:
         sequences: the histories of all users.
-        train: the training part; of joined data only the newer events count.
+        train: the training part; in joined data only the newer events count.
         items: size V of the vocabulary.
     """
     if train.first_target is not None:

@@ -23,7 +23,7 @@ TARGETS = ("last", "first", "each")
 class TimeSplit(Splitter):
     """Train on the events before a moment, and test on those after it.
 
-    The test part begins at the latest moment from which on at least ``share`` of all interactions
+    The test part begins at the latest moment such that at least ``share`` of all interactions
     happen. The validation part is cut from what is before in the same way, and training has the
     rest: no event at or after the beginning of the validation part.
 

@@ -81,7 +81,7 @@ def compare(
         batch_size: maximum number of histories per batch.
         settings: fields of ``DataConfig`` that differ from the recipes', for example ``min_count``.
         sizes: bytes of each model's weights file by name; by default the bytes of its tensors.
-        lists: compute the metrics of lists, too.
+        lists: also compute the metrics of lists.
         baselines: compare with the registered baselines too, fitted on the training part of the
             same data.
         advance: called with the number of finished targets, for a progress bar.

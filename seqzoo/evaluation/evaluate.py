@@ -194,7 +194,7 @@ def evaluate(
         name: name of the model in the result; None for its architecture.
         settings: fields of ``DataConfig`` that differ from the recipe's, for example column names
             or ``{"split": {"share": 0.2}}``.
-        lists: compute the metrics of lists, too.
+        lists: also compute the metrics of lists.
         advance: called with the number of finished targets, for a progress bar.
 
     Raises:
@@ -275,7 +275,7 @@ def measure(
         model: the model.
         held_out: the data, read with its vocabulary.
         protocols: the protocols; one pass over the targets serves all of them.
-        lists: compute the metrics of lists, too.
+        lists: also compute the metrics of lists.
         batch_size: maximum number of histories per batch.
         name: name of the model in the results; None for its architecture.
         advance: called with the number of finished targets.

@@ -77,7 +77,7 @@ def diversity(lists: RecommendedLists, cutoff: int) -> float | None:
     items, total, number = lists.top(cutoff), 0.0, 0
     rows = max(1, _BLOCK // (items.shape[1] * max(cutoff, table.shape[1])))
     for first in range(0, len(items), rows):
-        # Of each list and category, which of its items have it: (B, K, C).
+        # For each list and category, which items of the list have it: (B, K, C).
         chosen = table[items[first : first + rows]].astype(np.float32)
         sizes = chosen.sum(2)
         common = chosen @ chosen.transpose(0, 2, 1)

@@ -168,7 +168,7 @@ def ranks_of(
         model: the model.
         held_out: the data, read with the model's vocabulary.
         protocols: the protocols.
-        lists: recommend as many items for each target as the largest cutoff, too.
+        lists: also recommend as many items for each target as the largest cutoff.
         batch_size: maximum number of histories per batch.
         advance: called with the number of targets done, for a progress bar.
 

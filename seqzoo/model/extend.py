@@ -124,7 +124,7 @@ def with_items(
 
     Raises:
         ConfigError: with a changed setting the weights do not fit; names the setting.
-        UsageError: the model counts instead of following gradients, or a part keeps something for
+        UsageError: the model learns by counting, or a part keeps something for
             the items that does not grow with their number.
     """
     if model.head.closed_form:

@@ -69,7 +69,7 @@ class MaskedItem(RowObjective):
         return Inputs(TrainingBatch(replace(histories, items=corrupted), targets))
 
     def query(self, batch: SequenceBatch, max_length: int) -> SequenceBatch:
-        """A hidden event after each history; of full histories the oldest event is dropped."""
+        """A hidden event after each history; a full history loses its oldest event."""
         return with_mask(batch, max_length, self.drop_oldest)
 
 
@@ -80,7 +80,7 @@ def with_mask(batch: SequenceBatch, max_length: int, drop_oldest: bool = False) 
         batch: histories of at most ``max_length`` events.
         max_length: maximum number of events; a history of as many loses its oldest. The time of the
             hidden event is that of the newest.
-        drop_oldest: whether every history loses its oldest event, also a short one.
+        drop_oldest: whether every history loses its oldest event, even a short one.
     """
     # Not `len`, which fixes the number of histories when a model is traced.
     rows = torch.arange(batch.items.shape[0], device=batch.items.device)

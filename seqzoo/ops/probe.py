@@ -291,7 +291,7 @@ def _int8_example(size: _Size) -> list[Tensor]:
 def _rank_counts_example(size: _Size) -> list[Tensor]:
     draw = torch.Generator().manual_seed(0)
     shape = (size.batch * size.states, size.length)
-    # Whole numbers: many are equal, and half precision has them, too.
+    # Whole numbers: many are equal, and half precision can hold them.
     scores = torch.randint(-9, 10, shape, generator=draw).float()
     own = torch.arange(len(scores)) % size.length - 1
     wanted = scores.gather(1, own.clamp(min=0)[:, None])[:, 0]

@@ -57,7 +57,7 @@ class ItemEmbedderConfig:
 
     Attributes:
         hidden_size: width D of the item vectors.
-        max_length: maximum sequence length; of longer histories the newest events are read.
+        max_length: maximum sequence length; only the newest events of longer histories are read.
         dropout: dropout probability of the embedded values.
         embedding_norm: LayerNorm ``after-dropout``, ``before-dropout`` or ``none``.
         norm_eps: epsilon of that LayerNorm.

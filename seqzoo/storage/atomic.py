@@ -67,7 +67,7 @@ def write_files(folder: str | os.PathLike[str], files: Mapping[str, Content]) ->
     """Write files of a folder together; other files in it stay as they are.
 
     Args:
-        folder: created if it is missing, also for no files at all.
+        folder: created if it is missing, even without any files.
         files: content by plain file name.
 
     Raises:

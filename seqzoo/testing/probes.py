@@ -159,7 +159,7 @@ def step_once(
         hidden, backbone_state = model.backbone.step(vectors, states[1], elapsed)
         if batch.query_times is not None and batch.timestamps is not None:
             waited = batch.query_times[:, t] - batch.timestamps[:, t]
-            # Of another request nothing may be left in the state.
+            # The state must keep nothing of another request.
             model.backbone.answer(backbone_state, waited + 40_000_000)
             hidden = model.backbone.answer(backbone_state, waited)
     return hidden, (embedder_state, backbone_state)

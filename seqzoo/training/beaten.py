@@ -16,7 +16,7 @@ __all__ = ["MOST_TARGETS", "measure_baselines"]
 logger = logging.getLogger("seqzoo")
 
 MOST_TARGETS = 20_000
-"""Largest number of test items that are measured; of more, evenly spaced ones."""
+"""Largest number of test items that are measured, evenly spaced if there are more."""
 
 
 def measure_baselines(

@@ -32,7 +32,7 @@ def initial_model(
         getattr(model, part).requires_grad_(False)
     learns = any(parameter.requires_grad for parameter in model.parameters())
     if model.head.closed_form:
-        # It is fitted in one call, and no other part follows gradients then.
+        # It is fitted in one call, and no other part is trained then.
         learns = "head" not in recipe.train.freeze
     if not learns:
         raise TrainingError(

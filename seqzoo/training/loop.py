@@ -68,7 +68,7 @@ def train(
             training run at a time may use the folder.
         reporter: receives the progress. If None, a notebook shows a progress bar and the curve of
             the validation metric, and a script prints nothing. The command line uses
-            ``seqzoo.training.progress.for_terminal()``; ``Reporter()`` prints nothing, also in a
+            ``seqzoo.training.progress.for_terminal()``; ``Reporter()`` prints nothing, even in a
             notebook.
         overwrite: replace a different run in the folder.
         trackers: trackers of accelerate, or their names (``wandb``, ``tensorboard`` …), which also

@@ -48,8 +48,8 @@ class TrainConfig:
 
     Attributes:
         epochs: maximum number of passes over all interactions; schedules end there.
-        batch_size: number of windows of ``max_length`` events in a batch, over all processes; of
-            shorter windows a batch has more, with the same number of positions.
+        batch_size: number of windows of ``max_length`` events in a batch, over all processes; a
+            batch of shorter windows has more of them, with the same total number of positions.
         lr: maximum learning rate of AdamW.
         schedule: ``constant``, or falling to zero at the last epoch: ``linear``, ``cosine``.
         warmup: epochs (or a fraction of one) in which the learning rate rises from zero.
@@ -67,7 +67,7 @@ class TrainConfig:
             used, because results are the same bit for bit only with the same number.
         precision: ``no`` is float32; ``bf16`` and ``fp16`` are mixed precision.
         protocols: protocols under which the finished checkpoint is measured on the test items.
-        adapt: choose settings that are not given from the data, see ``seqzoo.training.defaults``.
+        adapt: derive unset settings from the data, see ``seqzoo.training.defaults``.
         baselines: fit the registered baselines too, measure them on the same test items, and warn
             if the model does not beat them.
         hold_out: ``split`` keeps validation and test items out of training, as the protocols' split

@@ -154,7 +154,7 @@ class Start:
 
         Raises:
             ConfigError: they do not; names the setting.
-            UsageError: the model counts instead of following gradients.
+            UsageError: the model learns by counting, not by gradient descent.
         """
         if self.model.head.closed_form or dict(settings) != self.model.config:
             own = self.model

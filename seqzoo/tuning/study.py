@@ -165,7 +165,7 @@ class Study:
         return any(trial.state == state for trial in self.trials())
 
     def best(self) -> "FrozenTrial | None":
-        """The complete trial with the highest value; of equal ones the first."""
+        """The complete trial with the highest value; the first one among equals."""
         state = self._optuna.trial.TrialState.COMPLETE
         complete = [trial for trial in self.trials() if trial.state == state]
         return max(complete, key=lambda trial: trial.value or 0.0, default=None)

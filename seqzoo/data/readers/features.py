@@ -24,7 +24,7 @@ class FeatureReader:
         """Find the column.
 
         Raises:
-            DataError: there is none of this name, or its type is neither text nor numbers.
+            DataError: there is no column of this name, or its type is neither text nor numbers.
         """
         schema = head.frame.schema
         if name not in schema:

@@ -87,7 +87,7 @@ def _table(
 
 
 def _mixed(table: Table, column: str, values: list[Any]) -> pl.Series:
-    """Values of several types: numbers and text are text, also in lists."""
+    """Values of several types: numbers and text become text, also in lists."""
 
     def text(row: int, value: Any) -> str | None:
         if isinstance(value, str) or value is None:

@@ -1,4 +1,4 @@
-"""Graphs of the exported computations: of torch.export, and of ONNX."""
+"""Graphs of the exported computations, by torch.export and in ONNX."""
 
 import io
 import logging

@@ -71,7 +71,7 @@ class Service:
         """The model with a name; the first one without.
 
         Raises:
-            ServiceError: there is none.
+            ServiceError: there is no such model.
         """
         if name is None:
             return next(iter(self.models.values()))

@@ -24,7 +24,7 @@ class ItemsRequest:
         query: what is searched, with ``titles``.
         items: ids that are looked up.
         k: number of items.
-        titles: where to search; of the model that was there when the request came.
+        titles: the index that is searched; that of the model in use when the request arrived.
     """
 
     query: str | None = None
@@ -91,7 +91,7 @@ def _score_and_rank(
         if own == -math.inf:
             return None, None
         scores[[0, *(each for each in seen if each != index)]] = -torch.inf
-        # Of equal scores, the lower index comes first.
+        # Ties are ordered by item index.
         better = int((scores > own).sum()) + int((scores[:index] == own).sum())
     return own, better + 1
 

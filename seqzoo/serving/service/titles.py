@@ -10,7 +10,7 @@ from seqzoo.data.vocabulary import Vocabulary
 __all__ = ["TitleIndex", "folded"]
 
 _EXAMINED = 2_000
-"""Matches that are put in order; of a word that more items have, the most popular ones are."""
+"""Matches that are put in order; if more items have a word, the most popular ones."""
 
 
 class TitleIndex:
@@ -45,7 +45,7 @@ class TitleIndex:
         """The indices 1..V of the ``k`` items that fit best.
 
         An item comes first if its id is the query, then if its title is, then if its title begins
-        with it, then if all words of the query begin words of the title. Of equal ones the more
+        with it, then if all words of the query begin words of the title. Among equal ones the more
         popular one comes first, or the shorter title where the model has no item counts. A query
         without words finds the most popular items.
         """
