@@ -47,7 +47,7 @@ class Environment:
     def run(
         self, *words: object, check: bool = True, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run its Python; fails the test where the command fails, unless told not to."""
+        """Run its Python; fails the test if the command fails, unless ``check`` is false."""
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(
             [self.python, *map(str, words)],

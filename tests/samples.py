@@ -38,7 +38,7 @@ def make_model(seed: int = 0, items: int = 20) -> SequenceModel:
 
 
 def reseal(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Change ``config.json`` and make its own sum agree, as somebody with intent would."""
+    """Change ``config.json`` and correct its own checksum, as an attacker would."""
     path = folder / "config.json"
     document = json.loads(path.read_text("utf-8"))
     edit(document)

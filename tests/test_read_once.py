@@ -154,7 +154,7 @@ def test_train(run_folder):
     code, *counters = json.loads((run_folder.parent / "counted.json").read_text())
     counts = Counts(code, *map(Counter, counters))
     # It writes the checkpoint of the best epoch, then adds the metrics, and reads back nothing but
-    # its own config.json, to see that the folder holds nothing of somebody else's.
+    # its own config.json, to see that the folder holds no files of another program.
     assert counts.opened == {"log.csv": 1, "items.csv": 1, "config.json": 1, "README.md": 1}
     twice = {"metrics.json", "config.json", "README.md", ".files"}
     assert counts.written == {name: 2 if name in twice else 1 for name in {*FILES, *twice}}

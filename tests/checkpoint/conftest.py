@@ -31,7 +31,7 @@ def _pristine(model: SequenceModel, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def folder(_pristine: Path, tmp_path: Path) -> Path:
-    """A checkpoint to do anything to."""
+    """A checkpoint that a test may change."""
     return Path(shutil.copytree(_pristine, tmp_path / "checkpoint"))
 
 

@@ -70,8 +70,8 @@ METRICS_FILES = {
     "no metrics": (_entry(metrics=None), "'loo-full.metrics' is None, expected an object"),
     "data as a list": (_entry(data=["toy"]), "'loo-full.data' is ['toy'], expected an object"),
     "data as nothing": (_entry(data=None), "'loo-full.data' is None"),
-    "a name that is no text": (_entry(data={"name": ["toy"]}), "'loo-full.data.name' is ['toy']"),
-    "a fingerprint that is no text": (
+    "a name that is not text": (_entry(data={"name": ["toy"]}), "'loo-full.data.name' is ['toy']"),
+    "a fingerprint that is not text": (
         _entry(data={"fingerprint": 3}),
         "'loo-full.data.fingerprint' is 3, expected a string",
     ),

@@ -1,4 +1,4 @@
-"""Weights whose sums agree and whose content means harm: refused before they are read."""
+"""Weights with valid checksums and hostile content: refused before they are read."""
 
 import hashlib
 import struct
@@ -60,7 +60,7 @@ def test_a_header_longer_than_any_models(folder, refused):
 
 
 def _holed(folder: Path, size: int, start: bytes, sha256: str | None) -> None:
-    """Weights that begin with some bytes and are a hole otherwise."""
+    """Weights that begin with some bytes and are a sparse file otherwise."""
     with (folder / "model.safetensors").open("wb") as stream:
         stream.write(start)
         stream.truncate(size)

@@ -25,7 +25,7 @@ TINY = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command line said and how it ended."""
+    """The output and the exit code of a command line."""
 
     code: int
     out: str
@@ -102,7 +102,7 @@ def refused(seqzoo) -> Callable[..., str]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run, and what training it said."""
+    """A run, and the output of its training."""
 
     folder: Path
     answer: Answer
@@ -118,7 +118,7 @@ def trained(tmp_path_factory) -> Trained:
 
 @pytest.fixture
 def tiny(trained: Trained, tmp_path: Path) -> Path:
-    """A copy of the small checkpoint, to do anything to."""
+    """A copy of the small checkpoint, which a test may change."""
     return Path(shutil.copytree(trained.folder, tmp_path / "tiny"))
 
 

@@ -56,7 +56,7 @@ LAYERS = [
 class Arrow:
     """One import of our own: file and line, and the module that is imported.
 
-    ``text`` is the text that names the module, if it is no import statement.
+    ``text`` is the text that names the module, if it is not an import statement.
     """
 
     path: Path

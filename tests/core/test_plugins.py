@@ -115,7 +115,7 @@ def test_modules_that_fail(install, source, reason):
     ],
 )
 def test_hooks_that_fail_leave_nothing_behind(install, hook, body, reason):
-    """Something good is registered before, in each case."""
+    """Something valid is registered first, in each case."""
     install(hook(f"zoo.metric('twice', 'json:loads')\n{GOOD}\n{body}"))
     assert reason in broken(load_plugins())
 
@@ -308,7 +308,7 @@ def test_switching_off(install, hook, monkeypatch, variables, disabled):
     assert {n for n in ("linrec", *OURS) if status[n] == "ok"} == {"linrec", *OURS} - disabled
     assert ("double" in loaded.catalogue.metrics) == ("linrec" not in disabled)
     assert ("sasrec" in loaded.catalogue.architectures) == ("sasrec" not in disabled)
-    # What the core brings is no plugin and stays; what is off is not even imported.
+    # What the core registers is not a plugin and stays; what is off is not even imported.
     assert "hit" in loaded.catalogue.metrics
     assert (module in sys.modules) == ("linrec" not in disabled)
     for record in loaded.records:

@@ -101,7 +101,7 @@ def test_neither_batches_nor_company_change_ranks(interactions, make, plain, bat
 
 
 def test_targets_of_minus_infinity_tie_with_candidates_alone(interactions, make, plain):
-    """A head may rule out items; padding and removed items are no candidates even then."""
+    """A head may rule out items; padding and removed items are not candidates even then."""
     histories = plain.histories(interactions)
     model = make(histories)
     model.head = Alike(len(model.vocabulary), -torch.inf)

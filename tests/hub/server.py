@@ -167,7 +167,7 @@ class HTTPServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks is no news here."""
+        """A connection that breaks is expected here."""
 
 
 class HubServer:

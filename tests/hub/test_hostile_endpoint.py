@@ -57,7 +57,7 @@ def test_no_header_names_a_file_of_the_cache(hub, work, tmp_path, header, etag):
     reply = work(LOAD.format(f"hf://{REPO}"), cache)
     assert outside(cache) == before
     assert not list(tmp_path.rglob("PWNED*"))
-    # The header is of no use, so the checkpoint is as good as any.
+    # The header is not used, so the checkpoint is as good as any.
     assert len(reply.expect().answer["items"]) == 20
 
 

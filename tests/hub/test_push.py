@@ -136,7 +136,7 @@ def test_private_branch_pull_request_and_tags(hub, push, folder):
     assert push("--create-pr", "--tag", "v3")[0] == 2
 
 
-def test_what_others_did_meanwhile_is_not_overwritten(hub, push, folder):
+def test_what_others_did_in_the_meantime_is_not_overwritten(hub, push, folder):
     push()
     (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMore.\n")
     hub.faults.add("/commit/", kind="status", method="POST", status=412, message="A commit ...")

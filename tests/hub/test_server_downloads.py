@@ -1,4 +1,4 @@
-"""The local Hub gives the real client its files, also where something goes wrong."""
+"""The local Hub gives the real client its files, even if something goes wrong."""
 
 import json
 import urllib.error

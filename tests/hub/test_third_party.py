@@ -1,4 +1,4 @@
-"""A stranger's plugin, from pip install to a model on the Hub and on another machine."""
+"""A third-party plugin, from pip install to a model on the Hub and on another machine."""
 
 import json
 from collections.abc import Callable, Iterator

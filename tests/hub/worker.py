@@ -63,7 +63,7 @@ class Reply:
     log: list[str]
 
     def expect(self, error: str | None = None) -> "Reply":
-        """Itself, if it ended so; fails the test otherwise."""
+        """This reply, if it ended so; otherwise the test fails."""
         assert self.error == error, f"{self.error}: {self.message}\n{self.err}"
         return self
 

@@ -23,7 +23,7 @@ TOLERANCE = 1e-9
 
 @pytest.fixture
 def trec_eval(ask):
-    """A function: scores [U, V], NaN for items that are no candidates, and targets to metrics."""
+    """A function: scores [U, V], NaN for items that are not candidates, and targets to metrics."""
 
     def trec_eval(scores: Tensor, targets: Tensor) -> dict[str, Tensor]:
         given = {"scores": scores, "targets": targets}

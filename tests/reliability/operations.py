@@ -186,7 +186,7 @@ class Train(Operation):
         self.must_equal(1)
 
     def must_equal(self, seed: int) -> None:
-        """The folder must hold, byte for byte, what the run gives that nobody killed."""
+        """The folder must hold, byte for byte, what an uninterrupted run gives."""
         reference = self.home / f"reference-{seed}"
         for name in KEPT:
             assert hash_of(self.folder / name) == hash_of(reference / name), f"{name} differs"
@@ -231,7 +231,7 @@ class TwoRuns(Train):
         return super().may_refuse(said) or any(text in said for text in expected)
 
     def check(self) -> str:
-        # The second run may replace the first, so that an earlier epoch is no loss.
+        # The second run may replace the first, so an earlier epoch is not an error.
         (self.home / "seen").unlink(missing_ok=True)
         return super().check()
 

@@ -1,4 +1,4 @@
-"""Readers of a checkpoint's files. Their sums agree: somebody may have damaged them on purpose."""
+"""Readers of a checkpoint's files. Their checksums agree, as after damage on purpose."""
 
 import json
 import struct

@@ -16,7 +16,7 @@ YEARS = 365 * 86400
 
 
 class Clock:
-    """A wall clock that somebody sets all the time, years ahead and back."""
+    """A wall clock that is set again and again, years ahead and back."""
 
     def __init__(self, jump: float) -> None:
         self.chance, self.jump = Random(0), jump

@@ -1,4 +1,4 @@
-"""What the attacks found and what was mended: one direct case each."""
+"""One direct case for each failure that the attacks found."""
 
 import io
 import json

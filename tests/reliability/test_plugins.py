@@ -22,7 +22,7 @@ ARCHITECTURE = "zoo.architecture('a', embedder='item', backbone='b', head='tied-
 
 BROKEN = {
     "an exception without a text": "class E(Exception):\n    def __str__(self): 1 / 0\nraise E",
-    "an exception whose text is no text": "class E(Exception):\n    __str__ = lambda s: 5\nraise E",
+    "an exception whose str is a number": "class E(Exception):\n    __str__ = lambda s: 5\nraise E",
     "a long text": "raise ValueError('x' * 1_000_000)",
     "lines and escapes": "raise ValueError('a\\n\\x1b[31mb\\u202ec\\0')",
     "a surrogate": "raise ValueError('\\ud800')",
@@ -49,14 +49,14 @@ HOOKS = {
     "no name": "zoo.metric('', 'json:loads')",
     "a name that is a path": "zoo.metric('../x', 'json:loads')",
     "a name that is an option": "zoo.command('--help', 'json:loads', help='x')",
-    "a name that is no text": "zoo.metric(3, 'json:loads')",
+    "a name that is not text": "zoo.metric(3, 'json:loads')",
     "a text with a mind of its own": "class T(str):\n    __eq__ = lambda s, o: True\n"
     "    __hash__ = str.__hash__\nzoo.metric(T('hit'), 'json:loads')",
-    "a target that is no text": "zoo.metric('x', print)",
+    "a target that is not text": "zoo.metric('x', print)",
     "a name of the core": "zoo.metric('hit', 'json:loads')",
     "a name of a plugin": "zoo.architecture('sasrec', embedder='item', backbone='x', head='y')",
     "a verb of the core": "zoo.command('list', 'json:loads', help='x')",
-    "a part that is nobody's": "zoo.architecture('a', embedder='x', backbone='y', head='z')",
+    "an unregistered part": "zoo.architecture('a', embedder='x', backbone='y', head='z')",
     "itself as a part": "zoo.architecture('a', embedder='a', backbone='a', head='a')",
     "odd capabilities": BACKBONE.format(", streaming='no'"),
     "odd defaults": BACKBONE.format("") + "\n" + ARCHITECTURE.format(", defaults=[1]"),
@@ -116,7 +116,7 @@ def test_texts_of_a_plugin_do_not_steer_the_terminal(install, hook, monkeypatch,
     install(hook(body.replace("\\\\", "\\")))
     loaded = load_plugins()
     if loaded.record("linrec").status == "broken":
-        return  # refused where it is registered: as good
+        return  # refused at registration, which is right too
     monkeypatch.setattr("seqzoo.plugins._kept_plugins", lambda: loaded)
     for words in (["list"], ["info", "a"], ["plugins"]):
         assert run(words) in (0, 2)

@@ -223,7 +223,7 @@ def test_a_reader_that_may_not_write_reads_what_was_committed(tmp_path, monkeypa
 
 @pytest.mark.parametrize("listed", [None, "", "[", '["a', "[3]", '["../x", "a/b", ".."]', "{}"])
 def test_foreign_files_in_a_commit_folder_stay_where_they_are(folder, model, listed, refused):
-    """Nobody's files are moved, read or removed because somebody opens the folder."""
+    """Opening a folder moves, reads or removes no files of others."""
     foreign = folder / ".commit"
     foreign.mkdir()
     (folder / "x").write_bytes(b"mine")

@@ -13,7 +13,7 @@ from seqzoo.training.loop import train
 
 @pytest.fixture
 def run(finished, tmp_path):
-    """A copy of a finished run, to do anything to."""
+    """A copy of a finished run, which a test may change."""
     result, _ = finished("sasrec")
     return shutil.copytree(result.out, tmp_path / "run")
 

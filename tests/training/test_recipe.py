@@ -1,4 +1,4 @@
-"""Recipes that cannot be, before anything is done; schedules and parameter groups."""
+"""Invalid recipes are refused before anything is done; schedules and parameter groups."""
 
 import io
 import json
@@ -249,7 +249,7 @@ def test_mixed_precision(finished, recipe, tmp_path):
         ):
             assert mixed.dtype == torch.float32
             assert 0 < (single - mixed).abs().max() < 0.1, name
-        # bf16 has 8 bits: other gradients, hence other weights, but a model as good.
+        # bf16 has 8 bits: other gradients, so other weights, but a model of equal quality.
         assert float(value) == pytest.approx(result.metrics["loo-full"]["ndcg@10"], abs=0.1)
     assert "train.precision=no cannot be used in this process" in refused
     assert "start a new process" in refused

@@ -1,4 +1,4 @@
-"""Ended at any moment and started again, a run ends as if nothing had been."""
+"""A run that is stopped at any moment and started again ends like an uninterrupted one."""
 
 import json
 import os
@@ -203,7 +203,7 @@ def test_ctrl_c_again_and_again(finished, recipe, tmp_path, same_files):
 def test_ctrl_c_while_an_epoch_is_written(
     finished, recipe, tmp_path, same_files, monkeypatch, heard, function, call
 ):
-    """What is told afterwards is what is on the disk: the epoch before."""
+    """What is reported afterwards is what is on the disk: the epoch before."""
     expected, _ = finished("sasrec", epochs=EPOCHS)
     assert sum(_bests(expected.out)) >= 2
     settings = recipe("sasrec", epochs=EPOCHS)

@@ -26,7 +26,7 @@ def test_a_run_writes_only_what_has_changed(recipe, tmp_path, monkeypatch, heard
     assert last == CHANGING
 
 
-def test_a_file_that_disappears_meanwhile_is_written_again(recipe, tmp_path):
+def test_a_file_that_disappears_in_between_is_written_again(recipe, tmp_path):
     out = tmp_path / "run"
 
     class Removes(Reporter):

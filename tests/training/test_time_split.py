@@ -50,10 +50,10 @@ def share_after_a(model, item):
 
 
 def test_a_model_cannot_profit_from_the_future(recipe, tmp_path, caplog):
-    """One that is trained on all but the last events of everybody knows what follows a."""
+    """A model that is trained on all but the last event of each user knows what follows a."""
     targets = {**SPLIT, "targets": "each"}
-    told = train(settings(recipe, PROTOCOLS, targets), tmp_path / "time", data=shop())
-    model = SequenceModel.from_pretrained(told.out)
+    result = train(settings(recipe, PROTOCOLS, targets), tmp_path / "time", data=shop())
+    model = SequenceModel.from_pretrained(result.out)
     assert share_after_a(model, "b") == 0
     assert share_after_a(model, "c") > 1
     honest = evaluate(model, shop(), "time-full")

@@ -10,7 +10,7 @@ from seqzoo.training.loop import train
 
 
 class Notebook(GeneralTracker):
-    """Keeps what it is told; fails in the method that it is asked to."""
+    """Records what it is given; fails in the chosen method."""
 
     name = "notebook"
     requires_logging_directory = False

@@ -171,7 +171,7 @@ def test_the_first_trial_has_the_defaults_that_the_data_decide(tmp_path):
     }
     result = tune(recipe, trials=1, out=tmp_path / "t", search={"model.dropout": [0.1, 0.2]})
     first = result.trials[0].settings
-    # So few events make batches of one window, a size that is no choice of every tuning.
+    # So few events make batches of one window, which are not among the usual choices.
     assert (first["train.batch_size"], first["train.lr"]) == (1, 2e-3)
     # What the user asks for stays as it is.
     assert first["model.dropout"] in (0.1, 0.2)

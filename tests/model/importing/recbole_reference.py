@@ -122,9 +122,9 @@ def reference(name: str, folder: Path, out: Path) -> tuple[list[str], list[list[
     # What its users have on disk: with the configuration and the optimizer.
     trainer._save_checkpoint(0, verbose=False, saved_model_file=out / f"{name}.checkpoint.pth")
     np.save(out / f"scores-{name}.npy", scores.numpy().astype(np.float32))
-    told = {key: config[key] for key in (*KEYS[name], *COMMON)}
-    told |= {"model": name, "n_items": dataset.item_num, "steps": STEPS}
-    (out / f"config-{name}.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    config_used = {key: config[key] for key in (*KEYS[name], *COMMON)}
+    config_used |= {"model": name, "n_items": dataset.item_num, "steps": STEPS}
+    (out / f"config-{name}.json").write_text(json.dumps(config_used, indent=2) + "\n", "utf-8")
     tokens = [str(token) for token in dataset.field2id_token["item_id"]]
     texts = [
         [tokens[item] for item in row[:length]]

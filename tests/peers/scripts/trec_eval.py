@@ -29,7 +29,7 @@ def measures(names: np.ndarray, scores: np.ndarray, target: int) -> dict[str, fl
 def averaged_over_ties(given: Arrays) -> Arrays:
     """The metrics of each user, averaged over the ranks that the target can take in its tie.
 
-    ``scores`` [U, V] are NaN for items that are no candidates; ``targets`` [U] are columns. Names
+    ``scores`` [U, V] are NaN for items that are not candidates; ``targets`` [U] are columns. Names
     are dealt out so that the target takes each place of its tie once.
     """
     names = np.array([f"item{index:06d}" for index in range(given["scores"].shape[1])])

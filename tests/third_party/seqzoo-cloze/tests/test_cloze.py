@@ -23,7 +23,7 @@ class TestConformance(ArchitectureCases):
 
 
 class Plain(nn.Module):
-    """What somebody may have written without seqzoo; item 11 is the hidden event."""
+    """An implementation without seqzoo; item 11 is the hidden event."""
 
     def __init__(self):
         super().__init__()
