@@ -125,7 +125,7 @@ def main() -> None:
         if not given.only or variant in given.only
     ]
 
-    def place(variant: str, seed: int) -> Path:
+    def folder_of(variant: str, seed: int) -> Path:
         return Path(folder / f"{variant.replace(' ', '-')}-seed{seed}")
 
     if not given.no_train:
@@ -133,7 +133,7 @@ def main() -> None:
             started = [
                 pool.submit(
                     train,
-                    place(variant, seed),
+                    folder_of(variant, seed),
                     settings["architecture"],
                     [*study.get("common", []), *settings.get("set", []), f"train.seed={seed}"],
                     given.data,
@@ -146,8 +146,8 @@ def main() -> None:
     runs: dict[str, list[dict[str, float]]] = {}
     for variant, seed, _ in jobs:
         finished = runs.setdefault(variant, [])
-        if _finished(place(variant, seed)):
-            finished.append(measured(place(variant, seed)))
+        if _finished(folder_of(variant, seed)):
+            finished.append(measured(folder_of(variant, seed)))
     print(table(runs))
     if given.write is not None:
         write(given.write, given.study, table(runs))

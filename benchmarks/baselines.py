@@ -60,9 +60,9 @@ def main() -> None:
                 "users": held_out.users,
                 "baselines": values,
             }
-            places = [(each["data"], each["protocol"]) for each in entries]
-            if (name, protocol) in places:
-                entries[places.index((name, protocol))] = entry
+            known = [(each["data"], each["protocol"]) for each in entries]
+            if (name, protocol) in known:
+                entries[known.index((name, protocol))] = entry
             else:
                 entries.append(entry)
             for key, own in values.items():

@@ -30,7 +30,7 @@ K = 10
 
 
 def cut(data: str, first: str, second: str) -> dict[str, pl.DataFrame]:
-    """The events before the first moment, between the two, and from the second on.
+    """The events before the first moment, from it to the second, and from the second onwards.
 
     Args:
         data: name or path of interactions with timestamps.
@@ -58,10 +58,10 @@ def questions(parts: Mapping[str, pl.DataFrame]) -> tuple[list[list[str]], list[
     histories, targets = [], []
     for _, events in rows.group_by("user", maintain_order=True):
         items = events["item"].to_list()
-        for place, row in enumerate(events["row"].to_list()):
-            if row >= first and place:
-                histories.append(items[:place])
-                targets.append(items[place])
+        for index, row in enumerate(events["row"].to_list()):
+            if row >= first and index:
+                histories.append(items[:index])
+                targets.append(items[index])
     return histories, targets
 
 
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--model", default="{}", help="settings of the model, as JSON")
     parser.add_argument("--train", default="{}", help="settings of training from new weights")
-    parser.add_argument("--carry", default="{}", help="settings of the continued training")
+    parser.add_argument("--continued", default="{}", help="settings of the continued training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--epochs", type=int, help="of new weights, if no run is to find it")
     options = parser.parse_args()
@@ -129,7 +129,7 @@ def main() -> None:
                 "train": {
                     "hold_out": "none",
                     "threads": options.threads,
-                    **json.loads(options.carry),
+                    **json.loads(options.continued),
                 },
             },
             "continued",

@@ -36,10 +36,10 @@ def questions(
     histories, targets = [], []
     for _, events in rows.group_by("user", maintain_order=True):
         items = events["item"].to_list()
-        for place, row in enumerate(events["row"].to_list()):
-            if row >= old.height and items[place] not in known and known & set(items[:place]):
-                histories.append(items[:place])
-                targets.append(items[place])
+        for index, row in enumerate(events["row"].to_list()):
+            if row >= old.height and items[index] not in known and known & set(items[:index]):
+                histories.append(items[:index])
+                targets.append(items[index])
     return histories, targets
 
 

@@ -128,15 +128,15 @@ def section(name: str, stored: Mapping[str, Any]) -> str:
 
 def picture(name: str, stored: Mapping[str, Any], folder: Path) -> None:
     """Bars of all ratios, on a logarithmic axis."""
-    bars, ticks, place = [], [], 0.0
+    bars, ticks, y = [], [], 0.0
     for what, values, peer, _ in comparisons(stored["results"]):
-        ticks.append((place, what, "bold"))
-        place += 1
+        ticks.append((y, what, "bold"))
+        y += 1
         for one, number in values.items():
-            bars.append((place, number / values[peer], one == peer))
-            ticks.append((place, one, "normal"))
-            place += 1
-        place += 0.5
+            bars.append((y, number / values[peer], one == peer))
+            ticks.append((y, one, "normal"))
+            y += 1
+        y += 0.5
 
     def make(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -165,7 +165,7 @@ def picture(name: str, stored: Mapping[str, Any], folder: Path) -> None:
         axes.set_xlabel("ratio (logarithmic); the grey bar's alternative is 1, less is better")
 
     folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / f"{name}.svg", (7.5, 0.6 + 0.17 * place), make)
+    draw(folder / f"{name}.svg", (7.5, 0.6 + 0.17 * y), make)
 
 
 def stored_results(folder: Path) -> dict[str, Any]:
