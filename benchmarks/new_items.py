@@ -20,6 +20,7 @@ import polars as pl
 
 import seqzoo
 from seqzoo.data.datasets import load_interactions
+from seqzoo.data.interactions import Interactions
 from seqzoo.plugins import catalogue
 
 K = 10
@@ -55,6 +56,30 @@ def hit_rate(
     return float(np.mean(hits))
 
 
+def titles(interactions: Interactions, items: list[str]) -> pl.DataFrame:
+    """The table of some items with their titles."""
+    labels = [interactions.labels.get(item, "") for item in items]
+    return pl.DataFrame({"item_id": items, "title": labels})
+
+
+def train(
+    options: argparse.Namespace, events: pl.DataFrame, item_features: pl.DataFrame
+) -> "seqzoo.TrainingResult":
+    """Train a model that reads the titles, into the folder ``options.work``."""
+    recipe: dict[str, Any] = {
+        "architecture": options.architecture,
+        "model": {"embedder": options.embedder, **json.loads(options.model)},
+        "data": {
+            "source": events,
+            "min_count": 1,
+            "item_features": item_features,
+            "item_columns": {"title": "text"},
+        },
+        "train": {"protocols": ["loo-full-unseen"], **json.loads(options.train)},
+    }
+    return seqzoo.train(recipe, options.work)
+
+
 def main() -> None:
     """Train, extend, measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -77,27 +102,11 @@ def main() -> None:
         item for item in later["item"].unique(maintain_order=True).to_list() if item not in known
     ]
     histories, targets = questions(old, later, known)
-
-    def titles(items: list[str]) -> pl.DataFrame:
-        labels = [interactions.labels.get(item, "") for item in items]
-        return pl.DataFrame({"item_id": items, "title": labels})
-
     began = time.process_time()
-    recipe: dict[str, Any] = {
-        "architecture": options.architecture,
-        "model": {"embedder": options.embedder, **json.loads(options.model)},
-        "data": {
-            "source": old,
-            "min_count": 1,
-            "item_features": titles(sorted(known)),
-            "item_columns": {"title": "text"},
-        },
-        "train": {"protocols": ["loo-full-unseen"], **json.loads(options.train)},
-    }
-    result = seqzoo.train(recipe, options.work)
+    result = train(options, old, titles(interactions, sorted(known)))
     seconds = time.process_time() - began
     model = seqzoo.load(options.work)
-    model.extend(new, titles(new))
+    model.extend(new, titles(interactions, new))
     items = len(model.vocabulary)
     reached, chance = hit_rate(model, histories, targets), K / items
     report = {

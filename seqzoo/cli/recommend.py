@@ -33,6 +33,7 @@ from seqzoo.validation import looks_like_path
 
 if TYPE_CHECKING:
     from seqzoo.model.recommendations import Recommendations
+    from seqzoo.model.sequence_model import SequenceModel
 
 __all__ = ["Engine", "OnCold", "OnUnknown", "recommend", "show_items"]
 
@@ -230,14 +231,7 @@ def recommend(
         on_unknown=on_unknown.value,
         on_cold=on_cold.value,
     )
-    for what, unknown in (
-        ("", best.unknown),
-        (" candidates", model.vocabulary.encode(candidates or [])[1]),
-        (" exclusions", model.vocabulary.encode(exclude or [])[1]),
-    ):
-        if unknown:
-            shown = listing([f"'{item}'" for item in unknown], _SHOWN)
-            note(f"skipped{what}, because the model does not know them: {shown}")
+    _note_skipped(model, best, candidates or [], exclude or [])
     if as_json:
         print_json(
             {
@@ -248,7 +242,24 @@ def recommend(
                 "recommendations": [asdict(one) for one in best],
             }
         )
-        return
+    else:
+        _show(best, on_cold)
+
+
+def _note_skipped(
+    model: "SequenceModel", best: "Recommendations", candidates: list[str], exclude: list[str]
+) -> None:
+    for what, unknown in (
+        ("", best.unknown),
+        (" candidates", model.vocabulary.encode(candidates)[1]),
+        (" exclusions", model.vocabulary.encode(exclude)[1]),
+    ):
+        if unknown:
+            shown = listing([f"'{item}'" for item in unknown], _SHOWN)
+            note(f"skipped{what}, because the model does not know them: {shown}")
+
+
+def _show(best: "Recommendations", on_cold: OnCold) -> None:
     if best.cold:
         answer = "the most popular items" if on_cold is OnCold.POPULAR else "nothing"
         note(f"the model knows no item of the history, so it recommends {answer}")

@@ -7,7 +7,7 @@ described in ``docs/how-to/data.md``.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -231,23 +231,11 @@ def write_prepared(
     """
     folder = Path(folder).expanduser()
     check_destination(folder, overwrite=overwrite)
-    labels = data.vocabulary.labels
-    vocabulary: dict[str, Any] = {"items": data.vocabulary.items}
-    if labels is not None:
-        vocabulary["labels"] = labels
-    if data.vocabulary.features:
-        vocabulary["features"] = data.vocabulary.features
-    arrays: dict[str, npt.NDArray[Any]] = {
-        ITEMS: data.sequences.items,
-        OFFSETS: data.sequences.offsets,
-    }
-    if data.sequences.timestamps is not None:
-        arrays[TIMESTAMPS] = data.sequences.timestamps
     columns = {
         f"feature-{number}.npy": name for number, name in enumerate(data.sequences.features, 1)
     }
-    arrays |= {file: data.sequences.features[name] for file, name in columns.items()}
-    document = {
+    contents = _contents(folder, data, columns)
+    about = {
         "format_version": FORMAT_VERSION,
         "name": data.name,
         "settings": {
@@ -260,34 +248,15 @@ def write_prepared(
         "fingerprints": _fingerprints(data),
         "summaries": [summary.to_json() for summary in data.summaries],
     }
-    contents: dict[str, Content] = {
-        **{name: partial(_save, array=array) for name, array in arrays.items()},
-        VOCABULARY: _rendered(folder / VOCABULARY, vocabulary, VocabularyRecord),
-        USERS: _rendered(folder / USERS, {"users": data.users}, UsersRecord),
-    }
-
-    def write_manifest(path: Path) -> None:
-        # The other files have been written next to it.
-        entries = {
-            name: {
-                "sha256": sha256_of(path.parent / name),
-                "size": os.path.getsize(path.parent / name),
-            }
-            for name in contents
-        }
-        features = [
-            {"name": name, "file": file, **entries.pop(file)} for file, name in columns.items()
-        ]
-        named = {"features": features} if features else {}
-        whole = plain("the manifest", {**document, **named, "files": entries})
-        whole["sha256"] = sha256_of_document(whole)
-        check(path, whole, Manifest, _REMEDY)
-        path.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
-
+    contents[MANIFEST] = partial(
+        _write_manifest, about=about, files=tuple(contents), columns=columns
+    )
     try:
-        write_files(folder, {**contents, MANIFEST: write_manifest})
-        if TIMESTAMPS not in contents:
-            (folder / TIMESTAMPS).unlink(missing_ok=True)
+        write_files(folder, contents)
+        # Files of the data that were here before.
+        for path in [folder / TIMESTAMPS, *folder.glob("feature-[0-9]*.npy")]:
+            if path.name not in contents:
+                path.unlink(missing_ok=True)
     except (CheckpointError, OSError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
         reason = getattr(cause, "strerror", None) or one_line(error)
@@ -296,6 +265,45 @@ def write_prepared(
             "another folder (earlier files are kept)"
         ) from error
     return PreparedFolder.open(folder)
+
+
+def _contents(folder: Path, data: SequenceData, columns: Mapping[str, str]) -> dict[str, Content]:
+    """The files but the manifest; ``columns`` are the names of the features by file."""
+    labels = data.vocabulary.labels
+    vocabulary: dict[str, Any] = {"items": data.vocabulary.items}
+    if labels is not None:
+        vocabulary["labels"] = labels
+    if data.vocabulary.features:
+        vocabulary["features"] = data.vocabulary.features
+    sequences = data.sequences
+    arrays: dict[str, npt.NDArray[Any]] = {ITEMS: sequences.items, OFFSETS: sequences.offsets}
+    if sequences.timestamps is not None:
+        arrays[TIMESTAMPS] = sequences.timestamps
+    arrays |= {file: sequences.features[name] for file, name in columns.items()}
+    return {
+        **{name: partial(np.save, arr=array, allow_pickle=False) for name, array in arrays.items()},
+        VOCABULARY: _rendered(folder / VOCABULARY, vocabulary, VocabularyRecord),
+        USERS: _rendered(folder / USERS, {"users": data.users}, UsersRecord),
+    }
+
+
+def _write_manifest(
+    path: Path, about: dict[str, Any], files: Sequence[str], columns: Mapping[str, str]
+) -> None:
+    """Write the manifest of files that have been written next to it."""
+    entries = {
+        name: {
+            "sha256": sha256_of(path.parent / name),
+            "size": os.path.getsize(path.parent / name),
+        }
+        for name in files
+    }
+    features = [{"name": name, "file": file, **entries.pop(file)} for file, name in columns.items()]
+    named = {"features": features} if features else {}
+    whole = plain("the manifest", {**about, **named, "files": entries})
+    whole["sha256"] = sha256_of_document(whole)
+    check(path, whole, Manifest, _REMEDY)
+    path.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
 
 
 def check_destination(folder: Path, *, overwrite: bool) -> None:
@@ -353,10 +361,6 @@ def _rendered(path: Path, document: dict[str, Any], schema: type) -> bytes:
     except CheckpointError as error:
         raise DataError(str(error)) from error
     return msgspec.json.encode(document)
-
-
-def _save(path: Path, array: npt.NDArray[Any]) -> None:
-    np.save(path, array, allow_pickle=False)
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:

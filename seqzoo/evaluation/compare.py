@@ -48,6 +48,16 @@ class _Run:
     held_out: HeldOut
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What a model gains with each target [T] by metric, its ranks, its speed and its seconds."""
+
+    gains: dict[str, Floats]
+    ranks: Ranks
+    targets_per_second: float
+    seconds: float
+
+
 def compare(
     models: Mapping[str, SequenceModel],
     data: Data,
@@ -108,29 +118,18 @@ def compare(
     runs = _prepare(models, PreparedData(data, settings), chosen)
     if baselines:
         runs += _baselines(runs)
-    gains: list[dict[str, Floats]] = []
-    recommended: list[Ranks] = []
-    timings: list[tuple[float, float]] = []
-    for run in runs:
-        before = time.perf_counter()
-        # The first batch of a process is slow and would make the first model alone look slow.
-        _ranks(replace(run, held_out=run.held_out.first(batch_size)), chosen, batch_size)
-        ranking = time.perf_counter()
-        ranks = _ranks(run, chosen, batch_size, advance)
-        after = time.perf_counter()
-        gains.append(gains_of(ranks, run.held_out, chosen))
-        timings.append((len(run.held_out.rows) / (after - ranking), after - before))
-        # Apart from the ranks, so that the speed does not depend on what is requested.
-        recommended.append(_ranks(run, chosen, batch_size, lists=True) if lists else ranks)
-    keys = list(gains[0])
+    measured = [_measure(run, chosen, batch_size, advance, lists=lists) for run in runs]
+    keys = list(measured[0].gains)
     first = runs[0].held_out
-    table = _by_user(np.stack([own[key] for own in gains for key in keys], axis=1), first)
+    table = _by_user(
+        np.stack([each.gains[key] for each in measured for key in keys], axis=1), first
+    )
     counts = _by_user(np.ones((first.targets, 1)), first)
     resampled = bootstrap_means(np.hstack([table, counts]), resamples, seed)
     resampled = (resampled[:, :-1] / resampled[:, -1:]).reshape(resamples, len(runs), len(keys))
     compared = [
-        _compared(run, own, ranks, resampled[:, index], timings[index], chosen, sizes or {})
-        for index, (run, own, ranks) in enumerate(zip(runs, gains, recommended, strict=True))
+        _compared(run, each, resampled[:, index], chosen, sizes or {})
+        for index, (run, each) in enumerate(zip(runs, measured, strict=True))
     ]
     at = keys.index(metric)
     values = table.reshape(first.users, len(runs), len(keys))[:, :, at]
@@ -259,6 +258,29 @@ def _baselines(runs: list[_Run]) -> list[_Run]:
     ]
 
 
+def _measure(
+    run: _Run,
+    protocol: Protocol,
+    batch_size: int,
+    advance: Callable[[int], None],
+    *,
+    lists: bool,
+) -> _Measured:
+    before = time.perf_counter()
+    # The first batch of a process is slow and would make the first model alone look slow.
+    _ranks(replace(run, held_out=run.held_out.first(batch_size)), protocol, batch_size)
+    ranking = time.perf_counter()
+    ranks = _ranks(run, protocol, batch_size, advance)
+    after = time.perf_counter()
+    return _Measured(
+        gains_of(ranks, run.held_out, protocol),
+        # Apart from the ranks, so that the speed does not depend on what is asked for.
+        _ranks(run, protocol, batch_size, lists=True) if lists else ranks,
+        len(run.held_out.rows) / (after - ranking),
+        after - before,
+    )
+
+
 def _ranks(
     run: _Run,
     protocol: Protocol,
@@ -291,19 +313,17 @@ def _by_user(values: Floats, held_out: HeldOut) -> Floats:
 
 def _compared(
     run: _Run,
-    gains: Mapping[str, Floats],
-    ranks: Ranks,
+    measured: _Measured,
     resampled: Floats,
-    timing: tuple[float, float],
     protocol: Protocol,
     sizes: Mapping[str, int],
 ) -> Compared:
     """The result of one model; ``resampled`` [R, K] are the bootstrapped means of its K metrics."""
     started = time.perf_counter()
     model, held_out = run.model, run.held_out
-    metrics = means(gains)
-    if ranks.lists is not None:
-        metrics |= list_metrics(ranks.lists, model, held_out, protocol)[0]
+    metrics = means(measured.gains)
+    if measured.ranks.lists is not None:
+        metrics |= list_metrics(measured.ranks.lists, model, held_out, protocol)[0]
     record = model.metrics.get(protocol.name, {})
     stored = dict(record.get("metrics", {}))
     match = data_match(
@@ -313,7 +333,6 @@ def _compared(
     if size is None:
         size = sum(tensor.nbytes for tensor in distinct_state(model)[0].values())
     state_bytes = session_bytes(model, held_out)
-    users_per_second, spent = timing
     return Compared(
         name=run.name,
         architecture=model.architecture,
@@ -321,15 +340,15 @@ def _compared(
         targets=held_out.targets,
         items=len(model.vocabulary),
         metrics=metrics,
-        known_targets=known_targets(held_out, gains),
-        interval={key: interval(resampled[:, index]) for index, key in enumerate(gains)},
+        known_targets=known_targets(held_out, measured.gains),
+        interval={key: interval(resampled[:, index]) for index, key in enumerate(measured.gains)},
         stored=stored,
         drift=drift_of(metrics, stored) if match == "same" else {},
         parameters=model.num_parameters,
         bytes=size,
         state_bytes=state_bytes,
-        users_per_second=users_per_second,
-        seconds=spent + time.perf_counter() - started,
+        users_per_second=measured.targets_per_second,
+        seconds=measured.seconds + time.perf_counter() - started,
         environment=environment_of(model),
     )
 

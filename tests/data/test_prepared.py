@@ -124,6 +124,26 @@ def test_positions_leave_no_timestamps_of_earlier_data(folder, file):
     assert_same(prepare(config), prepare(config_of(folder)))
 
 
+@pytest.mark.parametrize("names", [["price"], []])
+def test_fewer_features_leave_no_files_of_earlier_data(folder, file, names):
+    config = config_of(file)
+    data = prepare(config)
+
+    def with_features(*names):
+        values = {name: np.zeros(len(data.sequences.items), np.float32) for name in names}
+        return replace(
+            data,
+            sequences=replace(data.sequences, features=values),
+            vocabulary=data.vocabulary.with_features(dict.fromkeys(names)),
+        )
+
+    write_prepared(folder, with_features("price", "rating"), config, overwrite=True)
+    assert (folder / "feature-2.npy").exists()
+    write_prepared(folder, with_features(*names), config, overwrite=True)
+    assert sorted(folder.glob("feature-*")) == [folder / "feature-1.npy"][: len(names)]
+    assert list(PreparedFolder.open(folder).load().sequences.features) == names
+
+
 def test_destinations_that_are_refused(tmp_path, file):
     config = config_of(file)
     data = prepare(config)
@@ -248,16 +268,17 @@ def test_arrays_that_do_not_fit_together(folder, file):
 
 KILLED = """
 import os, signal, sys
+import numpy as np
 from seqzoo.data import prepared
 from seqzoo.data.prepare import DataConfig, prepare
 
 source, out, name = sys.argv[1:]
-save = prepared._save
-def stop(path, array):
-    save(path, array)
+save = np.save
+def stop(path, arr, **options):
+    save(path, arr, **options)
     if path.name == name:
         os.kill(os.getpid(), signal.SIGKILL)
-prepared._save = stop
+np.save = stop
 config = DataConfig(source=source, min_count=1)
 prepared.write_prepared(out, prepare(config), config, overwrite=True)
 """

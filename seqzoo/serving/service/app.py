@@ -142,18 +142,16 @@ def _routes(service: Service) -> FastAPI:
         swagger_ui_parameters={"tryItOutEnabled": True},
     )
     wanted = documents.Documents(service.limits)
-    limits = service.limits
-    user_type = Annotated[str, InPath(min_length=1, max_length=limits.text)]
-    k_type = Annotated[int, Query(ge=1, le=limits.k)]
-    name_type = Annotated[str | None, Query(max_length=limits.text)]
-    time_type = Annotated[
-        int | None,
-        Query(
-            ge=-documents.FARTHEST,
-            le=documents.FARTHEST,
-            description="Unix seconds of the request, for models that read them.",
-        ),
-    ]
+    _add_state(app, service)
+    _add_requests(app, service, wanted)
+    _add_sessions(app, service, wanted)
+    add_page(app, service, wanted)
+    _add_error_handlers(app)
+    return app
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    """The routes that say how the service is and what it serves."""
 
     @app.get("/healthz", responses={503: {"model": documents.Health}})
     async def healthz() -> documents.Health:
@@ -173,6 +171,10 @@ def _routes(service: Service) -> FastAPI:
         """The models of the service, the default first."""
         found = [model.describe() for model in service.models.values()]
         return json_answer(found)  # type: ignore[return-value]
+
+
+def _add_requests(app: FastAPI, service: Service, wanted: documents.Documents) -> None:
+    """The routes of requests that hold all that is to be known."""
 
     @app.post("/v1/recommend", responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503))
     async def recommend(body: wanted.recommend) -> documents.Recommended:  # type: ignore[name-defined]
@@ -211,6 +213,22 @@ def _routes(service: Service) -> FastAPI:
         best = await service.ask(model, ask.SimilarRequest(body.item, body.k))
         document = {"model": model.name, "item": body.item, "similar": ask.items_json(best)}
         return json_answer(document)  # type: ignore[return-value]
+
+
+def _add_sessions(app: FastAPI, service: Service, wanted: documents.Documents) -> None:
+    """The routes of sessions, which the service keeps for each user."""
+    limits = service.limits
+    user_type = Annotated[str, InPath(min_length=1, max_length=limits.text)]
+    k_type = Annotated[int, Query(ge=1, le=limits.k)]
+    name_type = Annotated[str | None, Query(max_length=limits.text)]
+    time_type = Annotated[
+        int | None,
+        Query(
+            ge=-documents.FARTHEST,
+            le=documents.FARTHEST,
+            description="Unix seconds of the request, for models that read them.",
+        ),
+    ]
 
     @app.post(
         f"/v1/sessions/{USER}/events",
@@ -252,10 +270,6 @@ def _routes(service: Service) -> FastAPI:
             await service.ask(model, ask.ForgetRequest(user)) for model in service.models.values()
         ]
         return json_answer({"user": user, "events": sum(counts)})  # type: ignore[return-value]
-
-    add_page(app, service, wanted)
-    _add_error_handlers(app)
-    return app
 
 
 def _histories(body: Any) -> tuple[list[list[str]], list[list[int]] | None]:

@@ -173,82 +173,117 @@ class Documents:
     """
 
     def __init__(self, limits: Limits) -> None:
+        types = _Types(limits)
+        self.recommend = _recommend(types)
+        self.similar = _similar(types)
+        self.items = _items(types)
+        self.reasons = _reasons(types)
+        self.event = _event(types)
+
+
+class _Types:
+    """Types of fields that several documents have, within limits."""
+
+    def __init__(self, limits: Limits) -> None:
         identifier = Annotated[str, Field(min_length=1, max_length=limits.text)]
-        model: Any = (
-            Annotated[str | None, Field(max_length=limits.text)],
-            Field(None, description="Name of a model; the first one by default."),
-        )
         history = Annotated[list[identifier], Field(max_length=limits.items)]
         second = Annotated[int, Field(ge=-FARTHEST, le=FARTHEST)]
         times = Annotated[list[second], Field(max_length=limits.items)]
-        choice = Annotated[list[identifier], Field(max_length=limits.candidates)]
-        k: Any = (Annotated[int, Field(ge=1, le=limits.k)], 10)
-        self.recommend: Any = create_model(
-            "RecommendRequest",
-            __base__=_Closed,
-            __doc__="Ask for recommendations after one history, or after several.",
-            model=model,
-            history=(
-                history | None,
-                Field(None, description="Item ids of one user, oldest first."),
-            ),
-            histories=(
-                Annotated[list[history], Field(min_length=1, max_length=limits.histories)] | None,
-                Field(None, description="Item ids of several users."),
-            ),
-            timestamps=(
-                times | list[times] | None,
-                Field(None, description="Unix seconds, in the form of the history or histories."),
-            ),
-            at=(
-                second | None,
-                Field(
-                    None,
-                    description="Unix seconds of the request, for models that read them; the time "
-                    "of the newest event by default.",
-                ),
-            ),
-            k=k,
-            exclude_seen=(bool, Field(True, description="Leave out the items of the history.")),
-            candidates=(choice | None, Field(None, description="Item ids to choose from.")),
-            exclude=(choice, Field([], description="Item ids that are not recommended.")),
-            on_unknown=(OnUnknown, "skip"),
-            on_cold=(OnCold, "error"),
+        self.limits = limits
+        self.model: Any = (
+            Annotated[str | None, Field(max_length=limits.text)],
+            Field(None, description="Name of a model; the first one by default."),
         )
-        self.similar: Any = create_model(
-            "SimilarRequest",
-            __base__=_Closed,
-            __doc__="Ask for the items most similar to an item.",
-            model=model,
-            item=(identifier, ...),
-            k=k,
-        )
-        self.items: Any = create_model(
-            "ItemsRequest",
-            __base__=_Closed,
-            __doc__="Search items by title, or look items up by their ids.",
-            model=model,
-            query=(
-                Annotated[str, Field(max_length=limits.text)] | None,
-                Field(None, description="Words of a title, or an id; empty for popular items."),
+        self.identifier: Any = identifier
+        self.second: Any = second
+        self.history: Any = history
+        self.histories: Any = Annotated[
+            list[history], Field(min_length=1, max_length=limits.histories)
+        ]
+        self.times: Any = times | list[times]
+        self.choice: Any = Annotated[list[identifier], Field(max_length=limits.candidates)]
+        self.k: Any = (Annotated[int, Field(ge=1, le=limits.k)], 10)
+
+
+def _recommend(types: _Types) -> Any:
+    return create_model(
+        "RecommendRequest",
+        __base__=_Closed,
+        __doc__="Ask for recommendations after one history, or after several.",
+        model=types.model,
+        history=(
+            types.history | None,
+            Field(None, description="Item ids of one user, oldest first."),
+        ),
+        histories=(
+            types.histories | None,
+            Field(None, description="Item ids of several users."),
+        ),
+        timestamps=(
+            types.times | None,
+            Field(None, description="Unix seconds, in the form of the history or histories."),
+        ),
+        at=(
+            types.second | None,
+            Field(
+                None,
+                description="Unix seconds of the request, for models that read them; the time "
+                "of the newest event by default.",
             ),
-            items=(history | None, Field(None, description="Ids whose titles are wanted.")),
-            k=k,
-        )
-        self.reasons: Any = create_model(
-            "ReasonsRequest",
-            __base__=_Closed,
-            __doc__="Ask why an item is recommended after a history.",
-            model=model,
-            history=(history, Field(description="Item ids of one user, oldest first.")),
-            item=(identifier, ...),
-            k=(Annotated[int, Field(ge=1, le=limits.k)], 3),
-        )
-        self.event: Any = create_model(
-            "EventRequest",
-            __base__=_Closed,
-            __doc__="One more event of a user.",
-            model=model,
-            item=(identifier, ...),
-            timestamp=(second | None, Field(None, description="Unix seconds.")),
-        )
+        ),
+        k=types.k,
+        exclude_seen=(bool, Field(True, description="Leave out the items of the history.")),
+        candidates=(types.choice | None, Field(None, description="Item ids to choose from.")),
+        exclude=(types.choice, Field([], description="Item ids that are not recommended.")),
+        on_unknown=(OnUnknown, "skip"),
+        on_cold=(OnCold, "error"),
+    )
+
+
+def _similar(types: _Types) -> Any:
+    return create_model(
+        "SimilarRequest",
+        __base__=_Closed,
+        __doc__="Ask for the items most similar to an item.",
+        model=types.model,
+        item=(types.identifier, ...),
+        k=types.k,
+    )
+
+
+def _items(types: _Types) -> Any:
+    return create_model(
+        "ItemsRequest",
+        __base__=_Closed,
+        __doc__="Search items by title, or look items up by their ids.",
+        model=types.model,
+        query=(
+            Annotated[str, Field(max_length=types.limits.text)] | None,
+            Field(None, description="Words of a title, or an id; empty for popular items."),
+        ),
+        items=(types.history | None, Field(None, description="Ids whose titles are wanted.")),
+        k=types.k,
+    )
+
+
+def _reasons(types: _Types) -> Any:
+    return create_model(
+        "ReasonsRequest",
+        __base__=_Closed,
+        __doc__="Ask why an item is recommended after a history.",
+        model=types.model,
+        history=(types.history, Field(description="Item ids of one user, oldest first.")),
+        item=(types.identifier, ...),
+        k=(Annotated[int, Field(ge=1, le=types.limits.k)], 3),
+    )
+
+
+def _event(types: _Types) -> Any:
+    return create_model(
+        "EventRequest",
+        __base__=_Closed,
+        __doc__="One more event of a user.",
+        model=types.model,
+        item=(types.identifier, ...),
+        timestamp=(types.second | None, Field(None, description="Unix seconds.")),
+    )
