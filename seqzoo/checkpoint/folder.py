@@ -84,9 +84,16 @@ def render_checkpoint(
     folder, entries = Path(folder), plain("the metrics", dict(metrics))
     render: dict[str, Callable[[], bytes | EncodedTensors]] = {
         WEIGHTS: lambda: _held(EncodedTensors(tensors)),
-        VOCABULARY: lambda: _render_vocabulary(folder / VOCABULARY, vocabulary),
+        VOCABULARY: lambda: _rendered(
+            folder / VOCABULARY,
+            vocabulary.to_json(),
+            VocabularyFile,
+            "change the ids or the titles of the items",
+        ),
         RECIPE: lambda: render_recipe(recipe),
-        METRICS: lambda: _render_metrics(folder / METRICS, entries),
+        METRICS: lambda: _rendered(
+            folder / METRICS, entries, MetricsFile, "change the metrics", indent=2
+        ),
     }
     if item_features is not None:
         render[FEATURES] = lambda: _held(render_item_features(item_features))
@@ -162,21 +169,17 @@ def plugin_of(architecture: str) -> dict[str, str]:
     return {"name": name, "distribution": "seqzoo", "version": __version__}
 
 
-# Checked with the schemas of reading: a checkpoint that is written must load.
-def _render_vocabulary(path: Path, vocabulary: Vocabulary) -> bytes:
-    items = vocabulary.to_json()
-    check(path, items, VocabularyFile, "change the ids or the titles of the items")
-    return (json.dumps(items, ensure_ascii=False) + "\n").encode()
+def _rendered(
+    path: Path, document: Mapping[str, Any], schema: Any, remedy: str, indent: int | None = None
+) -> bytes:
+    """A JSON file, checked with the schema of reading: a checkpoint that is written must load."""
+    check(path, document, schema, remedy)
+    return (json.dumps(document, indent=indent, ensure_ascii=False) + "\n").encode()
 
 
 def _held(encoded: EncodedTensors) -> bytes | EncodedTensors:
     # Small tensors as they are now. Large ones are checked for changes when they are written.
     return bytes(encoded) if len(encoded) <= _LARGE else encoded
-
-
-def _render_metrics(path: Path, entries: Mapping[str, Any]) -> bytes:
-    check(path, entries, MetricsFile, "change the metrics")
-    return (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _refuse_foreign(folder: Path, overwrite: bool) -> None:

@@ -274,7 +274,7 @@ def _measure(
     after = time.perf_counter()
     return _Measured(
         gains_of(ranks, run.held_out, protocol),
-        # Apart from the ranks, so that the speed does not depend on what is asked for.
+        # Apart from the ranks, so that the speed does not depend on what is requested.
         _ranks(run, protocol, batch_size, lists=True) if lists else ranks,
         len(run.held_out.rows) / (after - ranking),
         after - before,

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seqzoo.evaluation.measurement import Measurement
 from seqzoo.metric_names import metric_title
 from seqzoo.notebook import block, line, number, table
 
@@ -13,50 +14,31 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One of the models of a comparison.
+@dataclass(frozen=True, kw_only=True)
+class Compared(Measurement):
+    """One of the models of a comparison: a ``Measurement`` and more.
+
+    The drift is empty if the data differ from those of the stored metrics.
 
     Attributes:
         name: the caller's name of the model.
         architecture: registered name.
-        users: number of users.
-        targets: number of held-out items; more than users if the split holds out several of a user.
-        items: number of candidates.
-        metrics: measured values of ``hit@10`` and so on, over the targets; a held-out item that the
-            model does not know counts as a miss. With metrics of lists, if they were requested.
-        known_targets: number of ``users`` with a held-out item that the model knows, number of
-            these ``targets``, and the ``metrics`` over these targets only.
         interval: lower and upper bound of each metric's 95 % interval, bootstrapped over users;
             metrics of lists have none.
-        stored: the checkpoint's metrics under this protocol; empty if there are none.
-        drift: measured minus stored value of every metric that differs; empty if the data differ
-            from those of the stored metrics.
         parameters: number of trainable parameters.
         bytes: size of the weights.
         state_bytes: size of one user's session state after as many events as the model reads (200
             at most); None if the model cannot stream.
         users_per_second: targets ranked per second over all candidates, in this run.
-        seconds: total wall time for this model.
-        environment: versions, device, threads and dtype.
     """
 
     name: str
     architecture: str
-    users: int
-    targets: int
-    items: int
-    metrics: dict[str, float]
-    known_targets: dict[str, Any]
     interval: dict[str, list[float]]
-    stored: dict[str, float]
-    drift: dict[str, float]
     parameters: int
     bytes: int
     state_bytes: int | None
     users_per_second: float
-    seconds: float
-    environment: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -113,7 +95,11 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values."""
-        return asdict(self)
+        models = [
+            {"name": each.name, "architecture": each.architecture, **asdict(each)}
+            for each in self.models
+        ]
+        return {**asdict(self), "models": models}
 
     def _repr_html_(self) -> str:
         ranked = sorted(self.models, key=lambda model: -model.metrics[self.metric])

@@ -14,6 +14,7 @@ from seqzoo.errors import UsageError
 from seqzoo.evaluation.data_match import data_match
 from seqzoo.evaluation.held_out import HeldOut, hold_out
 from seqzoo.evaluation.lists import list_metrics
+from seqzoo.evaluation.measurement import Measurement
 from seqzoo.evaluation.preparation import (
     Data,
     PreparedData,
@@ -45,22 +46,13 @@ TOLERANCE = 5e-5
 """Metrics that agree to 4 digits do not drift."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Measured metrics, the stored ones, and the data they were measured on.
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Measurement):
+    """A ``Measurement``, and the data it was made on.
 
     Attributes:
         model: the name of the model, as the caller gave it.
         protocol: name of the protocol.
-        users: number of users.
-        targets: number of held-out items; more than users if the split holds out several of a user.
-        items: number of candidates.
-        metrics: measured values of ``hit@10`` and so on, over the targets; a held-out item that the
-            model does not know counts as a miss. With metrics of lists, if they were requested.
-        known_targets: number of ``users`` with a held-out item that the model knows, number of
-            these ``targets``, and the ``metrics`` over these targets only.
-        stored: the checkpoint's metrics under this protocol; empty if there are none.
-        drift: measured minus stored value of every metric that differs by more than ``TOLERANCE``.
         data: name and fingerprints, those of the stored metrics, whether they match (``same``,
             other ``timestamps`` or ``features`` that matter, another ``split``, or ``other`` data),
             the numbers of interactions and of held-out items that the model does not know, what the
@@ -68,27 +60,16 @@ class Evaluation:
             (``stages``).
         lists: what the metrics of lists were computed from, see
             ``seqzoo.evaluation.lists.list_metrics``; empty if they were not requested.
-        seconds: wall time.
-        environment: versions, device, threads and dtype.
     """
 
     model: str
     protocol: str
-    users: int
-    targets: int
-    items: int
-    metrics: dict[str, float]
-    known_targets: dict[str, Any]
-    stored: dict[str, float]
-    drift: dict[str, float]
     data: dict[str, Any]
-    seconds: float
-    environment: dict[str, Any]
     lists: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values."""
-        return asdict(self)
+        return {"model": self.model, "protocol": self.protocol, **asdict(self)}
 
     def _repr_html_(self) -> str:
         rows = [

@@ -171,15 +171,14 @@ def window_batch(
         own = batch.gather_last(batch.timestamps)
         requests = [int(t) if time is None else time for t, time in zip(own, at, strict=True)]
         queries[torch.arange(len(items)), batch.lengths - 1] = torch.tensor(requests)
-    features = {
-        name: _padded(
-            [
-                encoded_values(name, model.vocabulary.features[name], each.features[name][newest])
-                for each in events
-            ]
+    features = {}
+    for name in model.reads.features:
+        known = model.vocabulary.features[name]
+        rows = [encoded_values(name, known, each.features[name][newest]) for each in events]
+        wide = [row if row.dtype == np.float32 else row.astype(np.int64) for row in rows]
+        features[name] = torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(row) for row in wide], batch_first=True
         )
-        for name in model.reads.features
-    }
     numbers = None
     if model.reads.users:
         if None in users:
@@ -188,8 +187,3 @@ def window_batch(
             )
         numbers = torch.from_numpy(user_numbers([str(user) for user in users]))
     return replace(batch, query_times=queries, features=features, users=numbers)
-
-
-def _padded(rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
-    wide = [row if row.dtype == np.float32 else row.astype(np.int64) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(list(map(torch.from_numpy, wide)), batch_first=True)

@@ -166,7 +166,13 @@ class SessionDatabase:
                         raise
                     errors[index] = error
                     continue
-                number = before.id if before is not None else self._add_user(model, event.user)
+                if before is not None:
+                    number = before.id
+                else:
+                    query = "INSERT INTO users (model, user, count) VALUES (?, ?, 0)"
+                    number = int(
+                        self._connection.execute(query, (model, event.user)).lastrowid or 0
+                    )
                 positions[event.user] = Position(number, count + 1, event.timestamp)
                 rows.append((number, count, event.item, event.timestamp))
             self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
@@ -175,10 +181,6 @@ class SessionDatabase:
                 [(each.count, each.newest, each.id) for each in positions.values()],
             )
         return errors
-
-    def _add_user(self, model: str, user: str) -> int:
-        query = "INSERT INTO users (model, user, count) VALUES (?, ?, 0)"
-        return int(self._connection.execute(query, (model, user)).lastrowid or 0)
 
     def _position(self, model: str, user: str) -> Position | None:
         query = "SELECT id, count, newest FROM users WHERE model = ? AND user = ?"

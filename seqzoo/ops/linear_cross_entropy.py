@@ -51,7 +51,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         block = max(64, _BLOCK_ELEMENTS // classes)
         grad_hidden, grad_table = torch.empty_like(hidden), torch.zeros_like(table)
         total = hidden.new_zeros(())
-        shifted = not _is_small(hidden, table)
+        # The largest score is at most the product of the lengths (Cauchy-Schwarz).
+        largest = hidden.square().sum(1).amax() * table.square().sum(1).amax()
+        shifted = not bool(largest <= _SAFE_SCORE**2)
         for start in range(0, rows, block):
             part = slice(start, start + block)
             wanted = targets[part, None]
@@ -81,12 +83,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_hidden, grad_table = ctx.saved_tensors
         scale = gradients[0] / ctx.rows
         return grad_hidden * scale, grad_table * scale, None, None
-
-
-def _is_small(hidden: Tensor, table: Tensor) -> bool:
-    """Whether all scores are at most ``_SAFE_SCORE``, by the Cauchy-Schwarz inequality."""
-    largest = hidden.square().sum(1).amax() * table.square().sum(1).amax()
-    return bool(largest <= _SAFE_SCORE**2)
 
 
 register(in_torch("linear-cross-entropy", "seqzoo.ops.linear_cross_entropy:linear_cross_entropy"))

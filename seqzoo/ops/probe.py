@@ -253,10 +253,6 @@ def _ssd_step_example(size: _Size) -> list[Tensor]:
     return [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state]
 
 
-def _convolution_example(size: _Size) -> list[Tensor]:
-    return _draw((size.batch, size.length, size.channels), (size.channels, 4), (size.channels,))
-
-
 def _gru_example(size: _Size) -> list[Tensor]:
     x, outer, inner = _draw(
         (size.batch, size.length, size.states),
@@ -324,7 +320,9 @@ _EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
     "ssd": _ssd_example,
     "ssd-last": lambda size: [*_ssd_example(size)[:4], _lengths(size)],
     "ssd-step": _ssd_step_example,
-    "causal-convolution": _convolution_example,
+    "causal-convolution": lambda size: _draw(
+        (size.batch, size.length, size.channels), (size.channels, 4), (size.channels,)
+    ),
     "gru": _gru_example,
     "gru-last": lambda size: [*_gru_example(size), _lengths(size)],
     "int8-scan": _int8_example,

@@ -5,6 +5,8 @@ scan finds every item whose rounded score is so high that the real one may belon
 few are scored again with the real vectors. See ``seqzoo.ops.int8``.
 """
 
+from dataclasses import fields
+
 import torch
 from torch import Tensor, nn
 
@@ -49,11 +51,15 @@ class Int8Index:
                 f"the index 'int8' needs an item table that is a parameter on the CPU; it is {kind}"
             )
         self._head, self._state = head, _state(head)
-        items = _joined(
-            [
-                rounded_items(head.item_vectors(table, slice(start, start + _BLOCK)).float())
-                for start in range(0, len(table), _BLOCK)
-            ]
+        blocks = [
+            rounded_items(head.item_vectors(table, slice(start, start + _BLOCK)).float())
+            for start in range(0, len(table), _BLOCK)
+        ]
+        items = Quantised(
+            **{
+                each.name: torch.cat([getattr(block, each.name) for block in blocks])
+                for each in fields(Quantised)
+            }
         )
         factors = torch.stack([items.errors, items.lengths])
         if not bool(factors.isfinite().all()):
@@ -117,11 +123,6 @@ def _excluded(users: int, exclude: tuple[Tensor, Tensor] | None) -> list[Tensor]
     rows, order = exclude[0].sort()
     counts = torch.bincount(rows, minlength=users).tolist()
     return [torch.cat([padding, own]) for own in torch.split(exclude[1][order], counts)]
-
-
-def _joined(parts: list[Quantised]) -> Quantised:
-    names = ("codes", "scales", "errors", "lengths")
-    return Quantised(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def _state(head: TiedHead) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ the value found, the value expected, and the remedy.
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -196,7 +196,10 @@ def _check_limits(where: object, value: object, keys: tuple[Key, ...], remedy: s
         for start in range(0, len(value), _CHUNK):
             chunk = value[start : start + _CHUNK]
             # Fast path for the ids and the counts of a large vocabulary.
-            if _are_texts(chunk) or _are_small(chunk):
+            kinds: set[type] = set(map(type, chunk))
+            if kinds == {str} and _is_text("".join(chunk)):
+                continue
+            if kinds == {int} and min(chunk) > -BEYOND and max(chunk) < BEYOND:
                 continue
             for index, inner in enumerate(chunk, start):
                 _check_limits(where, inner, (*keys, index), remedy)
@@ -214,16 +217,6 @@ def _is_text(text: str) -> bool:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
-
-
-def _are_texts(values: Sequence[object]) -> bool:
-    """Whether all values are strings that can be written, as far as a quick check can tell."""
-    return set(map(type, values)) == {str} and _is_text("".join(values))  # type: ignore[arg-type]
-
-
-def _are_small(values: Sequence[Any]) -> bool:
-    """Whether all values are whole numbers within the limit."""
-    return set(map(type, values)) == {int} and min(values) > -BEYOND and max(values) < BEYOND
 
 
 def _named(keys: Iterable[Key]) -> str:
@@ -300,7 +293,10 @@ def _description(kind: Any) -> str | None:
 
 def _culprit(document: Any, keys: list[Key], schema: type, message: str) -> Any:
     """The key that a message is about, found by bisecting the mapping at ``keys``."""
-    items = list(_at(document, keys).items())
+    mapping = document
+    for key in keys:
+        mapping = mapping[key]
+    items = list(mapping.items())
     while len(items) > 1:
         half = items[: len(items) // 2]
         try:
@@ -310,12 +306,6 @@ def _culprit(document: Any, keys: list[Key], schema: type, message: str) -> Any:
             fails = str(error) == message
         items = half if fails else items[len(items) // 2 :]
     return items[0][0]
-
-
-def _at(document: Any, keys: Iterable[Key]) -> Any:
-    for key in keys:
-        document = document[key]
-    return document
 
 
 def _with(document: Any, keys: list[Key], value: object) -> Any:

@@ -71,7 +71,8 @@ def map_tensors(path: Path, size: int, sha256: str) -> dict[str, Tensor]:
     found = sha256_of(path)
     if found != sha256:
         raise wrong_sha256(path, found, sha256)
-    tensors = _mapped(path)
+    with _safetensors_errors(path), safe_open(path, framework="pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     # The library opens the file by its name: it must be the one that was hashed.
     if _identity(path) != before:
         raise CheckpointError(f"{path} has changed while it was read; read it again")
@@ -91,11 +92,6 @@ def _identity(path: Path) -> _Identity:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _mapped(path: Path) -> dict[str, Tensor]:
-    with _safetensors_errors(path), safe_open(path, framework="pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
 
 
 @contextmanager

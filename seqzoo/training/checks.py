@@ -45,7 +45,9 @@ def prepare_data(
     data = prepare(recipe.data, source)
     if recipe.start is not None:
         if older is not None:
-            before = prepare(replace(recipe.data, min_count=_minimum(older)), older)
+            # No k-core, as the start's items are known; prepared data have theirs already.
+            least = int(settings_of_source(older).get("min_count", 1))
+            before = prepare(replace(recipe.data, min_count=least), older)
             data = joined(before, data, recipe.start.model.vocabulary)
         data = recipe.start.with_new_items(data)
     data = with_item_features(recipe, data, features)
@@ -79,11 +81,6 @@ def _check_replay(recipe: Recipe, has_older: bool) -> None:
             f"train.replay is {recipe.train.replay}, and there are no older events to train on "
             "again; give them as data.replay_source"
         )
-
-
-def _minimum(older: str | Path | Interactions | InMemory) -> int:
-    """The k-core of older data: none, as the start's items are known; prepared data have theirs."""
-    return int(settings_of_source(older).get("min_count", 1))
 
 
 def check_protocols(recipe: Recipe, protocols: list[Protocol]) -> None:

@@ -123,7 +123,9 @@ def _entry(where: str, value: Any) -> Range | Choice:
     if found is None:
         raise ConfigError(f"{where} is {value!r}; {_EXPECTED}")
     try:
-        low, high = (_number(text) for text in found.groups())
+        low, high = (
+            int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text) for text in found.groups()
+        )
     except ValueError:
         raise ConfigError(f"{where} is {value!r}; {_EXPECTED}") from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -131,10 +133,6 @@ def _entry(where: str, value: Any) -> Range | Choice:
     if not (isinstance(low, int) and isinstance(high, int)):
         low, high = float(low), float(high)
     return Range(low, high, log=low > 0 and high >= 10 * low)
-
-
-def _number(text: str) -> int | float:
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
 
 
 def parse_search(words: list[str]) -> dict[str, Any]:

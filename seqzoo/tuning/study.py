@@ -113,7 +113,8 @@ class Study:
             begun = self._study.ask()
             if "folder" not in begun.user_attrs:
                 begun.set_user_attr("folder", begun.number)
-            self._lock(begun.number)
+            self._locks[begun.number] = descriptor = self._open(begun.number)
+            try_lock(descriptor)
             return begun
 
     def settings_of(self, trial: "Trial") -> dict[str, Any]:
@@ -177,10 +178,6 @@ class Study:
         free = try_lock(descriptor) is not False
         os.close(descriptor)
         return free
-
-    def _lock(self, number: int) -> None:
-        self._locks[number] = descriptor = self._open(number)
-        try_lock(descriptor)
 
     def _open(self, number: int) -> int:
         path = self._folder / "trials" / f"{number}.lock"

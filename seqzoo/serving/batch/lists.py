@@ -58,8 +58,10 @@ class ItemLists:
         frames = frames_of_users if self._layout.whole else frames_of_events
         self._buckets.write(frames(self._rows, self._layout))
 
-    def of(self, users: pl.Series, bucket: int | None) -> list[list[str]]:
-        """The list of each user of a bucket; empty for users without one."""
+    def of(self, users: pl.Series, bucket: int | None) -> Sequence[str] | list[list[str]]:
+        """The ids for everyone, or the list of each user of a bucket, which may be empty."""
+        if self.everyone is not None:
+            return self.everyone
         if self._buckets is None or bucket is None:
             raise DataError("lists by user are divided before they are read")
         if self._held[0] != bucket:

@@ -192,7 +192,11 @@ def _tasks(
         if number in job.done:
             advance(len(block.users))
         else:
-            yield Task(number, block, {what: _of(each, block) for what, each in lists.items()})
+            wanted: dict[str, Any] = {
+                what: None if each is None else each.of(block.users, block.bucket)
+                for what, each in lists.items()
+            }
+            yield Task(number, block, wanted)
 
 
 def _run(engine: Engine, tasks: Iterator[Task], job: Job, advance: Callable[[int], None]) -> None:
@@ -207,12 +211,6 @@ def _run(engine: Engine, tasks: Iterator[Task], job: Job, advance: Callable[[int
             )
             job.add(answered.frame, part)
             advance(part.users)
-
-
-def _of(lists: ItemLists | None, block: Block) -> Any:
-    if lists is None:
-        return None
-    return lists.everyone if lists.everyone is not None else lists.of(block.users, block.bucket)
 
 
 def _blocks(

@@ -78,12 +78,13 @@ class Recommender:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._history, self._best, self._event, self._answer = (
-            onnxruntime.InferenceSession(files[name], options, ["CPUExecutionProvider"])
-            if name in _computations(self.manifest)
-            else None
-            for name in (HISTORY, RECOMMEND, EVENT, ANSWER)
-        )
+        sessions: dict[str, Any] = {
+            name: onnxruntime.InferenceSession(files[name], options, ["CPUExecutionProvider"])
+            for name in _computations(self.manifest)
+        }
+        self._history, self._best = sessions[HISTORY], sessions[RECOMMEND]
+        self._event: Any = sessions.get(EVENT)
+        self._answer: Any = sessions.get(ANSWER)
         self._state = [
             _initial(f"{self.folder / MANIFEST}: state {place}", state)
             for place, state in enumerate(self.manifest["state"])

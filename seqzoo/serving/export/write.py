@@ -210,12 +210,14 @@ def _manifest(
     *,
     int8: bool = False,
 ) -> Manifest:
+    from seqzoo.serving.export.graphs import OPSET
+
     return Manifest(
         format=1,
         seqzoo=__version__,
         architecture=model.architecture,
         config=model.config,
-        opset=_opset(),
+        opset=OPSET,
         max_length=window(model),
         uses_time=model.backbone.uses_time,
         uses_query_time=model.reads.query_times,
@@ -230,12 +232,6 @@ def _manifest(
             for name, content in files.items()
         },
     )
-
-
-def _opset() -> int:
-    from seqzoo.serving.export.graphs import OPSET
-
-    return OPSET
 
 
 def _entry(tensor: StateTensor) -> StateEntry:
