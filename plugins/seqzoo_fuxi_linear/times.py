@@ -20,6 +20,7 @@ from torch.nn import functional
 from seqzoo.interfaces import SequenceBatch
 from seqzoo.ops.exporting import exporting
 from seqzoo.ops.precision import widened
+from seqzoo.parts.layers import INITIAL_STD
 from seqzoo_fuxi_linear.config import FuxiLinearConfig
 
 __all__ = ["Clock", "Oscillations", "read_parts", "turned"]
@@ -68,7 +69,7 @@ class Oscillations(nn.Module):
         decay = nn.Parameter(torch.empty(len(self.periods))) if config.learn_decay else None
         self.decay = decay
         if decay is not None:
-            nn.init.normal_(decay, 0.0, 0.02)
+            nn.init.normal_(decay, 0.0, INITIAL_STD)
 
     def times(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         """The time of each event and its query time: [B, L], int64.

@@ -17,11 +17,10 @@ from seqzoo.ops import StepOperations
 from seqzoo.ops.exporting import exporting, scan
 from seqzoo.ops.precision import widened, without_autocast
 from seqzoo.ops.step_operations import Value
+from seqzoo.parts.layers import INITIAL_STD
 from seqzoo_lrurec.recurrence import powers, recurrence
 
 __all__ = ["LinearRecurrentUnit", "init_truncated"]
-
-_INITIAL_STD = 0.02
 
 
 class LinearRecurrentUnit(nn.Module):
@@ -153,5 +152,5 @@ def init_truncated(linear: nn.Linear) -> None:
     """Weights and biases normal (0, 0.02), cut off at two standard deviations, as published."""
     for parameter in linear.parameters():
         nn.init.trunc_normal_(
-            parameter, 0.0, _INITIAL_STD, a=-2.0 * _INITIAL_STD, b=2.0 * _INITIAL_STD
+            parameter, 0.0, INITIAL_STD, a=-2.0 * INITIAL_STD, b=2.0 * INITIAL_STD
         )

@@ -56,7 +56,9 @@ def program_of(
     with _quiet(), torch.no_grad(), exportable(), oblivious:
         program = torch.export.export(module, arguments, dynamic_shapes=tuple(axes), strict=False)
     if single:
-        # Guards of what the tracer then finds out about the layout of the example in memory.
+        # Guards of what the tracer then finds out about the layout of the example in memory. They
+        # are saved with the program. The public way to leave them out, module(check_guards=False),
+        # is for whoever loads it, and drops the checks of the sizes, too.
         program._guards_code = []
     for part in program.graph_module.modules():
         if isinstance(part, GraphModule):
