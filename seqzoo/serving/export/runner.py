@@ -225,24 +225,13 @@ class Recommender:
             for row in range(len(vectors))
             for item in {*(seen[row] if seen is not None else ()), *never}
         ]
-        flat = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        scores, items = self._best.run(
-            None,
-            {
-                "user_vectors": vectors,
-                "rows": np.ascontiguousarray(flat[:, 0]),
-                "excluded": np.ascontiguousarray(flat[:, 1]),
-                "k": np.array([k], dtype=np.int64),
-            },
-        )
+        rows, excluded = np.array(pairs, dtype=np.int64).reshape(-1, 2).T.copy()
+        given = {"user_vectors": vectors, "rows": rows, "excluded": excluded}
+        scores, items = self._best.run(None, {**given, "k": np.array([k], dtype=np.int64)})
         if np.isnan(scores).any():
             raise RunnerError("a score is not a number")
         return [
-            [
-                (self.items[item - 1], float(score))
-                for item, score in zip(*row)  # noqa: B905
-                if score != -np.inf
-            ]
+            [(self.items[item - 1], float(score)) for item, score in zip(*row) if score != -np.inf]  # noqa: B905
             for row in zip(items, scores)  # noqa: B905
         ]
 
@@ -354,10 +343,7 @@ def _padded(rows: list[list[int]]) -> Any:
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
-    try:
-        manifest = _parsed(path, path.read_bytes())
-    except OSError as error:
-        raise RunnerError(f"{path} cannot be read: {error}") from None
+    manifest = _parsed(path, _content(path))
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise RunnerError(f"{path} has format {found}; this runner reads {FORMAT}")
@@ -419,13 +405,17 @@ def _initial(where: str, state: dict[str, Any]) -> Any:
 def _read(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
     if Path(name).name != name:
         raise RunnerError(f"{folder / MANIFEST} names {name!r}, which is not a plain file name")
-    try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        raise RunnerError(f"{folder / name} cannot be read: {error}") from None
+    content = _content(folder / name)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise RunnerError(f"{folder / name} differs from what was exported; copy the folder again")
     return content
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunnerError(f"{path} cannot be read: {error}") from None
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
