@@ -6,6 +6,7 @@ Shapes in brackets: B histories, M slots, H heads, D width.
 import torch
 from torch import Tensor, nn
 
+from seqzoo.ops.exporting import each, exporting
 from seqzoo.parts.layers import SelfAttention
 from seqzoo_filters.backbone import FilterBackbone, FilterBlock, feed_forward
 from seqzoo_filters.config import BSARecConfig
@@ -54,6 +55,12 @@ class SlotAttention(SelfAttention):
         subtracts the same large number from all its scores, which the softmax does not see. Its
         result counts, because the next filter reads it.
         """
+        if exporting():
+            # All pairs of slots of all histories at once would take gigabytes.
+            return each(lambda now: self._all(now[0][None], now[1][None])[0], (window, filled))
+        return self._all(window, filled)
+
+    def _all(self, window: Tensor, filled: Tensor) -> Tensor:
         slots = window.shape[1]
         earlier = torch.ones(slots, slots, dtype=torch.bool, device=window.device).tril()
         allowed = (filled[:, None] & earlier) | ~filled[:, :, None]

@@ -23,6 +23,7 @@ from seqzoo.ops.padding import masked_steps
 
 __all__ = [
     "FORMS",
+    "each",
     "exportable",
     "exporting",
     "scan",
@@ -84,6 +85,26 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, inputs: Any) -
     return found
 
 
+def each(run: Callable[[Any], Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    """Run a computation for each history by itself, in a form that can be exported.
+
+    Its intermediate values then take the memory of one history, and fit the processor's cache.
+
+    Args:
+        run: maps the inputs of one history to its output.
+        inputs: the inputs of all histories, batch first.
+
+    Returns:
+        The outputs of all histories, batch first.
+    """
+
+    def advance(count: Tensor, now: Any) -> tuple[Tensor, Tensor]:
+        return count + 1, run(now)  # a scan has a state
+
+    found: Tensor = scan(advance, inputs[0].new_zeros(1), inputs)[1]
+    return found
+
+
 def _selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
     """Chunk by chunk; within one, the positions are operations of the graph."""
     sizes, values, write, read = in_chunks(_SCAN_CHUNK, step, x * step, write, read)
@@ -101,7 +122,7 @@ def _selective_scan(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read:
     def run(now: tuple[Tensor, ...]) -> Tensor:
         return scan(advance, x.new_zeros(1, *decay.shape), now)[1]  # type: ignore[no-any-return]
 
-    y = _each(
+    y = each(
         run, (sizes[:, :, :, None], values[:, :, :, None], write[..., None], read[:, :, :, None])
     )
     return y.flatten(1, 2)[:, : x.shape[1]]
@@ -128,7 +149,7 @@ def _selective_scan_last(
         return scan(advance, x.new_zeros(decay.shape), now)[0]  # type: ignore[no-any-return]
 
     write = write.transpose(2, 3)[:, :, :, None]
-    return _each(run, (later[:, :, None], values[:, :, None], write, sizes.sum(2)))
+    return each(run, (later[:, :, None], values[:, :, None], write, sizes.sum(2)))
 
 
 def _projected_scan_last(
@@ -168,7 +189,7 @@ def _ssd(
     def run(now: tuple[Tensor, ...]) -> Tensor:
         return scan(advance, x.new_zeros(heads * width, states), now)[1]  # type: ignore[no-any-return]
 
-    y = _each(run, (values, logs.transpose(2, 3), write, read))
+    y = each(run, (values, logs.transpose(2, 3), write, read))
     return y.flatten(1, 2)[:, : x.shape[1]]
 
 
@@ -188,16 +209,6 @@ def _ssd_last(x: Tensor, step: Tensor, decay: Tensor, write: Tensor, lengths: Te
 def _left(logs: Tensor) -> Tensor:
     """What a decay leaves, by its logarithm."""
     return logs.clamp(min=_FADED).exp()
-
-
-def _each(run: Callable[[Any], Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-    """Run a computation for each history by itself, whose values then fit the processor's cache."""
-
-    def advance(count: Tensor, now: Any) -> tuple[Tensor, Tensor]:
-        return count + 1, run(now)  # a scan has a state
-
-    found: Tensor = scan(advance, inputs[0].new_zeros(1), inputs)[1]
-    return found
 
 
 FORMS: dict[str, Callable[..., Any]] = {

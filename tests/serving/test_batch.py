@@ -11,6 +11,7 @@ from seqzoo.cli.app import run
 from seqzoo.data.readers import text
 from seqzoo.errors import DataError, UnknownItemError, UsageError
 from seqzoo.serving.batch import buckets
+from seqzoo.serving.batch import lists as batch_lists
 from seqzoo.serving.batch import run as batch_run
 from seqzoo.serving.batch import users as batch_users
 from seqzoo.serving.batch.run import recommend_file
@@ -126,6 +127,41 @@ def test_events_that_need_several_buckets(model, tmp_path, monkeypatch):
     assert by_user(pl.read_parquet(tmp_path / "out.parquet")) == {
         user: [each.item for each in best] for user, best in zip(histories, answers, strict=True)
     }
+
+
+def test_a_file_that_needs_more_buckets_than_there_may_be_is_warned_of(tmp_path, caplog):
+    path = tmp_path / "in.parquet"
+    with path.open("wb") as stream:
+        stream.truncate(6 << 30)  # takes no space on the disk
+    assert buckets.buckets_for(path) == 4096
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{path} has 6.0 GiB; above 4.0 GiB the memory of a run grows")
+    assert "here to about 1.5 times as much: divide the file by user" in warning
+    with path.open("wb") as stream:
+        stream.truncate(4 << 30)
+    assert buckets.buckets_for(path) == 4096
+    assert len(caplog.messages) == 1
+
+
+def test_large_lists_by_user_are_divided_as_finely_as_they_need(model, tmp_path, monkeypatch):
+    """However small the file of histories is."""
+    monkeypatch.setattr(buckets, "_TEXT_BYTES", 1 << 10)
+    items = [f"item-{n}" for n in range(1, 20)]
+    rows = [(user, item) for user in HISTORIES for item in items * 10]
+    lists = write(pl.DataFrame(rows, schema=["user", "item"], orient="row"), tmp_path / "x.csv")
+    counts = []
+
+    class Noted(buckets.Buckets):
+        def __init__(self, folder, count):
+            counts.append(count)
+            super().__init__(folder, count)
+
+    monkeypatch.setattr(batch_users, "Buckets", Noted)
+    monkeypatch.setattr(batch_lists, "Buckets", Noted)
+    source = write(events(), tmp_path / "in.csv")
+    result = recommend_file(model, source, tmp_path / "out.csv", 3, exclude=lists)
+    assert counts == [-(-lists.stat().st_size // (1 << 10))] * 2
+    assert (result.users, result.rows) == (4, 3)
 
 
 @pytest.mark.parametrize("layout", ["events", "users"])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import polars as pl
 
 __all__ = ["USER_KEY", "Buckets", "buckets_for"]
+
+logger = logging.getLogger("seqzoo")
 
 USER_KEY = "__key"
 _BUFFERED = 1 << 18
@@ -23,9 +26,22 @@ _DONE = "complete.json"
 
 
 def buckets_for(path: Path) -> int:
-    """How many buckets a file needs, so that each fits into memory many times."""
-    each = _BUCKET_BYTES.get(path.suffix.lower(), _TEXT_BYTES)
-    return min(_MOST, -(-path.stat().st_size // each) or 1)
+    """How many buckets a file needs, so that each fits into memory many times.
+
+    Warns of a file that needs more than there may be.
+    """
+    each, size = _BUCKET_BYTES.get(path.suffix.lower(), _TEXT_BYTES), path.stat().st_size
+    needed = -(-size // each) or 1
+    if needed > _MOST:
+        logger.warning(
+            "%s has %.1f GiB; above %.1f GiB the memory of a run grows with the file, here to "
+            "about %.1f times as much: divide the file by user, and recommend for each part",
+            path,
+            size / 2**30,
+            _MOST * each / 2**30,
+            needed / _MOST,
+        )
+    return min(_MOST, needed)
 
 
 class Buckets:

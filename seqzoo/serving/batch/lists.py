@@ -25,12 +25,18 @@ class ItemLists:
 
     Attributes:
         everyone: the ids for all users; None if each user has a list of their own.
+        path: the file of the lists by user.
     """
 
     def __init__(
-        self, everyone: Sequence[str] | None, rows: Rows | None = None, layout: Layout | None = None
+        self,
+        everyone: Sequence[str] | None,
+        path: Path = Path(),
+        rows: Rows | None = None,
+        layout: Layout | None = None,
     ) -> None:
         self.everyone = everyone
+        self.path = path
         self._rows, self._layout = rows, layout
         self._buckets: Buckets | None = None
         self._held: tuple[int, dict[str, list[str]]] = (-1, {})
@@ -44,7 +50,9 @@ class ItemLists:
         """
         rows = rows_of(open_source(path), _CHUNK)
         if find_columns(rows.head.frame.columns, USER_NAMES):
-            return cls(None, rows, find_layout(rows.head, Columns(time="")))
+            return cls(
+                None, Path(path).expanduser(), rows, find_layout(rows.head, Columns(time=""))
+            )
         column = choose_column(rows.head, "item", None, ITEM_NAMES)
         tables = rows.read([column])
         ids = [ids_of(table, "item", column).cast(pl.String) for table in tables]

@@ -230,7 +230,8 @@ def _blocks(
     rows, layout = _opened(path, columns)
     if layout.whole and not by_user:
         return blocks_of_rows(rows, layout)
-    count = buckets_for(path)
+    # As many as the largest of the files needs, since each is divided in the same way.
+    count = max(map(buckets_for, (path, *(each.path for each in by_user.values()))))
     buckets = write_buckets(folder / "histories", count, rows, layout)
     for what, each in by_user.items():
         each.divide(folder / what, count)

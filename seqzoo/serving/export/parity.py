@@ -21,6 +21,8 @@ _STREAMED = 12
 _WAIT = 5_000
 """Seconds between the newest event and a request."""
 _USERS, _EVENTS = 256, 20
+_BATCH = 32
+"""Users that are read at once: some models compute all positions of their longest history."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def _agreement(model: "SequenceModel", runner: Recommender, rows: list[list[int]
     """The share of the model's best items that are among the runner's."""
     k = min(10, len(model.vocabulary))
     times = [[0] * len(row) for row in rows] if runner.uses_time else None
-    expected = model.head.topk(_encoded(model, rows, times), k)[1].tolist()
+    batches = [slice(start, start + _BATCH) for start in range(0, len(rows), _BATCH)]
+    vectors = [_encoded(model, rows[some], times and times[some]) for some in batches]
+    expected = model.head.topk(torch.cat(vectors), k)[1].tolist()
     ranked = runner._rank(runner._encode(rows, None), k, None, ())
     ids = [{model.vocabulary.item(index) for index in row if index} for row in expected]
     both = sum(len({item for item, _ in own} & row) for own, row in zip(ranked, ids, strict=True))

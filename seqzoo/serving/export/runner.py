@@ -26,6 +26,8 @@ VOCABULARY = "vocabulary.json"
 HISTORY, RECOMMEND = "history.onnx", "recommend.onnx"
 EVENT, ANSWER = "event.onnx", "answer.onnx"
 FORMAT = 1
+_POSITIONS, _PAIRS, _SCORES = 1 << 17, 1 << 25, 1 << 25
+"""Of positions, of pairs of positions, and of scores, that are computed at once."""
 _REMEDY = "export the model again, or copy the whole folder again"
 _NO_TIMES = "at is the time of a request; give the timestamps of the events too"
 
@@ -188,6 +190,23 @@ class Recommender:
         times: "list[list[int]] | None",
         at: "Sequence[int] | None" = None,
     ) -> Any:
+        """User vectors of item indices, in batches that take bounded memory."""
+        longest = min(self.max_length, max(map(len, rows)))
+        # A model may fill the window with padding, however short the histories are.
+        size = max(1, min(_POSITIONS // self.max_length, _PAIRS // longest**2))
+        found = []
+        for start in range(0, len(rows), size):
+            some = slice(start, start + size)
+            asked = None if at is None else at[some]
+            found.append(self._encode_batch(rows[some], times and times[some], asked))
+        return np.concatenate(found)
+
+    def _encode_batch(
+        self,
+        rows: list[list[int]],
+        times: "list[list[int]] | None",
+        at: "Sequence[int] | None",
+    ) -> Any:
         newest = slice(-self.max_length, None)
         cut = [row[newest] for row in rows]
         lengths = np.array([len(row) for row in cut], dtype=np.int64)
@@ -217,9 +236,20 @@ class Recommender:
         seen: "Sequence[Iterable[int]] | None",
         exclude: Sequence[str],
     ) -> list[list[tuple[str, float]]]:
+        """The best items of user vectors, in batches that take bounded memory."""
         if not 1 <= k <= len(self.items):
             raise RunnerError(f"k is {k}; expected 1 to {len(self.items)}")
         never = [self.index[item] for item in exclude if item in self.index]
+        size = max(1, _SCORES // len(self.items))
+        found = []
+        for start in range(0, len(vectors), size):
+            some = slice(start, start + size)
+            found += self._rank_batch(vectors[some], k, seen and seen[some], never)
+        return found
+
+    def _rank_batch(
+        self, vectors: Any, k: int, seen: "Sequence[Iterable[int]] | None", never: Sequence[int]
+    ) -> list[list[tuple[str, float]]]:
         pairs = [
             (row, item)
             for row in range(len(vectors))

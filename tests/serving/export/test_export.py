@@ -54,6 +54,31 @@ def test_the_user_vectors_are_those_of_the_model(model, exported):
     check(model, exported.out)
 
 
+def test_many_histories_are_computed_in_batches_of_bounded_size(model, exported, monkeypatch):
+    runner = Recommender(exported.out)
+    histories = histories_of(model, [1, 30, 5, 12, 30, 2, 7])
+    expected = runner.recommend_many(histories, 5, exclude=[histories[0][0]])
+    sizes = []
+    for name in ("_history", "_best"):
+        session = getattr(runner, name)
+
+        class Counted:
+            def run(self, names, given, session=session):
+                sizes.append(len(next(iter(given.values()))))
+                return session.run(names, given)
+
+        monkeypatch.setattr(runner, name, Counted())
+    monkeypatch.setattr(own_runner, "_PAIRS", 2 * 30**2)
+    monkeypatch.setattr(own_runner, "_SCORES", 3 * len(runner.items))
+    found = runner.recommend_many(histories, 5, exclude=[histories[0][0]])
+    assert sizes == [2, 2, 2, 1, 3, 3, 1]
+    assert [[item for item, _ in row] for row in found] == [[i for i, _ in row] for row in expected]
+    sizes.clear()
+    monkeypatch.setattr(own_runner, "_POSITIONS", runner.max_length - 1)
+    runner.encode(histories)
+    assert sizes == [1] * 7
+
+
 def test_no_transposition_keeps_the_order_of_the_dimensions(exported):
     """onnxruntime before 1.30 takes each before a product of matrices for one that does not."""
     import onnx
