@@ -1,7 +1,7 @@
-"""An exported folder compared with its model: start, one request, one event, size.
+"""An exported folder compared with its model: start, one request, a batch, one event, size.
 
 The start is a whole process that gives one list, of the folder's runner where neither torch nor
-seqzoo is installed, and of ``seqzoo recommend``.
+seqzoo is installed, and of ``seqzoo recommend``. The other times are CPU time of one thread.
 """
 
 import subprocess
@@ -16,15 +16,16 @@ from pathlib import Path
 
 import onnxruntime
 import torch
-from timing import arguments, medians, report
+from timing import arguments, fastest, medians, report
 
 import seqzoo
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.serving.export.runner import Recommender
 
-MODELS = ("sasrec-ml1m", "gru4rec-ml1m", "mamba4rec-ml1m")
+MODELS = ("sasrec-ml1m", "gru4rec-ml1m", "mamba4rec-ml1m", "elastic-ml1m")
 LENGTHS = (10, 200)
 REQUESTS = 20
+BATCH = 32
 NEEDED = ("numpy", "numpy.libs", "onnxruntime", "onnxruntime.libs")
 
 
@@ -55,15 +56,35 @@ def starts(name: str, folder: str, python: str) -> dict[str, Callable[[], object
     }
 
 
+def histories_of(model: SequenceModel, users: int, length: int) -> list[list[str]]:
+    """Histories of the same length."""
+    items = model.vocabulary.items
+    return [
+        [items[(start + step) * 1009 % len(items)] for step in range(length)]
+        for start in range(users)
+    ]
+
+
+def batches(
+    model: SequenceModel, folders: dict[str, str], length: int
+) -> dict[str, Callable[[], object]]:
+    """The histories of many users together."""
+    histories = histories_of(model, BATCH, length)
+    times = [list(range(length))] * BATCH
+    calls: dict[str, Callable[[], object]] = {
+        "model.recommend_many": lambda: model.recommend_many(histories, timestamps=times)
+    }
+    for title, folder in folders.items():
+        runner = Recommender(folder)
+        calls[title] = partial(runner.recommend_many, histories, timestamps=times)
+    return calls
+
+
 def requests(
     model: SequenceModel, folders: dict[str, str], length: int
 ) -> dict[str, Callable[[], object]]:
     """Requests of one user, one after another."""
-    items = model.vocabulary.items
-    histories = [
-        [items[(start + step) * 1009 % len(items)] for step in range(length)]
-        for start in range(REQUESTS)
-    ]
+    histories = histories_of(model, REQUESTS, length)
     times = list(range(length))
 
     def recommend_all(runner: Recommender) -> None:
@@ -94,11 +115,11 @@ def events(model: SequenceModel, folders: dict[str, str]) -> dict[str, Callable[
 
 def main() -> None:
     """Export the models, and compare."""
-    options = arguments(__doc__)
+    options = arguments(__doc__, MODELS)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         python = bare_python(Path(folder) / "venv")
-        for name in MODELS:
+        for name in options.models:
             model = seqzoo.load(name)
             exported = seqzoo.export(model, f"{folder}/{name}")
             small = seqzoo.export(model, f"{folder}/{name}-int8", int8=True)
@@ -108,11 +129,14 @@ def main() -> None:
             for length in LENGTHS:
                 calls = requests(model, folders, length)
                 title = f"{name}: {REQUESTS} requests of {length} events"
-                report(title, medians(calls, options.turns), *compare(calls, options.json))
+                report(title, fastest(calls, options.turns), *compare(calls, options.json))
+                calls = batches(model, folders, length)
+                title = f"{name}: a batch of {BATCH} histories of {length} events"
+                report(title, fastest(calls, options.turns), *compare(calls, options.json))
             if exported.streaming:
                 calls = events(model, folders)
                 title = f"{name}: {REQUESTS} events"
-                report(title, medians(calls, options.turns), *compare(calls, options.json))
+                report(title, fastest(calls, options.turns), *compare(calls, options.json))
             report(
                 f"{name}: size (agreement of int8 {small.agreement:.3f}, "
                 f"onnxruntime {onnxruntime.__version__})",

@@ -1,7 +1,8 @@
 """The service under load, with requests scored together and one by one; and its memory over time.
 
 Both services run at the same time and take turns, each turn with the same connections. CPU time is
-that of the service's process only.
+that of the service's process only. With ``--wrk`` the program wrk (Debian: ``apt-get install wrk``)
+asks, which takes less CPU time than the connections of this process.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,41 @@ import seqzoo
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+SCRIPT = """
+local bodies = {}
+for line in io.lines("BODIES") do bodies[#bodies + 1] = line end
+wrk.method = "POST"
+wrk.headers["content-type"] = "application/json"
+function request() return wrk.format(nil, nil, nil, bodies[math.random(#bodies)]) end
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format(
+    '{"requests": %d, "seconds": %f, "errors": %d, "p50": %f, "p99": %f}\\n',
+    summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+    latency:percentile(50) / 1e6, latency:percentile(99) / 1e6))
+end
+"""
+
+
+@dataclass
+class Turn:
+    """What a service did in one turn.
+
+    Attributes:
+        requests: answers.
+        rate: answers a second.
+        p50: median time of an answer, in seconds.
+        p99: the time that 99 of 100 answers took at most, in seconds.
+        errors: failed connections, and answers without the status 200.
+        processor: CPU seconds of the service for each answer.
+    """
+
+    requests: int
+    rate: float
+    p50: float
+    p99: float
+    errors: int
+    processor: float = 0.0
 
 
 @dataclass
@@ -30,10 +67,7 @@ class Service:
     name: str
     process: subprocess.Popen[str]
     port: int
-    rates: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    errors: int = 0
+    turns: list[Turn] = field(default_factory=list)
 
     def seconds(self) -> float:
         """CPU time so far."""
@@ -59,34 +93,80 @@ def start(name: str, model: str, *words: str) -> Service:
     return Service(name, process, int(json.loads(text)["address"].rpartition(":")[2]))
 
 
-async def ask(service: Service, bodies: list[bytes], until: float) -> None:
-    """One connection: a request after another."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    chance = random.Random(id(writer))
-    while time.perf_counter() < until:
-        body = chance.choice(bodies)
-        head = (
-            "POST /v1/recommend HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
-        )
-        started = time.perf_counter()
-        writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        await reader.readexactly(length)
-        service.times.append(time.perf_counter() - started)
-        service.errors += b" 200 " not in answer[:15]
-    writer.close()
+class Connections:
+    """Connections of this process, each with a request after another."""
+
+    def __init__(self, bodies: list[bytes], connections: int) -> None:
+        self._bodies, self._connections = bodies, connections
+
+    def load(self, port: int, seconds: float) -> Turn:
+        """Ask for some seconds."""
+        return asyncio.run(self._load(port, seconds))
+
+    async def _load(self, port: int, seconds: float) -> Turn:
+        started, times = time.perf_counter(), list[float]()
+        asking = (self._ask(port, started + seconds, times) for _ in range(self._connections))
+        errors = sum(await asyncio.gather(*asking))
+        rate = len(times) / (time.perf_counter() - started)
+        p99 = statistics.quantiles(times, n=100)[98]
+        return Turn(len(times), rate, statistics.median(times), p99, errors)
+
+    async def _ask(self, port: int, until: float, times: list[float]) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        chance, errors = random.Random(id(writer)), 0
+        while time.perf_counter() < until:
+            body = chance.choice(self._bodies)
+            head = (
+                "POST /v1/recommend HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n\r\n"
+            )
+            started = time.perf_counter()
+            writer.write(head.encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            await reader.readexactly(length)
+            times.append(time.perf_counter() - started)
+            errors += b" 200 " not in answer[:15]
+        writer.close()
+        return errors
 
 
-async def load(service: Service, bodies: list[bytes], connections: int, seconds: float) -> None:
-    """All connections for some seconds."""
-    before, started, done = service.seconds(), time.perf_counter(), len(service.times)
-    until = started + seconds
-    await asyncio.gather(*(ask(service, bodies, until) for _ in range(connections)))
-    answered = len(service.times) - done
-    service.rates.append(answered / (time.perf_counter() - started))
-    service.processor.append((service.seconds() - before) / answered)
+class Wrk:
+    """The program wrk, which takes less of the processor."""
+
+    def __init__(self, bodies: list[bytes], connections: int, folder: Path) -> None:
+        self._connections, self._script = connections, folder / "requests.lua"
+        (folder / "bodies").write_bytes(b"\n".join(bodies))
+        self._script.write_text(SCRIPT.replace("BODIES", str(folder / "bodies")))
+
+    def load(self, port: int, seconds: float) -> Turn:
+        """Ask for some seconds."""
+        words = ["wrk", "-t1", f"-c{self._connections}", f"-d{seconds:.0f}s", "--timeout", "30s"]
+        words += ["-s", str(self._script), f"http://127.0.0.1:{port}/v1/recommend"]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        rate = found["requests"] / found["seconds"]
+        return Turn(found["requests"], rate, found["p50"], found["p99"], found["errors"])
+
+
+def load(service: Service, client: Connections | Wrk, seconds: float) -> Turn:
+    """Load a service for some seconds."""
+    before = service.seconds()
+    turn = client.load(service.port, seconds)
+    turn.processor = (service.seconds() - before) / turn.requests
+    return turn
+
+
+def summary(turns: list[Turn]) -> dict[str, float]:
+    """The median of the turns, and the sums of requests and of errors."""
+    return {
+        "requests a second": statistics.median(turn.rate for turn in turns),
+        "p50 ms": 1000 * statistics.median(turn.p50 for turn in turns),
+        "p99 ms": 1000 * statistics.median(turn.p99 for turn in turns),
+        "processor ms a request": 1000 * statistics.median(turn.processor for turn in turns),
+        "requests": sum(turn.requests for turn in turns),
+        "errors": sum(turn.errors for turn in turns),
+    }
 
 
 def main() -> None:
@@ -98,6 +178,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=0, help="of load, to watch the memory")
+    parser.add_argument("--wrk", action="store_true", help="load with the program wrk")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
@@ -107,38 +188,31 @@ def main() -> None:
         json.dumps({"history": chance.sample(items, options.length), "k": 10}).encode()
         for _ in range(500)
     ]
-    services = [
-        start("together", options.model),
-        start("one by one", options.model, "--batch", "1"),
-    ]
     memory = []
-    try:
-        for turn in range(options.turns + 1):
+    services: list[Service] = []
+    with tempfile.TemporaryDirectory() as folder:
+        client = (
+            Wrk(bodies, options.connections, Path(folder))
+            if options.wrk
+            else Connections(bodies, options.connections)
+        )
+        try:
+            services.append(start("together", options.model))
+            services.append(start("one by one", options.model, "--batch", "1"))
+            for turn in range(options.turns + 1):
+                for service in services:
+                    found = load(service, client, options.seconds)
+                    if turn:  # the first one warms up
+                        service.turns.append(found)
+            until = time.perf_counter() + 60 * options.minutes
+            while time.perf_counter() < until:
+                load(services[0], client, 10)
+                memory.append(services[0].memory())
+        finally:
             for service in services:
-                if turn == 1:
-                    for taken in (service.rates, service.processor, service.times):
-                        taken.clear()
-                asyncio.run(load(service, bodies, options.connections, options.seconds))
-        results = {
-            service.name: {
-                "requests a second": statistics.median(service.rates),
-                "p50 ms": 1000 * statistics.median(service.times),
-                "p99 ms": 1000 * statistics.quantiles(service.times, n=100)[98],
-                "processor ms a request": 1000 * statistics.median(service.processor),
-                "requests": len(service.times),
-                "errors": service.errors,
-            }
-            for service in services
-        }
-        until = time.perf_counter() + 60 * options.minutes
-        while time.perf_counter() < until:
-            asyncio.run(load(services[0], bodies, options.connections, 10))
-            services[0].times.clear()
-            memory.append(services[0].memory())
-    finally:
-        for service in services:
-            service.process.send_signal(signal.SIGTERM)
-            service.process.wait()
+                service.process.send_signal(signal.SIGTERM)
+                service.process.wait()
+    results = {service.name: summary(service.turns) for service in services}
     together, alone = (results[service.name]["requests a second"] for service in services)
     if options.json:
         print(json.dumps({"results": results, "ratio": together / alone, "memory": memory}))

@@ -8,7 +8,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -75,11 +75,13 @@ def report(
         print(f"  {name:32} {value:9.1f} {unit}   {ratios[name]:5.2f} x {peer}", flush=True)
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """The options that all benchmarks have."""
+def arguments(description: str | None, models: Sequence[str] = ()) -> argparse.Namespace:
+    """The options that all benchmarks have, and ``--models`` with this default if there is one."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=7, help="rounds that are timed")
     parser.add_argument("--json", action="store_true", help="one JSON line for each comparison")
+    if models:
+        parser.add_argument("--models", nargs="+", default=models, help="names of checkpoints")
     return parser.parse_args()
 
 

@@ -131,7 +131,8 @@ def test_everything_by_keyboard(films, open_page):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_off_at_a_width(films, open_page, width):
+def test_nothing_is_cut_off_at_a_width(films, open_page, width, tmp_path):
+    """And a picture to look at: ``pytest --basetemp=pictures``."""
     page = ready(open_page(f"{films.address}/#item=260&item=2571&item=1", width))
     lists(page)
     page.click("text=Why? >> nth=0")
@@ -139,6 +140,7 @@ def test_nothing_is_cut_off_at_a_width(films, open_page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     lefts = page.evaluate("[...document.querySelectorAll('.model')].map(m => m.offsetLeft)")
     assert len(set(lefts)) == (1 if width < 700 else 3)
+    page.screenshot(path=tmp_path / f"{width}.png", full_page=True)
 
 
 def test_models_are_chosen_added_and_removed(films, open_page):
