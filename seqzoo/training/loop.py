@@ -25,7 +25,7 @@ from seqzoo.training.processes import make_accelerator, warnings_once
 with kept_generators():
     from seqzoo.training.progress import Reporter
 
-from seqzoo.training.recipe import Recipe
+from seqzoo.training.recipe import Recipe, table_in
 from seqzoo.training.result import TrainingResult as TrainingResult
 from seqzoo.training.result import result_of, stored_metrics
 from seqzoo.training.run import Run
@@ -121,13 +121,6 @@ def train(
                 return found.started_from(recipe.start, prepared)
         finally:
             torch.set_num_threads(threads)
-
-
-def table_in(recipe: Mapping[str, Any], key: str) -> Any:
-    """The table in memory in a recipe's data section, or None."""
-    section = recipe.get("data")
-    source = section.get(key) if isinstance(section, Mapping) else None
-    return None if isinstance(source, str) else source
 
 
 def default_folder(recipe: Recipe) -> Path:

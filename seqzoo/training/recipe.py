@@ -26,6 +26,7 @@ __all__ = [
     "TrainConfig",
     "differences",
     "read_recipe_file",
+    "table_in",
 ]
 
 logger = logging.getLogger("seqzoo")
@@ -288,3 +289,10 @@ def read_recipe_file(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"recipe {path} cannot be read: {error.strerror}") from None
     return dict(parse_recipe(path, content))
+
+
+def table_in(recipe: Mapping[str, Any], key: str) -> Any:
+    """The table in memory in a recipe's data section, or None."""
+    section = recipe.get("data")
+    source = section.get(key) if isinstance(section, Mapping) else None
+    return None if isinstance(source, str) else source

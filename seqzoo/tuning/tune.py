@@ -15,7 +15,7 @@ from seqzoo.plugins import catalogue
 from seqzoo.training.checks import prepare_data
 from seqzoo.training.defaults import adapted
 from seqzoo.training.loop import train
-from seqzoo.training.recipe import Recipe
+from seqzoo.training.recipe import Recipe, table_in
 from seqzoo.tuning.folder import open_folder
 from seqzoo.tuning.report import write_report
 from seqzoo.tuning.result import BestTrial, TrialOutcome, TuningResult
@@ -49,7 +49,8 @@ def tune(
 
     Args:
         recipe: name of an architecture, or a recipe; what it sets is not searched.
-        data: a name, a path, or a table in memory; None for the recipe's.
+        data: a name, a path, or a table in memory; None for the recipe's, whose paths may be tables
+            in memory too.
         trials: number of trials in the folder, over all calls.
         out: folder of the tuning; None for ``runs/ARCHITECTURE-tuned``.
         search: ranges (``"1e-4..1e-2"``) and choices (``[16, 32]``) by setting, in place of those
@@ -66,6 +67,8 @@ def tune(
     import_optuna()
     whole_number("trials", trials, 1)
     given: dict[str, Any] = {"architecture": recipe} if isinstance(recipe, str) else dict(recipe)
+    data = table_in(given, "source") if data is None else data
+    older, features = table_in(given, "replay_source"), table_in(given, "item_features")
     base = Recipe.make(given, data)
     spec = catalogue().architectures.get(base.architecture)
     if spec.baseline and not search:
@@ -82,7 +85,7 @@ def tune(
         return Recipe.make(merged, data)
 
     _check_ends(space, recipe_of)
-    prepared = prepare_data(base, data)
+    prepared = prepare_data(base, data, older, features)
     # The defaults are those of a plain run, some of which depend on the data.
     defaults = adapted(base, prepared)[0].to_dict()
     first = {f"{s}.{key}": v for s in ("model", "train") for key, v in defaults[s].items()}

@@ -247,6 +247,31 @@ def test_without_optuna_the_command_says_what_to_install(tmp_path, capsys, monke
     )
 
 
+def test_tables_in_the_recipe_are_read(tmp_path):
+    events = [
+        {"user": f"u{user}", "item": f"i{(3 * user + time * (1 + user % 2)) % 30}", "time": time}
+        for user in range(20)
+        for time in range(6)
+    ]
+    titles = [{"item_id": f"i{item}", "title": f"thing {item % 5}"} for item in range(30)]
+    asked = {
+        "architecture": "gru4rec",
+        "model": {"embedder": "item-features", "hidden_size": 8, "gru_size": 8, "max_length": 10},
+        "data": {
+            "source": events,
+            "min_count": 1,
+            "item_features": titles,
+            "item_columns": {"title": "text"},
+        },
+        "train": {"epochs": 1, "baselines": False},
+    }
+    found = tune(asked, trials=2, out=tmp_path / "t", search=SEARCH)
+    assert [trial.state for trial in found.trials] == ["complete", "complete"]
+    model = seqzoo.load(tmp_path / "t" / "best")
+    model.extend(["new"], [{"item_id": "new", "title": "thing 3"}])
+    assert model.recommend(["i1", "i2"], k=1)
+
+
 @pytest.mark.slow
 def test_two_processes_share_the_trials(tmp_path):
     words = ["tune", "gru4rec", "--data", "synthetic", "data.min_count=1", "model.hidden_size=8"]
