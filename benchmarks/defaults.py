@@ -67,7 +67,9 @@ def sampled(source: str, users: int) -> Interactions:
 
 
 def validated(folder: Path, data: Interactions) -> dict[str, Any]:
-    """Metrics of a run's validation items, the size of its data, and what selected the best epoch.
+    """Metrics of a run's validation items, the size of its data, and what chose the best epoch.
+
+    The metrics of the test items, which chose nothing, are there too.
 
     Args:
         folder: of the run.
@@ -88,6 +90,10 @@ def validated(folder: Path, data: Interactions) -> dict[str, Any]:
         "valid": {
             name: {key: round(own[key], 4) for key in ("hit@10", "ndcg@10")}
             for name, own in zip(PROTOCOLS, measured, strict=True)
+        },
+        "test": {
+            name: {key: round(entry["metrics"][key], 4) for key in ("hit@10", "ndcg@10")}
+            for name, entry in model.metrics.items()
         },
     }
 

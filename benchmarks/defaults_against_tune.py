@@ -5,9 +5,11 @@ r"""The defaults of architectures, compared with the best of ``seqzoo tune`` on 
 
 For each data set and architecture, one run with the defaults and one tuning. Both are selected by
 the same validation metric, under the data's default protocol; the weights that are chosen are
-also measured on the validation items with seen items left out. One line of JSON for each pair is
-added to ``FOLDER/runs.jsonl``. A pair that the file has already is left out, and one that was
-interrupted is resumed. ``--table`` prints the file as Markdown, without running anything.
+also measured on the validation items with seen items left out, and on the test items. The test
+items show how much of a difference is luck: the best of ten validation values is partly chosen by
+its errors, which the test items do not share. One line of JSON for each pair is added to
+``FOLDER/runs.jsonl``. A pair that the file has already is left out, and one that was interrupted is
+resumed. ``--table`` prints the file as Markdown, without running anything.
 """
 
 import argparse
@@ -58,17 +60,20 @@ def rows(entries: list[dict[str, Any]]) -> list[str]:
     """The table as lines of Markdown, by data set and architecture."""
     found = [
         "| data | users | architecture | selected by | defaults | best of tune | share | "
-        "`loo-full-unseen`: defaults | best of tune | share |",
-        "|---|---:|---|---|---:|---:|---:|---:|---:|---:|",
+        "`loo-full-unseen`: defaults | best of tune | share | "
+        "test: defaults | best of tune | share |",
+        f"|---|---:|---|---|{'---:|' * 9}",
     ]
     for entry in sorted(entries, key=lambda entry: (entry["data"], entry["architecture"])):
         plain, tuned = entry["defaults"], entry["tuned"]
         pairs = [(plain["value"], tuned["value"])]
         pairs += [tuple(each["valid"]["loo-full-unseen"]["ndcg@10"] for each in (plain, tuned))]
+        by = plain["selected_by"]
+        pairs += [tuple(each["test"][by]["ndcg@10"] for each in (plain, tuned))]
         cells = [f"{_plain(one)} | {_plain(two)} | {one / two:.0%}" for one, two in pairs]
         found.append(
             f"| {entry['data']} | {plain['users']:,} | `{entry['architecture']}` | "
-            f"`{plain['selected_by']}` | {' | '.join(cells)} |"
+            f"`{by}` | {' | '.join(cells)} |"
         )
     return found
 

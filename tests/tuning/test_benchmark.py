@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from seqzoo.data.prepare import load_data
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["data.min_count=1", "model.hidden_size=8", "model.gru_size=8", "train.epochs=1"]
 
@@ -46,3 +48,30 @@ def test_runs_with_several_settings(tmp_path):
     assert [entry["settings"] for entry in entries] == [SMALL, [*SMALL, "train.lr=1e-2"]]
     assert entries[0]["valid"] != entries[1]["valid"]
     assert script("defaults.py", *words) == ""
+
+
+@pytest.mark.slow
+def test_settings_chosen_without_one_data_set(tmp_path):
+    for name, seed in (("first", 0), ("second", 1)):
+        rows = load_data("synthetic", {"options": {"users": 40, "items": 20, "seed": seed}}).frame
+        rows.select("user", "item", timestamp="order").write_csv(tmp_path / f"{name}.csv")
+    words = ["--out", tmp_path / "out", "--data", tmp_path / "first.csv", tmp_path / "second.csv"]
+    entries = [
+        json.loads(x) for x in script("defaults_left_out.py", *words, "--", "narm").split("\n")[:-1]
+    ]
+    assert len(entries) == 6
+    by_candidate = {
+        entry["candidate"]: entry["valid"][entry["selected_by"]]["ndcg@10"]
+        for entry in entries
+        if entry["data"] == "second.csv"
+    }
+    best = max(by_candidate, key=by_candidate.get)
+    head, _, row = script("defaults_left_out.py", "--out", tmp_path / "out", "--table").splitlines()
+    # With two sets, what is best on the one is what is measured on the other.
+    measured = next(
+        entry["valid"][entry["selected_by"]]["ndcg@10"]
+        for entry in entries
+        if entry["data"] == "first.csv" and entry["candidate"] == best
+    )
+    assert f"→ {measured:.4f}".replace("0.", ".") in row
+    assert row.count("|") == head.count("|")
