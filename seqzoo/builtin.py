@@ -63,7 +63,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
     {
         "name": "compare",
         "target": "seqzoo.cli.compare:compare",
-        "help": "Measure several checkpoints on the same users.",
+        "help": "Measure checkpoints and baselines on the same users.",
         "epilog": "Example:  seqzoo compare mamba4rec-ml1m sasrec-ml1m --plot quality.png",
     },
     {

@@ -29,7 +29,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...", help="Two checkpoints or more, named as for `seqzoo eval`."
+            metavar="NAME...", help="One checkpoint or more, named as for `seqzoo eval`."
         ),
     ],
     options: Options,
@@ -43,10 +43,10 @@ def compare(
     baselines: Annotated[
         bool,
         typer.Option(
-            "--baselines",
+            "--baselines/--no-baselines",
             help="Compare with the registered baselines too, such as popular and item-knn.",
         ),
-    ] = False,
+    ] = True,
     seed: Annotated[
         int,
         typer.Option(
@@ -54,7 +54,7 @@ def compare(
         ),
     ] = 0,
 ) -> None:
-    """Measure several checkpoints on the same users.
+    """Measure checkpoints and baselines on the same users.
 
     Without --data, the data are those of the first checkpoint's recipe. The 95% intervals are
     bootstrapped over users. The p-values compare each model with the best one: a paired
@@ -100,8 +100,8 @@ def compare(
 def _check_names(names: Sequence[str], baselines: bool) -> None:
     if len(names) < 2 and not baselines:
         raise UsageError(
-            f"only one checkpoint is named, {names[0]}; name two or more (`seqzoo list` shows "
-            "all), or add --baselines"
+            f"only one checkpoint is named, {names[0]}, and no baselines are wanted; name two or "
+            "more (`seqzoo list` shows all), or leave out --no-baselines"
         )
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:

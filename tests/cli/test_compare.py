@@ -26,7 +26,7 @@ def other(trained, tmp_path_factory):
 @pytest.mark.slow
 def test_the_real_command_prints_a_table_and_draws(trained, other, process, tmp_path):
     file = tmp_path / "quality.svg"
-    answer = process("compare", other, trained.folder, "--plot", file)
+    answer = process("compare", other, trained.folder, "--no-baselines", "--plot", file)
     assert (answer.code, answer.err) == (0, "")
     head, first, second, _, *rest = answer.out.splitlines()
     assert head.split() == [
@@ -58,7 +58,7 @@ def test_it_fits_80_columns(trained, other, seqzoo, tmp_path, monkeypatch):
         shutil.copytree(folder, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    answer = seqzoo("compare", "./a", "./b-quite-a-long-name-1m")
+    answer = seqzoo("compare", "./a", "./b-quite-a-long-name-1m", "--no-baselines")
     lines = answer.out.splitlines()
     assert max(map(len, lines)) <= 80
     for title in ("NDCG@10", "95 %", "to best", " p ", "users/s"):
@@ -70,7 +70,7 @@ def test_it_fits_80_columns(trained, other, seqzoo, tmp_path, monkeypatch):
 
 def test_the_json_has_the_keys_of_the_contract(trained, other, seqzoo, tmp_path):
     file = tmp_path / "quality.png"
-    words = ("compare", other, trained.folder, "--metric", "hit@5", "--seed", 3)
+    words = ("compare", other, trained.folder, "--no-baselines", "--metric", "hit@5", "--seed", 3)
     answer = seqzoo(*words, "--plot", file, "--json")
     assert (answer.code, answer.err) == (0, "")
     assert file.read_bytes().startswith(b"\x89PNG")
@@ -101,12 +101,19 @@ def test_the_json_has_the_keys_of_the_contract(trained, other, seqzoo, tmp_path)
     assert again["pairs"] == said["pairs"]
 
 
+def test_the_baselines_are_compared_unless_they_are_not_wanted(trained, seqzoo):
+    answer = seqzoo("compare", trained.folder, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    names = [model["name"] for model in json.loads(answer.out)["models"]]
+    assert names == [str(trained.folder), "popular", "recent-popular", "item-knn", "markov"]
+
+
 def test_drift_is_said_and_exit_code_1(tiny, other, seqzoo):
     model = SequenceModel.from_pretrained(tiny)
     metrics = json.loads((tiny / "metrics.json").read_text())
     metrics["loo-full"]["metrics"]["mrr@10"] += 0.01
     save_model(tiny, model, recipe=model.recipe, metrics=metrics)
-    answer = seqzoo("compare", tiny, other)
+    answer = seqzoo("compare", tiny, other, "--no-baselines")
     assert answer.code == 1
     assert f"drift: {tiny} differs from its stored metrics" in answer.out
 
@@ -127,7 +134,7 @@ def test_no_data_to_be_found(refused, tiny, trained):
     ("words", "message"),
     [
         ([], "missing argument"),
-        (["ONE"], "name two or more"),
+        (["ONE", "--no-baselines"], "name two or more"),
         (["ONE", "TWO", "ONE"], "is named more than once"),
         (["ONE", "TWO", "--metric", "ndgc@10"], "did you mean 'ndcg@10'"),
         (["ONE", "TWO", "--protocol", "loo-ful"], "did you mean 'loo-full'"),
