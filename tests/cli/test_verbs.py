@@ -60,9 +60,9 @@ def test_the_usage_shows_what_may_be_left_out_or_repeated(seqzoo):
 def test_eval_and_compare_share_their_options(seqzoo):
     def options(verb):
         lines = seqzoo(verb, "--help").out.partition("Options:\n")[2].partition("\n\n")[0]
-        # The lines of one option together: where they break depends on the widest option.
+        # Without spaces: where lines break depends on the widest option.
         each = re.split(r"\n(?=  -)", lines)
-        return {one.split()[0].rstrip(","): " ".join(one.split()) for one in each}
+        return {one.split()[0].rstrip(","): "".join(one.split()) for one in each}
 
     ours, theirs = options("eval"), options("compare")
     assert ours.items() <= theirs.items()
