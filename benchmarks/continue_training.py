@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--train", default="{}", help="settings of training from new weights")
     parser.add_argument("--continued", default="{}", help="settings of the continued training")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="of new weights, if no run is to find it")
     options = parser.parse_args()
     parts = cut(options.data, options.first, options.second)
@@ -108,7 +109,8 @@ def main() -> None:
         parts[name].write_csv(work / f"{name}.csv")
     histories, targets = questions(parts)
     new = {"architecture": options.architecture, "model": json.loads(options.model)}
-    settings = {"threads": options.threads, **json.loads(options.train)}
+    common = {"threads": options.threads, "seed": options.seed, "baselines": False}
+    settings = {**common, **json.loads(options.train)}
     old_data = {"source": str(work / "old.csv"), "min_count": 1}
     epochs = options.epochs
     if epochs is None:
@@ -126,11 +128,7 @@ def main() -> None:
                     "source": str(work / "month.csv"),
                     "replay_source": str(work / "old.csv"),
                 },
-                "train": {
-                    "hold_out": "none",
-                    "threads": options.threads,
-                    **json.loads(options.continued),
-                },
+                "train": {"hold_out": "none", **common, **json.loads(options.continued)},
             },
             "continued",
         ),
@@ -139,9 +137,11 @@ def main() -> None:
             "scratch",
         ),
     }
+    vocabularies = {}
     for name, (recipe, folder) in runs.items():
         result, seconds = train(recipe, work / folder)
         model = seqzoo.load(work / folder)
+        vocabularies[name] = list(model.vocabulary.items)
         results[name] = {
             "items": len(model.vocabulary),
             "epochs": result.epochs,
@@ -154,6 +154,9 @@ def main() -> None:
         "architecture": options.architecture,
         "events": {name: parts[name].height for name in ("old", "month", "test")},
         "questions": len(targets),
+        "seed": options.seed,
+        "old_items_keep_their_indices": vocabularies["continued"][: len(vocabularies["old"])]
+        == vocabularies["old"],
         "results": results,
         "ndcg_ratio": results["continued"]["ndcg@10"] / results["from scratch"]["ndcg@10"],
         "time_ratio": results["continued"]["cpu_seconds"] / results["from scratch"]["cpu_seconds"],

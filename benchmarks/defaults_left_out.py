@@ -28,7 +28,10 @@ _RATES = ["train.lr=1e-3", "train.lr=2e-3"]
 _WARMED = ["train.lr=1e-3 train.warmup=0", "train.lr=2e-3 train.warmup=1"]
 _NORMS = ["model.embedding_norm=none", "model.embedding_norm=after-dropout"]
 # One target for each window and epoch: they need more epochs than the others.
-_FILTERS = [f"{each} train.epochs=40" for each in (PLAIN, "train.lr=2e-3", "train.batch_size=2")]
+_FILTERS = [
+    f"{each} train.epochs=60 train.patience=20"
+    for each in (PLAIN, "train.lr=2e-3 train.batch_size=8", "train.lr=1e-3 train.batch_size=2")
+]
 CANDIDATES: Mapping[str, Sequence[str]] = {
     "bert4rec": [PLAIN, *_WARMED],
     "bsarec": _FILTERS,
