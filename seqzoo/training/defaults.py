@@ -2,7 +2,7 @@
 
 The protocol that selects a run is chosen for every architecture. Window length and batch size are
 chosen for those whose plugin declares ``from_data`` (``zoo.architecture``), and so is what they
-declare there: by setting a value, or values by a fact about the data::
+declare there, which comes first: by setting a value, or values by a fact about the data::
 
     {"model.num_layers": 2, "model.dropout": {"by": "rows", "below": [[500_000, 0.4]], "else": 0.1}}
 
@@ -74,16 +74,18 @@ def adapted(recipe: Recipe, data: SequenceData) -> tuple[Recipe, list[Chosen]]:
     facts = data.summaries[-1]
     model, train = dict(recipe.model), dict(recipe.to_dict()["train"])
     chosen: list[Chosen] = []
+    settled = set(given)
 
     def choose(setting: str, value: Any, reason: str) -> None:
         section, _, key = setting.partition(".")
         values = {"model": model, "train": train}[section]
-        if setting not in given and key in values and values[key] != value:
+        if setting not in settled and key in values and values[key] != value:
             values[key] = value
             chosen.append(Chosen(setting, value, reason))
 
     for setting, entry in spec.from_data.items():
         choose(setting, *_declared(spec.name, setting, entry, facts))
+    settled |= spec.from_data.keys()
     longest = facts.events_per_user["p90"]
     length = next((each for each in _LENGTHS if longest <= each), None)
     # Windows and batches were measured for the architectures that declare something.

@@ -76,8 +76,9 @@ def test_what_is_given_stays(data):
 
 
 def test_windows_stay_for_an_architecture_that_declares_nothing(data):
-    asked = recipe("narm")
-    made, chosen = adapted(asked, described(data, repeats=0.5))
+    with _declaring({}):
+        asked = recipe("declaring")
+        made, chosen = adapted(asked, described(data, repeats=0.5))
     assert (made.model, made.train, chosen) == (asked.model, asked.train, [])
 
 
@@ -127,6 +128,13 @@ def test_what_an_architecture_declares(data, entry, rows, value):
     with _declaring({"model.dropout": entry}):
         made, _ = adapted(recipe("declaring"), described(data, rows))
     assert made.model["dropout"] == value
+
+
+def test_what_an_architecture_declares_comes_before_windows_and_batches(data):
+    with _declaring({"train.batch_size": 3, "model.max_length": 200}):
+        made, chosen = adapted(recipe("declaring"), described(data))
+    assert (made.train.batch_size, made.model["max_length"]) == (3, 200)
+    assert [each.setting for each in chosen] == ["train.batch_size", "train.protocols"]
 
 
 @pytest.mark.parametrize("entry", [{"by": "rows"}, {**ENTRY, "by": "size"}, {**ENTRY, "below": 3}])
