@@ -25,11 +25,12 @@ from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
 from seqzoo.registrar import Registrar
 from seqzoo.registry import Catalogue
-from seqzoo.specs import Spec
+from seqzoo.specs import PretrainedSpec, Spec
 
 __all__ = [
     "API_VERSION",
     "CORE",
+    "MODEL_CARDS",
     "PluginRecord",
     "Plugins",
     "catalogue",
@@ -43,10 +44,15 @@ logger = logging.getLogger("seqzoo")
 
 CORE = "seqzoo"
 """The plugin name under which the core registers its own parts."""
+MODEL_CARDS = "seqzoo-model-cards"
+"""The distribution of the checkpoints that are too large for seqzoo's own package."""
 API_VERSION = 1
 """Version of the hook and the interfaces; a plugin states its version as ``seqzoo_api_version``."""
 _UNSTATED = 1
 """The API version of a plugin that does not state one."""
+
+_OWN = ("seqzoo", MODEL_CARDS)
+"""The distributions of this project, in the order in which they are loaded."""
 
 _LONGEST_REASON = 500
 """Characters of the reason why a plugin is broken."""
@@ -123,8 +129,11 @@ def _found() -> list[tuple[EntryPoint, str, str]]:
         except ValueError:  # or metadata that are not UTF-8
             distribution, version = "unknown", ""
         found.setdefault((entry.name, distribution), (entry, distribution, version))
-    # Our own distribution comes first, so that no other takes a name that ships with seqzoo.
-    return [found[key] for key in sorted(found, key=lambda key: (key[1] != "seqzoo", key))]
+    # Our own distributions come first, so that no other takes a name that ships with them.
+    order = {distribution: number for number, distribution in enumerate(_OWN)}
+    return [
+        found[key] for key in sorted(found, key=lambda key: (order.get(key[1], len(_OWN)), key))
+    ]
 
 
 def _entry_points() -> list[EntryPoint]:
@@ -170,6 +179,23 @@ def _register(module: Any, name: str) -> list[tuple[str, Spec]]:
     return registrar.staged
 
 
+def _refuse_pinned(specs: list[tuple[str, Spec]]) -> None:
+    """Raise if a plugin of others registers a pinned name, which always means the same weights."""
+    names = {spec.name for _, spec in specs if isinstance(spec, PretrainedSpec)}
+    if not names:
+        return
+    # Imported here because most plugins register no checkpoint, and listing reads no schema.
+    from seqzoo.checkpoint.pins_file import pins
+
+    taken = sorted(names.intersection(pins()))
+    if taken:
+        raise PluginError(
+            f"it registers the checkpoint '{taken[0]}', a name that seqzoo pins to weights of its "
+            f"own; a checkpoint of others needs another name, such as '{taken[0].split('@')[0]}"
+            "@VERSION'"
+        )
+
+
 def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None:
     started = time.perf_counter()
     _loading.plugin = record.name
@@ -182,6 +208,8 @@ def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None
         # What a plugin prints when it is imported is not part of a command's answer.
         with contextlib.redirect_stdout(sys.stderr):
             specs = _register(entry.load(), record.name)
+        if record.distribution not in _OWN:
+            _refuse_pinned(specs)
         catalogue.take(specs)
         record.provides = [f"{kind} {spec.name}" for kind, spec in specs]
     except KeyboardInterrupt:

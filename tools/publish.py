@@ -16,7 +16,7 @@ from pathlib import Path
 import seqzoo
 from seqzoo.checkpoint.hub.address import HubAddress, repository_address
 from seqzoo.checkpoint.manifest import read_manifest
-from seqzoo.checkpoint.pins import PINS, Pin, read_pins, render_pins
+from seqzoo.checkpoint.pins_file import PINS, Pin, read_pins, render_pins
 from seqzoo.errors import SeqzooError, UsageError
 
 CARDS = Path(__file__).parent.parent / "model_cards"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from seqzoo.checkpoint.hub.address import SCHEME, HubAddress, parse_address
 from seqzoo.checkpoint.manifest import CONFIG, Manifest, parse_manifest
-from seqzoo.checkpoint.pins import known_checkpoints, names_architecture, pin_of
+from seqzoo.checkpoint.pins import known_checkpoints, pin_of
 from seqzoo.errors import CheckpointError, IntegrityError, UnknownNameError, nearest
-from seqzoo.plugins import catalogue, plugins
+from seqzoo.plugins import MODEL_CARDS, catalogue, plugins
 from seqzoo.specs import PretrainedSpec
 from seqzoo.storage.atomic import locate
 from seqzoo.validation import looks_like_path, name_of
@@ -18,16 +18,12 @@ if TYPE_CHECKING:
     from seqzoo.checkpoint.record import Checkpoint
 
 __all__ = [
-    "MODEL_CARDS",
     "bundled_folder",
     "find",
     "locate_checkpoint",
     "open_checkpoint",
     "open_located",
 ]
-
-MODEL_CARDS = "seqzoo-model-cards"
-"""The distribution of the checkpoints that are too large for seqzoo's own package."""
 
 
 def find(name: str | os.PathLike[str]) -> Path:
@@ -153,16 +149,42 @@ def _unknown(name: str, known: list[str]) -> UnknownNameError:
             f"Train one with `seqzoo train {name} --data …`"
         )
     hint = f" For the folder of that name write './{name}'." if name and Path(name).exists() else ""
-    off = [record.name for record in plugins().records if record.status == "disabled"]
+    records = plugins().records
+    off = [record.name for record in records if record.status == "disabled"]
     if off:
         hint += f" These plugins are switched off: {', '.join(off)}."
-    installed = {record.distribution for record in plugins().records}
-    if names_architecture(name, everything) and MODEL_CARDS not in installed:
+    broken = [record.name for record in records if record.status == "broken"]
+    if broken:
+        hint += f" These plugins are broken: {', '.join(broken)}; `seqzoo plugins` shows why."
+    similar = nearest(name, known) or "."
+    absent = MODEL_CARDS not in {record.distribution for record in records}
+    if absent and _may_be_larger(name, known):
+        similar = "."
         hint += (
             f" Larger checkpoints are in the distribution {MODEL_CARDS}, which is not installed: "
             "run `pip install ./model_cards` in a checkout of seqzoo."
         )
     return UnknownNameError(
-        f"unknown model '{name}'{nearest(name, known) or '.'}{hint} "
-        f"`seqzoo list` shows all {len(known)} checkpoints"
+        f"unknown model '{name}'{similar}{hint} `seqzoo list` shows all {len(known)} checkpoints"
+    )
+
+
+def _may_be_larger(name: str, known: list[str]) -> bool:
+    """Whether a name, ``ARCHITECTURE-DATA``, ends in known data that no known checkpoint has.
+
+    The data ``amazon-video-games`` are ``games`` in the name of a checkpoint, ``ml-1m`` are
+    ``ml1m``.
+    """
+    plain = name.partition("@")[0]
+    everything = catalogue()
+    data = [
+        plain.removeprefix(f"{architecture}-")
+        for architecture in everything.architectures.names()
+        if plain.startswith(f"{architecture}-")
+    ]
+    return any(
+        (dataset.name.endswith(f"-{short}") or dataset.name.replace("-", "") == short)
+        and not any(other.partition("@")[0].endswith(f"-{short}") for other in known)
+        for short in data
+        for dataset in everything.datasets
     )

@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard, metadata_load
 from seqzoo.checkpoint.card import split_card
 from seqzoo.checkpoint.card_merge import merge_cards
 from seqzoo.checkpoint.card_metadata import base_model_of
-from seqzoo.checkpoint.pins import Pin
+from seqzoo.checkpoint.pins_file import Pin
 from seqzoo.errors import CheckpointError
 from seqzoo.model.save import save_model
 from seqzoo.plugins import catalogue
@@ -70,7 +70,7 @@ def test_a_fine_tuned_model_names_its_base_model():
 def test_where_a_run_started_gives_the_base_model(monkeypatch):
     name = next(iter(catalogue().pretrained)).name
     pin = Pin("org/pinned", "0" * 40, "a" * 64)
-    monkeypatch.setattr("seqzoo.checkpoint.pins.pins", lambda: {name: pin})
+    monkeypatch.setattr("seqzoo.checkpoint.pins_file.pins", lambda: {name: pin})
     address = "hf://org/base@v1"
     for start, repo in (
         (address, "org/base"),

@@ -5,7 +5,9 @@ import sys
 import pytest
 
 import seqzoo
-from seqzoo.errors import PluginError
+from seqzoo.checkpoint.pins import known_checkpoints
+from seqzoo.checkpoint.pins_file import Pin
+from seqzoo.errors import PluginError, UnknownNameError
 from seqzoo.plugins import API_VERSION, load_plugins, plugins
 from seqzoo.specs import resolve
 
@@ -180,6 +182,37 @@ def test_a_part_may_come_from_a_plugin_that_is_loaded_later(install, hook):
     install(hook(OWNER), "beta", "seqzoo-beta")
     loaded = load_plugins()
     assert loaded.record("alpha").status == loaded.record("beta").status == "ok"
+
+
+CHECKPOINT = f"zoo.pretrained('sasrec-elsewhere', repo='them/other', revision='{'0' * 40}')"
+
+
+def test_no_other_distribution_hides_the_model_cards(install, hook):
+    """Whatever its name is: ours are loaded first."""
+    install(hook(CHECKPOINT), "aa-thing", "aa-thing")
+    install(hook(CHECKPOINT), "cards", "seqzoo-model-cards", version="999")
+    loaded = load_plugins()
+    assert loaded.record("cards").provides == ["checkpoint sasrec-elsewhere"]
+    assert "which plugin 'cards' already provides" in loaded.record("aa-thing").reason
+    assert loaded.catalogue.pretrained.get("sasrec-elsewhere").plugin == "cards"
+
+
+def test_a_pinned_name_belongs_to_seqzoo(install, hook, monkeypatch):
+    pin = Pin("org/ours", "1" * 40, "f" * 64)
+    monkeypatch.setattr("seqzoo.checkpoint.pins_file.pins", lambda: {"sasrec-elsewhere": pin})
+    install(hook(CHECKPOINT))
+    install(hook(CHECKPOINT.replace("elsewhere", "elsewhere@them")), "other", "seqzoo-other")
+    loaded = load_plugins()
+    assert loaded.record("linrec").reason.startswith(
+        "it registers the checkpoint 'sasrec-elsewhere', a name that seqzoo pins to weights of its "
+        "own; a checkpoint of others needs another name, such as 'sasrec-elsewhere@VERSION'"
+    )
+    assert loaded.record("other").status == "ok"
+    monkeypatch.setattr("seqzoo.plugins._kept_plugins", lambda: loaded)
+    known = known_checkpoints().get("sasrec-elsewhere")
+    assert (known.plugin, known.repo) == ("seqzoo", "org/ours")
+    with pytest.raises(UnknownNameError, match=r"plugins are broken: linrec; `seqzoo plugins`"):
+        seqzoo.load("sasrec-nowhere")
 
 
 def test_an_architecture_without_its_parts_sets_its_plugin_aside(install, hook, monkeypatch):

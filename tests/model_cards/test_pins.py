@@ -7,14 +7,8 @@ import sys
 import pytest
 
 import seqzoo
-from seqzoo.checkpoint.pins import (
-    PINS,
-    Pin,
-    known_checkpoints,
-    pin_of,
-    read_pins,
-    render_pins,
-)
+from seqzoo.checkpoint.pins import known_checkpoints, pin_of
+from seqzoo.checkpoint.pins_file import PINS, Pin, read_pins, render_pins
 from seqzoo.errors import CheckpointError, UnknownNameError
 from seqzoo.plugins import load_plugins
 from seqzoo.specs import PretrainedSpec
@@ -30,7 +24,7 @@ def pinned(monkeypatch):
     """``pinned(name, …)``: a seqzoo with these pins; returns its checkpoints."""
 
     def pinned(*names):
-        monkeypatch.setattr("seqzoo.checkpoint.pins.pins", lambda: dict.fromkeys(names, PIN))
+        monkeypatch.setattr("seqzoo.checkpoint.pins_file.pins", lambda: dict.fromkeys(names, PIN))
         loaded = load_plugins()
         monkeypatch.setattr("seqzoo.plugins._kept_plugins", lambda: loaded)
         return known_checkpoints()
@@ -135,9 +129,9 @@ def test_a_name_without_folder_and_pin_is_not_listed(pinned, monkeypatch):
 
 def test_listing_pinned_names_imports_nothing_heavy():
     code = (
-        "import sys, seqzoo.checkpoint.pins\n"
-        "pin = seqzoo.checkpoint.pins.Pin('org/repo', '0' * 40, 'f' * 64)\n"
-        "seqzoo.checkpoint.pins.pins = lambda: {'sasrec-elsewhere': pin}\n"
+        "import sys, seqzoo.checkpoint.pins_file\n"
+        "pin = seqzoo.checkpoint.pins_file.Pin('org/repo', '0' * 40, 'f' * 64)\n"
+        "seqzoo.checkpoint.pins_file.pins = lambda: {'sasrec-elsewhere': pin}\n"
         "import seqzoo\n"
         "assert 'sasrec-elsewhere' in [model.name for model in seqzoo.list_models()]\n"
         "heavy = ('torch', 'numpy', 'polars', 'accelerate', 'omegaconf', 'huggingface_hub')\n"
@@ -151,8 +145,14 @@ def test_an_unknown_name_says_which_distribution_may_have_it():
     records = load_plugins().records
     if any(record.distribution == "seqzoo-model-cards" for record in records):
         pytest.skip("seqzoo-model-cards is installed here")
-    with pytest.raises(UnknownNameError, match=r"`pip install \./model_cards`"):
-        seqzoo.load("sasrec-steam")
-    with pytest.raises(UnknownNameError) as caught:
-        seqzoo.load("nobody-steam")
-    assert "model_cards" not in str(caught.value)
+    for larger in ("sasrec-beauty", "gru4rec-games", "sasrec-games@other"):
+        with pytest.raises(UnknownNameError, match=r"`pip install \./model_cards`") as caught:
+            seqzoo.load(larger)
+        assert "did you mean" not in str(caught.value)
+    # A slip of the pen, data that seqzoo does not know, and another architecture.
+    for other in ("sasrec-ml1n", "sasrec-steam", "tisasrec-ml1m", "nobody-beauty"):
+        with pytest.raises(UnknownNameError) as caught:
+            seqzoo.load(other)
+        assert "model_cards" not in str(caught.value)
+    with pytest.raises(UnknownNameError, match="did you mean 'sasrec-ml1m'"):
+        seqzoo.load("sasrec-ml1n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seqzoo.checkpoint.manifest import parse_manifest
-from seqzoo.checkpoint.pins import Pin, read_pins
+from seqzoo.checkpoint.pins_file import Pin, read_pins
 from tests.hub.client import client_environment
 
 from .conftest import CARDS, FEW, NAMES

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from seqzoo.checkpoint.pins import Pin, read_pins, render_pins
+from seqzoo.checkpoint.pins_file import Pin, read_pins, render_pins
 from seqzoo.data.checksums import record_of, remembered
 from seqzoo.data.sequences import Sequences
 from seqzoo.model.session import Session
