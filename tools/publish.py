@@ -9,36 +9,46 @@ interrupted run is resumed by running the command again.
 import argparse
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import seqzoo
+from seqzoo.checkpoint.card_metadata import is_start, start_of
 from seqzoo.checkpoint.hub.address import HubAddress, repository_address
-from seqzoo.checkpoint.manifest import read_manifest
-from seqzoo.checkpoint.pins_file import PINS, Pin, read_pins, render_pins
-from seqzoo.errors import SeqzooError, UsageError
+from seqzoo.checkpoint.manifest import Manifest, read_manifest, read_recipe
+from seqzoo.checkpoint.pins_file import PINS, Pin, read_pins, render_pins, use_pins
+from seqzoo.errors import CheckpointError, SeqzooError, UsageError
+from seqzoo.storage.atomic import LOCK_SECONDS, try_lock
 
 CARDS = Path(__file__).parent.parent / "model_cards"
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A checkpoint and the repository that it is published in."""
+    """A checkpoint, the repository that it is published in, and what it was fine-tuned from.
+
+    ``base`` is the name of another one that is published.
+    """
 
     name: str
     folder: Path
     address: HubAddress
+    base: str | None = None
 
 
 def publications(cards: Path, org: str, pattern: str) -> list[Publication]:
-    """The checkpoints whose names match a pattern, with their repositories.
+    """The checkpoints whose names match a pattern, each after the one it was fine-tuned from.
 
     Raises:
         UsageError: there are none, a name does not begin with the architecture, or two checkpoints
             would share a repository.
     """
-    found = []
+    found: dict[str, Manifest] = {}
+    addresses = {}
     by_repo: dict[str, str] = {}
     for config in sorted(cards.glob("*/config.json")):
         name = config.parent.name
@@ -50,47 +60,119 @@ def publications(cards: Path, org: str, pattern: str) -> list[Publication]:
         if other != name:
             raise UsageError(f"'{other}' and '{name}' would share {address.repo}; rename one")
         if fnmatchcase(name, pattern):
-            architecture = read_manifest(config.parent).architecture
-            if not name.startswith(f"{architecture}-"):
+            found[name] = manifest = read_manifest(config.parent)
+            addresses[name] = address
+            if not name.startswith(f"{manifest.architecture}-"):
                 raise UsageError(
-                    f"{config.parent} has the architecture '{architecture}'; expected a name that "
-                    f"begins with '{architecture}-'"
+                    f"{config.parent} has the architecture '{manifest.architecture}'; expected a "
+                    f"name that begins with '{manifest.architecture}-'"
                 )
-            found.append(Publication(name, config.parent, address))
     if not found:
         raise UsageError(f"no checkpoint in {cards} has a name like '{pattern}'")
-    return found
+    bases = {name: _base_of(manifest, found) for name, manifest in found.items()}
+    return [
+        Publication(name, cards / name, addresses[name], bases[name])
+        for name in sorted(found, key=lambda name: (len(_bases_before(name, bases)), name))
+    ]
+
+
+def _base_of(manifest: Manifest, others: dict[str, Manifest]) -> str | None:
+    source, sha256 = start_of(read_recipe(manifest))
+    matching = [
+        name for name, each in others.items() if is_start(source, sha256, name, each.sha256)
+    ]
+    return matching[0] if matching else None
+
+
+def _bases_before(name: str, bases: dict[str, str | None]) -> list[str]:
+    """What a checkpoint was fine-tuned from, and what that was fine-tuned from, and so on."""
+    before: list[str] = []
+    base = bases[name]
+    while base is not None and base not in before:  # names that go round in a circle end it
+        before.append(base)
+        base = bases[base]
+    return before
 
 
 def publish(cards: Path, org: str, pattern: str, pins_file: Path, *, dry_run: bool) -> None:
     """Publish checkpoints one by one; each is pinned before the next one is published."""
     planned = publications(cards, org, pattern)
-    pins = read_pins(pins_file)
+    use_pins(pins_file)
+    if not dry_run:
+        # Where the pins cannot be written, nothing is sent.
+        with locked(pins_file):
+            write(pins_file, render_pins(read_pins(pins_file)))
+    else:
+        read_pins(pins_file)
     # Everything is loaded and compared first, so that nothing is sent if any of them has a fault.
     compared = [
         seqzoo.push(each.folder, each.address.repo, private=False, dry_run=True) for each in planned
     ]
     for number, (each, pushed) in enumerate(zip(planned, compared, strict=True), 1):
-        what = "is up to date"
-        if pushed.changed and dry_run:
-            what = f"would get {', '.join(pushed.changed)}"
-        elif pushed.changed:
-            pushed = seqzoo.push(each.folder, each.address.repo, private=False)
-            what = f"got {', '.join(pushed.changed)}"
-        if not dry_run:
-            pins[each.name] = Pin(each.address.repo, pushed.commit or "", pushed.sha256)
-            write(pins_file, render_pins(pins))
+        if dry_run:
+            what = f"would get {', '.join(pushed.changed)}" if pushed.changed else "is up to date"
+        else:
+            # The card names the base's repository, which may only now have been pinned.
+            if pushed.changed or each.base is not None:
+                pushed = seqzoo.push(each.folder, each.address.repo, private=False)
+            what = f"got {', '.join(pushed.changed)}" if pushed.changed else "is up to date"
+            pin(pins_file, each.name, Pin(each.address.repo, pushed.commit or "", pushed.sha256))
         say(f"{number}/{len(planned)} {each.name}: {pushed.address} {what}")
 
 
+def pin(path: Path, name: str, published: Pin) -> None:
+    """Add a pin to the file; another run may have added others in the meantime.
+
+    Raises:
+        CheckpointError: the file cannot be read or written.
+    """
+    with locked(path):
+        write(path, render_pins({**read_pins(path), name: published}))
+    use_pins(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file's folder, which ends with the process.
+
+    Raises:
+        CheckpointError: another process holds it for ``LOCK_SECONDS``, or there is no such folder.
+    """
+    try:
+        descriptor = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        until = time.monotonic() + LOCK_SECONDS
+        while try_lock(descriptor) is False:
+            if time.monotonic() > until:
+                raise CheckpointError(
+                    f"{path}: another process has been writing here for {LOCK_SECONDS:.0f} s; wait "
+                    "for it and run the same command again"
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write(path: Path, text: str) -> None:
-    """Replace a file atomically."""
+    """Replace a file atomically; raises ``CheckpointError`` if the system refuses."""
     incoming = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         incoming.write_text(text, "utf-8")
         incoming.replace(path)
+    except OSError as error:
+        raise _not_written(path, error) from error
     finally:
         incoming.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: the pins cannot be written: {error.strerror or type(error).__name__}; mend that "
+        "and run the same command again, which sends nothing twice"
+    )
 
 
 def say(text: str) -> None:

@@ -18,9 +18,11 @@ __all__ = [
     "INDEXED",
     "base_model_of",
     "card_metadata",
+    "is_start",
     "joined",
     "own_datasets",
     "set_by_hand",
+    "start_of",
     "strings_of",
 ]
 
@@ -125,19 +127,43 @@ def base_model_of(recipe: Mapping[str, Any]) -> str | None:
         ``org/name``; None if training started from new weights, or if the checkpoint is not known
         to be on the Hub.
     """
-    start = recipe.get("start")
-    known = start if isinstance(start, Mapping) else {"source": start}
-    source, sha256 = known.get("source"), known.get("sha256")
-    if isinstance(source, str) and source.startswith(SCHEME):
+    source, sha256 = start_of(recipe)
+    if source is not None and source.startswith(SCHEME):
         try:
             return parse_address(source).repo
         except UsageError:
             return None
     for spec in known_checkpoints():
         pin = pin_of(spec)
-        if pin is not None and (spec.name == source or (sha256 and sha256 == pin.sha256)):
+        if pin is not None and is_start(source, sha256, spec.name, pin.sha256):
             return pin.repo
     return None
+
+
+def start_of(recipe: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """What training started from, as the recipe has it: the source and its sha256."""
+    start = recipe.get("start")
+    known = start if isinstance(start, Mapping) else {"source": start}
+    source, sha256 = known.get("source"), known.get("sha256")
+    return source if isinstance(source, str) else None, sha256 or None
+
+
+def is_start(source: str | None, sha256: str | None, name: str, sha256_of_name: str | None) -> bool:
+    """Whether a checkpoint is the one that training started from.
+
+    Args:
+        source: name or folder of the start.
+        sha256: of the start's ``config.json``, if the recipe has it.
+        name: of the checkpoint.
+        sha256_of_name: of the checkpoint's ``config.json``, if it is known.
+
+    Returns:
+        Whether the weights are the same; the name decides only where a sha256 is not known, because
+        a checkpoint that is trained again keeps its name.
+    """
+    if sha256 is not None and sha256_of_name is not None:
+        return sha256 == sha256_of_name
+    return source == name
 
 
 def _terms(dataset: DatasetSpec) -> dict[str, str]:

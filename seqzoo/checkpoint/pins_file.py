@@ -17,7 +17,7 @@ from seqzoo.storage.documents import read_json
 from seqzoo.storage.fields import Closed, Sha256
 from seqzoo.storage.integrity import read_bytes
 
-__all__ = ["PINS", "Pin", "pins", "read_pins", "render_pins"]
+__all__ = ["PINS", "Pin", "pins", "read_pins", "render_pins", "use_pins"]
 
 PINS = Path(__file__).parents[1] / "pins.json"
 
@@ -71,7 +71,20 @@ def render_pins(pins: Mapping[str, Pin]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-@functools.cache
 def pins() -> Mapping[str, Pin]:
     """The pins of this seqzoo, read once in a process; raises as ``read_pins``."""
-    return read_pins(PINS)
+    return _kept_pins(_in_use[-1])
+
+
+def use_pins(path: Path) -> None:
+    """Take the pins from this file from now on, read anew: for a program that writes pins."""
+    _in_use[:] = [path]
+    _kept_pins.cache_clear()
+
+
+_in_use = [PINS]
+
+
+@functools.cache
+def _kept_pins(path: Path) -> Mapping[str, Pin]:
+    return read_pins(path)

@@ -76,6 +76,10 @@ def test_where_a_run_started_gives_the_base_model(monkeypatch):
         (address, "org/base"),
         ({"source": address, "sha256": "b" * 64}, "org/base"),
         (name, "org/pinned"),
+        ({"source": name, "sha256": None}, "org/pinned"),
+        ({"source": name, "sha256": "a" * 64}, "org/pinned"),
+        # Trained again since: the weights that this model started from are not published.
+        ({"source": name, "sha256": "b" * 64}, None),
         ({"source": "runs/mine", "sha256": "a" * 64}, "org/pinned"),
         ({"source": "runs/mine", "sha256": "b" * 64}, None),
         ("runs/mine", None),

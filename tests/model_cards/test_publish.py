@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import seqzoo
 from seqzoo.checkpoint.manifest import parse_manifest
 from seqzoo.checkpoint.pins_file import Pin, read_pins
+from seqzoo.model.save import save_model
 from tests.hub.client import client_environment
 
 from .conftest import CARDS, FEW, NAMES
@@ -278,3 +280,61 @@ def test_damaged_pins_are_refused_before_anything_is_sent(hub, publisher):
     assert done.returncode == 2
     assert "pins.json is not the JSON that seqzoo writes" in done.stderr
     assert hub.log == []
+
+
+def fine_tuned(publish, name, base):
+    """A checkpoint among the cards that says it was fine-tuned from another one of them."""
+    start = parse_manifest(publish.cards / base / "config.json").sha256
+    model = seqzoo.load(publish.cards / base)
+    recipe = {"start": {"source": base, "sha256": start}, "data": {}}
+    save_model(publish.cards / name, model, recipe=recipe, metrics={})
+
+
+def test_a_base_is_published_before_what_was_fine_tuned_from_it(hub, publisher):
+    publish = publisher([FEW[1]])
+    early = "sasrec-aaa"  # its name comes first
+    fine_tuned(publish, early, FEW[1])
+    done = publish()
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1].rstrip(":") for line in done.stdout.splitlines()] == [FEW[1], early]
+    assert f"base_model: {REPOS[FEW[1]]}" in hub.files(f"org/{early}")["README.md"].decode()
+    pinned = publish.pins.read_bytes()
+    hub.clear_log()
+    assert publish().stdout.count("is up to date\n") == 2
+    assert writes(hub) == []
+    assert publish.pins.read_bytes() == pinned
+
+
+def test_pins_that_cannot_be_written_stop_a_run_before_anything_is_sent(hub, publisher):
+    publish = publisher()
+    # To the program, a limit on the size of files is the same as a full disk.
+    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+    limit += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    python, *words = publish.command()
+    done = subprocess.run(
+        [python, "-c", limit, *words], env=publish.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "pins.json: the pins cannot be written: File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert hub.log == []
+    assert publish.pins.read_text() == "{}\n"
+    assert [path.name for path in publish.pins.parent.glob("*pins*")] == ["pins.json"]
+
+
+def test_two_runs_at_once_lose_no_pin(hub, publisher):
+    publish = publisher()
+    runs = [
+        subprocess.Popen(
+            publish.command(pattern),
+            env=publish.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for pattern in ("gru4rec-*", "sasrec-*")
+    ]
+    for run in runs:
+        _, error = run.communicate(timeout=300)
+        assert run.returncode == 0, error
+    assert set(read_pins(publish.pins)) == set(FEW)
