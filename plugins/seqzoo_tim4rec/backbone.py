@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import Backbone, SequenceBatch, State
-from seqzoo.ops import CompiledStep, StepOperations
+from seqzoo.ops import CompiledStep, StepOperations, feed_forward
 from seqzoo.ops.step_operations import Value
 from seqzoo.parts.layers import check_length, init_linear
 from seqzoo_tim4rec.config import Ssd4RecConfig, TiM4RecConfig
@@ -40,6 +40,8 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """``LN(Dropout(W2 Dropout(Hardswish(W1 x))) + x)``."""
+        if not self.dropout.training:
+            return feed_forward(hidden, self.fc1, self.fc2, self.layer_norm, "hardswish")
         inner = self.dropout(functional.hardswish(self.fc1(hidden)))
         return self.layer_norm(self.dropout(self.fc2(inner)) + hidden)  # type: ignore[no-any-return]
 

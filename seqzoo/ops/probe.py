@@ -253,6 +253,13 @@ def _ssd_step_example(size: _Size) -> list[Tensor]:
     return [x[:, 0], step[:, 0], decay, write[:, 0], read[:, 0], state]
 
 
+def _feed_forward_example(size: _Size) -> list[Tensor]:
+    rows, inner, width = 70 * size.batch, 2 * size.channels + 3, size.channels
+    shapes = ((rows, width), (inner, width), (inner,), (width, inner), (width,), (width,), (width,))
+    x, first, *others = _draw(*shapes)
+    return [x, 0.1 * first, *others]
+
+
 def _gru_example(size: _Size) -> list[Tensor]:
     x, outer, inner = _draw(
         (size.batch, size.length, size.states),
@@ -323,6 +330,7 @@ _EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
     "causal-convolution": lambda size: _draw(
         (size.batch, size.length, size.channels), (size.channels, 4), (size.channels,)
     ),
+    "feed-forward": _feed_forward_example,
     "gru": _gru_example,
     "gru-last": lambda size: [*_gru_example(size), _lengths(size)],
     "int8-scan": _int8_example,
@@ -337,6 +345,6 @@ _CALLS: dict[str, Callable[..., Sequence[Tensor]]] = {
 _INFERENCE = (
     *("selective-scan-last", "projected-scan-last", "selective-scan-step"),
     *("ssd-last", "ssd-step", "gru-last"),
-    *("int8-scan", "rank-counts", "step"),
+    *("int8-scan", "rank-counts", "step", "feed-forward"),
 )
 """Kernels whose backends need no gradients."""

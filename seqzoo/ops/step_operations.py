@@ -20,6 +20,7 @@ from seqzoo.ops.selective_scan import selective_scan_step
 from seqzoo.ops.ssd import ssd_step
 
 __all__ = [
+    "ACTIVATIONS",
     "Recorded",
     "StepOperations",
     "Value",

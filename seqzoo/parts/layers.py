@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from seqzoo.errors import ConfigError
 from seqzoo.interfaces import Backbone, SequenceBatch, State
-from seqzoo.ops import StepOperations
+from seqzoo.ops import StepOperations, feed_forward
 from seqzoo.ops.step_operations import Value
 
 __all__ = [
@@ -187,6 +187,8 @@ class FeedForward(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Each position separately: [..., D] -> [..., D]."""
         first, second = (getattr(self, name) for name in self._names)
+        if not self.dropout.training:
+            return feed_forward(hidden, first, second, self.norm)
         inner = functional.gelu(first(hidden))
         if self._inner_dropout:
             inner = self.dropout(inner)

@@ -244,6 +244,7 @@ def test_the_adapters_call_the_packages_as_documented(fused):
         "ssd-last": "torch",
         "ssd-step": "torch",
         "causal-convolution": "causal-conv1d",
+        "feed-forward": "torch",
         "gru": "torch",
         "gru-last": "torch",
         "step": "torch",

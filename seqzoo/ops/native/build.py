@@ -31,7 +31,7 @@ _X86_LEVELS: dict[str, tuple[str, ...]] = {
 """Sets of instructions that the kernels are compiled for; the library chooses one at run time."""
 _LEVELLED = (
     *("scan.c", "scan_last.c", "scan_step.c", "ssd_last.c", "convolution.c"),
-    *("gru.c", "program.c", "int8.c", "rank_counts.c"),
+    *("feed_forward.c", "gru.c", "program.c", "int8.c", "rank_counts.c"),
 )
 _COMMON = ("parallel.c",)
 

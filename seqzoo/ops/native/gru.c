@@ -9,9 +9,9 @@
  */
 #include "functions.h"
 #include "parallel.h"
+#include "rows.h"
 
-#define MOST 8   /* sequences of a block */
-#define PANEL 16 /* outputs whose weights lie together */
+#define MOST TILE /* sequences of a block */
 
 typedef struct {
     int64_t batch, length, width, channels, block, threads;
@@ -24,8 +24,6 @@ typedef struct {
     float *r, *z, *n, *mixed; /* [B, L, G] for the backward pass, mixed is U_n h; or NULL */
     float *grad_gates;        /* [B, L, 4 G]: before the activations, of r, z, n, and of U_n h */
 } gru;
-
-INLINE int64_t padded(int64_t channels) { return (channels + PANEL - 1) / PANEL * PANEL; }
 
 INLINE int64_t length_of(const gru *a, int64_t b) {
     if (!a->lengths || a->lengths[b] > a->length) return a->length;
@@ -51,7 +49,7 @@ INLINE void add_products(const float *weight, const float *const *values, int64_
 /* One position of `count` sequences from `first` on; `users` is a constant that is no less. */
 INLINE void forward_at(const gru *a, int64_t first, int64_t count, int64_t t, const int users,
                        const float *before, float *after) {
-    const int64_t channels = a->channels, stride = padded(channels);
+    const int64_t channels = a->channels, stride = in_panels(channels);
     const float *x[MOST], *h[MOST];
     for (int u = 0; u < users; u++) {
         /* Places without a sequence compute the last one again. */
@@ -88,7 +86,7 @@ INLINE void forward_at(const gru *a, int64_t first, int64_t count, int64_t t, co
 
 static void forward(const void *arguments, int64_t index, float *scratch) {
     const gru *a = arguments;
-    const int64_t first = index * a->block, stride = padded(a->channels);
+    const int64_t first = index * a->block, stride = in_panels(a->channels);
     const int64_t count = a->batch - first < a->block ? a->batch - first : a->block;
     float *before = scratch, *after = scratch + MOST * stride;
     int64_t length = 0;
@@ -111,7 +109,7 @@ static void forward(const void *arguments, int64_t index, float *scratch) {
  * `grad` [stride] is the gradient of h[t]; what of it h[t - 1] gets without U takes its place.
  */
 INLINE void gates_backward(const gru *a, int64_t b, int64_t t, float *grad, float *found) {
-    const int64_t channels = a->channels, stride = padded(channels), place = b * a->length + t;
+    const int64_t channels = a->channels, stride = in_panels(channels), place = b * a->length + t;
     float *to = a->grad_gates + place * 4 * channels;
     for (int64_t c = 0; c < channels; c += LANES) {
         const int64_t some = channels - c < LANES ? channels - c : LANES;
@@ -136,7 +134,7 @@ INLINE void gates_backward(const gru *a, int64_t b, int64_t t, float *grad, floa
 
 /* grad[u] += U^T found[u]. */
 INLINE void states_backward(const gru *a, const int users, float *grad, const float *found) {
-    const int64_t channels = a->channels, stride = padded(channels);
+    const int64_t channels = a->channels, stride = in_panels(channels);
     for (int64_t c = 0; c < channels; c += LANES) {
         const float *weight = a->inner + c / PANEL * 3 * channels * PANEL + c % PANEL;
         vec sums[MOST];
@@ -155,7 +153,7 @@ INLINE void states_backward(const gru *a, const int users, float *grad, const fl
 
 static void backward(const void *arguments, int64_t index, float *scratch) {
     const gru *a = arguments;
-    const int64_t first = index * a->block, stride = padded(a->channels);
+    const int64_t first = index * a->block, stride = in_panels(a->channels);
     const int64_t count = a->batch - first < a->block ? a->batch - first : a->block;
     float *grad = scratch, *found = scratch + MOST * stride;
     memset(scratch, 0, 4 * MOST * stride * sizeof(float));
@@ -173,7 +171,7 @@ static void backward(const void *arguments, int64_t index, float *scratch) {
 
 static int run(const gru *a, seqzoo_task task) {
     return seqzoo_parallel(task, a, (a->batch + a->block - 1) / a->block, a->threads,
-                           4 * MOST * padded(a->channels));
+                           4 * MOST * in_panels(a->channels));
 }
 
 int EXPORT(seqzoo_gru_forward)(const gru *a) { return run(a, forward); }

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from seqzoo.ops.native.library import (
     Rows,
@@ -20,13 +19,12 @@ from seqzoo.ops.native.library import (
     unexpected_shape,
     wrong_dimensions,
 )
+from seqzoo.ops.native.panels import in_panels
 
 __all__ = ["gru_last_limits", "gru_limits", "native_gru", "native_gru_last"]
 
 _BLOCK = 8
 """Most sequences of one task."""
-_PANEL = 16
-"""Outputs whose weights lie together."""
 _GATES = ("r", "z", "n", "mixed")
 _SIZES = ("batch", "length", "width", "channels", "block", "threads")
 _POINTERS = ("outer", "inner", "lengths", "last", "states", *_GATES, "grad_gates")
@@ -92,7 +90,7 @@ class _Recurrent(torch.autograd.Function):
         found = torch.empty(*x.shape[:2], 4 * channels)
         rows = {"x": x, "grad_y": grad_states}
         _run(
-            "seqzoo_gru_backward", rows, channels, inner=_panels(inner), states=states,
+            "seqzoo_gru_backward", rows, channels, inner=in_panels(inner), states=states,
             grad_gates=found, **dict(zip(_GATES, gates, strict=True)),
         )  # fmt: skip
         of_inputs = found[..., : 3 * channels].flatten(0, 1)
@@ -124,17 +122,10 @@ def _forward(x: Tensor, outer: Tensor, inner: Tensor, **outputs: Tensor) -> None
     channels = inner.shape[1]
     # By inputs, with the three gates of a panel side by side.
     weights = {
-        name: _panels(weight.view(3, channels, -1).permute(2, 0, 1))
+        name: in_panels(weight.view(3, channels, -1).permute(2, 0, 1))
         for name, weight in (("outer", outer), ("inner", inner))
     }
     _run("seqzoo_gru_forward", {"x": x}, channels, **weights, **outputs)
-
-
-def _panels(weight: Tensor) -> Tensor:
-    """[..., G] -> [panels, ..., 16], with zeros after the last output."""
-    weight = weight.detach().float()
-    weight = functional.pad(weight, (0, -weight.shape[-1] % _PANEL)).contiguous()
-    return weight.view(*weight.shape[:-1], -1, _PANEL).movedim(-2, 0).contiguous()
 
 
 def _run(name: str, rows: dict[str, Tensor], channels: int, **tensors: Tensor) -> None:
