@@ -267,8 +267,9 @@ def _of_pretrained(spec: PretrainedSpec) -> ModelInfo | None:
             return info if info.architecture in catalogue().architectures else None
         except CheckpointError as error:
             # One damaged folder must not hide all others; loading it reports the error.
-            logger.warning("%s", error)
-    elif pin_of(spec) is None:
+            logger.warning("%s; '%s' is not listed", error, spec.name)
+            return None
+    if pin_of(spec) is None:
         return None
     return ModelInfo(spec.name, "checkpoint", "", spec.plugin)
 

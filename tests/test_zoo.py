@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import seqzoo
+from seqzoo.checkpoint.find import bundled_folder
 from seqzoo.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
 
 
@@ -90,6 +91,21 @@ def test_a_path_is_a_folder_whatever_it_is_called(tmp_path, monkeypatch):
 def test_a_pattern_that_is_no_text_is_refused():
     with pytest.raises(UsageError, match="a pattern of names is a string; got the int 5"):
         seqzoo.list_models(5)
+
+
+def test_a_damaged_folder_is_not_listed_and_hides_no_other(tmp_path, monkeypatch, caplog):
+    damaged = tmp_path / "model_cards" / "sasrec-ml100k"
+    seqzoo.load("sasrec-ml100k").save_pretrained(damaged)
+    (damaged / "config.json").write_text("{")
+    folders = {"sasrec-ml100k": damaged}
+    monkeypatch.setattr(
+        "seqzoo.zoo.bundled_folder", lambda spec: folders.get(spec.name) or bundled_folder(spec)
+    )
+    names = [model.name for model in seqzoo.list_models("*-ml100k", pretrained=True)]
+    assert "sasrec-ml100k" not in names
+    assert "gru4rec-ml100k" in names
+    assert "'sasrec-ml100k' is not listed" in caplog.text
+    assert all(model.architecture for model in seqzoo.list_models(pretrained=True))
 
 
 def test_create_checks_its_settings():
