@@ -25,12 +25,13 @@ from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
 from seqzoo.registrar import Registrar
 from seqzoo.registry import Catalogue
-from seqzoo.specs import PretrainedSpec, Spec
+from seqzoo.specs import Spec
 
 __all__ = [
     "API_VERSION",
     "CORE",
     "MODEL_CARDS",
+    "OWN",
     "PluginRecord",
     "Plugins",
     "catalogue",
@@ -51,7 +52,7 @@ API_VERSION = 1
 _UNSTATED = 1
 """The API version of a plugin that does not state one."""
 
-_OWN = ("seqzoo", MODEL_CARDS)
+OWN = ("seqzoo", MODEL_CARDS)
 """The distributions of this project, in the order in which they are loaded."""
 
 _LONGEST_REASON = 500
@@ -130,10 +131,8 @@ def _found() -> list[tuple[EntryPoint, str, str]]:
             distribution, version = "unknown", ""
         found.setdefault((entry.name, distribution), (entry, distribution, version))
     # Our own distributions come first, so that no other takes a name that ships with them.
-    order = {distribution: number for number, distribution in enumerate(_OWN)}
-    return [
-        found[key] for key in sorted(found, key=lambda key: (order.get(key[1], len(_OWN)), key))
-    ]
+    order = {distribution: number for number, distribution in enumerate(OWN)}
+    return [found[key] for key in sorted(found, key=lambda key: (order.get(key[1], len(OWN)), key))]
 
 
 def _entry_points() -> list[EntryPoint]:
@@ -179,23 +178,6 @@ def _register(module: Any, name: str) -> list[tuple[str, Spec]]:
     return registrar.staged
 
 
-def _refuse_pinned(specs: list[tuple[str, Spec]]) -> None:
-    """Raise if a plugin of others registers a pinned name, which always means the same weights."""
-    names = {spec.name for _, spec in specs if isinstance(spec, PretrainedSpec)}
-    if not names:
-        return
-    # Imported here because most plugins register no checkpoint, and listing reads no schema.
-    from seqzoo.checkpoint.pins_file import pins
-
-    taken = sorted(names.intersection(pins()))
-    if taken:
-        raise PluginError(
-            f"it registers the checkpoint '{taken[0]}', a name that seqzoo pins to weights of its "
-            f"own; a checkpoint of others needs another name, such as '{taken[0].split('@')[0]}"
-            "@VERSION'"
-        )
-
-
 def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None:
     started = time.perf_counter()
     _loading.plugin = record.name
@@ -208,8 +190,6 @@ def _load(entry: EntryPoint, record: PluginRecord, catalogue: Catalogue) -> None
         # What a plugin prints when it is imported is not part of a command's answer.
         with contextlib.redirect_stdout(sys.stderr):
             specs = _register(entry.load(), record.name)
-        if record.distribution not in _OWN:
-            _refuse_pinned(specs)
         catalogue.take(specs)
         record.provides = [f"{kind} {spec.name}" for kind, spec in specs]
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ listing imports neither torch nor model code.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -79,14 +79,6 @@ class Registry(Generic[SpecT]):
         """Add a spec; raises ``PluginError`` as ``check`` does."""
         self.check(spec)
         self._specs[spec.name] = spec
-
-    def joined(self, specs: Iterable[SpecT]) -> "Registry[SpecT]":
-        """A registry of these specs and more; this one stays as it is. Raises as ``check`` does."""
-        found: Registry[SpecT] = Registry(self.kind)
-        found._specs |= self._specs
-        for spec in specs:
-            found.add(spec)
-        return found
 
     @contextmanager
     def lend(self, spec: SpecT) -> Iterator[None]:

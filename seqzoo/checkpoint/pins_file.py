@@ -1,7 +1,4 @@
-"""The file of pins: its schema, how it is read and how it is rendered.
-
-Reading it needs no plugin, so that loading plugins can ask which names are pinned.
-"""
+"""The file of pins: its schema, how it is read and how it is rendered."""
 
 import functools
 import json

@@ -44,18 +44,6 @@ def test_looking_up():
         registry.get("ndgc")
 
 
-def test_a_joined_registry_has_more_and_leaves_the_first_as_it_is():
-    registry = Registry("metric")
-    registry.add(MetricSpec("hit", "core", "json:loads"))
-    joined = registry.joined([MetricSpec("late", "core", "json:loads")])
-    assert joined.names() == ["hit", "late"]
-    assert registry.names() == ["hit"]
-    with pytest.raises(PluginError, match="registers the metric 'hit', which plugin 'core'"):
-        registry.joined([MetricSpec("hit", "mine", "json:loads")])
-    with pytest.raises(PluginError, match="registers the metric name '\\?'"):
-        registry.joined([MetricSpec("?", "core", "")])
-
-
 @pytest.mark.parametrize("name", ["", "Hit", "hit@10", "-hit", ".hit", "hit rate", "hit\n", "hït"])
 def test_malformed_names(name):
     with pytest.raises(PluginError, match="plugin 'mine' registers the metric name"):
