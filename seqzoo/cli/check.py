@@ -57,7 +57,12 @@ def check(
         ]
         print_json({"name": name, "ok": not failed, "checks": rows})
     else:
-        columns = [Column("of"), Column("check"), Column(""), Column("what is wrong", wrap=True)]
+        columns = [
+            Column("subject"),
+            Column("check"),
+            Column(""),
+            Column("what is wrong", wrap=True),
+        ]
         shown = [[o.subject, o.check, _verdict(o), o.message] for o in outcomes]
         verdict = f"{failed} of {len(outcomes)} checks failed" if failed else "all checks passed"
         if warnings := sum(outcome.warning for outcome in outcomes):

@@ -27,6 +27,7 @@ from seqzoo.cli.tables import facts, metrics_table, show
 from seqzoo.config import parse_overrides, without_replaced_loss
 from seqzoo.errors import ConfigError, TrainingError
 from seqzoo.evaluation.protocol import get_protocol, split_of
+from seqzoo.plugins import catalogue
 from seqzoo.training import loop
 from seqzoo.training.processes import is_main_process
 from seqzoo.training.progress import Reporter, for_terminal
@@ -153,9 +154,9 @@ def recipe_values(what: str, settings: list[str], options: Mapping[str, Any]) ->
             values["model"] = without_replaced_loss(stored, other)
     elif names_checkpoint(what):
         values = {"start": what}
-    elif (Path(what) / "config.json").is_file():
+    elif what not in catalogue().architectures and (Path(what) / "config.json").is_file():
         raise ConfigError(
-            f"'{what}' would be a registered name; to continue from the checkpoint in the folder: "
+            f"'{what}' is not a registered name; to continue from the checkpoint in the folder: "
             f"seqzoo train ./{what} --data NEWER"
         )
     else:
@@ -190,12 +191,13 @@ def _require_writable(out: Path) -> None:
 def _show(result: loop.TrainingResult) -> None:
     model = as_model(result.out)
     state = "stopped" if result.interrupted else "trained"
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     kept = f"the best, epoch {result.best_epoch}, is in {result.out}"
     if not result.validated:
         kept = f"the weights are in {result.out}, without validation and without stored metrics"
     added = f"; {result.new_items:,} new items" if result.start else ""
     show(
-        f"{state}: {result.epochs} epochs in {seconds(result.seconds)}; {kept}{added}",
+        f"{state}: {epochs} in {seconds(result.seconds)}; {kept}{added}",
         "",
         *([metrics_table(result.metrics), ""] if result.metrics else []),
         facts(

@@ -14,6 +14,8 @@ from seqzoo.data.vocabulary import Vocabulary
 from seqzoo.errors import DataError, one_line
 
 __all__ = [
+    "Int32s",
+    "Int64s",
     "SequenceData",
     "Sequences",
     "load_array",

@@ -72,7 +72,7 @@ def _warn(
             "%s does not beat %s: %s of %.4f on %d test users under %s; train longer, change its "
             "settings (`seqzoo tune %s` searches), or use the baseline: `seqzoo train %s`",
             architecture,
-            " and ".join(f"{name} ({better[name]:.4f})" for name in names),
+            ", ".join(f"{name} ({better[name]:.4f})" for name in names),
             metric_title(metric),
             own,
             users,

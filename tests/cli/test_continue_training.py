@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
 import yaml
+
+from seqzoo.cli.train import recipe_values
+from seqzoo.errors import ConfigError
 
 NEWER = ("--data", "synthetic", "data.options={users: 50, items: 46, mean_length: 8, seed: 1}")
 
@@ -75,6 +79,16 @@ def test_wrong_starts_are_one_line(refused, trained, tmp_path, monkeypatch):
     assert "is the checkpoint that the run starts from" in said
     monkeypatch.chdir(trained.folder.parent)
     assert f"seqzoo train ./{trained.folder.name}" in refused("train", trained.folder.name, *NEWER)
+
+
+def test_a_folder_with_the_name_of_an_architecture_does_not_hide_it(tmp_path, monkeypatch):
+    (tmp_path / "gru4rec").mkdir()
+    (tmp_path / "gru4rec" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert recipe_values("gru4rec", [], {}) == {"architecture": "gru4rec", "data": {}}
+    (tmp_path / "gru4rec").rename(tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"'other' is not a registered name.*train \./other"):
+        recipe_values("other", [], {})
 
 
 def test_item_features_from_a_file_and_from_titles(seqzoo, refused, shop_csv, tmp_path):
