@@ -111,7 +111,7 @@ def rows(entries: Sequence[Mapping[str, Any]]) -> list[str]:
             plain = own[CANDIDATES[architecture][0]]
             share = own[chosen] / max(own.values())
             cells.append(f"{_short(plain)} → {_short(own[chosen])} ({share:.0%})")
-        # What every candidate has is no choice.
+        # What all candidates share is not shown.
         parts = [set(each.split()) for each in CANDIDATES[architecture]]
         whole = [w for w in chosen_without(values, None).split() if not all(w in p for p in parts)]
         found.append(f"| `{architecture}` | `{' '.join(whole)}` | {' | '.join(cells)} |")

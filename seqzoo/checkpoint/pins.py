@@ -27,7 +27,7 @@ def pin_of(spec: PretrainedSpec) -> Pin | None:
 def known_checkpoints() -> Registry[PretrainedSpec]:
     """All checkpoints by name: those that plugins register, and the other ones that are pinned.
 
-    A pinned name always means the same weights: where a plugin of another project registers one,
+    A pinned name always means the same weights: where a third-party plugin registers one,
     a warning says so, and the pin is used. Without the architecture, which begins the name, a
     pinned checkpoint cannot be loaded.
 
@@ -52,7 +52,7 @@ def known_checkpoints() -> Registry[PretrainedSpec]:
 def _warn_of_taken_name(name: str, plugin: str) -> None:
     logger.warning(
         "plugin '%s' registers the checkpoint '%s', a name that seqzoo pins to weights of its own, "
-        "which are used; a checkpoint of another project needs another name, such as '%s@VERSION'",
+        "which are used; a third-party checkpoint needs another name, such as '%s@VERSION'",
         plugin, name, name.split("@")[0],
     )  # fmt: skip
 

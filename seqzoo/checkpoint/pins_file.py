@@ -74,7 +74,7 @@ def pins() -> Mapping[str, Pin]:
 
 
 def use_pins(path: Path) -> None:
-    """Take the pins from this file from now on, read anew: for a program that writes pins."""
+    """Take the pins from this file from now on, for a program that writes pins."""
     _in_use[:] = [path]
     _kept_pins.cache_clear()
 

@@ -100,7 +100,7 @@ def compare(
 def _check_names(names: Sequence[str], baselines: bool) -> None:
     if len(names) < 2 and not baselines:
         raise UsageError(
-            f"only one checkpoint is named, {names[0]}, and no baselines are wanted; name two or "
+            f"only one checkpoint is named, {names[0]}, with --no-baselines; name two or "
             "more (`seqzoo list` shows all), or leave out --no-baselines"
         )
     twice = [name for name, number in Counter(names).items() if number > 1]

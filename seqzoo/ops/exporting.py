@@ -86,7 +86,7 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, inputs: Any) -
 
 
 def each(run: Callable[[Any], Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-    """Run a computation for each history by itself, in a form that can be exported.
+    """Run a computation for each history separately, in a form that can be exported.
 
     Its intermediate values then take the memory of one history, and fit the processor's cache.
 

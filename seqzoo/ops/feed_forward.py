@@ -18,7 +18,7 @@ __all__ = ["feed_forward", "torch_feed_forward"]
 def feed_forward(
     x: Tensor, first: nn.Module, second: nn.Module, norm: nn.LayerNorm, activation: str = "gelu"
 ) -> Tensor:
-    """Each position for itself: [..., D] -> [..., D].
+    """Each position separately: [..., D] -> [..., D].
 
     Args:
         x: input [..., D].

@@ -19,7 +19,7 @@ OURS = {"mamba4rec", "sasrec"}
 
 
 def broken(loaded, name="linrec"):
-    """The reason a plugin is set aside for; everything else must still be there."""
+    """The reason why a plugin is skipped; everything else must still be there."""
     record = loaded.record(name)
     assert record.status == "broken"
     assert record.provides == []
@@ -188,7 +188,7 @@ CHECKPOINT = f"zoo.pretrained('sasrec-elsewhere', repo='them/other', revision='{
 
 
 def test_no_other_distribution_hides_the_model_cards(install, hook):
-    """Whatever its name is: ours are loaded first."""
+    """For any name: ours are loaded first."""
     install(hook(CHECKPOINT), "aa-thing", "aa-thing")
     install(hook(CHECKPOINT), "cards", "seqzoo-model-cards", version="999")
     loaded = load_plugins()
@@ -211,8 +211,8 @@ def test_a_pinned_name_belongs_to_seqzoo(install, hook, monkeypatch, caplog):
     (warning,) = caplog.messages
     assert warning == (
         "plugin 'linrec' registers the checkpoint 'sasrec-elsewhere', a name that seqzoo pins to "
-        "weights of its own, which are used; a checkpoint of another project needs another name, "
-        "such as 'sasrec-elsewhere@VERSION'"
+        "weights of its own, which are used; a third-party checkpoint needs another name, such as "
+        "'sasrec-elsewhere@VERSION'"
     )
     ours = known.get("sasrec-elsewhere")
     assert (ours.plugin, ours.repo) == ("seqzoo", "org/ours")

@@ -68,7 +68,7 @@ HOOKS = {
 
 
 def broken(name: str = "linrec") -> str:
-    """The reason for which a plugin was set aside: one line; everything else works."""
+    """The reason why a plugin was skipped: one line; everything else works."""
     loaded = load_plugins()
     record = loaded.record(name)
     assert record.status == "broken", record

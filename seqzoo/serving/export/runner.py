@@ -27,7 +27,7 @@ HISTORY, RECOMMEND = "history.onnx", "recommend.onnx"
 EVENT, ANSWER = "event.onnx", "answer.onnx"
 FORMAT = 1
 _POSITIONS, _PAIRS, _SCORES = 1 << 17, 1 << 25, 1 << 25
-"""Of positions, of pairs of positions, and of scores, that are computed at once."""
+"""Numbers of positions, of pairs of positions, and of scores that are computed at once."""
 _REMEDY = "export the model again, or copy the whole folder again"
 _NO_TIMES = "at is the time of a request; give the timestamps of the events too"
 

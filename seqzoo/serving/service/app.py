@@ -151,7 +151,7 @@ def _routes(service: Service) -> FastAPI:
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
-    """The routes that say how the service is and what it serves."""
+    """The routes for health, metrics and models."""
 
     @app.get("/healthz", responses={503: {"model": documents.Health}})
     async def healthz() -> documents.Health:
@@ -174,7 +174,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
 
 def _add_requests(app: FastAPI, service: Service, wanted: documents.Documents) -> None:
-    """The routes of requests that hold all that is to be known."""
+    """The routes of stateless requests."""
 
     @app.post("/v1/recommend", responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503))
     async def recommend(body: wanted.recommend) -> documents.Recommended:  # type: ignore[name-defined]
