@@ -107,8 +107,8 @@ def run(words: Sequence[str], stdout: TextIO | None = None) -> int:
             stopped = isinstance(error.__context__, KeyboardInterrupt)
             return INTERRUPTED if stopped else error.exit_code
         except OSError as error:
-            place = f": {error.filename}" if error.filename else ""
-            complain(f"{error.strerror or error}{place}")
+            file = f": {error.filename}" if error.filename else ""
+            complain(f"{error.strerror or error}{file}")
             return SeqzooError.exit_code
         except (typer.Abort, KeyboardInterrupt):
             return INTERRUPTED

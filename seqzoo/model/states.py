@@ -143,6 +143,6 @@ class Pool:
             self._resize(left)
 
     def _resize(self, used: int) -> None:
-        for place, tensor in enumerate(self.tensors):
-            self.tensors[place] = tensor.new_empty(self._capacity, *tensor.shape[1:])
-            self.tensors[place][:used] = tensor[:used]
+        for index, tensor in enumerate(self.tensors):
+            self.tensors[index] = tensor.new_empty(self._capacity, *tensor.shape[1:])
+            self.tensors[index][:used] = tensor[:used]

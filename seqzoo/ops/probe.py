@@ -106,8 +106,8 @@ class Backend:
         limits: takes the arguments of a call and returns why the kernel cannot take them, or an
             empty string; None for a kernel without limits.
         tolerance: largest difference from torch in float32, relative to the values.
-        on_request: what it would do without being asked, such as a download; empty if it may be
-            chosen without being asked for.
+        on_request: what it would do unless it is requested, such as a download; empty if it may be
+            chosen without a request.
     """
 
     op: str

@@ -87,8 +87,8 @@ def new_plugin(name: str, kind: str = "backbone", folder: Path | None = None) ->
     }
     for template in sorted((templates / kind).iterdir(), key=lambda entry: entry.name):
         target = template.name.removesuffix(".txt")
-        place = {"tests.py": f"tests/test_{module}.py", "recipe.yaml": "recipe.yaml"}
-        written[place.get(target, f"{module}/{target}")] = _filled(template, values)
+        paths = {"tests.py": f"tests/test_{module}.py", "recipe.yaml": "recipe.yaml"}
+        written[paths.get(target, f"{module}/{target}")] = _filled(template, values)
     for target, text in written.items():
         path = home / target
         path.parent.mkdir(parents=True, exist_ok=True)

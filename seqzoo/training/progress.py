@@ -62,14 +62,14 @@ class RunFacts:
     def lines(self) -> list[str]:
         """The facts as lines of text."""
         epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
-        going_on = f", continuing after epoch {self.done}" if self.done else ""
+        resumed = f", continuing after epoch {self.done}" if self.done else ""
         processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         each = "" if self.processes == 1 else " each"
         return [
             f"training {self.architecture} ({self.parameters:,} parameters) on {self.data}: "
             f"{self.users:,} users, {self.items:,} items, {self.interactions:,} interactions",
-            f"up to {epochs}{going_on}; {processes} on {self.device}, {threads}{each}",
+            f"up to {epochs}{resumed}; {processes} on {self.device}, {threads}{each}",
             *self.notes,
         ]
 

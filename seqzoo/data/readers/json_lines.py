@@ -38,7 +38,7 @@ def read_json_lines(file: SourceFile) -> Rows:
         for lines, objects in _blocks(file):
             yield _table(file, lines, objects, wanted)
 
-    return Rows(Table(file, head, place=partial(_place, file)), read)
+    return Rows(Table(file, head, locate=partial(_location, file)), read)
 
 
 def _blocks(file: SourceFile) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
@@ -75,15 +75,15 @@ def _table(
     file: SourceFile, lines: list[int], objects: list[dict[str, Any]], columns: Sequence[str]
 ) -> Table:
     numbers = pl.Series(lines, dtype=pl.Int64) - 1
-    place = partial(_place, file)
+    locate = partial(_location, file)
     found = {}
     for column in columns:
         values = [each.get(column) for each in objects]
         try:
             found[column] = pl.Series(column, values, strict=True)
         except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
-            found[column] = _mixed(Table(file, pl.DataFrame(), numbers, place), column, values)
-    return Table(file, pl.DataFrame(found), numbers, place)
+            found[column] = _mixed(Table(file, pl.DataFrame(), numbers, locate), column, values)
+    return Table(file, pl.DataFrame(found), numbers, locate)
 
 
 def _mixed(table: Table, column: str, values: list[Any]) -> pl.Series:
@@ -113,5 +113,5 @@ def _mixed(table: Table, column: str, values: list[Any]) -> pl.Series:
     return pl.Series(column, texts, dtype=pl.String)
 
 
-def _place(file: SourceFile, row: int) -> str:
+def _location(file: SourceFile, row: int) -> str:
     return f"{file.shown}, line {row + 1}"

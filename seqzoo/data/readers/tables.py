@@ -1,4 +1,4 @@
-"""Tables between the formats and the interactions: rows in chunks, with their place in the file."""
+"""Tables between the formats and the interactions: rows in chunks that know their location."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ class Table:
         file: the file of the rows.
         frame: the rows, without blank ones.
         rows: the number of each row in the file, including blank ones, or None if they are 0, 1, ….
-        place: the file and the position of the row with a number, as text; None for ``row 1``, ….
+        locate: the file and the position of the row with a number, as text; None for ``row 1``, ….
         in_memory: whether the table was in memory instead of in a file.
     """
 
     file: SourceFile
     frame: pl.DataFrame
     rows: pl.Series | None = None
-    place: Callable[[int], str] | None = None
+    locate: Callable[[int], str] | None = None
     in_memory: bool = False
 
     def column_option(self, role: str) -> str:
@@ -38,7 +38,7 @@ class Table:
     def location(self, row: int) -> str:
         """The file and the line of a row, for messages."""
         row = row if self.rows is None else int(self.rows[row])
-        return f"{self.file.shown}, row {row + 1}" if self.place is None else self.place(row)
+        return f"{self.file.shown}, row {row + 1}" if self.locate is None else self.locate(row)
 
 
 @dataclass(frozen=True)

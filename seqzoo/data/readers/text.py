@@ -96,7 +96,7 @@ def read_text(
                 )
     head = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     return Rows(
-        Table(file, head, place=partial(_line_of, file, layout)),
+        Table(file, head, locate=partial(_line_of, file, layout)),
         lambda wanted: _read_chunks(file, layout, number, first, columns, wanted, piece or _PIECE),
     )
 
@@ -249,10 +249,10 @@ def _raise_for_damage(file: SourceFile, layout: Layout, expected: int) -> None:
             )
 
 
-def _malformed(place: str, error: csv.Error) -> DataError:
+def _malformed(location: str, error: csv.Error) -> DataError:
     # The end of Python's message advises its programmers.
     reason = str(error).partition(" - ")[0]
-    return DataError(f"{place}: {reason}; correct or remove the line")
+    return DataError(f"{location}: {reason}; correct or remove the line")
 
 
 def _decode(file: SourceFile, line: int, raw: bytes) -> str:

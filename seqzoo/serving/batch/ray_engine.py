@@ -38,11 +38,11 @@ class Scorer:
         """Answers as soon as the worker has a core and the model."""
 
     def score(
-        self, users: Any, items: Any, times: Any, places: list[str] | None, lists: dict[str, Any]
+        self, users: Any, items: Any, times: Any, locations: list[str] | None, lists: dict[str, Any]
     ) -> Answered | SeqzooError:
         """The recommendations for a block; errors of users are values, as Ray would wrap them."""
         block = Block(
-            users, items, times, (lambda row: "") if places is None else places.__getitem__
+            users, items, times, (lambda row: "") if locations is None else locations.__getitem__
         )
         try:
             return answer(self._model, block, self._options, **self._everyone, **lists)
@@ -172,9 +172,9 @@ class RayEngine:
         block, options = task.block, self._options
         # Where a user comes from is only needed for messages.
         named = "error" in (options.on_unknown, options.on_cold)
-        places = [block.place(row) for row in range(len(block.users))] if named else None
+        locations = [block.locate(row) for row in range(len(block.users))] if named else None
         lists = {what: each for what, each in task.lists.items() if what not in self._everyone}
-        return worker.score.remote(block.users, block.items, block.times, places, lists)
+        return worker.score.remote(block.users, block.items, block.times, locations, lists)
 
 
 def _connect() -> None:

@@ -82,11 +82,11 @@ def answer(
     lengths = np.diff(users.offsets)
     for row, unknown in enumerate(users.unknown):
         if unknown and options.on_unknown == "error":
-            refuse_unknown(model.vocabulary, block.place(row), unknown)
+            refuse_unknown(model.vocabulary, block.locate(row), unknown)
         if not lengths[row] and options.on_cold == "error":
             if unknown:
-                refuse_unknown(model.vocabulary, block.place(row), unknown, COLD_REMEDY)
-            raise UnknownItemError(f"{block.place(row)}: the history is empty{COLD_REMEDY}")
+                refuse_unknown(model.vocabulary, block.locate(row), unknown, COLD_REMEDY)
+            raise UnknownItemError(f"{block.locate(row)}: the history is empty{COLD_REMEDY}")
     ids = block.users.cast(pl.String).to_list() if model.reads.users else None
     context = read_context(model, block.items, block.times, None, None, ids)
     users = replace(users, context=context)

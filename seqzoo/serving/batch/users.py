@@ -43,14 +43,14 @@ class Block:
         users: their ids [U], text or whole numbers.
         items: the item ids of each, oldest first.
         times: unix seconds of each event; None without timestamps.
-        place: where the user with a position in the block is, for messages.
+        locate: where the user with a position in the block is, for messages.
         bucket: the bucket they come from; None for none.
     """
 
     users: pl.Series
     items: Sequence[Sequence[str]]
     times: Sequence[Sequence[int]] | None
-    place: Callable[[int], str]
+    locate: Callable[[int], str]
     bucket: int | None = None
 
 
@@ -146,24 +146,24 @@ def _blocks_of_users(
         part = frame.slice(start, BLOCK)
         numbers = part["row"]
 
-        def place(row: int, numbers: pl.Series = numbers) -> str:
+        def locate(row: int, numbers: pl.Series = numbers) -> str:
             return head.location(int(numbers[row]))
 
         items = [each or [] for each in part["items"].to_list()]
         times = None
         if layout.time is not None:
             times = [
-                _checked(given or [], len(items[row]), row, place)
+                _checked(given or [], len(items[row]), row, locate)
                 for row, given in enumerate(part["times"].to_list())
             ]
-        yield Block(part["user"], items, times, place, bucket)
+        yield Block(part["user"], items, times, locate, bucket)
 
 
-def _checked(times: list[int], items: int, row: int, place: Callable[[int], str]) -> list[int]:
+def _checked(times: list[int], items: int, row: int, locate: Callable[[int], str]) -> list[int]:
     try:
         return checked_times(times, items)
     except UsageError as error:
-        raise DataError(f"{place(row)}: {error}") from None
+        raise DataError(f"{locate(row)}: {error}") from None
 
 
 def _users(table: Table, column: str, dtype: pl.DataType | None) -> pl.Series:

@@ -69,9 +69,11 @@ def parity(model: "SequenceModel", folder: str, *, programs: bool = False) -> Pa
         found = max(found, _difference(runner._encode(some, stamps), expected.numpy()))
         found = max(found, _scores(model, runner, expected))
         if runner.uses_query_time:
-            asked = [own[-1] + _WAIT for own in stamps]
-            expected = _encoded(model, some, stamps, asked)
-            found = max(found, _difference(runner._encode(some, stamps, asked), expected.numpy()))
+            requests = [own[-1] + _WAIT for own in stamps]
+            expected = _encoded(model, some, stamps, requests)
+            found = max(
+                found, _difference(runner._encode(some, stamps, requests), expected.numpy())
+            )
     if runner.manifest["streaming"]:
         found = max(found, _streamed(model, runner, rows[-1], times[-1]))
     many = generator.integers(1, items + 1, size=(_USERS, min(_EVENTS, longest))).tolist()
@@ -122,7 +124,7 @@ class _Program:
         self._module = torch.export.load(path).module()
 
     def run(self, _: None, given: dict[str, Any]) -> list[Any]:
-        """The results for named arrays, in their order; the best ``k`` of scores if asked for."""
+        """The results for named arrays, in their order; the best ``k`` of scores if requested."""
         k = given.pop("k", None)
         found = self._module(*(torch.from_numpy(np.asarray(each)) for each in given.values()))
         found = found if isinstance(found, tuple | list) else (found,)

@@ -73,7 +73,7 @@ class Recommender:
         vocabulary = _read_vocabulary(self.folder / VOCABULARY, files[VOCABULARY])
         self.items: list[str] = vocabulary["items"]
         self.labels: list[Any] | None = vocabulary.get("labels")
-        self.index = {item: place for place, item in enumerate(self.items, start=1)}
+        self.index = {item: index for index, item in enumerate(self.items, start=1)}
         self.max_length: int = self.manifest["max_length"]
         self.uses_time: bool = self.manifest["uses_time"]
         self.uses_query_time: bool = self.manifest["uses_query_time"]
@@ -88,8 +88,8 @@ class Recommender:
         self._event: Any = sessions.get(EVENT)
         self._answer: Any = sessions.get(ANSWER)
         self._state = [
-            _initial(f"{self.folder / MANIFEST}: state {place}", state)
-            for place, state in enumerate(self.manifest["state"])
+            _initial(f"{self.folder / MANIFEST}: state {index}", state)
+            for index, state in enumerate(self.manifest["state"])
         ]
 
     def encode(
@@ -173,12 +173,12 @@ class Recommender:
             raise RunnerError("timestamps need one number for each item of each history")
         rows, times = [], []
         for user, history in enumerate(histories):
-            known = [place for place, item in enumerate(history) if item in self.index]
+            known = [index for index, item in enumerate(history) if item in self.index]
             if not known:
                 raise RunnerError(f"history {user + 1} has no item that the model knows")
-            rows.append([self.index[history[place]] for place in known])
+            rows.append([self.index[history[index]] for index in known])
             if timestamps is not None:
-                own = [int(timestamps[user][place]) for place in known]
+                own = [int(timestamps[user][index]) for index in known]
                 if any(a > b for a, b in zip(own, own[1:])):  # noqa: B905, RUF007
                     raise RunnerError(f"the timestamps of history {user + 1} do not ascend")
                 times.append(own)
@@ -197,8 +197,8 @@ class Recommender:
         found = []
         for start in range(0, len(rows), size):
             some = slice(start, start + size)
-            asked = None if at is None else at[some]
-            found.append(self._encode_batch(rows[some], times and times[some], asked))
+            requested = None if at is None else at[some]
+            found.append(self._encode_batch(rows[some], times and times[some], requested))
         return np.concatenate(found)
 
     def _encode_batch(
@@ -259,7 +259,7 @@ class Recommender:
         given = {"user_vectors": vectors, "rows": rows, "excluded": excluded}
         scores, items = self._best.run(None, {**given, "k": np.array([k], dtype=np.int64)})
         if np.isnan(scores).any():
-            raise RunnerError("a score is not a number")
+            raise RunnerError(f"a score is not a number: the weights are damaged; {_REMEDY}")
         return [
             [(self.items[item - 1], float(score)) for item, score in zip(*row) if score != -np.inf]  # noqa: B905
             for row in zip(items, scores)  # noqa: B905
@@ -304,8 +304,8 @@ class Session:
             given = {"item": np.array([model.index[item]], dtype=np.int64)}
             if model.uses_time:
                 given["elapsed"] = np.array([gap], dtype=np.int64)
-            for place, tensor in enumerate(self._state):
-                given[f"state_{place}"] = tensor
+            for index, tensor in enumerate(self._state):
+                given[f"state_{index}"] = tensor
             self._vector, *self._state = model._event.run(None, given)
         self._items.append(model.index[item])
         if timestamp is not None:
@@ -344,7 +344,7 @@ class Session:
         if not self._streams(len(self) - 1):
             return model._encode([self._items], [self._times], [time])[0]
         given = {"waited": np.array([int(time) - self._times[-1]], dtype=np.int64)}
-        given |= {f"state_{place}": tensor for place, tensor in enumerate(self._state)}
+        given |= {f"state_{index}": tensor for index, tensor in enumerate(self._state)}
         return model._answer.run(None, given)[0][0]
 
     def recommend(
@@ -366,8 +366,8 @@ class Session:
 
 def _padded(rows: list[list[int]]) -> Any:
     padded = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
     return padded
 
 
@@ -380,8 +380,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     checked = _checked(f"{path}", manifest, _MANIFEST_KEYS)
     if checked["max_length"] < 1:
         raise RunnerError(f"{path}: 'max_length' is less than 1; {_REMEDY}")
-    for place, state in enumerate(checked["state"]):
-        _checked(f"{path}: state {place}", state, _STATE_KEYS)
+    for index, state in enumerate(checked["state"]):
+        _checked(f"{path}: state {index}", state, _STATE_KEYS)
     for name, entry in checked["files"].items():
         _checked(f"{path}: the file {name!r}", entry, _FILE_KEYS)
     for name in [VOCABULARY, *_computations(checked)]:

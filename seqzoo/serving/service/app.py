@@ -315,9 +315,9 @@ def _add_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             return _failed(ServiceError(400, "invalid_json", "the body is not valid JSON"))
-        place = ".".join(str(each) for each in first["loc"][1:])
+        field = ".".join(str(each) for each in first["loc"][1:])
         more = len(error.errors()) - 1
-        text = f"{place}: {first['msg']}" + (f", and {more} more errors" if more else "")
+        text = f"{field}: {first['msg']}" + (f", and {more} more errors" if more else "")
         return _failed(ServiceError(422, "invalid_request", text))
 
     @app.exception_handler(HTTPException)
