@@ -210,7 +210,37 @@ def recommend(
             "--engine and --workers are for all users of a file: seqzoo recommend NAME --histories "
             "FILE --out FILE --engine ray"
         )
-    on_cold = on_cold or OnCold.ERROR
+    _after_one_history(
+        name,
+        history,
+        k,
+        device,
+        on_cold or OnCold.ERROR,
+        as_json=as_json,
+        exclude_seen=exclude_seen,
+        candidates=candidates,
+        exclude=exclude,
+        timestamps=timestamps,
+        at=at,
+        features=_features(features),
+        user=user,
+        on_unknown=on_unknown.value,
+    )
+
+
+def _after_one_history(
+    name: str | None,
+    history: list[str],
+    k: int | None,
+    device: str,
+    on_cold: OnCold,
+    *,
+    as_json: bool,
+    candidates: list[str] | None,
+    exclude: list[str] | None,
+    **options: Any,
+) -> None:
+    """Recommend after one history, and show the result."""
     name = name or _model_among(history)
     if not history and on_cold is OnCold.ERROR:
         raise UsageError(
@@ -221,15 +251,10 @@ def recommend(
     best = model.recommend(
         history,
         min(DEFAULT_K, len(model.vocabulary)) if k is None else k,
-        exclude_seen=exclude_seen,
         candidates=candidates,
         exclude=exclude,
-        timestamps=timestamps,
-        at=at,
-        features=_features(features),
-        user=user,
-        on_unknown=on_unknown.value,
         on_cold=on_cold.value,
+        **options,
     )
     _note_skipped(model, best, candidates or [], exclude or [])
     if as_json:
