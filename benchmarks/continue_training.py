@@ -85,6 +85,37 @@ def train(recipe: Mapping[str, Any], out: Path) -> tuple["seqzoo.TrainingResult"
     return result, time.process_time() - began
 
 
+def recipes(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The recipe of each run by its name, all with the same number of epochs of new weights.
+
+    Without ``options.epochs`` a run with validation finds that number.
+    """
+    work = options.work
+    new = {"architecture": options.architecture, "model": json.loads(options.model)}
+    common = {"threads": options.threads, "seed": options.seed, "baselines": False}
+    settings = {**common, **json.loads(options.train)}
+    old_data = {"source": str(work / "old.csv"), "min_count": 1}
+    epochs = options.epochs
+    if epochs is None:
+        validated = {**settings, "protocols": ["loo-full-unseen"]}
+        chosen, _ = train({**new, "data": old_data, "train": validated}, work / "validated")
+        epochs = chosen.best_epoch
+    whole = {**settings, "hold_out": "none", "epochs": epochs}
+    return {
+        "old": {**new, "data": old_data, "train": whole},
+        "continued": {
+            "start": str(work / "old"),
+            "data": {"source": str(work / "month.csv"), "replay_source": str(work / "old.csv")},
+            "train": {"hold_out": "none", **common, **json.loads(options.continued)},
+        },
+        "from scratch": {
+            **new,
+            "data": {**old_data, "source": str(work / "all.csv")},
+            "train": whole,
+        },
+    }
+
+
 def main() -> None:
     """Run the comparison and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,39 +139,12 @@ def main() -> None:
     for name in ("old", "month", "all"):
         parts[name].write_csv(work / f"{name}.csv")
     histories, targets = questions(parts)
-    new = {"architecture": options.architecture, "model": json.loads(options.model)}
-    common = {"threads": options.threads, "seed": options.seed, "baselines": False}
-    settings = {**common, **json.loads(options.train)}
-    old_data = {"source": str(work / "old.csv"), "min_count": 1}
-    epochs = options.epochs
-    if epochs is None:
-        validated = {**settings, "protocols": ["loo-full-unseen"]}
-        chosen, _ = train({**new, "data": old_data, "train": validated}, work / "validated")
-        epochs = chosen.best_epoch
-    whole = {**settings, "hold_out": "none", "epochs": epochs}
     results: dict[str, Any] = {}
-    runs: dict[str, tuple[dict[str, Any], str]] = {
-        "old": ({**new, "data": old_data, "train": whole}, "old"),
-        "continued": (
-            {
-                "start": str(work / "old"),
-                "data": {
-                    "source": str(work / "month.csv"),
-                    "replay_source": str(work / "old.csv"),
-                },
-                "train": {"hold_out": "none", **common, **json.loads(options.continued)},
-            },
-            "continued",
-        ),
-        "from scratch": (
-            {**new, "data": {**old_data, "source": str(work / "all.csv")}, "train": whole},
-            "scratch",
-        ),
-    }
     vocabularies = {}
-    for name, (recipe, folder) in runs.items():
-        result, seconds = train(recipe, work / folder)
-        model = seqzoo.load(work / folder)
+    for name, recipe in recipes(options).items():
+        folder = work / name.removeprefix("from ")
+        result, seconds = train(recipe, folder)
+        model = seqzoo.load(folder)
         vocabularies[name] = list(model.vocabulary.items)
         results[name] = {
             "items": len(model.vocabulary),
