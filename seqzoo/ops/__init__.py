@@ -4,6 +4,8 @@ Other backends must agree with that implementation; see ``seqzoo.ops.backends``.
 is Mamba-1's kernel and ``ssd`` Mamba-2's; today one first-party plugin uses each. They are here so
 that other plugins can use them with the same backends. ``CompiledStep`` runs the step of a backbone
 for one more event, written with ``StepOperations``, in one call.
+
+A kernel registers its backends when it is imported, so this package imports all of them.
 """
 
 from seqzoo.ops import int8_scan as int8_scan

@@ -105,7 +105,7 @@ class Service:
         """Watch the folders of the models while the service runs, then end the workers."""
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError, ValueError, RuntimeError, AttributeError):
-            loop.add_signal_handler(signal.SIGHUP, lambda: self._start_reload(changed=False))
+            loop.add_signal_handler(signal.SIGHUP, self._start_reload)
         watching = asyncio.create_task(self._watch())
         try:
             yield
@@ -119,8 +119,8 @@ class Service:
             await asyncio.sleep(self._reload_seconds)
             await self._reload(changed=True)
 
-    def _start_reload(self, *, changed: bool) -> None:
-        task = asyncio.create_task(self._reload(changed=changed))
+    def _start_reload(self) -> None:
+        task = asyncio.create_task(self._reload(changed=False))
         self._reloading.add(task)
         task.add_done_callback(self._reloading.discard)
 
