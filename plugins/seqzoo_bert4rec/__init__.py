@@ -62,6 +62,8 @@ def seqzoo_register(zoo: Registrar) -> None:
             "clip_norm": 5.0,
         },
         paper="arXiv:1904.06690",
+        # docs/studies.md has the measurements.
+        from_data={"train.lr": 1e-3},
         search={
             "model.num_layers": [1, 2, 3],
             "model.hidden_size": [64, 128],

@@ -30,6 +30,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         # defaults of training .033.
         recipe={"batch_size": 8, "lr": 3e-3},
         paper="arXiv:1809.07426",
+        # docs/studies.md has the measurements.
+        from_data={"train.lr": 3e-3},
         search={
             "model.window": [3, 5, 10],
             "model.hidden_size": [64, 128],

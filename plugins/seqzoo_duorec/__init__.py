@@ -25,6 +25,8 @@ def seqzoo_register(zoo: Registrar) -> None:
         # The authors'.
         defaults={"dropout": 0.5, "attention_dropout": 0.5},
         paper="arXiv:2110.05730",
+        # docs/studies.md has the measurements.
+        from_data={"train.lr": 1e-3},
         search={
             "model.num_layers": [1, 2, 3],
             "model.hidden_size": [64, 128],

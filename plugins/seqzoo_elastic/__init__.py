@@ -43,6 +43,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.3},
         recipe={"batch_size": 16},
         paper="arXiv:2408.09380",
+        # docs/studies.md has the measurements.
+        from_data={
+            "model.dropout": {"by": "rows", "below": [[500_000, 0.3]], "else": 0.1},
+            "train.lr": 2e-3,
+            "train.warmup": 1.0,
+        },
         search={
             "model.num_layers": [1, 2, 3],
             "model.max_length": [50, 100, 200],

@@ -54,6 +54,11 @@ def seqzoo_register(zoo: Registrar) -> None:
         # On MovieLens-100K's validation items 8 windows beat 32 after six epochs.
         recipe={"batch_size": 8},
         paper="arXiv:2508.06450",
+        # docs/studies.md has the measurements.
+        from_data={
+            "train.lr": 2e-3,
+            "train.warmup": 1.0,
+        },
         search={
             "model.num_layers": [1, 2, 4],
             "model.hidden_size": [64, 128, 256],

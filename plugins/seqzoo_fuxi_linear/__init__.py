@@ -33,6 +33,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         head="cosine-softmax",
         defaults={"temperature": 0.05},
         paper="arXiv:2602.23671",
+        # docs/studies.md has the measurements.
+        from_data={
+            "model.dropout": {"by": "rows", "below": [[500_000, 0.2]], "else": 0.1},
+            "train.lr": {"by": "rows", "below": [[500_000, 2e-3]], "else": 1e-3},
+            "train.warmup": 1.0,
+        },
         search={
             "model.num_layers": [1, 2, 4],
             "model.hidden_size": [64, 128],

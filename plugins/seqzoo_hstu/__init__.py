@@ -75,6 +75,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         # On MovieLens-100K's validation items 8 windows beat 32 after six epochs.
         recipe={"batch_size": 8},
         paper="arXiv:2402.17152",
+        # docs/studies.md has the measurements.
+        from_data={
+            "model.dropout": {"by": "rows", "below": [[500_000, 0.2]], "else": 0.1},
+            "train.lr": {"by": "rows", "below": [[500_000, 2e-3]], "else": 1e-3},
+            "train.warmup": 1.0,
+        },
         search={
             "model.num_layers": [1, 2, 4, 8],
             "model.num_heads": [1, 2, 4],

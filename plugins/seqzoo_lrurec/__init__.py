@@ -33,6 +33,12 @@ def seqzoo_register(zoo: Registrar) -> None:
             "clip_norm": 5.0,
         },
         paper="arXiv:2310.02367",
+        # docs/studies.md has the measurements.
+        from_data={
+            "model.dropout": {"by": "rows", "below": [[500_000, 0.2]], "else": 0.1},
+            "model.recurrent_dropout": {"by": "rows", "below": [[500_000, 0.2]], "else": 0.1},
+            "train.lr": 2e-3,
+        },
         search={
             "model.num_layers": [1, 2, 3],
             "model.hidden_size": [64, 128],

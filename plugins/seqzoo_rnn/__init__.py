@@ -66,6 +66,12 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"dropout": 0.25, "embedding_norm": "none", "initialisation": "xavier"},
         recipe=recipe,
         paper="arXiv:1711.04725",
+        # docs/studies.md has the measurements.
+        from_data={
+            "model.embedding_norm": "after-dropout",
+            "model.dropout": {"by": "rows", "below": [[500_000, 0.25]], "else": 0.1},
+            "model.output_dropout": {"by": "rows", "below": [[500_000, 0.5]], "else": 0.1},
+        },
         search={
             "model.hidden_size": [64, 128],
             "model.output_dropout": "0.1..0.6",

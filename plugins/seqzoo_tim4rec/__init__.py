@@ -27,6 +27,9 @@ PUBLISHED = [
     },
 ]
 
+# docs/studies.md has the measurements.
+FROM_DATA = {"train.lr": {"by": "rows", "below": [[500_000, 2e-3]], "else": 3e-3}}
+
 SEARCH = {
     "model.num_layers": [1, 2, 3],
     "model.hidden_size": [64, 128],
@@ -60,8 +63,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         head="tied-softmax",
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
-        # docs/studies.md has the measurements.
-        from_data={"train.lr": {"by": "rows", "below": [[500_000, 2e-3]], "else": 3e-3}},
+        from_data=FROM_DATA,
         search=SEARCH,
         description="Mamba-2 layers whose step sizes depend on the time between events; linear in "
         "the sequence length",
@@ -76,6 +78,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"time_mode": "off"},
         recipe={"batch_size": 8},
         paper="arXiv:2409.16182",
+        from_data=FROM_DATA,
         search=SEARCH,
         description="the Mamba-2 layers of TiM4Rec without timestamps: the baseline that its "
         "tables call SSD4Rec",

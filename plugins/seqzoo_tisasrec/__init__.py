@@ -23,6 +23,11 @@ def seqzoo_register(zoo: Registrar) -> None:
         defaults={"embedding_norm": "none", "initialisation": "xavier", "norm_eps": 1e-8},
         recipe={"batch_size": 8},
         paper="doi:10.1145/3336191.3371786",
+        # docs/studies.md has the measurements.
+        from_data={
+            "train.lr": 2e-3,
+            "train.warmup": 1.0,
+        },
         search={
             "model.num_layers": [1, 2, 3],
             "model.hidden_size": [64, 128],
