@@ -5,8 +5,11 @@ import json
 import subprocess
 import sys
 import zipfile
+from email.parser import Parser
 
 import pytest
+
+from seqzoo.version import __version__
 
 from .conftest import CARDS, NAMES, ROOT
 
@@ -60,6 +63,14 @@ def test_each_checkpoint_is_whole_in_exactly_one_wheel(seqzoo_wheel, cards_wheel
 def test_the_wheels_are_small_enough(seqzoo_wheel, cards_wheel):
     assert seqzoo_wheel.stat().st_size < 40_000_000
     assert cards_wheel.stat().st_size < 100_000_000
+
+
+def test_the_checkpoints_require_the_seqzoo_of_their_version(cards_wheel):
+    with zipfile.ZipFile(cards_wheel) as archive:
+        (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(path).decode())
+    assert metadata["Version"] == __version__
+    assert metadata.get_all("Requires-Dist") == [f"seqzoo=={__version__}"]
 
 
 def test_every_folder_is_a_checkpoint():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from contextlib import suppress
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ import torch
 
 from seqzoo.checkpoint.manifest import read_manifest
 from seqzoo.data.readers import read_interactions
-from seqzoo.data.readers.parquet_pages import check_pages
+from seqzoo.data.readers.parquet_pages import ALWAYS_ROWS, ROWS_PER_BYTE, check_pages
 from seqzoo.data.readers.sources import SourceFile
 from seqzoo.data.sequences import Sequences
 from seqzoo.errors import CheckpointError, DataError, UsageError
@@ -164,6 +165,44 @@ def test_headers_of_pages_are_read_as_parquet_writes_them(tmp_path):
     ):
         pyarrow.parquet.write_table(arrow, path, **options)
         check_pages(SourceFile("shop", path))
+    assert len(read_interactions(path)) == 5000
+
+
+def equal_rows(path, rows):
+    """A Parquet file of few different rows, in groups of a million."""
+    table = pyarrow.table({"user": [0, 1] * 500_000, "item": [2] * 10**6, "timestamp": [3] * 10**6})
+    with pyarrow.parquet.ParquetWriter(path, table.schema, compression="zstd") as writer:
+        for _ in range(rows // 10**6):
+            writer.write_table(table)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_small_file_of_very_many_rows_is_refused_before_they_are_read(
+    tmp_path, monkeypatch, packed
+):
+    path = tmp_path / "shop.parquet"
+    equal_rows(path, ALWAYS_ROWS + 10**6)
+    size = path.stat().st_size
+    assert ROWS_PER_BYTE * size < ALWAYS_ROWS
+    if packed:
+        path = tmp_path / "shop.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "shop.parquet", "shop.parquet")
+    monkeypatch.setattr("polars.read_parquet", None)
+    monkeypatch.setattr("polars.scan_parquet", None)
+    message = rf"declares 11,000,000 rows in {size:,} bytes; expected at most 10,000,000 .* as CSV"
+    with pytest.raises(DataError, match=message):
+        read_interactions(path)
+
+
+def test_as_many_rows_as_a_file_has_room_for_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "shop.parquet"
+    equal_rows(path, 10**6)
+    assert len(read_interactions(path)) == 10**6
+    monkeypatch.setattr("seqzoo.data.readers.parquet_pages.ALWAYS_ROWS", 1)
+    with pytest.raises(DataError, match=r"1,000,000 rows"):
+        read_interactions(path)
+    path.write_bytes(parquet(5000))
     assert len(read_interactions(path)) == 5000
 
 

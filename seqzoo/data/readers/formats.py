@@ -10,7 +10,7 @@ from seqzoo.data.readers.columns import CATEGORY_NAMES, ITEM_NAMES, LABEL_NAMES,
 from seqzoo.data.readers.panics import panics_as_errors
 from seqzoo.data.readers.parquet_pages import check_pages
 from seqzoo.data.readers.sources import Source, SourceFile
-from seqzoo.data.readers.tables import CHUNK, Rows, Table, rows_of_frame
+from seqzoo.data.readers.tables import CHUNK, Rows, Table
 from seqzoo.data.readers.text import Layout, read_first_line, read_text
 from seqzoo.errors import DataError
 
@@ -200,15 +200,12 @@ def read_delimited(file: SourceFile, piece: int | None = None) -> Rows:
 
 
 def read_parquet(file: SourceFile, chunk: int = CHUNK) -> Rows:
-    """Read a Parquet file, ``chunk`` rows at once.
+    """Read a Parquet file, ``chunk`` rows at once; columns that nobody asks for are not read.
 
     Raises:
-        DataError: the file is damaged or has no rows.
+        DataError: the file is damaged, has no rows, or far more than its size suggests.
     """
     check_pages(file)
-    if isinstance(file.content, bytes):
-        content = file.content
-        return rows_of_frame(file, _checked(file, lambda: pl.read_parquet(content)))
     head = _checked(file, lambda: pl.read_parquet(file.content, n_rows=0))
     count = int(
         _checked(file, lambda: pl.scan_parquet(file.content).select(pl.len()).collect()).item()

@@ -1,4 +1,4 @@
-"""Check the sizes that a Parquet file declares, before polars reads it.
+"""Check the sizes and the rows that a Parquet file declares, before polars reads it.
 
 polars allocates what the header of a page declares. One changed byte can declare exabytes, for
 which Rust ends the whole process, so no exception could be caught. Only the headers are read here;
@@ -14,10 +14,17 @@ from typing import Any, TypeAlias
 from seqzoo.data.readers.sources import ALWAYS_UNPACKED, HIGHEST_RATIO, SourceFile
 from seqzoo.errors import DataError
 
-__all__ = ["Buffer", "Struct", "check_pages"]
+__all__ = ["ALWAYS_ROWS", "ROWS_PER_BYTE", "Buffer", "Struct", "check_pages"]
 
 Buffer: TypeAlias = bytes | mmap.mmap
 Struct: TypeAlias = dict[int, Any]
+
+ALWAYS_ROWS = 10_000_000
+ROWS_PER_BYTE = 32
+"""The most rows that a file may declare: ``ALWAYS_ROWS``, or this many for each of its bytes.
+
+Equal rows take next to no space, so a small file can declare more of them than fit into memory.
+Interactions differ from each other: each takes some bytes."""
 
 _MAGIC = b"PAR1"
 _DEEPEST = 32
@@ -27,6 +34,7 @@ _LARGEST_FOOTER = 16 << 20
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 
 # Fields of Parquet's structs, by their numbers.
+_ROWS = 3  # of the file and of a row group
 _ROW_GROUPS = 4  # of the file
 _COLUMNS = 1  # of a row group
 _META_DATA = 3  # of a column
@@ -37,12 +45,13 @@ _COUNT = 1
 
 
 def check_pages(file: SourceFile) -> None:
-    """Check the headers of all pages of a Parquet file.
+    """Check the headers of all pages of a Parquet file, and how many rows they declare.
 
     A file that does not end as Parquet files do is left to polars, which says so.
 
     Raises:
-        DataError: a header is damaged, or declares more than its page can hold.
+        DataError: a header is damaged, or declares more than its page can hold; or the file
+            declares more rows than ``ALWAYS_ROWS`` and than ``ROWS_PER_BYTE`` for each byte.
     """
     with _buffer(file) as data:
         length = int.from_bytes(data[-8:-4], "little")
@@ -55,11 +64,29 @@ def check_pages(file: SourceFile) -> None:
             for group in footer[_ROW_GROUPS]:
                 for column in group[_COLUMNS]:
                     _check_column(data, column[_META_DATA])
+            rows = _declared_rows(footer)
         except (LookupError, TypeError, ValueError) as error:
             raise DataError(
                 f"{file.shown} cannot be read as Parquet: its headers are damaged; export the "
                 "file again"
             ) from error
+        size = len(data)
+    most = max(ALWAYS_ROWS, ROWS_PER_BYTE * size)
+    if rows > most:
+        raise DataError(
+            f"{file.shown} declares {rows:,} rows in {size:,} bytes; expected at most {most:,} "
+            "(a file of equal rows can fill the memory); if they are real, export them as CSV"
+        )
+
+
+def _declared_rows(footer: Struct) -> int:
+    """The most rows that any part of a footer declares; a list in a row counts its elements."""
+    groups = footer[_ROW_GROUPS]
+    columns: dict[int, int] = {}
+    for group in groups:
+        for number, column in enumerate(group[_COLUMNS]):
+            columns[number] = columns.get(number, 0) + column[_META_DATA][_VALUES]
+    return int(max(footer[_ROWS], sum(group[_ROWS] for group in groups), *columns.values(), 0))
 
 
 def _check_column(data: Buffer, column: Struct) -> None:
