@@ -37,7 +37,9 @@ MEMORY = 1 << 30
 GROWTH = 512 << 20
 """Bytes by which its memory in use may grow over all cases."""
 SECONDS = 30.0
-"""How long a case may take."""
+"""How long a case may compute; a machine that is busy otherwise makes no failure."""
+WAIT = 300.0
+"""How long a case may take in all, in seconds."""
 LONGEST = 2000
 """Characters of a message."""
 
@@ -153,8 +155,8 @@ class Worker:
         """Read one content."""
         self._pipe.send(content)
         try:
-            if not self._pipe.poll(SECONDS):
-                outcome = Outcome("hung", f"no end after {SECONDS:.0f} s")
+            if not self._answers():
+                outcome = Outcome("hung", f"no end after {SECONDS:.0f} s of computing")
             else:
                 verdict, detail, growth = self._pipe.recv()
                 self.growth = max(self.growth, growth)
@@ -166,6 +168,22 @@ class Worker:
         self.close()
         self._start()
         return outcome
+
+    def _answers(self) -> bool:
+        """Wait for the end of a case; False if it takes too long."""
+        before, until = self._computed(), time.monotonic() + WAIT
+        while not self._pipe.poll(1.0):
+            if time.monotonic() > until or self._computed() - before > SECONDS:
+                return False
+        return True
+
+    def _computed(self) -> float:
+        """Seconds of processor time that the process has used; 0 if it has ended."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
         """End the process."""
