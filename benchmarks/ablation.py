@@ -87,13 +87,31 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, study: str, text: str) -> None:
-    """Put a table between the marks of its study, and leave the rest of the file alone."""
+def write(path: Path, study: str, text: str, *, keep: bool = False) -> None:
+    """Put a table between the marks of its study, and leave the rest of the file alone.
+
+    Args:
+        path: the file.
+        study: name of the study.
+        text: the table.
+        keep: keep the rows of the variants that the table lacks, each in its place.
+    """
     begin, end = f"<!-- study: {study} -->", "<!-- /study -->"
     before, mark, rest = path.read_text().partition(begin)
-    if not mark or end not in rest:
+    block, closed, after = rest.partition(end)
+    if not mark or not closed:
         raise SystemExit(f"{path} has no block {begin} … {end}")
-    path.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
+    lines = text.splitlines()
+    if keep:
+        measured = {_variant(line): line for line in lines[2:]}
+        present = block.strip().splitlines()
+        lines = [measured.pop(_variant(line), line) for line in present] + list(measured.values())
+    text = "\n".join(lines)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def _variant(line: str) -> str:
+    return line.split("|")[1].strip()
 
 
 def _spread(values: list[float]) -> str:
@@ -111,7 +129,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--threads", type=int, default=1, help="threads of each run")
     parser.add_argument("--only", nargs="*", help="only these variants")
-    parser.add_argument("--write", type=Path, help="put the table into this file's block")
+    parser.add_argument(
+        "--write", type=Path, help="put the table, or the rows of --only, in this file"
+    )
     parser.add_argument("--no-train", action="store_true", help="only print what is finished")
     given = parser.parse_args()
 
@@ -150,7 +170,7 @@ def main() -> None:
             finished.append(measured(folder_of(variant, seed)))
     print(table(runs))
     if given.write is not None:
-        write(given.write, given.study, table(runs))
+        write(given.write, given.study, table(runs), keep=bool(given.only))
 
 
 if __name__ == "__main__":

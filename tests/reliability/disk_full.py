@@ -19,20 +19,22 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.reliability.kill import Broken, Child
-from tests.reliability.operation import Operation
-from tests.reliability.operations import Save, StreamedSession, Train
+from tests.reliability.kill import Broken, Child, hub_for
 
-LARGEST = {"train": 800 << 10, "save": 200 << 10, "session": 60 << 10}
+if TYPE_CHECKING:
+    from tests.reliability.operation import Operation
+
+LARGEST = {"train": 800 << 10, "save": 200 << 10, "session": 60 << 10, "pull": 400 << 10}
 """Bytes of a disk on which the operation nearly or just ends well, beyond what is there before."""
-LARGEST_FILE = {"train": 40 << 10, "save": 40 << 10, "session": 4 << 10}
+LARGEST_FILE = {"train": 40 << 10, "save": 40 << 10, "session": 4 << 10, "pull": 40 << 10}
 """More bytes than the largest file has."""
 SMALLEST_FILE = 400
 """Bytes for the message of the error, which goes into a file too."""
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
-OPERATIONS: tuple[type[Operation], ...] = (Train, Save, StreamedSession)
+OPERATIONS = ("train", "save", "session", "pull")
+"""Of the others, two runs are two of train, and push writes no file."""
 
 
 def has_namespaces() -> bool:
@@ -52,7 +54,7 @@ def room(kind: str, disk: Path, size: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def attack(make: type[Operation], kind: str, sizes: list[int], home: Path) -> dict[str, Any]:
+def attack(make: "type[Operation]", kind: str, sizes: list[int], home: Path) -> dict[str, Any]:
     """Run an operation with every size, and finish it with enough room."""
     found: dict[str, Any] = {"operation": make.name, "limit": kind, "cases": 0, "refused": 0}
     failures = []
@@ -93,9 +95,13 @@ def attack(make: type[Operation], kind: str, sizes: list[int], home: Path) -> di
     return {**found, "failed": len(failures), "failures": failures}
 
 
-def place(operation: Operation, disk: Path) -> None:
+def place(operation: "Operation", disk: Path) -> None:
     """Let an operation write to the disk; what it compares with stays elsewhere."""
-    if isinstance(operation, Train):
+    from tests.reliability.operations import Pull, Train
+
+    if isinstance(operation, Pull):
+        operation.cache, operation.folder = disk / "cache", disk / "copy"
+    elif isinstance(operation, Train):
         operation.folder = disk / "run"
         if (operation.home / "epochs-1").exists():  # the reference is the same for all sizes
             operation.prepare = lambda: None  # type: ignore[method-assign]
@@ -109,6 +115,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=8, help="sizes of the disk")
+    parser.add_argument("--operation", action="append", choices=OPERATIONS)
     parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=["tmpfs", "file size"], action="append")
@@ -122,23 +129,29 @@ def main() -> int:
         kinds.remove("tmpfs")
     os.environ["OMP_NUM_THREADS"] = "1"
     home = Path(tempfile.mkdtemp(prefix="seqzoo-disk-"))
-    results: list[dict[str, Any]] = []
     try:
-        for kind in kinds:
-            for make in OPERATIONS:
-                folder = home / kind / make.name
-                folder.mkdir(parents=True)
-                largest = (LARGEST if kind == "tmpfs" else LARGEST_FILE)[make.name]
-                smallest = 0 if kind == "tmpfs" else SMALLEST_FILE
-                steps = range(options.steps)
-                sizes = [smallest + largest * step // options.steps for step in steps]
-                result = attack(make, kind, sizes, folder)
-                print(json.dumps(result), flush=True)
-                results.append(result)
-                if options.json:
-                    options.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        with hub_for(home):
+            return _run(options, kinds, home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _run(options: argparse.Namespace, kinds: list[str], home: Path) -> int:
+    from tests.reliability import operations
+
+    results: list[dict[str, Any]] = []
+    for kind in kinds:
+        for name in options.operation or OPERATIONS:
+            folder = home / kind / name
+            folder.mkdir(parents=True)
+            largest = (LARGEST if kind == "tmpfs" else LARGEST_FILE)[name]
+            smallest = 0 if kind == "tmpfs" else SMALLEST_FILE
+            steps = range(options.steps)
+            sizes = [smallest + largest * step // options.steps for step in steps]
+            results.append(attack(operations.OPERATIONS[name], kind, sizes, folder))
+            print(json.dumps(results[-1]), flush=True)
+            if options.json:
+                options.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     return int(any(result["failed"] for result in results))
 
 

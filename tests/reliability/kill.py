@@ -23,7 +23,8 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -190,6 +191,29 @@ def attack(operation: "Operation", kills: int, seed: str, home: Path) -> Result:
     return result
 
 
+@contextmanager
+def hub_for(home: Path) -> Iterator[None]:
+    """A local Hub in a process of its own, which the Hub's client of this process will use."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        # The Hub's client reads these when it is imported.
+        os.environ.update(
+            HF_ENDPOINT=server.stdout.readline().strip(),
+            HF_HOME=str(home / "hf"),
+            HF_TOKEN="hf_test_write",
+            HF_HUB_DISABLE_XET="1",
+            HF_HUB_DISABLE_TELEMETRY="1",
+            HF_HUB_DISABLE_PROGRESS_BARS="1",
+        )
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
 def main() -> int:
     """Run from the command line; exit code 1 if anything was lost or mixed."""
     parser = argparse.ArgumentParser(
@@ -203,25 +227,11 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     # A shell lets its background jobs ignore Ctrl-C, and so would their forks.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    server = subprocess.Popen(
-        [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
     home = Path(tempfile.mkdtemp(prefix="seqzoo-kill-"))
     try:
-        assert server.stdout is not None
-        # The Hub's client reads these when it is imported.
-        os.environ.update(
-            HF_ENDPOINT=server.stdout.readline().strip(),
-            HF_HOME=str(home / "hf"),
-            HF_TOKEN="hf_test_write",
-            HF_HUB_DISABLE_XET="1",
-            HF_HUB_DISABLE_TELEMETRY="1",
-            HF_HUB_DISABLE_PROGRESS_BARS="1",
-        )
-        return _run(options, home)
+        with hub_for(home):
+            return _run(options, home)
     finally:
-        server.kill()
-        server.wait()
         shutil.rmtree(home, ignore_errors=True)
 
 
