@@ -1,5 +1,8 @@
 """What the Hub's client raises, in words for users."""
 
+import errno
+import os
+
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import httpx
@@ -36,3 +39,14 @@ def test_the_password_of_an_endpoint_is_never_said(monkeypatch):
     assert "s3cret" not in str(raised.value)
     assert "http://proxy.example" in str(raised.value)
     assert redacted(ValueError("see https://a:b@c/d")) == "see https://c/d"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_said_with_its_remedy(monkeypatch, number):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "/a/cache")
+    reason = os.strerror(number)
+    said = (
+        f"org/shop: the Hub's cache /a/cache cannot be written: {reason}; free some space, or set"
+    )
+    with pytest.raises(HubError, match=said), hub_errors(ADDRESS):
+        raise OSError(number, reason)

@@ -26,15 +26,27 @@ from tests.reliability.kill import Broken, Child, hub_for
 if TYPE_CHECKING:
     from tests.reliability.operation import Operation
 
-LARGEST = {"train": 800 << 10, "save": 200 << 10, "session": 60 << 10, "pull": 400 << 10}
+LARGEST = {
+    "train": 800 << 10,
+    "save": 200 << 10,
+    "session": 60 << 10,
+    "push": 60 << 10,
+    "pull": 400 << 10,
+}
 """Bytes of a disk on which the operation nearly or just ends well, beyond what is there before."""
-LARGEST_FILE = {"train": 40 << 10, "save": 40 << 10, "session": 4 << 10, "pull": 40 << 10}
+LARGEST_FILE = {
+    "train": 40 << 10,
+    "save": 40 << 10,
+    "session": 4 << 10,
+    "push": 8 << 10,
+    "pull": 40 << 10,
+}
 """More bytes than the largest file has."""
 SMALLEST_FILE = 400
 """Bytes for the message of the error, which goes into a file too."""
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
-OPERATIONS = ("train", "save", "session", "pull")
-"""Of the others, two runs are two of train, and push writes no file."""
+OPERATIONS = ("train", "save", "session", "push", "pull")
+"""All but two runs in one folder."""
 
 
 def has_namespaces() -> bool:
@@ -97,9 +109,11 @@ def attack(make: "type[Operation]", kind: str, sizes: list[int], home: Path) -> 
 
 def place(operation: "Operation", disk: Path) -> None:
     """Let an operation write to the disk; what it compares with stays elsewhere."""
-    from tests.reliability.operations import Pull, Train
+    from tests.reliability.operations import Pull, Push, Train
 
-    if isinstance(operation, Pull):
+    if isinstance(operation, Push):
+        operation.cache = disk / "cache"
+    elif isinstance(operation, Pull):
         operation.cache, operation.folder = disk / "cache", disk / "copy"
     elif isinstance(operation, Train):
         operation.folder = disk / "run"

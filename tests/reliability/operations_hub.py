@@ -36,12 +36,13 @@ class Push(Operation):
         zoo.push(self.home / "0", "org/shop")
 
     def whole(self) -> None:
+        constants.HF_HUB_CACHE = str(self.cache)
         for number in (1, 0):
             zoo.push(self.home / str(number), "org/shop")
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
-        self.repository = "org/shop"
+        self.repository, self.cache = "org/shop", home / "cache"
 
     def attempts(self, number: int, chance: Random) -> Sequence[Run]:
         self.repository = "org/shop"
@@ -51,8 +52,8 @@ class Push(Operation):
         return [partial(forever, self.whole)]
 
     def check(self) -> str:
-        constants.HF_HUB_CACHE = str(self.home / "cache")
-        shutil.rmtree(self.home / "cache", ignore_errors=True)
+        constants.HF_HUB_CACHE = str(self.cache)
+        shutil.rmtree(self.cache, ignore_errors=True)
         try:
             pulled = pull_checkpoint(f"hf://{self.repository}")
         except (CheckpointError, HubError) as error:

@@ -1,5 +1,6 @@
 """Errors of the Hub in one line, without the user's token."""
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ __all__ = ["hub_errors", "not_reached", "redacted"]
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]+")
 _USER = re.compile(r"//[^/@]*@")
 _LOGIN = "log in with `hf auth login` or set HF_TOKEN"
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -55,6 +58,11 @@ def hub_errors(address: HubAddress, action: str = "read") -> Iterator[None]:
         raise not_reached(address, error, action) from error
     # A body of the wrong length, a full disk, a repository name that the client refuses.
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise HubError(
+                f"{address}: the Hub's cache {constants.HF_HUB_CACHE} cannot be written: "
+                f"{error.strerror}; free some space, or set HF_HOME to another folder"
+            ) from error
         raise HubError(f"{address}: {redacted(error)}; try again") from error
     # The client has read a response that is not the Hub's, such as the page of a proxy.
     except (LookupError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as error:
