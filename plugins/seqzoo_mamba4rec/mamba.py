@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqzoo.interfaces import SequenceBatch
-from seqzoo.ops import StepOperations, causal_convolution, projected_scan_last, selective_scan
+from seqzoo.ops import StepOperations, causal_convolution, convolved_scan_last, selective_scan
 from seqzoo.ops.exporting import softplus
 from seqzoo.ops.step_operations import Value
 
@@ -73,15 +73,20 @@ class MambaBlock(nn.Module):
         inner = self.D.shape[0]
         newest = batch.gather_last(hidden)
         gate = functional.linear(newest, self.in_proj.weight[inner:])
-        x = self._convolve(functional.linear(hidden, self.in_proj.weight[:inner]))
-        x_newest = batch.gather_last(x)
-        projections = functional.linear(x, self.x_proj.weight[: self.rank + self.state_size])
-        low, write = projections[..., : self.rank], projections[..., self.rank :]
-        read = functional.linear(x_newest, self.x_proj.weight[self.rank + self.state_size :])
-        weight, bias = self.dt_proj.weight, self.dt_proj.bias
-        state = projected_scan_last(
-            x, low, weight, bias, self._decay(), write, batch.lengths, self.backend
+        split = self.rank + self.state_size
+        state, x_newest = convolved_scan_last(
+            hidden,
+            self.in_proj.weight[:inner],
+            self.conv1d.weight[:, 0],
+            self.conv1d.get_parameter("bias"),
+            self.x_proj.weight[:split],
+            self.dt_proj.weight,
+            self.dt_proj.bias,
+            self._decay(),
+            batch.lengths,
+            self.backend,
         )
+        read = functional.linear(x_newest, self.x_proj.weight[split:])
         y = torch.einsum("bni,bn->bi", state, read) + self.D * x_newest
         return self.out_proj(y * functional.silu(gate))  # type: ignore[no-any-return]
 

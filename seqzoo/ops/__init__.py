@@ -12,11 +12,11 @@ from seqzoo.ops import int8_scan as int8_scan
 from seqzoo.ops import rank_counts as rank_counts
 from seqzoo.ops.causal_convolution import causal_convolution
 from seqzoo.ops.compiled_step import CompiledStep
+from seqzoo.ops.convolved_scan import convolved_scan_last
 from seqzoo.ops.feed_forward import feed_forward
 from seqzoo.ops.gru import gru, gru_last
 from seqzoo.ops.linear_cross_entropy import linear_cross_entropy
 from seqzoo.ops.selective_scan import (
-    projected_scan_last,
     selective_scan,
     selective_scan_last,
     selective_scan_step,
@@ -28,11 +28,11 @@ __all__ = [
     "CompiledStep",
     "StepOperations",
     "causal_convolution",
+    "convolved_scan_last",
     "feed_forward",
     "gru",
     "gru_last",
     "linear_cross_entropy",
-    "projected_scan_last",
     "selective_scan",
     "selective_scan_last",
     "selective_scan_step",

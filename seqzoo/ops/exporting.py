@@ -152,19 +152,6 @@ def _selective_scan_last(
     return each(run, (later[:, :, None], values[:, :, None], write, sizes.sum(2)))
 
 
-def _projected_scan_last(
-    x: Tensor,
-    low: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    decay: Tensor,
-    write: Tensor,
-    lengths: Tensor,
-) -> Tensor:
-    step = softplus(functional.linear(low, weight, bias))
-    return _selective_scan_last(x, step, decay, write, lengths)
-
-
 def _ssd(
     x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, chunk_size: int
 ) -> Tensor:
@@ -214,7 +201,6 @@ def _left(logs: Tensor) -> Tensor:
 FORMS: dict[str, Callable[..., Any]] = {
     "selective-scan": _selective_scan,
     "selective-scan-last": _selective_scan_last,
-    "projected-scan-last": _projected_scan_last,
     "ssd": _ssd,
     "ssd-last": _ssd_last,
 }

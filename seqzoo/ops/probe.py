@@ -226,10 +226,20 @@ def _scan_example(size: _Size) -> list[Tensor]:
     return [x, step.exp() * 0.1, -decay.exp(), write, read]
 
 
-def _projected_example(size: _Size) -> list[Tensor]:
-    x, _, decay, write, _ = _scan_example(size)
-    low, weight, bias = _draw((size.batch, size.length, 3), (size.channels, 3), (size.channels,))
-    return [x, low, 0.3 * weight, bias - 2.0, decay, write, _lengths(size)]
+def _convolved_example(size: _Size) -> list[Tensor]:
+    channels, states = size.channels, size.states
+    hidden, project, taps, taps_bias, select, weight, bias, rates = _draw(
+        (size.batch, size.length, states),
+        (channels, states),
+        (channels, 4),
+        (channels,),
+        (3 + states, channels),
+        (channels, 3),
+        (channels,),
+        (states, channels),
+    )
+    layers = [hidden, 0.3 * project, taps, taps_bias, 0.1 * select, 0.3 * weight, bias - 2.0]
+    return [*layers, -rates.exp(), _lengths(size)]
 
 
 def _scan_step_example(size: _Size) -> list[Tensor]:
@@ -322,7 +332,7 @@ def _lengths(size: _Size) -> Tensor:
 _EXAMPLES: dict[str, Callable[[_Size], list[Tensor]]] = {
     "selective-scan": _scan_example,
     "selective-scan-last": lambda size: [*_scan_example(size)[:4], _lengths(size)],
-    "projected-scan-last": _projected_example,
+    "convolved-scan-last": _convolved_example,
     "selective-scan-step": _scan_step_example,
     "ssd": _ssd_example,
     "ssd-last": lambda size: [*_ssd_example(size)[:4], _lengths(size)],
@@ -343,7 +353,7 @@ _CALLS: dict[str, Callable[..., Sequence[Tensor]]] = {
 }
 """How the implementation of a kernel is called for an example, where it takes more than tensors."""
 _INFERENCE = (
-    *("selective-scan-last", "projected-scan-last", "selective-scan-step"),
+    *("selective-scan-last", "convolved-scan-last", "selective-scan-step"),
     *("ssd-last", "ssd-step", "gru-last"),
     *("int8-scan", "rank-counts", "step", "feed-forward"),
 )

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from seqzoo.ops import external
 from seqzoo.ops.backends import compiled, downloaded, in_torch, packaged, register, run
@@ -26,11 +25,9 @@ from seqzoo.ops.padding import masked_steps
 from seqzoo.ops.precision import widened, without_autocast
 
 __all__ = [
-    "projected_scan_last",
     "selective_scan",
     "selective_scan_last",
     "selective_scan_step",
-    "torch_projected_scan_last",
     "torch_selective_scan",
     "torch_selective_scan_last",
     "torch_selective_scan_step",
@@ -100,35 +97,6 @@ def selective_scan_last(
     return state
 
 
-def projected_scan_last(
-    x: Tensor,
-    low: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    decay: Tensor,
-    write: Tensor,
-    lengths: Tensor,
-    backend: str | None = None,
-) -> Tensor:
-    """``selective_scan_last`` with ``step = softplus(low @ weight.T + bias)``: [B, N, I].
-
-    Args:
-        x: input [B, L, I].
-        low: what step sizes are projected from [B, L, R].
-        weight: [I, R].
-        bias: [I].
-        decay: negative rates [N, I].
-        write: input projections [B, L, N].
-        lengths: number of positions of each sequence [B].
-        backend: name of a backend; see ``seqzoo.ops.backends.choose``.
-
-    Raises:
-        BackendUnavailableError: the requested backend does not work or cannot take the arguments.
-    """
-    state: Tensor = run("projected-scan-last", backend, x, low, weight, bias, decay, write, lengths)
-    return state
-
-
 def selective_scan_step(
     x: Tensor,
     step: Tensor,
@@ -181,20 +149,6 @@ def torch_selective_scan_last(
         for t, factor in enumerate(factors, start):
             state = state.mul_(factor).addcmul_(inputs[t][:, None], write[t][..., None])
     return state.to(given)
-
-
-def torch_projected_scan_last(
-    x: Tensor,
-    low: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    decay: Tensor,
-    write: Tensor,
-    lengths: Tensor,
-) -> Tensor:
-    """``projected_scan_last`` in PyTorch."""
-    step = functional.softplus(functional.linear(low, weight, bias))
-    return torch_selective_scan_last(x, step, decay, write, lengths)
 
 
 def _time_first(tensor: Tensor) -> Tensor:
@@ -285,10 +239,6 @@ register(
     in_torch("selective-scan", f"{_TORCH}:torch_selective_scan"),
     compiled("selective-scan-last", f"{_NATIVE}:native_selective_scan_last", scan.last_limits),
     in_torch("selective-scan-last", f"{_TORCH}:torch_selective_scan_last"),
-    compiled(
-        "projected-scan-last", f"{_NATIVE}:native_projected_scan_last", scan.projected_last_limits
-    ),
-    in_torch("projected-scan-last", f"{_TORCH}:torch_projected_scan_last"),
     compiled("selective-scan-step", f"{_NATIVE}:native_selective_scan_step", scan.step_limits),
     in_torch("selective-scan-step", f"{_TORCH}:torch_selective_scan_step"),
 )

@@ -250,7 +250,7 @@ def test_the_adapters_call_the_packages_as_documented(fused):
         "step": "torch",
         "int8-scan": "torch",
         "linear-cross-entropy": "torch",
-        "projected-scan-last": "torch",
+        "convolved-scan-last": "torch",
         "rank-counts": "torch",
     }
 

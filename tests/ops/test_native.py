@@ -15,6 +15,7 @@ from seqzoo.evaluation.evaluate import TOLERANCE
 from seqzoo.ops import (
     backends,
     causal_convolution,
+    convolved_scan_last,
     selective_scan,
     selective_scan_last,
     selective_scan_step,
@@ -23,6 +24,7 @@ from seqzoo.ops import (
     ssd_step,
 )
 from seqzoo.ops.causal_convolution import torch_causal_convolution
+from seqzoo.ops.convolved_scan import torch_convolved_scan_last
 from seqzoo.ops.selective_scan import (
     torch_selective_scan,
     torch_selective_scan_last,
@@ -147,6 +149,41 @@ def test_the_last_states(level, lengths):
         assert (found - exact).abs().max() <= 1e-6 * exact.abs().max()
         with pytest.raises(BackendUnavailableError, match="gradients are wanted"):
             op(floats[0].requires_grad_(), *floats[1:], torch.tensor(lengths), "native")
+
+
+@pytest.mark.parametrize("lengths", [[1], [2, 3], [90, 1, 17, 16, 49]], ids=str)
+@pytest.mark.parametrize("size", [(3, 5, 4, 1, 2), (12, 70, 9, 4, 3), (64, 128, 32, 4, 4)], ids=str)
+@pytest.mark.parametrize("rate", [0.01, 5.0])
+def test_the_last_states_of_a_block(level, lengths, size, rate):
+    """Whether the states remember all or forget nearly all; padding is never read."""
+    width, channels, states, taps, rank = size
+    draw = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=draw).double()
+
+    given = [
+        normal(len(lengths), max(lengths), width),
+        normal(channels, width) / width**0.5,
+        normal(channels, taps),
+        normal(channels),
+        normal(rank + states, channels) / channels**0.5,
+        normal(channels, rank),
+        normal(channels),
+        -rate * torch.rand(states, channels, generator=draw).double(),
+    ]
+    counts = torch.tensor(lengths)
+    exact = torch_convolved_scan_last(*given, counts)
+    floats = [tensor.float() for tensor in given]
+    floats[0][torch.arange(max(lengths)) >= counts[:, None]] = float("nan")
+    found = convolved_scan_last(*floats, counts, "native")
+    for got, wanted in zip(found, exact, strict=True):
+        assert got.shape == wanted.shape
+        assert (got - wanted).abs().max() <= 3e-6 * wanted.abs().max()
+    alone = convolved_scan_last(floats[0][-1:], *floats[1:], counts[-1:], "native")
+    assert torch.equal(alone[0][0], found[0][-1])
+    with pytest.raises(BackendUnavailableError, match="select has shape"):
+        convolved_scan_last(*floats[:4], floats[4][1:], *floats[5:], counts, "native")
 
 
 @pytest.mark.usefixtures("native")

@@ -15,10 +15,12 @@ import pytest
 from torch import Tensor
 
 from seqzoo.ops.causal_convolution import torch_causal_convolution
+from seqzoo.ops.convolved_scan import torch_convolved_scan_last
 from seqzoo.ops.feed_forward import torch_feed_forward
 from seqzoo.ops.gru import torch_gru, torch_gru_last
-from seqzoo.ops.native import build, convolution, feed_forward, gru, scan
+from seqzoo.ops.native import build, convolution, convolved_scan, feed_forward, gru, scan
 from seqzoo.ops.native.convolution import native_causal_convolution
+from seqzoo.ops.native.convolved_scan import native_convolved_scan_last
 from seqzoo.ops.native.feed_forward import native_feed_forward
 from seqzoo.ops.native.gru import native_gru, native_gru_last
 from seqzoo.ops.native.scan import (
@@ -90,7 +92,7 @@ def neon(compiled, tmp_path, monkeypatch):
             ctypes.memmove(start, after[at : at + size], size)
             at += size
 
-    for module in (scan, convolution, feed_forward, gru):
+    for module in (scan, convolution, convolved_scan, feed_forward, gru):
         monkeypatch.setattr(module, "call", call)
 
 
@@ -106,6 +108,7 @@ KERNELS = {
     "ssd": (native_ssd, torch_ssd),
     "ssd-last": (native_ssd_last, torch_ssd_last),
     "ssd-step": (native_ssd_step, torch_ssd_step),
+    "convolved-scan-last": (native_convolved_scan_last, torch_convolved_scan_last),
     "feed-forward": (native_feed_forward, torch_feed_forward),
     "gru": (native_gru, torch_gru),
     "gru-last": (native_gru_last, torch_gru_last),

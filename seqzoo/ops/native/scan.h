@@ -11,7 +11,7 @@
 
 typedef struct {
     int64_t batch, length, channels, states, width, shared, threads;
-    int64_t rank;           /* R: columns of `step` where the step sizes are computed from it, else 0 */
+    int64_t rank;           /* R: what step sizes are projected from, in a convolved scan */
     rows x, step, write, read, grad_y;
     const float *weight, *bias; /* [R, I] and [I]: step = softplus(step @ weight + bias) */
     const float *decay;     /* [N, I], or [H] where shared */

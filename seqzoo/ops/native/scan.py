@@ -22,15 +22,14 @@ from seqzoo.ops.native.library import (
 )
 
 __all__ = [
+    "Scan",
     "last_limits",
-    "native_projected_scan_last",
     "native_selective_scan",
     "native_selective_scan_last",
     "native_selective_scan_step",
     "native_ssd",
     "native_ssd_last",
     "native_ssd_step",
-    "projected_last_limits",
     "scan_limits",
     "ssd_last_limits",
     "ssd_limits",
@@ -57,7 +56,9 @@ _POINTERS = (
 _STEP_POINTERS = ("x", "step", "decay", "write", "read", "state", "y", "after")
 
 
-class _Scan(ctypes.Structure):
+class Scan(ctypes.Structure):
+    """The arguments of a scan; see ``scan.h``."""
+
     _fields_ = (
         *((name, ctypes.c_int64) for name in (*_SIZES, "rank")),
         *((name, Rows) for name in _ROWS),
@@ -108,48 +109,6 @@ def native_selective_scan_last(
     """``seqzoo.ops.selective_scan_last`` by the compiled kernel, which stops at the lengths."""
     state = torch.empty(len(x), *decay.shape)
     _run_last("seqzoo_scan_last", x, step, decay, write, lengths, state)
-    return state.to(x.dtype)
-
-
-def projected_last_limits(
-    x: Tensor,
-    low: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    decay: Tensor,
-    write: Tensor,
-    lengths: Tensor,
-) -> str:
-    """The same where the step sizes are projected."""
-    return inference_limits(x, low, weight, bias, decay, write) or _scan_shapes(
-        x,
-        x,
-        decay,
-        write,
-        low=(low.shape, (*x.shape[:-1], *weight.shape[1:])),
-        weight=(weight.shape, (*x.shape[-1:], *weight.shape[1:])),
-        bias=(bias.shape, x.shape[-1:]),
-        lengths=(lengths.shape, x.shape[:1]),
-    )
-
-
-def native_projected_scan_last(
-    x: Tensor,
-    low: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    decay: Tensor,
-    write: Tensor,
-    lengths: Tensor,
-) -> Tensor:
-    """``seqzoo.ops.projected_scan_last`` by the compiled kernel.
-
-    It computes the step sizes of the positions that it reads, and no others.
-    """
-    state = torch.empty(len(x), *decay.shape)
-    # Kept until the call returns: a copy has no other owner.
-    columns, bias = weight.detach().float().T.contiguous(), bias.detach().float().contiguous()
-    _run_last("seqzoo_scan_last", x, low, decay, write, lengths, state, weight=columns, bias=bias)
     return state.to(x.dtype)
 
 
@@ -336,7 +295,7 @@ def _run(name: str, rows: dict[str, Tensor], decay: Tensor, **others: Tensor) ->
     decay = decay.detach().float().contiguous()
     batch, length, channels = rows["x"].shape
     shared = decay.dim() == 1
-    arguments = _Scan(
+    arguments = Scan(
         batch,
         length,
         channels,
@@ -344,7 +303,6 @@ def _run(name: str, rows: dict[str, Tensor], decay: Tensor, **others: Tensor) ->
         channels // max(1, len(decay)) if shared else 1,
         shared,
         torch.get_num_threads(),
-        len(others["weight"]) if "weight" in others else 0,
         **{key: Rows.of(tensor) for key, tensor in rows.items()},
         decay=decay.data_ptr(),
         **{key: tensor.data_ptr() for key, tensor in others.items()},
@@ -360,13 +318,12 @@ def _run_last(
     write: Tensor,
     lengths: Tensor,
     state: Tensor,
-    **weights: Tensor,
 ) -> None:
     """Write the states at the end of each sequence of x [B, L, I] to ``state``, float32."""
     # Kept until the call returns: a copy has no other owner.
     lengths = lengths.to("cpu", torch.int64).contiguous()
     rows = {"x": x, "step": step, "write": write}
-    _run(name, rows, decay, lengths=lengths, last=state, **weights)
+    _run(name, rows, decay, lengths=lengths, last=state)
 
 
 def _run_step(
