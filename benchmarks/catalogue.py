@@ -36,8 +36,6 @@ def best_of(users: int) -> dict[str, Callable[[], object]]:
     def blocks() -> object:
         return head.topk(hidden, K)
 
-    if users > 1:
-        return {"all scores": plain, "in blocks": blocks}
     index = Int8Index(head)
 
     @torch.inference_mode()
