@@ -134,8 +134,8 @@ class SelfAttention(nn.Module):
         Returns:
             [B, Q, D].
         """
-        if asking.shape[1] == 1 and not (causal or self.training or exporting()):
-            return self._attend_once(asking, hidden, mask)
+        if queries.shape[1] == 1 and not (causal or self.training or exporting()):
+            return self._attend_once(queries, hidden, mask)
         mixed = functional.scaled_dot_product_attention(
             self.split(self.query(queries)),
             self.split(self.key(hidden)),
@@ -146,13 +146,13 @@ class SelfAttention(nn.Module):
         )
         return self.finish(mixed, queries)
 
-    def _attend_once(self, asking: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def _attend_once(self, queries: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """``attend`` of one position: [B, 1, D], [B, L, D] -> [B, 1, D].
 
         The matrices of keys and values are applied to the query and to the sum, so that they are
         read once and not for each of the L positions.
         """
-        query = self.split(self.query(asking))  # [B, H, 1, D / H]
+        query = self.split(self.query(queries))  # [B, H, 1, D / H]
         by_head = self.key.weight.view(self.num_heads, -1, hidden.shape[-1])  # [H, D / H, D]
         query = query * query.shape[-1] ** -0.5
         of_bias = query @ self.key.bias.view(self.num_heads, -1, 1)  # [B, H, 1, 1]
@@ -162,7 +162,7 @@ class SelfAttention(nn.Module):
         sums = scores.softmax(dim=-1) @ hidden  # [B, H, D]
         values = self.value.weight.view(self.num_heads, -1, hidden.shape[-1])
         mixed = sums.unsqueeze(2) @ values.mT  # [B, H, 1, D / H]
-        return self.finish(mixed + self.value.bias.view(self.num_heads, 1, -1), asking)
+        return self.finish(mixed + self.value.bias.view(self.num_heads, 1, -1), queries)
 
     def split(self, values: Tensor) -> Tensor:
         """Give each head its part of the width: [B, L, D] -> [B, H, L, D / H]."""
