@@ -56,7 +56,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         paper="arXiv:2508.06450",
         # docs/studies.md has the measurements.
         from_data={
-            "train.lr": 2e-3,
+            "train.lr": {"by": "events_per_user", "below": [[50, 2e-3]], "else": 1e-3},
             "train.warmup": 1.0,
         },
         search={

@@ -78,7 +78,7 @@ def seqzoo_register(zoo: Registrar) -> None:
         # docs/studies.md has the measurements.
         from_data={
             "model.dropout": {"by": "rows", "below": [[500_000, 0.2]], "else": 0.1},
-            "train.lr": {"by": "rows", "below": [[500_000, 2e-3]], "else": 1e-3},
+            "train.lr": {"by": "events_per_user", "below": [[50, 2e-3]], "else": 1e-3},
             "train.warmup": 1.0,
         },
         search={

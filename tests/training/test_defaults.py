@@ -82,6 +82,18 @@ def test_windows_stay_for_an_architecture_that_declares_nothing(data):
     assert (made.model, made.train, chosen) == (asked.model, asked.train, [])
 
 
+@pytest.mark.parametrize("architecture", ["esasrec", "fuxi-linear", "hstu", "tisasrec"])
+def test_rates_that_were_measured_on_short_histories_only(data, architecture):
+    rates = []
+    for mean in (49.0, 50.0):
+        summary = data.summaries[-1]
+        spread = {**summary.events_per_user, "mean": mean}
+        long = replace(summary, events_per_user=spread)
+        made, _ = adapted(recipe(architecture), replace(data, summaries=(long,)))
+        rates.append(made.train.lr)
+    assert rates == [2e-3, 1e-3]
+
+
 def test_runs_are_selected_without_seen_items_where_nothing_repeats(data):
     once, _ = adapted(recipe(), described(data))
     assert once.train.protocols == ["loo-full-unseen", "loo-full"]
@@ -153,7 +165,7 @@ def test_a_declaration_that_cannot_be_read(data, entry):
         ("narm", 100_000, {"model.output_dropout": 0.5, "model.embedding_norm": "after-dropout"}),
         ("narm", 500_000, {"model.output_dropout": 0.1, "model.dropout": 0.1}),
         ("hstu", 100_000, {"train.lr": 2e-3, "train.warmup": 1.0, "model.dropout": 0.2}),
-        ("hstu", 500_000, {"train.lr": 1e-3, "train.warmup": 1.0, "model.dropout": 0.1}),
+        ("hstu", 500_000, {"train.lr": 2e-3, "train.warmup": 1.0, "model.dropout": 0.1}),
         ("fuxi-linear", 100_000, {"train.lr": 2e-3, "train.warmup": 1.0}),
         ("lrurec", 100_000, {"train.lr": 2e-3, "model.recurrent_dropout": 0.2}),
         ("lrurec", 500_000, {"train.lr": 2e-3, "model.recurrent_dropout": 0.1}),
