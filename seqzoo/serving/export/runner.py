@@ -191,6 +191,13 @@ class Recommender:
         at: "Sequence[int] | None" = None,
     ) -> Any:
         """User vectors of item indices, in batches that take bounded memory."""
+        if at is not None and self.uses_query_time:
+            if times is None:
+                raise RunnerError(_NO_TIMES)
+            if len(at) != len(rows):
+                raise RunnerError(
+                    f"at has {len(at)} times for {len(rows)} histories; give one for each"
+                )
         longest = min(self.max_length, max(map(len, rows)))
         # A model may fill the window with padding, however short the histories are.
         size = max(1, min(_POSITIONS // self.max_length, _PAIRS // longest**2))
@@ -216,14 +223,8 @@ class Recommender:
             own = [[0] * len(row) for row in cut] if times is None else [t[newest] for t in times]
             given["timestamps"] = _padded(own)
             if self.uses_query_time:
-                if at is not None and times is None:
-                    raise RunnerError(_NO_TIMES)
                 # A position answers for the time of the event after it, the newest for the request.
                 last = [row[-1] for row in own] if at is None else [int(time) for time in at]
-                if len(last) != len(rows):
-                    raise RunnerError(
-                        f"at has {len(last)} times for {len(rows)} histories; give one for each"
-                    )
                 given["query_times"] = _padded(
                     [[*row[1:], time] for row, time in zip(own, last)]  # noqa: B905
                 )

@@ -152,6 +152,21 @@ def test_what_users_do_wrong_is_named(model, exported, tmp_path):
         Recommender(tmp_path)
 
 
+@pytest.mark.parametrize("at", [[5], [5, 5, 5], [5, 5, 5, 5]])
+def test_the_times_of_requests_are_counted_before_batches_are_made(
+    model, exported, monkeypatch, at
+):
+    monkeypatch.setattr(own_runner, "_POSITIONS", 1)
+    runner = Recommender(exported.out)
+    runner.uses_query_time = True
+    histories = [[model.vocabulary.items[0]]] * 2
+    message = f"at has {len(at)} times for 2 histories; give one for each"
+    with pytest.raises(RunnerError, match=message):
+        runner.encode(histories, [[1], [2]], at)
+    with pytest.raises(RunnerError, match="give the timestamps of the events too"):
+        runner.encode(histories, at=[5, 5])
+
+
 def without(document, key):
     return {name: value for name, value in document.items() if name != key}
 
