@@ -53,10 +53,16 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     equals sign is an empty string.
 
     Raises:
-        ConfigError: one is not of the form ``key=value``.
+        ConfigError: one is not of the form ``key=value``, or not text.
     """
     quoted = []
     for override in overrides:
+        # Bytes of the command line that are not UTF-8 are surrogates here, which YAML refuses.
+        if any("\ud800" <= character <= "\udfff" for character in override):
+            raise ConfigError(
+                f"setting {one_line(repr(override), _SHOWN)} has characters that are not UTF-8; "
+                "give text in UTF-8"
+            )
         key, equals, value = override.partition("=")
         if not equals or not all(part.isidentifier() for part in key.split(".")):
             raise ConfigError(

@@ -80,6 +80,15 @@ def test_values_that_are_no_yaml(override):
     assert "\n" not in str(caught.value)
 
 
+def test_an_override_whose_bytes_are_not_utf_8():
+    """As Python passes on such a word of the command line."""
+    word = b"model.loss=\xff".decode("utf-8", "surrogateescape")
+    with pytest.raises(
+        ConfigError, match=r"'model\.loss=.udcff' has characters that are not UTF-8"
+    ):
+        parse_overrides([word])
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
