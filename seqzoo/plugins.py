@@ -122,17 +122,27 @@ def _warn_of_absent(disabled: set[str], only: set[str], found: list[str]) -> Non
 def _found() -> list[tuple[EntryPoint, str, str]]:
     """Entry points with distribution and version; one that is on the path twice counts once."""
     found: dict[tuple[str, str], tuple[EntryPoint, str, str]] = {}
+    # Each reading parses the metadata of the whole distribution, which takes milliseconds.
+    stated: dict[int, tuple[str, str]] = {}
     for entry in _entry_points():
-        try:
-            # An interrupted upgrade leaves metadata without name and version.
-            distribution = (entry.dist and entry.dist.name) or "unknown"
-            version = (entry.dist and entry.dist.version) or ""
-        except ValueError:  # or metadata that are not UTF-8
-            distribution, version = "unknown", ""
+        if id(entry.dist) not in stated:
+            stated[id(entry.dist)] = _stated(entry)
+        distribution, version = stated[id(entry.dist)]
         found.setdefault((entry.name, distribution), (entry, distribution, version))
     # Our own distributions come first, so that no other takes a name that ships with them.
     order = {distribution: number for number, distribution in enumerate(OWN)}
     return [found[key] for key in sorted(found, key=lambda key: (order.get(key[1], len(OWN)), key))]
+
+
+def _stated(entry: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution of an entry point."""
+    try:
+        # An interrupted upgrade leaves metadata without name and version.
+        return (entry.dist and entry.dist.name) or "unknown", (
+            entry.dist and entry.dist.version
+        ) or ""
+    except ValueError:  # or metadata that are not UTF-8
+        return "unknown", ""
 
 
 def _entry_points() -> list[EntryPoint]:
