@@ -51,6 +51,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "sessions": Benchmark(("sessions.py",)),
     "catalogue": Benchmark(("catalogue.py",)),
     "preparation": Benchmark(("preparation.py", "--rows", "20000000"), threads=2),
+    "training_step": Benchmark(("training_step.py",)),
     "start": Benchmark(("start.py",)),
     "time_to_quality": Benchmark(("time_to_quality.py",), data=True),
 }

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from targets import judged
+
 from seqzoo.evaluation.plot import draw
 
 HERE = Path(__file__).parent
@@ -31,6 +33,17 @@ CUDA backends are unmeasured.
 
 To compare checkpoints by quality and speed on your machine, use
 [`seqzoo compare`](how-to/evaluate.md#compare-checkpoints).
+"""
+
+_TARGETS = """\
+## Targets
+
+What was wanted of the speed, and what the results above say. Times of other machines differ;
+ratios less so.
+"""
+
+_MISSED = """\
+Where the time of missed targets goes, by a profile, and what was tried:
 """
 
 SECTIONS = {
@@ -66,6 +79,10 @@ SECTIONS = {
         "CPU time of training on MovieLens-100K until the validation NDCG@10 that "
         "RecBole's SASRec has after three epochs. Each library trains with its own default "
         "settings.",
+    ),
+    "training_step": (
+        "Short histories",
+        "A training step at 200 events. `sasrec`, whose attention is quadratic, is the comparison.",
     ),
     "start": (
         "Start",
@@ -177,9 +194,23 @@ def stored_results(folder: Path) -> dict[str, Any]:
     }
 
 
+def targets(results: Mapping[str, Any]) -> str:
+    """What was wanted, and whether the stored results reach it."""
+    found = {
+        (name, title): values
+        for name, each in results.items()
+        for title, values, _, _ in comparisons(each["results"])
+    }
+    commands = {name: each["command"] for name, each in results.items()}
+    rows, reasons = judged(found, commands)
+    header = ["target", "command", "state", "wanted", "measured"]
+    return "\n".join([_TARGETS, table(header, rows), _MISSED, *reasons, ""])
+
+
 def render(results: Mapping[str, Any]) -> str:
     """The whole page."""
-    return "\n".join([_INTRODUCTION, *(section(name, each) for name, each in results.items())])
+    sections = (section(name, each) for name, each in results.items())
+    return "\n".join([_INTRODUCTION, *sections, targets(results)])
 
 
 def write(folder: Path) -> None:

@@ -1,0 +1,216 @@
+"""What was wanted of the speed, what the stored results say, and why a target is missed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One wanted figure.
+
+    Attributes:
+        what: the figure.
+        result: name of the stored result.
+        title: the comparison in it.
+        figure: from the values of the comparison to the figure.
+        wanted: the bound.
+        unit: after the figure.
+        more: whether the bound is the least, else it is the most.
+        reason: where the time goes, shown if the target is missed.
+    """
+
+    what: str
+    result: str
+    title: str
+    figure: Callable[[Values], float]
+    wanted: float
+    unit: str = ""
+    more: bool = False
+    reason: str = ""
+
+    def met(self, found: float) -> bool:
+        """Whether a figure reaches the target."""
+        return found >= self.wanted if self.more else found <= self.wanted
+
+
+def ratio(one: str, other: str, factor: float = 1.0) -> Callable[[Values], float]:
+    """One value divided by another."""
+    return lambda values: factor * values[one] / values[other]
+
+
+def only(name: str, factor: float = 1.0) -> Callable[[Values], float]:
+    """One value in another unit."""
+    return lambda values: factor * values[name]
+
+
+def a_second(name: str, thousands: float) -> Callable[[Values], float]:
+    """Thousand users a second, from the milliseconds of some thousand users."""
+    return lambda values: thousands * 1000.0 / values[name]
+
+
+_PROFILE = "`python benchmarks/where_time_goes.py {}`: {}"
+_MAMBA4REC = _PROFILE.format(
+    "evaluate mamba4rec",
+    "kernels and Python 61 %, the LayerNorm of the embedded events 14 %, the scores of all items "
+    "12 %, the rows of the table 5 %. Tried: one compiled pass from the newest event back, which "
+    "ends where all states have forgotten what was before",
+)
+_SASREC = _PROFILE.format(
+    "evaluate sasrec",
+    "kernels and Python 29 %, attention of the lower layer 26 %, projections 11 %, copies between "
+    "the layouts of heads 10 %, LayerNorm 7 %. Two layers: the lower one needs every position, so "
+    "little more than half of the work can be left out. Tried: one compiled pass for the "
+    "feed-forward layer, which the naive way uses as well, and attention of the newest event "
+    "without keys and values of the earlier ones",
+)
+_TIM4REC = _PROFILE.format(
+    "evaluate tim4rec",
+    "kernels and Python 27 %, projections 18 %, convolutions 10 %, products with gates 8 %, "
+    "copies 7 %, the scan 6 %. The lower layer needs every position. Tried: one compiled pass for "
+    "the feed-forward layer, which the naive way uses as well",
+)
+_ELASTIC = _PROFILE.format(
+    "train elastic 8192",
+    "products of small matrices 24 %, sums and products of elements 23 %, copies 9 %, exp 4 %, "
+    "random numbers of the dropout 3 %, in several thousand operations, none of which takes more "
+    "than 15 %. A compiled kernel of the whole layer with its backward pass was not tried",
+)
+_MEMORY = (
+    "autograd keeps the inputs of every operation for each position. Computing them again in the "
+    "backward pass was not tried: it would cost the time that the other target asks for"
+)
+_START = (
+    "`python -X importtime -m seqzoo recommend …`: of the imports beside torch and safetensors, "
+    "the modules of seqzoo take 29 %, omegaconf with attr and yaml 22 %, pydantic 17 %, rich "
+    "10 %, typer 10 %. Tried: nothing of torch._dynamo is imported, and the metadata of a "
+    "distribution are read once for all of its plugins"
+)
+_COST = "a training step on one history, 8,192 events against 512"
+_STEP = "training step at 2,048 events against sasrec"
+_BESIDE = "a training step, 4 x 2,048 events"
+_SIZE = "memory of a training step, 4 x 2,048 events"
+_BEST = "10 best of 1,000,000 items, {} users"
+
+
+def _targets() -> Iterator[Target]:
+    for name, wanted, reason in (
+        ("mamba4rec", 12, _MAMBA4REC),
+        ("sasrec", 5, _SASREC),
+        ("tim4rec", 8, _TIM4REC),
+    ):
+        what = f"evaluation of 1,000 users, {name}: times as fast as the naive way"
+        title = f"{name}: evaluation of 1,000 users"
+        yield Target(what, "users", title, ratio("plain", "evaluate"), wanted, "", True, reason)
+    for name, least in (("mamba4rec", 2.64), ("sasrec", 4.8), ("tim4rec", 2.28)):
+        title = f"{name}: recommendations for 1,000 users with 200 events"
+        what = f"`recommend_many`, {name}: thousand users a second"
+        reason = {"mamba4rec": _MAMBA4REC, "sasrec": _SASREC}.get(name, _TIM4REC)
+        yield Target(what, "users", title, a_second("recommend_many", 1), least, "", True, reason)
+    for name in ("gru4rec", "mamba4rec", "ssd4rec", "tim4rec", "lrurec"):
+        title = f"{name}: 50 events of one user"
+        figure = ratio("encode 200 events", "session.observe")
+        what = f"one event, {name}: times as fast as encoding 200 events"
+        reason = (
+            "both are compiled: the faster a history is encoded, the less a session can gain. "
+            "The table of sessions has the time of one event"
+        )
+        yield Target(what, "sessions", title, figure, 30, "", True, reason)
+    yield Target(
+        "one event of each of 1,000 users, mamba4rec",
+        "sessions",
+        "mamba4rec: one event of each of 1000 users",
+        only("model.sessions().observe"),
+        10,
+        " µs an event",
+        reason="the kernels take 70 % (`backbone.step` in the table above), Python the rest: the "
+        "states of 1,000 users, 18 MB, are read and written once",
+    )
+    yield Target(
+        "`session.recommend` at event 10,000 against event 10",
+        "sessions",
+        "mamba4rec: 50 recommendations",
+        ratio("event 10000", "event 10"),
+        1.2,
+    )
+    for name in ("gru4rec", "mamba4rec", "tim4rec", "elastic"):
+        title = f"{name}: a training step on one history"
+        reason = _ELASTIC if name == "elastic" else ""
+        figure = ratio("8,192 events", "512 events")
+        yield Target(f"{_COST}, {name}", "length", title, figure, 17, "", reason=reason)
+    for name, time in (("mamba4rec", 0.15), ("tim4rec", 0.2), ("elastic", 0.3)):
+        reason = _ELASTIC if name == "elastic" else ""
+        figure = ratio(name, "sasrec")
+        yield Target(f"{_STEP}, {name}: time", "length", _BESIDE, figure, time, reason=reason)
+        yield Target(f"{_STEP}, {name}: memory", "length", _SIZE, figure, 0.2, reason=_MEMORY)
+    yield Target(
+        "training step at 200 events, mamba4rec against sasrec",
+        "training_step",
+        "training step, 16 x 200",
+        ratio("mamba4rec", "sasrec"),
+        0.8,
+    )
+    best = only("index int8")
+    yield Target("best of 1 million items, one user", "catalogue", _BEST.format(1), best, 5, " ms")
+    each = only("index int8", 1 / 64)
+    yield Target(
+        "best of 1 million items, each of 64 users", "catalogue", _BEST.format(64), each, 2, " ms"
+    )
+    yield Target(
+        "training step, 1 million items",
+        "catalogue",
+        "training step, 1,000,000 items, sampled softmax",
+        only("rows of the batch"),
+        100,
+        " ms",
+    )
+    written = only("prepared and written")
+    what = "20 million interactions: time"
+    yield Target(what, "preparation", "time", written, 15, " s")
+    yield Target(
+        "20 million interactions: memory", "preparation", "peak memory", written, 1.5, " GB"
+    )
+    yield Target(
+        "`seqzoo recommend` against importing torch and reading the weights",
+        "start",
+        "a start",
+        ratio("seqzoo recommend", "import torch, read the weights"),
+        1.2,
+        reason=_START,
+    )
+
+
+TARGETS = tuple(_targets())
+"""All targets, in the order of the page."""
+
+
+def judged(
+    found: Mapping[tuple[str, str], Values], commands: Mapping[str, str]
+) -> tuple[list[list[str]], list[str]]:
+    """A row for each target, and for each one that is missed where the time goes.
+
+    Args:
+        found: the values of each comparison, by the name of its result and its title.
+        commands: the command of each result.
+
+    Returns:
+        Rows of what, command, state, wanted and measured; and lines of a list.
+    """
+    rows: list[list[str]] = []
+    reasons: dict[str, list[str]] = {}
+    for target in TARGETS:
+        command = commands.get(target.result, f"python benchmarks/all.py --only {target.result}")
+        sign = "≥" if target.more else "≤"
+        wanted = f"{sign} {target.wanted:g}{target.unit}"
+        try:
+            number = target.figure(found.get((target.result, target.title), {}))
+        except KeyError:  # there is no stored result, or it is older than the comparison
+            rows.append([target.what, f"`{command}`", "open", wanted, "not measured"])
+            continue
+        state = "met" if target.met(number) else "missed"
+        rows.append([target.what, f"`{command}`", state, wanted, f"{number:.3g}{target.unit}"])
+        if state == "missed" and target.reason:
+            reasons.setdefault(target.reason, []).append(target.what)
+    lines = [f"- **{'; '.join(missed)}**: {reason}." for reason, missed in reasons.items()]
+    return rows, lines
