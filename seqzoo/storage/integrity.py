@@ -130,7 +130,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(limit + 1)
+            # Reading reserves the memory that it is given, so that is what the file needs.
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(min(size, limit) + 1)
+            if size < len(content) <= limit:  # it has grown, or is no plain file
+                content += stream.read(limit + 1 - len(content))
     except (OSError, MemoryError) as error:
         raise _unreadable(path, error) from error
     if len(content) > limit:
