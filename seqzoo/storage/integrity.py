@@ -133,7 +133,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
             # Reading reserves the memory that it is given, so that is what the file needs.
             size = os.fstat(stream.fileno()).st_size
             content = stream.read(min(size, limit) + 1)
-            if size < len(content) <= limit:  # it has grown, or is no plain file
+            if size < len(content) <= limit:  # it has grown, or is a pipe
                 content += stream.read(limit + 1 - len(content))
     except (OSError, MemoryError) as error:
         raise _unreadable(path, error) from error

@@ -93,7 +93,7 @@ def attack(make: "type[Operation]", kind: str, sizes: list[int], home: Path) -> 
                 found["refused"] += 1
                 expected = "No space left on device" if kind == "tmpfs" else "File too large"
                 *warnings, error = said.splitlines() or [""]
-                # A pull goes on without the card, and says so in a line of its own.
+                # A pull without the card succeeds, and says so in another line.
                 if expected not in error or any("was not fetched" not in w for w in warnings):
                     raise Broken(said)
             elif code != 0:
