@@ -38,12 +38,12 @@ To compare checkpoints by quality and speed on your machine, use
 _TARGETS = """\
 ## Targets
 
-What was wanted of the speed, and what the results above say. Times of other machines differ;
-ratios less so.
+Speed targets, compared with the results above. Absolute times vary between machines more than
+ratios do.
 """
 
 _MISSED = """\
-Where the time of missed targets goes, by a profile, and what was tried:
+Missed targets, with a profile of where the time goes and what was tried:
 """
 
 SECTIONS = {
@@ -195,7 +195,7 @@ def stored_results(folder: Path) -> dict[str, Any]:
 
 
 def targets(results: Mapping[str, Any]) -> str:
-    """What was wanted, and whether the stored results reach it."""
+    """The targets, and whether the stored results reach them."""
     found = {
         (name, title): values
         for name, each in results.items()
@@ -203,7 +203,7 @@ def targets(results: Mapping[str, Any]) -> str:
     }
     commands = {name: each["command"] for name, each in results.items()}
     rows, reasons = judged(found, commands)
-    header = ["target", "command", "state", "wanted", "measured"]
+    header = ["benchmark", "command", "state", "target", "measured"]
     return "\n".join([_TARGETS, table(header, rows), _MISSED, *reasons, ""])
 
 

@@ -25,7 +25,7 @@ REQUIREMENTS = Path(__file__).resolve().parent / "peer_requirements"
 
 
 class PeerUnavailableError(Exception):
-    """A peer cannot be had here: there is no network, or no package for this machine."""
+    """A peer is unavailable here: there is no network, or no package for this machine."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What was wanted of the speed, what the stored results say, and why a target is missed."""
+"""Speed targets: the bounds, the stored results, and why a target is missed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ Values = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Target:
-    """One wanted figure.
+    """One speed target.
 
     Attributes:
-        what: the figure.
+        what: what is measured.
         result: name of the stored result.
         title: the comparison in it.
-        figure: from the values of the comparison to the figure.
+        value: computes it from the values of the comparison.
         wanted: the bound.
-        unit: after the figure.
+        unit: of the value.
         more: whether the bound is the least, else it is the most.
         reason: where the time goes, shown if the target is missed.
     """
@@ -24,14 +24,14 @@ class Target:
     what: str
     result: str
     title: str
-    figure: Callable[[Values], float]
+    value: Callable[[Values], float]
     wanted: float
     unit: str = ""
     more: bool = False
     reason: str = ""
 
     def met(self, found: float) -> bool:
-        """Whether a figure reaches the target."""
+        """Whether a value reaches the target."""
         return found >= self.wanted if self.more else found <= self.wanted
 
 
@@ -45,8 +45,8 @@ def only(name: str, factor: float = 1.0) -> Callable[[Values], float]:
     return lambda values: factor * values[name]
 
 
-def a_second(name: str, thousands: float) -> Callable[[Values], float]:
-    """Thousand users a second, from the milliseconds of some thousand users."""
+def per_second(name: str, thousands: float) -> Callable[[Values], float]:
+    """Thousands of users per second, from the milliseconds of some thousand users."""
     return lambda values: thousands * 1000.0 / values[name]
 
 
@@ -55,21 +55,21 @@ _MAMBA4REC = _PROFILE.format(
     "evaluate mamba4rec",
     "kernels and Python 61 %, the LayerNorm of the embedded events 14 %, the scores of all items "
     "12 %, the rows of the table 5 %. Tried: one compiled pass from the newest event back, which "
-    "ends where all states have forgotten what was before",
+    "stops once older events no longer affect the state",
 )
 _SASREC = _PROFILE.format(
     "evaluate sasrec",
     "kernels and Python 29 %, attention of the lower layer 26 %, projections 11 %, copies between "
     "the layouts of heads 10 %, LayerNorm 7 %. Two layers: the lower one needs every position, so "
     "little more than half of the work can be left out. Tried: one compiled pass for the "
-    "feed-forward layer, which the naive way uses as well, and attention of the newest event "
-    "without keys and values of the earlier ones",
+    "feed-forward layer, which the naive implementation uses as well, and attention of the "
+    "newest event without keys and values of the earlier ones",
 )
 _TIM4REC = _PROFILE.format(
     "evaluate tim4rec",
     "kernels and Python 27 %, projections 18 %, convolutions 10 %, products with gates 8 %, "
     "copies 7 %, the scan 6 %. The lower layer needs every position. Tried: one compiled pass for "
-    "the feed-forward layer, which the naive way uses as well",
+    "the feed-forward layer, which the naive implementation uses as well",
 )
 _ELASTIC = _PROFILE.format(
     "train elastic 8192",
@@ -82,10 +82,10 @@ _MEMORY = (
     "backward pass was not tried: it would cost the time that the other target asks for"
 )
 _START = (
-    "`python -X importtime -m seqzoo recommend …`: of the imports beside torch and safetensors, "
-    "the modules of seqzoo take 29 %, omegaconf with attr and yaml 22 %, pydantic 17 %, rich "
-    "10 %, typer 10 %. Tried: nothing of torch._dynamo is imported, and the metadata of a "
-    "distribution are read once for all of its plugins"
+    "`python -X importtime -m seqzoo recommend …`: not counting torch and safetensors, "
+    "seqzoo's own modules take 29 % of the import time, omegaconf with attr and yaml 22 %, "
+    "pydantic 17 %, rich 10 %, typer 10 %. Tried: nothing of torch._dynamo is imported, and the "
+    "metadata of a distribution are read once for all of its plugins"
 )
 _COST = "a training step on one history, 8,192 events against 512"
 _STEP = "training step at 2,048 events against sasrec"
@@ -100,30 +100,30 @@ def _targets() -> Iterator[Target]:
         ("sasrec", 5, _SASREC),
         ("tim4rec", 8, _TIM4REC),
     ):
-        what = f"evaluation of 1,000 users, {name}: times as fast as the naive way"
+        what = f"evaluation of 1,000 users, {name}: speed-up over the naive implementation"
         title = f"{name}: evaluation of 1,000 users"
         yield Target(what, "users", title, ratio("plain", "evaluate"), wanted, "", True, reason)
     for name, least in (("mamba4rec", 2.64), ("sasrec", 4.8), ("tim4rec", 2.28)):
         title = f"{name}: recommendations for 1,000 users with 200 events"
-        what = f"`recommend_many`, {name}: thousand users a second"
+        what = f"`recommend_many`, {name}: thousands of users per second"
         reason = {"mamba4rec": _MAMBA4REC, "sasrec": _SASREC}.get(name, _TIM4REC)
-        yield Target(what, "users", title, a_second("recommend_many", 1), least, "", True, reason)
+        yield Target(what, "users", title, per_second("recommend_many", 1), least, "", True, reason)
     for name in ("gru4rec", "mamba4rec", "ssd4rec", "tim4rec", "lrurec"):
         title = f"{name}: 50 events of one user"
-        figure = ratio("encode 200 events", "session.observe")
-        what = f"one event, {name}: times as fast as encoding 200 events"
+        value = ratio("encode 200 events", "session.observe")
+        what = f"one event, {name}: speed-up over encoding 200 events"
         reason = (
-            "both are compiled: the faster a history is encoded, the less a session can gain. "
+            "both are compiled: encoding a whole history is already fast, so a session gains less. "
             "The table of sessions has the time of one event"
         )
-        yield Target(what, "sessions", title, figure, 30, "", True, reason)
+        yield Target(what, "sessions", title, value, 30, "", True, reason)
     yield Target(
         "one event of each of 1,000 users, mamba4rec",
         "sessions",
         "mamba4rec: one event of each of 1000 users",
         only("model.sessions().observe"),
         10,
-        " µs an event",
+        " µs per event",
         reason="the kernels take 70 % (`backbone.step` in the table above), Python the rest: the "
         "states of 1,000 users, 18 MB, are read and written once",
     )
@@ -137,13 +137,13 @@ def _targets() -> Iterator[Target]:
     for name in ("gru4rec", "mamba4rec", "tim4rec", "elastic"):
         title = f"{name}: a training step on one history"
         reason = _ELASTIC if name == "elastic" else ""
-        figure = ratio("8,192 events", "512 events")
-        yield Target(f"{_COST}, {name}", "length", title, figure, 17, "", reason=reason)
+        value = ratio("8,192 events", "512 events")
+        yield Target(f"{_COST}, {name}", "length", title, value, 17, "", reason=reason)
     for name, time in (("mamba4rec", 0.15), ("tim4rec", 0.2), ("elastic", 0.3)):
         reason = _ELASTIC if name == "elastic" else ""
-        figure = ratio(name, "sasrec")
-        yield Target(f"{_STEP}, {name}: time", "length", _BESIDE, figure, time, reason=reason)
-        yield Target(f"{_STEP}, {name}: memory", "length", _SIZE, figure, 0.2, reason=_MEMORY)
+        value = ratio(name, "sasrec")
+        yield Target(f"{_STEP}, {name}: time", "length", _BESIDE, value, time, reason=reason)
+        yield Target(f"{_STEP}, {name}: memory", "length", _SIZE, value, 0.2, reason=_MEMORY)
     yield Target(
         "training step at 200 events, mamba4rec against sasrec",
         "training_step",
@@ -188,7 +188,7 @@ TARGETS = tuple(_targets())
 def judged(
     found: Mapping[tuple[str, str], Values], commands: Mapping[str, str]
 ) -> tuple[list[list[str]], list[str]]:
-    """A row for each target, and for each one that is missed where the time goes.
+    """A row for each target, and where the time goes for each one that is missed.
 
     Args:
         found: the values of each comparison, by the name of its result and its title.
@@ -204,7 +204,7 @@ def judged(
         sign = "≥" if target.more else "≤"
         wanted = f"{sign} {target.wanted:g}{target.unit}"
         try:
-            number = target.figure(found.get((target.result, target.title), {}))
+            number = target.value(found.get((target.result, target.title), {}))
         except KeyError:  # there is no stored result, or it is older than the comparison
             rows.append([target.what, f"`{command}`", "open", wanted, "not measured"])
             continue

@@ -28,7 +28,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
     {
         "name": "recommend",
         "target": "seqzoo.cli.recommend:recommend",
-        "help": "Recommend items after a history, or for all users of a file.",
+        "help": "Recommend items for a history, or for all users of a file.",
         "epilog": (
             "\b\nExamples:\n"
             "seqzoo recommend mamba4rec-ml1m --history 1 260 1196 -k 5\n"
@@ -80,7 +80,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
     {
         "name": "tune",
         "target": "seqzoo.cli.tune:tune",
-        "help": "Search settings, and train the best ones.",
+        "help": "Search hyperparameters and keep the best model.",
         "epilog": (
             "\b\nExamples:\n"
             "seqzoo tune mamba4rec --data shop.csv --trials 30 --out runs/tuned\n"
@@ -135,7 +135,7 @@ _VERBS: tuple[dict[str, Any], ...] = (
     {
         "name": "check",
         "target": "seqzoo.cli.check:check",
-        "help": "Run the conformance checks on anything registered.",
+        "help": "Run the conformance checks on a registered component.",
         "epilog": "Example:  seqzoo check linrec model.hidden_size=32",
     },
     {

@@ -263,7 +263,7 @@ def test_a_script_stays_silent_and_imports_no_ipython(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_terminal_ipython_is_no_notebook(monkeypatch):
+def test_ipython_in_a_terminal_is_not_a_notebook(monkeypatch):
     class Shell:
         kernel = None
 

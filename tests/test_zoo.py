@@ -88,7 +88,7 @@ def test_a_path_is_a_folder_whatever_it_is_called(tmp_path, monkeypatch):
     assert seqzoo.info("gru4rec-ml100k")["architecture"] == "gru4rec"
 
 
-def test_a_pattern_that_is_no_text_is_refused():
+def test_a_pattern_that_is_not_text_is_refused():
     with pytest.raises(UsageError, match="a pattern of names is a string; got the int 5"):
         seqzoo.list_models(5)
 

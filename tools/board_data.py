@@ -1,8 +1,8 @@
 """What the board shows, as data: checkpoints and baselines by data and protocol, with their speed.
 
 Metrics come from ``model_cards/`` and ``benchmarks/baselines.json``, speed and spread from
-``benchmarks/results/board.json``, training times from ``benchmarks/results/training.json``, figures
-of others from ``benchmarks/published.yaml`` alone.
+``benchmarks/results/board.json``, training times from ``benchmarks/results/training.json``,
+published metrics from ``benchmarks/published.yaml`` alone.
 """
 
 import json
@@ -129,7 +129,7 @@ def documents(cards: Path = CARDS) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def published(file: Path = PUBLISHED) -> list[Published]:
-    """The figures of others, checked against the form of ``Published``."""
+    """Published metrics, checked against the form of ``Published``."""
     entries = msgspec.yaml.decode(file.read_bytes(), type=list[dict[str, Any]])
     known = set(Published.__dataclass_fields__)
     for entry in entries:
@@ -162,7 +162,7 @@ def tables(
     entries = json.loads(measured.read_text("utf-8")) if measured.is_file() else []
     speeds = {entry["fingerprint"]: entry for entry in entries}
     runs = json.loads(trained.read_text("utf-8")) if trained.is_file() else {}
-    figures = sorted(published(others), key=lambda each: _quality(each.metrics), reverse=True)
+    known = sorted(published(others), key=lambda each: _quality(each.metrics), reverse=True)
     rows: dict[tuple[str, str], list[Row]] = {}
     facts: dict[tuple[str, str], Mapping[str, Any]] = {}
     for name, document in documents(cards):
@@ -184,7 +184,7 @@ def tables(
                 published=next(
                     (
                         each
-                        for each in figures
+                        for each in known
                         if (each.data, each.protocol) == (data, protocol)
                         and each.is_of(document["architecture"], document["config"])
                     ),
@@ -207,7 +207,7 @@ def tables(
                 rows=sorted(
                     [*own_rows, *simple], key=lambda row: _quality(row.metrics), reverse=True
                 ),
-                published=[each for each in figures if (each.data, each.protocol) == here],
+                published=[each for each in known if (each.data, each.protocol) == here],
                 measured=speed,
             )
         )

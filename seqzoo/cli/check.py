@@ -1,4 +1,4 @@
-"""``seqzoo check``: the conformance kit on anything registered."""
+"""``seqzoo check``: the conformance kit on a registered component."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def check(
         str,
         typer.Argument(
             metavar="NAME",
-            help="Anything registered: an architecture, a part, a metric, a checkpoint …",
+            help="Registered name: an architecture, a part, a metric, a checkpoint …",
         ),
     ],
     settings: Annotated[
@@ -35,7 +35,7 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the conformance checks on anything registered.
+    """Run the conformance checks on a registered component.
 
     The exit code is 1 if a check fails. If the extra `export` is installed, architectures are also
     exported to ONNX; a failure of that is a warning.

@@ -170,7 +170,7 @@ def recommend(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recommend items after a history, or for all users of a file."""
+    """Recommend items for a history, or for all users of a file."""
     history = list(history or [])
     source = source_of(histories, data, out, history)
     if source is not None:
@@ -240,7 +240,7 @@ def _after_one_history(
     exclude: list[str] | None,
     **options: Any,
 ) -> None:
-    """Recommend after one history, and show the result."""
+    """Recommend items for one history, and show the result."""
     name = name or _model_among(history)
     if not history and on_cold is OnCold.ERROR:
         raise UsageError(

@@ -63,7 +63,8 @@ def serve(
     timeout: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", help="Time limit to receive a request, and again to answer it."
+            metavar="SECONDS",
+            help="Time limit for receiving a request, and separately for answering it.",
         ),
     ] = 10.0,
     drain: Annotated[

@@ -54,7 +54,7 @@ def tune(
         typer.Option(
             metavar="N",
             parser=read_whole_number,
-            help="Number of trials in the folder, over all calls.",
+            help="Total number of trials in the folder, including earlier calls.",
         ),
     ] = 30,
     search: Annotated[
@@ -75,7 +75,7 @@ def tune(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Search settings, and train the best ones.
+    """Search hyperparameters and keep the best model.
 
     Every trial trains a model. The trial with the best validation metric wins; trials that fall
     behind are stopped early. Only the winner is measured on the test items, at the end. DIR/best is

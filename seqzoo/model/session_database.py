@@ -63,7 +63,7 @@ class StoredEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class Position:
-    """How far a user has come: the number in the database, and the number of events."""
+    """A user's row id and number of stored events."""
 
     id: int
     count: int

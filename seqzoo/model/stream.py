@@ -1,4 +1,4 @@
-"""Recommendations for an endless number of users, one after another."""
+"""Recommendations for a stream of users, one after another."""
 
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Sequence

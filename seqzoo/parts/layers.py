@@ -84,7 +84,7 @@ def check_session_length(
 
 def split_heads(values: Tensor, num_heads: int) -> Tensor:
     """Give each attention head its part of the width: [..., L, D] -> [..., H, L, D / H]."""
-    # Not -1, which is any number where there are no events yet.
+    # Computed, because -1 is ambiguous without events.
     width = values.shape[-1] // num_heads
     return values.reshape(*values.shape[:-1], num_heads, width).transpose(-2, -3)
 

@@ -36,6 +36,9 @@ from seqzoo.testing.probes import example_batch
 from seqzoo.testing.run import Outcome, check_registered, small_model
 from seqzoo.testing.splits import check_list_metric, check_split
 
+check_claims = check_capabilities
+"""The earlier name of ``check_capabilities``."""
+
 __all__ = [
     "CHECKS",
     "ArchitectureCases",
@@ -44,6 +47,7 @@ __all__ = [
     "check_batch_invariance",
     "check_capabilities",
     "check_causality",
+    "check_claims",
     "check_command",
     "check_dataset",
     "check_determinism",

@@ -39,7 +39,7 @@ def check_query_times(
 
 
 def check_answers(model: SequenceModel) -> None:
-    """``step`` predicts for a request at the time of its event, and takes events without times."""
+    """``step`` predicts for a request at the time of its event; it accepts events without times."""
     timed = example_batch(model, rows=3, ragged=False)
     untimed = replace(timed, timestamps=None, query_times=None)
     for batch, what in ((timed, "at the time of the newest event"), (untimed, "without times")):

@@ -70,7 +70,7 @@ def check_item_features(model: SequenceModel) -> None:
 
 
 def check_new_items(model: SequenceModel) -> None:
-    """Items can be added: those of before keep their scores, and the larger model can be saved."""
+    """Items can be added: existing items keep their scores, and the larger model can be saved."""
     if model.head.closed_form:
         return
     larger = copy.deepcopy(model)

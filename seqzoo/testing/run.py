@@ -1,4 +1,4 @@
-"""Run the conformance kit on anything registered, by its name, as ``seqzoo check`` does."""
+"""Run the conformance kit on a registered component, by its name, as ``seqzoo check`` does."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -207,7 +207,7 @@ def test_fields_of_config(folder, edit, refused):
         b" " * (5 << 20),
     ],
 )
-def test_config_that_is_no_config(folder, content, refused):
+def test_damaged_configs(folder, content, refused):
     (folder / "config.json").write_bytes(content)
     with refused("config.json"):
         read_manifest(folder)

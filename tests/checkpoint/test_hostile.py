@@ -229,7 +229,7 @@ def test_vocabularies(folder, content, fragment, refused):
         read_vocabulary(read_manifest(folder))
 
 
-def test_brackets_in_texts_are_no_lists(folder):
+def test_brackets_in_texts_are_not_lists(folder):
     titles = ["[x] {y}", 'a "[" b', "\\", '\\"[[[', "[" * 70_000, '"[' * 40_000, "\\[\\\\"] * 2
     items = [f"[{index}]" for index in range(len(titles))]
     for ascii_only in (True, False):

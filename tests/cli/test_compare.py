@@ -108,7 +108,7 @@ def test_the_baselines_are_compared_unless_they_are_not_wanted(trained, seqzoo):
     assert names == [str(trained.folder), "popular", "recent-popular", "item-knn", "markov"]
 
 
-def test_drift_is_said_and_exit_code_1(tiny, other, seqzoo):
+def test_drift_is_reported_with_exit_code_1(tiny, other, seqzoo):
     model = SequenceModel.from_pretrained(tiny)
     metrics = json.loads((tiny / "metrics.json").read_text())
     metrics["loo-full"]["metrics"]["mrr@10"] += 0.01

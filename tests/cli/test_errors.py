@@ -195,7 +195,7 @@ def test_damaged_checkpoints(refused_and_unwritten, tiny, damage, message):
     assert message in refused_and_unwritten("eval", tiny, "--json")
 
 
-def test_a_file_is_no_checkpoint(refused, tmp_path):
+def test_a_file_is_not_a_checkpoint(refused, tmp_path):
     (tmp_path / "file").write_text("text")
     assert "is a file" in refused("info", tmp_path / "file")
 

@@ -58,7 +58,7 @@ def test_drift_is_exit_code_1(seqzoo, tiny):
     assert json.loads(said.out)["drift"] == {"ndcg@10": pytest.approx(-0.01)}
 
 
-def test_what_four_digits_do_not_show_is_no_drift(seqzoo, tiny):
+def test_differences_below_four_digits_are_not_drift(seqzoo, tiny):
     tamper(tiny, 4e-5)
     assert seqzoo("eval", tiny).code == 0
 

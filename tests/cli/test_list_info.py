@@ -73,14 +73,14 @@ def test_piped_tables_are_as_wide_as_they_need_and_plain(seqzoo):
     assert "plugin" in answer.out.splitlines()[0]
 
 
-def test_an_architecture_in_short(seqzoo):
+def test_a_summary_of_an_architecture(seqzoo):
     out = seqzoo("info", "sasrec").out
     assert out.startswith("sasrec, architecture (arXiv:1808.09781)")
     assert "hidden_size=64" in out
     assert "seqzoo train sasrec --data" in out
 
 
-def test_a_checkpoint_in_short(seqzoo, tiny):
+def test_a_summary_of_a_checkpoint(seqzoo, tiny):
     out = seqzoo("info", tiny).out
     for words in ("40 items, 120 users, 5-core", "loo-full-unseen", "NDCG", "@10", "causal"):
         assert words in out

@@ -84,7 +84,7 @@ def test_times_beyond_all_time(refused, tiny):
     assert "a timestamp is 100000000000000000000; expected" in said
 
 
-def test_nothing_left_to_recommend_is_said(seqzoo, tiny):
+def test_an_empty_recommendation_is_reported(seqzoo, tiny):
     answer = seqzoo("recommend", tiny, "--history", "i1", "--candidates", "i1")
     assert answer.code == 0
     assert "nothing to recommend: all candidates are in the history or excluded" in answer.err
@@ -189,7 +189,7 @@ def test_titles_with_control_characters_do_no_harm(seqzoo, tiny):
 
 
 @pytest.mark.parametrize("given", ["[" * 100_000, "{", "5"], ids=["deep", "cut", "number"])
-def test_features_that_are_no_json_object_are_one_line(seqzoo, tiny, given):
+def test_features_that_are_not_a_json_object_are_refused_in_one_line(seqzoo, tiny, given):
     answer = seqzoo("recommend", tiny, "--history", "i1", "--features", given)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.count("\n") == 1

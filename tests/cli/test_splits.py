@@ -54,7 +54,7 @@ def test_eval_measures_the_split_of_the_recipe(cut, seqzoo):
     assert f"{split['targets']:,} held-out items of {split['users']:,} users" in answer.out
 
 
-def test_other_settings_are_no_drift(cut, seqzoo):
+def test_other_settings_are_not_drift(cut, seqzoo):
     answer = seqzoo("eval", cut.folder, "--protocol", "time-full", "--split", "targets=last")
     assert answer.code == 0
     assert "warning: the settings of the split differ from those of the stored" in answer.err

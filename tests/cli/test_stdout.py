@@ -64,7 +64,7 @@ def noisy(process, tmp_path):
 
 
 @pytest.mark.parametrize("noise", NOISES)
-def test_what_a_plugin_prints_is_no_part_of_the_json(noisy, noise):
+def test_the_output_of_a_plugin_is_not_part_of_the_json(noisy, noise):
     answer = noisy(NOISES[noise], "list", "--json")
     assert answer.code == 0, answer.err
     assert {"sasrec"} <= {model["name"] for model in json.loads(answer.out)}

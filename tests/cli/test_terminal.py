@@ -69,7 +69,7 @@ def test_errors_are_red_only_on_terminals():
     assert in_terminal("lst", NO_COLOR="1")[2].startswith("error: unknown command")
 
 
-def test_a_reader_that_leaves_is_no_error():
+def test_a_closed_pipe_is_not_an_error():
     command = f"{sys.executable} -m seqzoo info sasrec --json | head -c 5; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""

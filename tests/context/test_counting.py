@@ -102,7 +102,7 @@ def test_a_baseline_is_fitted_on_the_features_that_it_declares(rated, caplog):
     assert "reads the feature 'rating' of every event, which the data do not have" in caplog.text
 
 
-def test_it_trains_and_stands_beside_other_models(rated, tmp_path):
+def test_it_trains_and_is_compared_with_other_models(rated, tmp_path):
     asked = {**recipe(), "architecture": rated, "train": {"epochs": 1}}
     seqzoo.train(asked, tmp_path / "rated", data=frame())
     own = seqzoo.load(tmp_path / "rated").metrics["loo-full"]["metrics"]

@@ -74,7 +74,7 @@ def test_malformed_overrides(override):
 
 
 @pytest.mark.parametrize("override", ["train.lr=[1", "train.lr={", "train.lr='"])
-def test_values_that_are_no_yaml(override):
+def test_values_that_are_not_yaml(override):
     with pytest.raises(ConfigError, match="cannot be read") as caught:
         parse_overrides([override])
     assert "\n" not in str(caught.value)

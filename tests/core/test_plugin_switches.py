@@ -42,7 +42,7 @@ def test_switching_off(install, hook, monkeypatch, variables, disabled):
 
 
 @pytest.mark.parametrize("variable", ["SEQZOO_DISABLE_PLUGINS", "SEQZOO_PLUGINS"])
-def test_a_switch_for_a_plugin_that_is_not_there_is_said(monkeypatch, caplog, variable):
+def test_a_switch_for_an_absent_plugin_gives_a_warning(monkeypatch, caplog, variable):
     monkeypatch.setenv(variable, "sasrek,sasrec")
     load_plugins()
     (said,) = [record.getMessage() for record in caplog.records]

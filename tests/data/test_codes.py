@@ -32,7 +32,7 @@ def test_frequencies_and_distinct_pairs():
     assert distinct_pairs(users[:0], items[:0], 9) == 0
 
 
-def test_some_rows_are_numbered_anew_by_first_appearance():
+def test_selected_rows_are_renumbered_by_first_appearance():
     old = np.array([3, 1, 3, 0, 1, 3, 0, 5, 5, 1], np.int32)
     new, ids = renumbered(old, pl.Series(["a", "b", "c", "d", "e", "f"]))
     assert ids.to_list() == ["d", "b", "a", "f"]

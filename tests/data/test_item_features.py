@@ -138,7 +138,7 @@ def test_a_table_grows_by_the_columns_it_has():
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, f"[0.5, 1{'0' * 400}]"], ids=["deep", "huge"])
-def test_text_that_is_no_vector_is_named(tmp_path, text):
+def test_text_that_is_not_a_vector_is_named(tmp_path, text):
     path = tmp_path / "features.csv"
     rows = [f'i{n},"[{n}, 0.5]"' for n in range(40)]
     path.write_text("\n".join(["item_id,vector", *rows, f'last,"{text}"']))

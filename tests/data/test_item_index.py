@@ -43,7 +43,7 @@ def test_repeated_ids(collisions):
 
 
 @pytest.mark.parametrize("items", [["a", "b", "", "d"], ["a", "b", 3, "d"], ["a", "b", ["c"], "d"]])
-def test_what_is_no_id(items):
+def test_invalid_ids(items):
     with pytest.raises(DataError, match=r"item 3 is .*expected a non-empty string"):
         Vocabulary(items)
 

@@ -80,7 +80,7 @@ def test_features_of_events_are_joined_under_common_codes():
     assert [values[code - 1] for code in codes] == ["view", "buy", "return", "view"]
 
 
-def test_replay_draws_older_events_anew_in_every_epoch():
+def test_replay_draws_other_events_in_every_epoch():
     old = [(f"u{user}", f"i{item}", item) for user in range(200) for item in range(5)]
     new = [(f"u{user}", "i9", 50 + user % 2) for user in range(0, 200, 2)]
     both = joined(data(old), data(new), Vocabulary(["i0"]))

@@ -31,7 +31,7 @@ def test_other_output_and_other_exceptions_pass(capfd):
     assert capfd.readouterr().err == "\nthread 'x' is not a panic here\n"
 
 
-def test_a_closed_stderr_is_no_obstacle():
+def test_a_closed_stderr_does_no_harm():
     kept = os.dup(2)
     try:
         os.close(2)

@@ -137,7 +137,7 @@ def test_recbole_folder_with_titles(write):
         assert data.name == "shop"
 
 
-def test_categories_are_no_titles(write):
+def test_categories_are_not_titles(write):
     items = "item_id:token\tcategories:token_seq\ttitle:token\n1\tBeauty Make-up\tLipstick\n"
     write("shop/shop.item", items)
     inter = "user_id:token\titem_id:token\ttimestamp:float\n1\t1\t5\n2\t1\t7\n"

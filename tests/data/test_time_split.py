@@ -71,7 +71,7 @@ def test_targets(part, targets, rows, left_out):
     assert split_.begins == {"valid": 30, "test": 40}[part]
 
 
-def test_what_is_said_about_a_part():
+def test_the_description_of_a_part():
     chosen = choose_split("time", {"at": "40", "share": 0.4})
     _, found = split("test")
     facts = chosen.facts(made(), found)

@@ -1,4 +1,4 @@
-"""The board: its figures come from the stored results, and its tables sort in a real browser."""
+"""The board: its values come from the stored results, and its tables sort in a real browser."""
 
 import functools
 import json
@@ -46,7 +46,7 @@ def test_every_checkpoint_is_there_once_for_each_protocol():
     assert sorted(shown) == sorted(stored)
 
 
-def test_the_figures_of_others_name_what_is_registered():
+def test_published_metrics_use_registered_names():
     everything = catalogue()
     for each in board_data.published():
         assert each.data in everything.datasets, each
@@ -58,7 +58,7 @@ def test_the_figures_of_others_name_what_is_registered():
         assert all(0 < value < 1 for value in each.metrics.values()), each
 
 
-def test_every_figure_that_a_plugin_registers_is_among_the_figures_of_others():
+def test_metrics_that_plugins_register_are_among_the_published_ones():
     known = [
         (each.architecture, each.data, each.protocol, each.metrics, each.settings)
         for each in board_data.published()

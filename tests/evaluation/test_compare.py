@@ -216,7 +216,7 @@ def test_models_without_an_item_in_common(make):
         compare({"a": pair["front"], "b": pair["front"]}, short, **ALL)
 
 
-def test_training_in_another_order_is_said(make, plain, interactions, caplog):
+def test_training_in_another_order_is_reported(make, plain, interactions, caplog):
     pair = {name: make(plain.histories(interactions)) for name in ("right", "wrong")}
     pair["wrong"].recipe = {"data": {"order": "float32-time-row", "min_count": 1}}
     with caplog.at_level(logging.WARNING, "seqzoo"):

@@ -192,7 +192,7 @@ def test_nan_in_any_block(interactions, make, plain, monkeypatch, item):
         evaluate(model, interactions)
 
 
-def test_padding_is_no_candidate(interactions, make, plain):
+def test_padding_is_not_a_candidate(interactions, make, plain):
     model = make(plain.histories(interactions))
     expected = ranks_of(model, interactions, [False, True])
     head = model.head

@@ -32,7 +32,7 @@ def test_what_is_written_is_not_told_to_be_fetched(monkeypatch, offline):
         raise httpx.ConnectError("refused")
 
 
-def test_the_password_of_an_endpoint_is_never_said(monkeypatch):
+def test_the_password_of_an_endpoint_is_never_shown(monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://user:s3cret@proxy.example")
     with pytest.raises(HubError) as raised, hub_errors(ADDRESS):
         raise httpx.ConnectError("no way to http://user:s3cret@proxy.example/api")
@@ -42,7 +42,7 @@ def test_the_password_of_an_endpoint_is_never_said(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_said_with_its_remedy(monkeypatch, number):
+def test_a_full_disk_is_reported_with_its_remedy(monkeypatch, number):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", "/a/cache")
     reason = os.strerror(number)
     said = (

@@ -89,7 +89,7 @@ def test_a_connection_that_is_lost_again_and_again_is_given_up(hub, work, tmp_pa
     assert time.monotonic() - started < 15
 
 
-def test_a_transfer_goes_on_where_it_was_cut(hub, work, tmp_path):
+def test_a_transfer_resumes_where_it_was_cut(hub, work, tmp_path):
     hub.faults.add("/model.safetensors", kind="truncate", after=100)
     assert len(work(LOAD.format(f"hf://{REPO}"), tmp_path).expect().answer["items"]) == 20
     ranges = [entry.range for entry in hub.requests("GET", "/model.safetensors")]

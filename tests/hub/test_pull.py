@@ -80,7 +80,7 @@ def test_a_commit_is_fetched_once_and_then_needs_no_hub(hub, work, tmp_path):
     assert hub.log == []
 
 
-def test_a_tag_and_a_branch_are_resolved_and_said(hub, work, tmp_path, models):
+def test_a_tag_and_a_branch_are_resolved_and_reported(hub, work, tmp_path, models):
     commit = hub.head(REPO)
     for name in (f"hf://{REPO}", f"hf://{REPO}@v1", f"hf://{REPO}@main"):
         reply = work(LOAD.format(name), tmp_path).expect()
@@ -204,7 +204,7 @@ def test_refusals_say_what_to_do(hub, work, tmp_path):
     assert "HF_HUB_OFFLINE" in never.expect("HubError").message
 
 
-def test_the_token_is_never_said(hub, work, tmp_path):
+def test_the_token_is_never_shown(hub, work, tmp_path):
     hub.faults.add("/api/", kind="status", method=None, times=None, message="bad hf_test_write!")
     reply = work(f"answer['code'] = run(['pull', 'hf://{REPO}'])", tmp_path)
     assert reply.answer["code"] == 2

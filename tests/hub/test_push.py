@@ -84,7 +84,7 @@ def test_the_journey_from_a_run_to_another_machine(hub, tmp_path, trained):
     assert hub.log == []
 
 
-def test_nothing_changed_is_no_commit(hub, push, folder):
+def test_without_changes_there_is_no_commit(hub, push, folder):
     code, first = push()
     assert code == 0
     assert first["committed"]
@@ -183,7 +183,7 @@ def test_a_repository_that_others_make_first_is_compared_again(hub, work, folder
     assert ("Written on the web." in card, "seqzoo:generated" in card) == (True, True)
 
 
-def test_options_that_cannot_be_met_send_nothing(hub, push):
+def test_impossible_options_send_nothing(hub, push):
     def refused(*words):
         code, message = push(*words)
         assert (code, message.count("\n")) == (2, 1), message
@@ -262,7 +262,7 @@ def test_without_the_right_to_write(hub, folder, tmp_path, token, words):
 
 
 @pytest.mark.parametrize("repo", ["shop", "org/", "org/shop@x", "../shop", "a/b/c", "org/.shop"])
-def test_names_that_are_no_repository(hub, work, folder, tmp_path, repo):
+def test_invalid_names_of_repositories(hub, work, folder, tmp_path, repo):
     reply = work(f"seqzoo.push({str(folder)!r}, {repo!r}, revision='x')", tmp_path)
     assert reply.error == "UsageError", reply.message
     assert hub.log == []

@@ -79,7 +79,7 @@ def test_a_card_wholly_written_by_hand_survives(hub, push, folder):
 
 
 @pytest.mark.parametrize("card", ["", "---\nlicense: mit\n---\n"])
-def test_the_card_of_a_fresh_repository_is_no_text(hub, push, folder, card):
+def test_the_card_of_a_new_repository_is_not_text(hub, push, folder, card):
     (folder / "README.md").write_text((folder / "README.md").read_text() + "\nMy words.\n")
     hub.add_repo(REPO, {"README.md": card})
     assert (push()[0], push.log) == (0, [])

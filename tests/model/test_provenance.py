@@ -32,7 +32,7 @@ def test_the_same_weights_keep_their_recipe_and_metrics(folder, tmp_path, caplog
     assert not caplog.records
 
 
-def test_changed_weights_lose_both_and_it_is_said(changed, tmp_path, caplog):
+def test_changed_weights_lose_both_with_a_warning(changed, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "seqzoo"):
         copy.deepcopy(changed).save_pretrained(tmp_path / "mine")
     assert stored(tmp_path / "mine") == ({}, {})
@@ -49,7 +49,7 @@ def test_one_step_of_an_optimizer_is_a_change(folder, tmp_path):
     assert stored(tmp_path / "mine") == ({}, {})
 
 
-def test_what_is_set_anew_is_taken(changed, tmp_path, caplog):
+def test_new_values_are_used(changed, tmp_path, caplog):
     metrics = copy.deepcopy(METRICS)
     metrics["loo-full"]["metrics"]["hit@10"] = 0.5
     changed.metrics = metrics

@@ -74,7 +74,7 @@ def test_batches_do_not_change_the_result_or_the_order(model):
     torch.testing.assert_close(vectors, alone)
 
 
-def test_unknown_items_are_left_out_and_said(model, caplog):
+def test_unknown_items_are_left_out_with_a_warning(model, caplog):
     with caplog.at_level(logging.INFO, "seqzoo"):
         found = model.recommend(["nonsense", *HISTORY], k=3)
     assert "nonsense" in caplog.text

@@ -93,7 +93,7 @@ def test_a_state_of_a_boundless_model_does_not_grow(model):
 
 
 @pytest.mark.parametrize("cut", [0, 5, BOUND + 3])
-def test_a_saved_session_goes_on_as_if_nothing_had_happened(model, tmp_path, cut):
+def test_a_restored_session_equals_an_uninterrupted_one(model, tmp_path, cut):
     items, times = events(2 * BOUND)
     session, first = model.session(), model.session()
     for position, (item, time) in enumerate(zip(items, times, strict=True)):
@@ -141,7 +141,7 @@ def test_wrong_use_is_refused_and_leaves_the_session_as_it_was(model, tmp_path):
 
 
 @pytest.mark.parametrize("time", [float("nan"), 1.5, "5", True, 2**63, -(2**63)])
-def test_what_is_no_time_is_refused(model, time):
+def test_invalid_times_are_refused(model, time):
     session = model.session()
     with pytest.raises(UsageError, match=r"a timestamp is .*expected .*whole unix seconds"):
         session.observe("3", time)

@@ -80,7 +80,7 @@ def test_the_answers_are_those_of_sessions_in_memory(model, path):
 
 @pytest.mark.parametrize("architecture", STREAMING)
 @pytest.mark.parametrize("graceful", [True, False])
-def test_they_go_on_in_another_process(path, architecture, graceful):
+def test_they_continue_in_another_process(path, architecture, graceful):
     if architecture not in catalogue().architectures:
         pytest.skip(f"{architecture} is switched off")
     model = seqzoo.create(architecture, num_items=20, hidden_size=16, max_length=12)
@@ -217,7 +217,7 @@ def test_refused_events_change_nothing(model, path):
         model.sessions(max_states=3)
 
 
-def test_files_that_are_no_store(model, tmp_path):
+def test_files_that_are_not_a_store(model, tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("not a database, despite its name, and long enough to be read as one")
     with pytest.raises(StoreError, match="no store of sessions"):

@@ -41,7 +41,7 @@ def test_a_run_is_bundled_without_its_training_state(finished_run, bundle):
     assert not (folder / "training").exists()
 
 
-def test_a_checkpoint_that_is_no_run_is_refused(finished_run, bundle, tmp_path, capsys):
+def test_a_checkpoint_that_is_not_a_run_is_refused(finished_run, bundle, tmp_path, capsys):
     shutil.copytree(finished_run, tmp_path / "copy", ignore=shutil.ignore_patterns("training"))
     with pytest.raises(SystemExit):
         bundle(tmp_path / "copy")

@@ -133,7 +133,7 @@ def test_everything_reads_the_hidden_event():
                     if each.item not in histories[1]][:20]  # fmt: skip
 
 
-def test_the_mask_is_saved_and_is_no_item(tmp_path):
+def test_the_mask_is_saved_and_is_not_an_item(tmp_path):
     model = small(mask_ratio=0.3)
     assert model.embedder.item_table.shape == (31, 16)
     model.save_pretrained(tmp_path / "model")

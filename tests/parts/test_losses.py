@@ -254,7 +254,7 @@ def test_losses_with_negatives_of_their_own(arguments, loss, script, name, setti
     agree(got, plain(*arguments[:2]), arguments)
 
 
-def test_more_negatives_than_items_are_no_more_than_all_of_them(arguments, loss):
+def test_more_negatives_than_items_are_all_items(arguments, loss):
     """gBCE's sampling rate is at most one, where it is BCE."""
     torch.manual_seed(0)
     calibrated = loss("gbce", negatives=50, calibration=0.9, **AUTHORS)(*arguments)

@@ -29,7 +29,7 @@ def big(path, users=9000):
     return path
 
 
-def test_a_run_that_was_interrupted_goes_on(model, tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes(model, tmp_path, monkeypatch):
     source = big(tmp_path / "in.parquet")
     whole = recommend_file(model, source, tmp_path / "whole.parquet", 3)
     blocks = -(-9000 // batch_users.BLOCK)
@@ -121,7 +121,7 @@ def test_an_interrupted_run_with_other_settings_starts_again(model, tmp_path, ca
     assert pl.read_parquet(out)["rank"].max() == 2
 
 
-def test_a_killed_run_goes_on(checkpoint, tmp_path):
+def test_a_killed_run_resumes(checkpoint, tmp_path):
     """A real process is killed after its first part; the same command then writes the file."""
     source = big(tmp_path / "in.jsonl", users=12_000)
     out = tmp_path / "out.jsonl"

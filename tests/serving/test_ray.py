@@ -245,7 +245,7 @@ def test_a_lost_worker_is_replaced(cluster, model, source, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on_with_the_other_engine(cluster, model, source, tmp_path):
+def test_an_interrupted_run_resumes_with_the_other_engine(cluster, model, source, tmp_path):
     out = tmp_path / "out.parquet"
 
     def stop(users):

@@ -81,7 +81,7 @@ def document(entry: object = None, **more: object) -> dict[str, Any]:
         (document(settings={"a": {1, 2}}), "no set (a string may be quoted)"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(given, expected):
+def test_errors_have_one_line(given, expected):
     with pytest.raises(CheckpointError) as caught:
         check("f.json", given, Document, "do this")
     message = str(caught.value)

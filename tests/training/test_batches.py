@@ -86,7 +86,7 @@ def test_histories_and_targets_belong_together(shift):
 @pytest.mark.parametrize("shift", [False, True])
 @pytest.mark.parametrize("every_position", [False, True])
 @pytest.mark.parametrize("context", [1, 5, WINDOW - 1])
-def test_context_stands_before_every_target(shift, every_position, context):
+def test_context_precedes_every_target(shift, every_position, context):
     """At least as many events before a target as asked for, or all that the user has."""
     sequences = flat(LENGTHS)
     batches = epoch(sequences, shift=shift, every_position=every_position, context=context)

@@ -23,7 +23,7 @@ def seeded():
     torch.manual_seed(5)
 
 
-def test_the_callers_generators_go_on_as_if_nothing_had_been_trained(recipe, tmp_path):
+def test_training_leaves_the_callers_generators_unchanged(recipe, tmp_path):
     seeded()
     expected = [draws() for _ in range(2)]
     seeded()

@@ -184,7 +184,7 @@ def test_a_parent_that_cannot_be_written_is_refused_before_any_work(recipe, tmp_
     assert not heard.started
 
 
-def test_a_system_that_refuses_is_no_traceback(recipe, heard):
+def test_an_error_of_the_system_gives_no_traceback(recipe, heard):
     """/proc takes no folders, not even root's."""
     with pytest.raises(CheckpointError, match="cannot be written"):
         train(recipe("sasrec"), "/proc/seqzoo/run", reporter=heard)

@@ -110,7 +110,7 @@ def test_a_finished_run_is_read_back_once(runs):
 
 
 @pytest.mark.slow
-def test_the_error_of_a_folder_is_said_once(tmp_path):
+def test_the_error_of_a_folder_is_printed_once(tmp_path):
     (tmp_path / "thesis.tex").write_text("dear")
     done = command_line(2, "--out", tmp_path)
     assert done.returncode != 0

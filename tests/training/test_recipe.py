@@ -104,7 +104,7 @@ def test_unknown_options_of_a_loss(recipe, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["sasrec", None, 5])
-def test_what_is_no_recipe(what, tmp_path):
+def test_invalid_recipes(what, tmp_path):
     with pytest.raises(
         ConfigError, match=r"is .*, expected sections by name: architecture, .*seqzoo train FILE"
     ):

@@ -137,7 +137,7 @@ def _bests(out):
 
 
 @ARCHITECTURES
-def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(
+def test_ctrl_c_keeps_the_best_and_says_how_to_resume(
     finished, recipe, tmp_path, same_files, architecture
 ):
     expected, _ = finished(architecture, epochs=EPOCHS)
@@ -246,7 +246,7 @@ def test_ctrl_c_while_the_best_is_measured(finished, recipe, tmp_path, same_file
     same_files(out, finished("sasrec")[0].out)
 
 
-def test_a_run_goes_on_where_it_was(recipe, tmp_path, heard):
+def test_a_run_resumes_where_it_stopped(recipe, tmp_path, heard):
     train(recipe("sasrec"), tmp_path, reporter=CtrlC(3))
     train(recipe("sasrec"), tmp_path, reporter=heard)
     assert [epoch for epoch, _, _ in heard.started] == [3]

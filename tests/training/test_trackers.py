@@ -56,7 +56,7 @@ def test_every_epoch_and_the_metrics_are_told(recipe, tmp_path, finished, same_f
     same_files(tmp_path / "run", expected.out)
 
 
-def test_a_run_that_goes_on_tells_only_what_is_new(recipe, tmp_path):
+def test_a_resumed_run_reports_only_new_epochs(recipe, tmp_path):
     train(recipe("sasrec"), tmp_path / "run")
     notebook = Notebook()
     train(recipe("sasrec"), tmp_path / "run", trackers=[notebook])
@@ -64,7 +64,7 @@ def test_a_run_that_goes_on_tells_only_what_is_new(recipe, tmp_path):
 
 
 @pytest.mark.parametrize("fails", ["start", "log", "finish"])
-def test_a_tracker_that_fails_ends_the_run_and_it_goes_on_without(
+def test_a_failing_tracker_ends_the_run_which_resumes_without_it(
     recipe, tmp_path, finished, same_files, fails
 ):
     expected, _ = finished("sasrec")

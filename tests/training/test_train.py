@@ -166,7 +166,7 @@ def test_the_best_epoch_is_kept_not_the_last(recipe, tmp_path, monkeypatch):
         assert "norm" in name or not torch.equal(value, weights[3][name])
 
 
-def test_a_loss_that_is_no_number(recipe, tmp_path):
+def test_a_loss_that_is_not_a_number(recipe, tmp_path):
     with pytest.raises(TrainingError, match=r"loss became (nan|inf).*lower train\.lr"):
         train(recipe("sasrec", lr=1e30), tmp_path)
 

@@ -50,7 +50,7 @@ def test_ranges_and_choices():
         ("train.lr=[{a: 1}]", "all different"),
     ],
 )
-def test_what_is_no_space_is_refused(word, message):
+def test_invalid_spaces_are_refused(word, message):
     with pytest.raises(ConfigError, match=message):
         parse_space(parse_search([word]))
 

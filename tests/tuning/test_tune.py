@@ -71,7 +71,7 @@ def test_it_ends_with_the_best_run_and_its_recipe(tmp_path, monkeypatch):
     assert retrained.metrics == result.metrics
 
 
-def test_ctrl_c_keeps_the_trial_which_goes_on(tmp_path, monkeypatch):
+def test_ctrl_c_keeps_the_trial_which_resumes(tmp_path, monkeypatch):
     whole = tune(RECIPE, trials=2, out=tmp_path / "whole", search=SEARCH)
     calls = []
 

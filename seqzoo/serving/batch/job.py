@@ -33,7 +33,7 @@ _AGAIN = "its part is computed again"
 
 
 class Part(Closed):
-    """What one part holds: numbers of users, of cold users, of rows and of unknown ids."""
+    """What one part holds: counts of users, cold users, rows and unknown ids."""
 
     part: Count
     users: Count
@@ -96,8 +96,8 @@ class Job:
             )
         digest = sha256_of_document(settings)
         mark = self.folder / "settings.sha256"
-        goes_on = mark.is_file() and mark.read_bytes() == digest.encode()
-        if not goes_on:
+        resumed = mark.is_file() and mark.read_bytes() == digest.encode()
+        if not resumed:
             if mark.is_file():
                 logger.warning(
                     "%s: an interrupted run had other settings or data; starting again", self.out
@@ -110,7 +110,7 @@ class Job:
             mark.write_text(digest)
         self.done = {part.part: part for part in self._finished()}
         self._log = (self.folder / "done.jsonl").open("ab")
-        return bool(self.done) or (goes_on and any(self.folder.glob("*/complete.json")))
+        return bool(self.done) or (resumed and any(self.folder.glob("*/complete.json")))
 
     def _finished(self) -> Iterator[Part]:
         """The parts that the log records; a part whose line is damaged is computed again."""

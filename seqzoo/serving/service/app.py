@@ -178,7 +178,7 @@ def _add_requests(app: FastAPI, service: Service, wanted: documents.Documents) -
 
     @app.post("/v1/recommend", responses=errors_of(400, 401, 404, 408, 413, 415, 422, 503))
     async def recommend(body: wanted.recommend) -> documents.Recommended:  # type: ignore[name-defined]
-        """Recommend items after one history, or after each of several."""
+        """Recommend items for one history, or for each of several."""
         model = service.model(body.model)
         histories, timestamps = _histories(body)
         request = ask.RecommendRequest(
@@ -251,7 +251,7 @@ def _add_sessions(app: FastAPI, service: Service, wanted: documents.Documents) -
         exclude_seen: bool = True,
         on_cold: documents.OnCold = "error",
     ) -> documents.SessionAnswer:
-        """Recommend items after the events of a user."""
+        """Recommend items for a user, from the stored events."""
         served = service.model(model)
         request = ask.SessionRequest(user, at, k, exclude_seen, on_cold)
         best, cold = await service.ask(served, request)

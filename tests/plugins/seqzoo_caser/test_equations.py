@@ -168,7 +168,7 @@ def test_users(make, shake, compare):
     torch.testing.assert_close(ours.last(batch), newest, rtol=1e-11, atol=1e-11)
 
 
-def test_dropout_stands_where_the_public_code_has_it(make, shake, compare, patterned_dropout):
+def test_dropout_is_where_the_public_code_has_it(make, shake, compare, patterned_dropout):
     """On what the filters give. The embedded events have another setting, off by default."""
     ours = shake(make("caser", window=3))
     theirs = copies(ours)

@@ -64,7 +64,7 @@ def test_same_target_histories_are_drawn_from_all_others(data):
     assert (begins == data.offsets[users]).all()
 
 
-def test_a_target_without_others_stands_for_itself():
+def test_a_target_without_others_is_its_own_positive():
     split = LeaveOneOut().part(SEQUENCES, "train")
     index = SameTarget.of(SEQUENCES, split)
     targets = np.array([OFFSETS[4] + 3, OFFSETS[5] + 1])

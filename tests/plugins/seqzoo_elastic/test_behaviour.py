@@ -182,7 +182,7 @@ def test_experts_start_apart_and_stay_apart(causal, imr, make):
         assert alike.max() < 0.7
 
 
-def test_dropout_stands_before_every_residual_sum(make, monkeypatch):
+def test_dropout_is_before_every_residual_sum(make, monkeypatch):
     """With dropout of everything only LayerNorms remain; all experts share one mask."""
     shapes = []
 
@@ -278,7 +278,7 @@ def test_state_has_one_size_and_is_left_alone(imr, make):
         assert [tensor.untyped_storage().nbytes() for tensor in tree_leaves(state)] == sizes
 
 
-def test_session_goes_on_where_it_was_saved(make, tmp_path):
+def test_a_saved_session_continues(make, tmp_path):
     model = make("elastic")
     fresh, session = Session(model), Session(model)
     for number in range(1, 8):

@@ -91,7 +91,7 @@ def test_vectors_and_gradients(layers, heads, factor, make, shake, compare):
     torch.testing.assert_close(ours.last(batch), expected[newest], rtol=1e-11, atol=1e-11)
 
 
-def test_dropout_stands_where_the_published_code_has_it(
+def test_dropout_is_where_the_published_code_has_it(
     make, shake, compare, patterned_dropout, monkeypatch
 ):
     """After the embedding, after attention, and inside and after the feed-forward layers."""

@@ -140,7 +140,7 @@ def test_newest_event_with_gradients(architecture, settings, make, shake, compar
 
 
 @kinds
-def test_dropout_stands_where_the_published_code_has_it(
+def test_dropout_is_where_the_published_code_has_it(
     architecture, settings, make, shake, compare, patterned_dropout
 ):
     own = {"attention_dropout": 0.0} if architecture == "bsarec" else {}

@@ -133,7 +133,7 @@ def test_without_times_all_events_are_at_once():
 
 
 @torch.inference_mode()
-def test_the_time_of_an_event_stands_for_that_of_its_request():
+def test_the_time_of_an_event_is_used_as_that_of_its_request():
     """With ``time=previous``, and for the newest event where no time of a request is given."""
     theirs = random_weights(ITEMS)
     batch = histories([9, 6])
@@ -147,7 +147,7 @@ def test_the_time_of_an_event_stands_for_that_of_its_request():
     torch.testing.assert_close(found[batch.mask], torch.cat(expected))
 
 
-def test_dropout_stands_where_the_published_code_has_it(patterned_dropout):
+def test_dropout_is_where_the_published_code_has_it(patterned_dropout):
     theirs = random_weights(ITEMS)
     batch = histories([11])
     expected = expected_of(batch, theirs, patterned_dropout)

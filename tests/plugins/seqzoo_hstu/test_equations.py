@@ -177,9 +177,7 @@ def test_without_a_time_of_the_request_it_comes_with_the_newest_event(make, batc
         assert not torch.allclose(found, ours(batch)[batch.mask])
 
 
-def test_dropout_stands_where_the_published_code_has_it(
-    make, shake, compare, patterned_dropout, timed
-):
+def test_dropout_is_where_the_published_code_has_it(make, shake, compare, patterned_dropout, timed):
     """After the embedding, and before the output projection."""
     batch = timed(11, torch.tensor([11]))
     ours = shake(make("hstu", query_size=8, value_size=8))

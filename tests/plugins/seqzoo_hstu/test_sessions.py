@@ -95,7 +95,7 @@ def test_many_users_at_once(model):
         sessions.recommend(["a"], 3, at=[5.5])
 
 
-def test_saved_and_stored_sessions_go_on(model, tmp_path):
+def test_saved_and_stored_sessions_continue(model, tmp_path):
     session = model.session()
     path = tmp_path / "sessions.db"
     with model.sessions(store=path) as stored:

@@ -113,7 +113,7 @@ def test_one_event_after_another():
     torch.testing.assert_close(torch.stack(outputs, 1), expected, rtol=1e-10, atol=1e-10)
 
 
-def test_dropout_stands_where_the_published_code_has_it(patterned_dropout):
+def test_dropout_is_where_the_published_code_has_it(patterned_dropout):
     theirs = random_weights(ITEMS, WIDTH, 2)
     batch = histories(2, 11)
     batch = SequenceBatch(batch.items.clamp(min=1), torch.full((2,), 11))

@@ -141,7 +141,7 @@ def test_every_length_alone_and_among_others(length, rows, make, shake, compare)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_dropout_stands_where_the_published_code_has_it(
+def test_dropout_is_where_the_published_code_has_it(
     layers, make, shake, compare, patterned_dropout
 ):
     """Before the embedding's LayerNorm, after the Mamba block, twice in the feed-forward layer."""

@@ -117,7 +117,7 @@ def test_chunks_change_nothing_but_rounding(build):
         assert (found - whole).abs().max() <= 1e-6 * whole.abs().max()
 
 
-def test_dropout_stands_before_the_last_matrix(build, patterned_dropout):
+def test_dropout_is_before_the_last_matrix(build, patterned_dropout):
     model = build("narm").train()
     batch = histories(2, 6)
     own = dict(model.named_parameters())

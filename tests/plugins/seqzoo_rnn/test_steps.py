@@ -68,7 +68,7 @@ def test_narm_keeps_no_more_states_than_it_says(make):
 
 
 @torch.inference_mode()
-def test_gru4rec_goes_on_for_ever(make):
+def test_gru4rec_streams_without_limit(make):
     model = make("gru4rec", gru_size=12, max_length=5).eval()
     assert model.backbone.max_length is None
     state = model.backbone.initial_state(1)

@@ -117,7 +117,7 @@ def test_newest_event(make, shake):
     torch.testing.assert_close(ours.last(batch), expected, rtol=1e-11, atol=1e-11)
 
 
-def test_dropout_stands_where_the_published_code_has_it(make, shake, compare, patterned_dropout):
+def test_dropout_is_where_the_published_code_has_it(make, shake, compare, patterned_dropout):
     """After the embedding's LayerNorm, after attention, after the feed-forward layer."""
     ours = shake(make("sasrec", attention_dropout=0.0))
     theirs = copies(ours)

@@ -70,7 +70,7 @@ def test_settings(layers, settings, mode, small, shake, equations, compare, hist
 
 @modes
 @pytest.mark.parametrize("layers", [1, 2])
-def test_dropout_stands_where_the_released_code_has_it(
+def test_dropout_is_where_the_released_code_has_it(
     layers, mode, small, shake, equations, compare, histories, patterned_dropout
 ):
     """Causal mode has none on the gaps themselves, elsewhere it is where the reference has it."""

@@ -58,7 +58,7 @@ def test_without_timestamps_all_intervals_are_zero(
 
 
 @pytest.mark.parametrize("settings", [{"num_heads": 2}, {"position_order": "newest"}], ids=str)
-def test_dropout_stands_where_the_public_code_has_it(
+def test_dropout_is_where_the_public_code_has_it(
     settings, make, shake, compare, equations, histories, patterned_dropout
 ):
     """Events, vectors of positions, attention weights, feed-forward layer; also the tables of

@@ -24,7 +24,7 @@ def test_the_objective_conforms():
     check_objective("duorec-clean")
 
 
-def test_rows_with_the_same_target_are_no_negatives():
+def test_rows_with_the_same_target_are_not_negatives():
     torch.manual_seed(0)
     one, other = torch.randn(2, 4, 8)
     targets = torch.tensor([3, 5, 3, 7])

@@ -159,7 +159,7 @@ def test_promises_are_kept(settings):
     check_model(make(**settings))
 
 
-def test_dropout_stands_where_the_equations_have_it(monkeypatch):
+def test_dropout_is_where_the_equations_have_it(monkeypatch):
     def pattern(values: Tensor) -> Tensor:
         angle = torch.arange(values.numel(), dtype=values.dtype).view_as(values)
         return values * (1.0 + 0.5 * torch.cos(angle))
