@@ -21,7 +21,7 @@ from seqzoo.training.state import Progress, read_progress
 CARDS = Path(__file__).parent.parent / "model_cards"
 
 
-def record_time(name: str, weights: str, progress: Progress, file: Path = TRAINED) -> None:
+def record_time(name: str, weights: str, progress: Progress, file: Path) -> None:
     """Store how long a run took, in place of what was stored for an earlier run of this name."""
     entries: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     entries[name] = {
@@ -46,7 +46,7 @@ def main() -> None:
     plot_curve(progress.epochs, CARDS / options.name / CURVE, options.name)
     save_model(CARDS / options.name, model)
     weights = read_manifest(CARDS / options.name).files[WEIGHTS]["sha256"]
-    record_time(options.name, weights, progress)
+    record_time(options.name, weights, progress, TRAINED)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ from seqzoo.ops.step_operations import ACTIVATIONS
 __all__ = ["feed_forward", "torch_feed_forward"]
 
 
+_FEWEST = 64
+"""Positions below which a kernel takes longer to arrange the weights than to multiply by them."""
+
+
 def feed_forward(
     x: Tensor, first: nn.Module, second: nn.Module, norm: nn.LayerNorm, activation: str = "gelu"
 ) -> Tensor:
@@ -31,8 +35,9 @@ def feed_forward(
         BackendUnavailableError: ``SEQZOO_BACKEND`` names a backend that cannot take the arguments.
     """
     modules = (first, second, norm)
+    few = x.numel() < _FEWEST * x.shape[-1]
     # Another class, or one with hooks, may do more than its weights say.
-    if any(
+    if few or any(
         type(module) not in (nn.Linear, nn.LayerNorm)
         or module._forward_hooks
         or module._forward_pre_hooks

@@ -8,6 +8,7 @@ from torch import Tensor
 __all__ = [
     "form_of",
     "leaves",
+    "leaves_like",
     "nested",
 ]
 
@@ -16,6 +17,13 @@ def leaves(state: Any) -> list[Tensor]:
     """The tensors of a state, in order."""
     found: list[Tensor] = []
     _collect(state, found)
+    return found
+
+
+def leaves_like(form: Any, state: Any) -> list[Tensor]:
+    """The tensors of a state that has a form, in order; raises ``ValueError`` if it has another."""
+    found: list[Tensor] = []
+    _collect_like(form, state, found)
     return found
 
 
@@ -50,3 +58,16 @@ def _collect(state: Any, found: list[Tensor]) -> None:
     elif isinstance(state, tuple | list):
         for value in state:
             _collect(value, found)
+
+
+def _collect_like(form: Any, state: Any, found: list[Tensor]) -> None:
+    if form is Tensor and isinstance(state, Tensor):
+        found.append(state)
+    elif isinstance(form, dict) and isinstance(state, dict) and form.keys() == state.keys():
+        for key, inner in form.items():
+            _collect_like(inner, state[key], found)
+    elif isinstance(form, tuple | list) and type(form) is type(state) and len(form) == len(state):
+        for inner, value in zip(form, state, strict=True):
+            _collect_like(inner, value, found)
+    elif form is Tensor or isinstance(form, dict | tuple | list) or form != state:
+        raise ValueError(f"a state with {type(state).__name__} in place of {form}")

@@ -53,7 +53,7 @@ def tokens(markdown: str) -> list:
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_text_from_outside_is_never_markup(value):
+def test_external_text_is_never_markup(value):
     text = hostile_card(value)
     assert hostile_card(value, existing=text) == text
     body = split_card(text)[1]

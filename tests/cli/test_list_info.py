@@ -58,7 +58,7 @@ def test_the_table_fits(seqzoo, monkeypatch, columns):
         assert any(line.startswith(name) for line in table)
 
 
-def test_metrics_stand_beside_their_protocol(seqzoo):
+def test_metrics_are_listed_with_their_protocol(seqzoo):
     rows = [line.split() for line in seqzoo("list", "sasrec-ml1m*").out.splitlines()[1:3]]
     for name, protocol in (("sasrec-ml1m", "loo-full"), ("sasrec-ml1m@recbole", "loo-recbole")):
         row = next(row for row in rows if row[0] == name)

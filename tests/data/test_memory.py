@@ -39,7 +39,7 @@ def test_every_kind_of_table(table):
     assert (data.name, data.has_times) == ("a table in memory", True)
 
 
-def test_ids_are_text_whatever_their_type():
+def test_ids_of_any_type_become_text():
     rows = [(1, "a", 1.5), (2.0, 7, 2)]
     assert read_interactions(rows).frame.select("user", "item").rows() == [("1", "a"), ("2", "7")]
 

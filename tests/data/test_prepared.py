@@ -104,7 +104,7 @@ def test_generated_data_with_options(tmp_path):
     ("settings", "error", "message"),
     [
         ({"min_count": 3}, DataError, "was prepared with min_count=5, and min_count=3 is needed"),
-        ({"order": "float32-time-row"}, DataError, "again with --order float32-time-row, or ask"),
+        ({"order": "float32-time-row"}, DataError, "again with --order float32-time-row, or use"),
         ({"user_col": "user"}, UsageError, "columns are chosen already; leave out user_col"),
         ({"options": {"users": 3}}, UsageError, "take no options"),
     ],

@@ -48,7 +48,7 @@ def html_pages(site):
     return found
 
 
-def test_pages_load_nothing_from_outside(site):
+def test_pages_load_nothing_from_other_addresses(site):
     for page in html_pages(site):
         loaded = Loaded()
         loaded.feed(page.read_text("utf-8"))

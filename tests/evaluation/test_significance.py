@@ -74,7 +74,7 @@ def test_under_the_hypothesis_small_p_values_are_as_rare_as_they_say():
     assert np.mean(found) == pytest.approx(0.5, abs=0.06)
 
 
-def test_ties_count_whatever_the_rounding():
+def test_ties_count_despite_rounding():
     """With three equal differences, T* is as large as T in 2 of 8 cases."""
     (found,) = randomisation_test(column(0.1, 0.1, 0.1), 20_000, seed=0)
     assert found == pytest.approx(0.25, abs=0.02)

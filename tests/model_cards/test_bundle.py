@@ -1,6 +1,7 @@
 """``tools/bundle.py``: a finished run becomes a checkpoint of ``model_cards/``."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def bundle(tmp_path, monkeypatch):
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     monkeypatch.setattr(tool, "CARDS", tmp_path / "cards")
+    monkeypatch.setattr(tool, "TRAINED", tmp_path / "training.json")
 
     def bundle(run):
         monkeypatch.setattr("sys.argv", ["bundle.py", str(run), "sasrec-mine"])
@@ -34,11 +36,12 @@ def bundle(tmp_path, monkeypatch):
     return bundle
 
 
-def test_a_run_is_bundled_without_its_training_state(finished_run, bundle):
+def test_a_run_is_bundled_without_its_training_state(finished_run, bundle, tmp_path):
     folder = bundle(finished_run)
     assert seqzoo.load(folder).architecture == "sasrec"
     assert (folder / "curve.png").is_file()
     assert not (folder / "training").exists()
+    assert json.loads((tmp_path / "training.json").read_text("utf-8"))["sasrec-mine"]["epochs"] == 1
 
 
 def test_a_checkpoint_that_is_not_a_run_is_refused(finished_run, bundle, tmp_path, capsys):

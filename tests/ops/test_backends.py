@@ -144,7 +144,7 @@ def test_a_probe_runs_once_for_each_device(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_a_probe_needs_gradients_whatever_the_mode_of_the_first_call(mode):
+def test_a_probe_needs_gradients_in_any_mode_of_the_first_call(mode):
     backend = install("works")
     with mode():
         assert probe(backend, REFERENCE, "cpu") == ""

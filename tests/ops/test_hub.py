@@ -15,6 +15,7 @@ from seqzoo.ops.causal_convolution import torch_causal_convolution
 from seqzoo.ops.probe import probe
 from seqzoo.ops.selective_scan import torch_selective_scan
 from seqzoo.ops.ssd import torch_ssd
+from seqzoo.testing import example_batch
 from tests.ops.fused import fused_convolution, fused_scan, fused_ssd
 
 CPU = torch.device("cpu")
@@ -87,7 +88,8 @@ def test_nothing_is_downloaded_unless_the_environment_asks_for_it(
 def test_a_model_whose_configuration_names_the_backend_downloads_nothing(downloads):
     model = seqzoo.create("mamba4rec", num_items=20, backend="kernels")
     with pytest.raises(BackendUnavailableError, match="only with SEQZOO_BACKEND=kernels"):
-        model.recommend(["1", "2"])
+        model(example_batch(model))
+    model.recommend(["1", "2"])  # by a kernel that has no such backend
     assert not downloads.asked
 
 

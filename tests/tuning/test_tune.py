@@ -96,7 +96,7 @@ def test_ctrl_c_keeps_the_trial_which_resumes(tmp_path, monkeypatch):
     assert result.metrics == whole.metrics
 
 
-def test_a_trial_of_a_killed_process_is_carried_on(tmp_path):
+def test_a_trial_of_a_killed_process_is_resumed(tmp_path):
     tune(RECIPE, trials=1, out=tmp_path / "t", search=SEARCH)
     space = space_of("gru4rec", SEARCH, RECIPE)
     study = Study(tmp_path / "t", space, 0)
@@ -162,7 +162,7 @@ def test_mistakes_are_found_before_any_trial(tmp_path):
         tune(RECIPE, out=tmp_path / "full", search=SEARCH)
 
 
-def test_the_first_trial_has_the_defaults_that_the_data_decide(tmp_path):
+def test_the_first_trial_has_the_data_dependent_defaults(tmp_path):
     recipe = {
         "architecture": "sasrec",
         "model": {"hidden_size": 8, "num_layers": 1, "max_length": 200},

@@ -13,8 +13,6 @@ from seqzoo.ops.native.panels import in_panels, padded
 
 __all__ = ["feed_forward_limits", "native_feed_forward"]
 
-_FEWEST = 64
-"""Rows below which it takes longer to arrange the weights than to multiply by them."""
 _SIZES = ("rows", "width", "inner", "threads", "hardswish")
 _POINTERS = ("x", "first", "second", "first_bias", "second_bias", "weight", "bias", "y")
 
@@ -38,13 +36,11 @@ def feed_forward_limits(
     eps: float = 0.0,
     activation: str = "gelu",
 ) -> str:
-    """Why the kernel cannot take these arguments: gradients, autocast, few rows, other shapes."""
+    """Why the kernel cannot take these arguments: gradients, autocast, other shapes."""
     if refused := inference_limits(x, first, first_bias, second, second_bias, weight, bias):
         return refused
     if torch.is_autocast_enabled("cpu"):
         return "autocast, the kernel computes in float32"
-    if x.numel() < _FEWEST * x.shape[-1]:
-        return f"fewer than {_FEWEST} rows, for which torch is faster"
     if activation not in ("gelu", "hardswish"):
         return f"activation {activation}, the kernel has gelu and hardswish"
     inner, width = len(first), x.shape[-1]

@@ -23,7 +23,7 @@ from seqzoo.ops.native.recorder import (
     UnfitStateError,
     tensor_of,
 )
-from seqzoo.ops.nested import form_of, leaves, nested
+from seqzoo.ops.nested import form_of, leaves, leaves_like, nested
 
 __all__ = ["Program", "Write", "native_step"]
 
@@ -155,7 +155,11 @@ class Program:
             IndexError: a table has no such item.
         """
         # Kept until the call returns: a copy has no other owner.
-        before = self._fitting(leaves(state), users)
+        try:
+            tensors = leaves_like(self._form, state)
+        except ValueError as error:
+            raise UnfitStateError(str(error)) from None
+        before = self._fitting(tensors, users)
         addresses = [tensor.data_ptr() for tensor in before]
         # Two tensors of a fresh state may be the same zeros.
         if overwrite and len(set(addresses)) == len(addresses):
@@ -176,8 +180,6 @@ class Program:
         return result, nested(self._form, iter(after))
 
     def _fitting(self, tensors: list[Tensor], users: int) -> list[Tensor]:
-        if len(tensors) != len(self._shapes):
-            raise UnfitStateError(f"a state of {len(tensors)} tensors, not {len(self._shapes)}")
         for tensor, shape in zip(tensors, self._shapes, strict=True):
             if tensor.shape != (users, *shape) or tensor.dtype != torch.float32:
                 raise UnfitStateError(f"a state {list(tensor.shape)} in {tensor.dtype}")

@@ -111,7 +111,7 @@ def test_the_number_of_slots_belongs_to_the_weights(architecture, make, shake):
 
 
 @architectures
-def test_a_session_reads_its_window_again(architecture, make):
+def test_a_session_re_encodes_its_window(architecture, make):
     model = make(architecture, max_length=10).eval()
     session = model.session()
     history = [f"item-{1 + (7 * t) % 30}" for t in range(14)]

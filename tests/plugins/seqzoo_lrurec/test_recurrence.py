@@ -141,7 +141,7 @@ def test_first_values_of_the_other_weights(make):
                 assert float(value.std()) == pytest.approx(0.0176, rel=0.03), name
 
 
-def test_states_stay_bounded_whatever_is_learnt():
+def test_states_stay_bounded_for_all_weights():
     unit = LinearRecurrentUnit(8, 32, 0.8, 0.99)
     with torch.no_grad():
         unit.nu.copy_(torch.linspace(-30.0, 5.0, 32))

@@ -329,7 +329,7 @@ def test_weights_that_do_not_bear_rounding_are_not_written(model, tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
-def test_programs_of_torch_take_any_batch_and_length(model, tmp_path):
+def test_torch_programs_take_any_batch_and_length(model, tmp_path):
     exported = seqzoo.export(model, tmp_path / "out", programs=True)
     programs = {path.name for path in (tmp_path / "out").glob("*.pt2")}
     assert programs == {"history.pt2", "recommend.pt2", "event.pt2"}

@@ -312,7 +312,7 @@ def test_radii_can_be_set():
     assert float(radius.max()) <= 0.5 + 1e-5
 
 
-def test_states_stay_bounded_whatever_is_learnt():
+def test_states_stay_bounded_for_all_weights():
     unit = LinearRecurrentUnit(8, 32)
     with torch.no_grad():
         unit.nu.copy_(torch.linspace(-30.0, 5.0, 32))
