@@ -355,3 +355,50 @@ def test_the_table_of_the_core_may_name_only_what_it_registers(tmp_path):
         "seqzoo/builtin.py:2 seqzoo.builtin -> seqzoo.cli.info",
         "seqzoo/plugins.py:1 seqzoo.plugins -> seqzoo.cli.info",
     ]
+
+
+DYNAMIC = {"seqzoo", "seqzoo.evaluation", "seqzoo.ops.probe", "seqzoo.specs"}
+"""Modules that import by a name from a table or a spec; such names are found where they stand."""
+
+
+def computed_imports(package: Path) -> list[str]:
+    """Imports by a name that is put together, relative or, outside ``DYNAMIC``, not a constant."""
+    found = []
+    for module, path in modules_of(package).items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            place = f"{module}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ImportFrom) and node.module == "importlib":
+                found += [place for each in node.names if each.asname]
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if called not in ("import_module", "__import__"):
+                continue
+            name = node.args[0] if node.args else None
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                allowed = not name.value.startswith(".")
+            else:
+                allowed = module in DYNAMIC and isinstance(name, ast.Name | ast.Subscript)
+            if not allowed:
+                found.append(place)
+    return found
+
+
+def test_no_name_of_a_module_is_put_together():
+    assert not computed_imports(PACKAGE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import_module('.zoo', 'seqzoo')",
+        "import_module(f'seqzoo.{name}')",
+        "import_module('seqzoo.' + name)",
+        "import_module(name)",
+        "__import__('seqzoo.' + name)",
+        "from importlib import import_module as other",
+    ],
+)
+def test_a_planted_name_that_is_put_together_is_found(tmp_path, body):
+    package = plant(tmp_path, {"__init__.py": "", "zoo.py": f"def read(name):\n    {body}\n"})
+    assert computed_imports(package) == ["seqzoo.zoo:2"]
