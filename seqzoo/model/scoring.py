@@ -130,9 +130,8 @@ class ScoringModel(nn.Module):
 
         Args:
             kind: None computes all scores. ``int8`` scans quantised vectors first and returns the
-                same items, with the same scores up to rounding, in about half the time for one user
-                of a large catalogue. It takes a quarter more memory, and must be made again after
-                a change of the weights.
+                same items, with the same scores up to rounding, in less time for a large catalogue.
+                It takes a quarter more memory, and must be made again after the weights change.
 
         Raises:
             UsageError: there is no such index, or the model's head does not support it.
