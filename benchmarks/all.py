@@ -16,9 +16,12 @@ from typing import Any
 
 import page
 from results_file import circumstances, store
+from targets import TargetError
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+DATA = "ml-100k"
+"""Read from the folder ``SEQZOO_DATA``, the cache or a download, as by every command of seqzoo."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,19 @@ class Benchmark:
     Attributes:
         words: the script and its options, as typed after ``python benchmarks/``.
         threads: number of threads; 1 where the peers use one as well.
-        data: whether it needs ``--data``, which is passed on.
+        data: whether it reads ``--data``, which is passed on.
     """
 
     words: tuple[str, ...]
     threads: int = 1
     data: bool = False
 
-    def command(self, data: str | None) -> list[str]:
+    def command(self, data: str) -> list[str]:
         """The words that follow ``python``."""
         return [
             f"benchmarks/{self.words[0]}",
             *self.words[1:],
-            *(["--data", str(data)] if self.data else []),
+            *(["--data", data] if self.data else []),
         ]
 
 
@@ -57,7 +60,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 }
 
 
-def run(name: str, data: str | None) -> dict[str, Any]:
+def run(name: str, data: str) -> dict[str, Any]:
     """Run one benchmark: its command, the lines that it printed, and the machine."""
     chosen = BENCHMARKS[name]
     words = chosen.command(data)
@@ -70,8 +73,8 @@ def run(name: str, data: str | None) -> dict[str, Any]:
         env={**os.environ, "OMP_NUM_THREADS": str(chosen.threads)},
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    # The path of the data is a detail of this machine.
-    shown = [*words[:-1], "PATH"] if chosen.data else words
+    # A path of the data is a detail of this machine.
+    shown = [*words[:-1], "PATH"] if chosen.data and data != DATA else words
     return {
         "command": f"OMP_NUM_THREADS={chosen.threads} python {' '.join(shown)}",
         **circumstances(),
@@ -80,24 +83,27 @@ def run(name: str, data: str | None) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run what was asked for; exit 1 if a benchmark failed."""
+    """Run what was asked for; exit 1 if a benchmark failed or the page cannot be written."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), help="run only these")
-    parser.add_argument("--data", help="MovieLens-100K, for those that train to a quality")
+    parser.add_argument(
+        "--data", default=DATA, help="name or path of MovieLens-100K, to train to a quality"
+    )
     parser.add_argument("--page", action="store_true", help="run none, only write the page")
     options = parser.parse_args()
     failed = []
     for name in [] if options.page else options.only or BENCHMARKS:
-        if BENCHMARKS[name].data and options.data is None:
-            print(f"{name}: left out, as it needs --data", file=sys.stderr)
-            continue
         print(f"{name} …", file=sys.stderr)
         try:
             store(RESULTS / f"{name}.json", run(name, options.data))
         except (subprocess.CalledProcessError, json.JSONDecodeError) as error:
             failed.append(name)
             print(f"{name}: failed, its stored result stays: {error}", file=sys.stderr)
-    page.write(RESULTS)
+    try:
+        page.write(RESULTS)
+    except TargetError as error:
+        print(f"the page is not written: {error}", file=sys.stderr)
+        return 1
     return 1 if failed else 0
 
 

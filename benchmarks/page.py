@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from targets import judged
+from targets import TargetError, judged
 
 from seqzoo.evaluation.plot import draw
 
@@ -222,16 +222,20 @@ def write(folder: Path) -> None:
 
 
 def main() -> int:
-    """Write the page, or with ``--check`` exit 1 if it is out of date."""
+    """Write the page, or with ``--check`` exit 1 if it is out of date; 1 too on a TargetError."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 on difference")
     options = parser.parse_args()
     results = stored_results(HERE / "results")
     missing = [name for name in results if not (PICTURES / f"{name}.svg").is_file()]
-    if not options.check:
-        write(HERE / "results")
-    elif PAGE.read_text("utf-8") != render(results) or missing:
-        print(f"{PAGE} is out of date: python benchmarks/page.py", file=sys.stderr)
+    try:
+        if not options.check:
+            write(HERE / "results")
+        elif PAGE.read_text("utf-8") != render(results) or missing:
+            print(f"{PAGE} is out of date: python benchmarks/page.py", file=sys.stderr)
+            return 1
+    except TargetError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -1,13 +1,15 @@
 """Where the time of one call goes: the operations with the most time of their own, in percent.
 
 ``evaluate NAME`` is the evaluation of ``users.py``, ``recommend NAME`` its recommendations, and
-``train NAME LENGTH ROWS`` the training step of ``length.py``.
+``train NAME LENGTH ROWS`` the training step of ``length.py``; ``best USERS`` is the search of
+``catalogue.py`` with the int8 index.
 """
 
 import argparse
 from collections.abc import Callable
 
 import torch
+from catalogue import best_of
 from length import step_of
 from torch.profiler import ProfilerActivity, profile, record_function
 from users import ITEMS, LENGTH, evaluations, recommendations
@@ -19,6 +21,8 @@ OPERATIONS = 12
 
 def call_of(what: str, name: str, length: int, rows: int) -> Callable[[], object]:
     """The call that is measured."""
+    if what == "best":
+        return best_of(int(name))["index int8"]
     if what == "train":
         return step_of(name, length, rows)
     if what == "evaluate":
@@ -31,8 +35,8 @@ def call_of(what: str, name: str, length: int, rows: int) -> Callable[[], object
 def main() -> None:
     """Print the shares."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["evaluate", "recommend", "train"])
-    parser.add_argument("name", help="an architecture")
+    parser.add_argument("what", choices=["best", "evaluate", "recommend", "train"])
+    parser.add_argument("name", help="an architecture; for best, the number of users")
     parser.add_argument("length", nargs="?", type=int, default=2048)
     parser.add_argument("rows", nargs="?", type=int, default=1)
     given = parser.parse_args()
