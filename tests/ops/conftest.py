@@ -37,3 +37,11 @@ def level(request, monkeypatch, native):
         pytest.skip(f"this processor has no {request.param}")
     monkeypatch.setattr(library, "level", lambda: request.param)
     return request.param
+
+
+@pytest.fixture
+def with_threads():
+    """``with_threads(number)`` sets torch's number of threads until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
