@@ -188,3 +188,19 @@ def test_doctor_advises_an_installation_that_works():
         assert "&& MAMBA_KEEP_CUDA_BUILD=TRUE pip install --no-build-isolation" in reasons[name]
     assert "pip install 'kernels>=0.17' && export SEQZOO_BACKEND=kernels" in reasons["kernels"]
     assert not any("pip install" in v.reason for v in verdicts(torch.device("cpu")))
+
+
+def test_doctor_on_a_gpu(seqzoo, monkeypatch):
+    """A fake of one, without the packages of its kernels."""
+    if torch.cuda.is_available():
+        pytest.skip("the kernels may work here")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Imagined GPU")
+    said = json.loads(seqzoo("doctor", "--json").out)
+    assert (said["device"], said["device_name"]) == ("cuda", "Imagined GPU")
+    chosen = {entry["op"]: entry["backend"] for entry in said["backends"] if entry["chosen"]}
+    assert set(chosen.values()) == {"torch"}
+    compiled = [entry for entry in said["backends"] if entry["backend"] == "native"]
+    assert compiled
+    assert all("runs on cpu, this is cuda" in entry["reason"] for entry in compiled)
+    assert "cuda Imagined GPU" in seqzoo("doctor").out

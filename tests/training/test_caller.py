@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from seqzoo.errors import TrainingError
+from seqzoo.training.generators import kept_generators
 from seqzoo.training.loop import train
 
 
@@ -66,3 +67,23 @@ def test_threads_and_the_log_level_are_restored(recipe, tmp_path):
     threads, level = torch.get_num_threads(), logging.getLogger("seqzoo").level
     train(recipe("sasrec", epochs=1, threads=1), tmp_path / "run")
     assert (torch.get_num_threads(), logging.getLogger("seqzoo").level) == (threads, level)
+
+
+def test_the_generators_of_gpus_are_restored(monkeypatch):
+    """Fakes of a machine with two of them."""
+    states = [torch.tensor([3]), torch.tensor([4])]
+    current = list(states)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: list(current))
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state_all", lambda given: current.__setitem__(slice(None), given)
+    )
+
+    def fail():
+        with kept_generators():
+            current[:] = [torch.tensor([0]), torch.tensor([0])]
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert all(now is before for now, before in zip(current, states, strict=True))
