@@ -178,9 +178,7 @@ def _metrics(facts: CardFacts) -> str:
         parts.append(f"### {title}, protocol {code_span(protocol)}")
         parts.append(_table(facts.values(protocol)))
         parts.append(_published(facts, protocol))
-        baselines = facts.metrics[protocol].get("baselines", {})
-        heading = f"compared with baselines, {code_span(protocol, cell=True)}"
-        parts.append(baselines_table(facts.values(protocol), baselines, heading))
+        parts.append(_baselines(facts, protocol))
         parts.append(_circumstances(facts.metrics[protocol]))
     parts.append(
         "Measured on the test split. All items are ranked unless the protocol says otherwise. To "
@@ -191,6 +189,16 @@ def _metrics(facts: CardFacts) -> str:
         for protocol in measured
     )
     return "\n\n".join([*(part for part in parts if part), f"```sh\n{commands}\n```"])
+
+
+def _baselines(facts: CardFacts, protocol: str) -> str:
+    """The baselines' metrics beside the checkpoint's on the same test items."""
+    entry, own = facts.metrics[protocol], facts.values(protocol)
+    title = f"compared with baselines, {code_span(protocol, cell=True)}"
+    if (sample := entry.get("baselines_sample")) is not None:
+        own = sample["metrics"]
+        title += f", on {sample['targets']:,} of {sample['of']:,} test items"
+    return baselines_table(own, entry.get("baselines", {}), title)
 
 
 def _table(values: Mapping[str, float]) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "FileEntries",
     "GivenRecipe",
     "MeasuredData",
+    "MeasuredSample",
     "MeasuredSplit",
     "MetricValues",
     "MetricsFile",
@@ -231,6 +232,14 @@ class MeasuredSplit(Struct):
     begins: Annotated[int | None, Meta(description="unix seconds as a whole number")] = None
 
 
+class MeasuredSample(Struct):
+    """The held-out items that baselines were measured on, if not all, and the model's metrics."""
+
+    targets: Positive
+    of: Positive
+    metrics: MetricValues
+
+
 class ProtocolEntry(Struct):
     """The metrics of one protocol and the circumstances of their measurement."""
 
@@ -238,6 +247,10 @@ class ProtocolEntry(Struct):
     baselines: Annotated[
         dict[Text, MetricValues], Meta(description="an object of baselines with their metrics")
     ] = {}
+    baselines_sample: Annotated[
+        MeasuredSample | UnsetType,
+        Meta(description="an object of the test items that baselines were measured on"),
+    ] = UNSET
     users: Count = 0
     items: Count = 0
     data: Annotated[MeasuredData, Meta(description="an object with the name of the data")] = field(

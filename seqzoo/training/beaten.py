@@ -16,7 +16,7 @@ __all__ = ["MOST_TARGETS", "measure_baselines"]
 logger = logging.getLogger("seqzoo")
 
 MOST_TARGETS = 20_000
-"""Largest number of test items that are measured, evenly spaced if there are more."""
+"""Largest number of test items that baselines are measured on, evenly spaced if there are more."""
 
 
 def measure_baselines(
@@ -36,24 +36,28 @@ def measure_baselines(
         metric: the metric that decides.
 
     Returns:
-        For each protocol the metrics of each baseline, as ``metrics.json`` stores them; empty if
-        only some of the test items were measured.
+        For each protocol what ``metrics.json`` stores: ``baselines``, the metrics of each of them;
+        and, if only some of the test items were measured, ``baselines_sample``: how many
+        ``targets``, ``of`` how many, and the model's ``metrics`` on the same ones.
     """
     fitted = fit_baselines(held_out.data, held_out.chosen, leave_out=[model.architecture])
     if not fitted:
         return {}
     some = held_out.evenly(MOST_TARGETS)
     gains = {name: gains_by_user(each, some, protocols) for name, each in fitted.items()}
-    own = measured if some is held_out else means(gains_by_user(model, some, protocols[:1])[0])
-    found = [
-        {name: means(of_baseline[index]) for name, of_baseline in gains.items()}
-        for index in range(len(protocols))
-    ]
-    if metric in own:
-        _warn(model.architecture, own[metric], found[0], metric, protocols[0].name, some.users)
+    found: dict[str, dict[str, Any]] = {
+        protocol.name: {"baselines": {name: means(each[index]) for name, each in gains.items()}}
+        for index, protocol in enumerate(protocols)
+    }
+    own, first = measured, protocols[0].name
     if some is not held_out:
-        return {}
-    return {protocol.name: own for protocol, own in zip(protocols, found, strict=True)}
+        counts: dict[str, Any] = {"targets": some.targets, "of": held_out.targets}
+        for protocol, each in zip(protocols, gains_by_user(model, some, protocols), strict=True):
+            found[protocol.name]["baselines_sample"] = {**counts, "metrics": means(each)}
+        own = found[first]["baselines_sample"]["metrics"]
+    if metric in own:
+        _warn(model.architecture, own[metric], found[first]["baselines"], metric, first, some.users)
+    return found
 
 
 def _warn(

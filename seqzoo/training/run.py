@@ -265,7 +265,7 @@ class Run:
         results = [found[each.name] for each in self.protocols if each.name in found]
         records = {result.protocol: result.record(self.config.seed) for result in results}
         for name, measured in baselines.items():
-            records[name]["baselines"] = measured
+            records[name] |= measured
         self.progress.finished = True
         if self.accelerator.is_main_process:
             self._save(records, unchanged=(WEIGHTS, VOCABULARY, RECIPE, FEATURES))

@@ -75,6 +75,10 @@ METRICS_FILES = {
         _entry(data={"fingerprint": 3}),
         "'loo-full.data.fingerprint' is 3, expected a string",
     ),
+    "a sample of nothing": (
+        _entry(baselines_sample={"targets": 0, "of": 5, "metrics": {}}),
+        "'loo-full.baselines_sample.targets' is 0, expected a whole number, 1 or more",
+    ),
     "users below zero": (
         _entry(users=-1),
         "'loo-full.users' is -1, expected a whole number, 0 or more;",

@@ -2,8 +2,10 @@
 
 import json
 
+import seqzoo
 from seqzoo.evaluation.held_out import hold_out
 from seqzoo.evaluation.protocol import get_protocol, split_of
+from seqzoo.evaluation.ranks import gains_by_user, means
 from seqzoo.training import beaten
 from seqzoo.training.loop import train
 
@@ -42,7 +44,8 @@ def test_a_model_that_is_better_is_not_told_so(fresh_model, caplog):
     held_out = hold_out(data, model.vocabulary, SPLIT)
     protocols = [get_protocol("loo-full")]
     found = beaten.measure_baselines(model, held_out, protocols, {"ndcg@10": 1.0}, "ndcg@10")
-    assert list(found["loo-full"]) == NAMES
+    assert found["loo-full"].keys() == {"baselines"}
+    assert list(found["loo-full"]["baselines"]) == NAMES
     assert "does not beat" not in caplog.text
 
 
@@ -50,8 +53,27 @@ def test_of_many_users_some_are_measured_the_model_too(fresh_model, caplog, monk
     model, data = fresh_model
     monkeypatch.setattr(beaten, "MOST_TARGETS", 10)
     held_out = hold_out(data, model.vocabulary, SPLIT)
-    protocols = [get_protocol("loo-full")]
+    protocols = [get_protocol("loo-full"), get_protocol("loo-full-unseen")]
     # The value of all users is not that of the ten, so it must not be compared with theirs.
     measured = {"ndcg@10": 1.0}
-    assert beaten.measure_baselines(model, held_out, protocols, measured, "ndcg@10") == {}
+    found = beaten.measure_baselines(model, held_out, protocols, measured, "ndcg@10")
     assert "on 10 test users" in caplog.text
+    owns = gains_by_user(model, held_out.evenly(10), protocols)
+    for protocol, own in zip(protocols, owns, strict=True):
+        entry = found[protocol.name]
+        assert list(entry["baselines"]) == NAMES
+        expected = {"targets": 10, "of": held_out.targets, "metrics": means(own)}
+        assert entry["baselines_sample"] == expected
+
+
+def test_a_sample_is_stored_and_shown_with_the_models_metrics_on_it(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(beaten, "MOST_TARGETS", 10)
+    result = train(recipe(epochs=1, lr=1e-6), tmp_path / "run")
+    stored = seqzoo.load(tmp_path / "run").metrics["loo-full"]
+    sample = stored["baselines_sample"]
+    assert (sample["targets"], sample["of"]) == (10, stored["users"])
+    assert sample["metrics"].keys() == result.metrics["loo-full"].keys()
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"`loo-full`, on 10 of {stored['users']} test items |" in card
+    assert f"| this checkpoint | {sample['metrics']['hit@10']:.4f} |" in card
+    assert f"| `markov` | {stored['baselines']['markov']['hit@10']:.4f} |" in card
