@@ -34,7 +34,15 @@ __all__ = ["NOT_INHERITED", "Start", "names_checkpoint"]
 
 logger = logging.getLogger("seqzoo")
 
-NOT_INHERITED: dict[str, Any] = {"epochs": 10, "schedule": "linear", "warmup": 0.0, "patience": 3}
+NOT_INHERITED: dict[str, Any] = {
+    "epochs": 10,
+    "schedule": "linear",
+    "warmup": 0.0,
+    "patience": 3,
+    # Older events and frozen parts are chosen for one run; data.replay_source is not inherited.
+    "freeze": [],
+    "replay": 0.0,
+}
 """Training settings that a continued run does not take from its start's recipe."""
 
 _OF_DATA = (*COLUMN_SETTINGS, "order", "features")

@@ -174,6 +174,20 @@ def test_replay_needs_older_events(start, tables, tmp_path):
         continued(start, tables, tmp_path / "new", data={"replay_source": pl.concat(tables)})
 
 
+def test_the_run_after_one_with_replay_and_frozen_parts_has_neither(start, tables, tmp_path):
+    recipe = {
+        "start": str(start),
+        "data": {"source": tables[1], "replay_source": tables[0]},
+        "train": {"epochs": 1, "replay": 0.5, "freeze": ["backbone"], "baselines": False},
+    }
+    train(recipe, tmp_path / "may")
+    continued(tmp_path / "may", tables, tmp_path / "june", train={"epochs": 1})
+    may, june = seqzoo.load(tmp_path / "may"), seqzoo.load(tmp_path / "june")
+    assert (june.recipe["train"]["replay"], june.recipe["train"]["freeze"]) == (0.0, [])
+    frozen = may.backbone.state_dict()
+    assert any(not torch.equal(june.backbone.state_dict()[name], frozen[name]) for name in frozen)
+
+
 def test_all_events_train_without_validation(tables, tmp_path, capsys):
     recipe = {
         "architecture": "gru4rec",
