@@ -61,3 +61,42 @@ def test_wrong_tables(model):
         )
     with pytest.raises(UsageError, match="on_cold is 'no'"):
         list(seqzoo.recommend_tables(model, [], on_cold="no"))
+
+
+def test_lists_by_user_as_tables(model):
+    tables = [{"user": ["a", "b", "c"], "history": [["item-1", "item-2"], ["item-3"], ["item-4"]]}]
+    bought = pd.DataFrame({"user": ["a", "a", "b"], "item": ["item-5", "item-6", "item-7"]})
+    (found,) = seqzoo.recommend_tables(model, tables, 3, exclude=bought)
+    left_out = {"a": ["item-5", "item-6"], "b": ["item-7"], "c": []}
+    for user, history in zip(tables[0]["user"], tables[0]["history"], strict=True):
+        best = model.recommend(history, 3, exclude=left_out[user])
+        own = found.filter(user=user)["item"].to_list()
+        assert own == [each.item for each in best]
+    wanted = pl.DataFrame({"user": ["b"], "items": [["item-8", "item-9"]]})
+    (found,) = seqzoo.recommend_tables(model, tables, 3, candidates=wanted)
+    assert found["user"].to_list() == ["b", "b"]
+    assert set(found["item"]) == {"item-8", "item-9"}
+    # Without a column of users a table is for everyone, as the same ids in a list are.
+    of_all = seqzoo.recommend_tables(model, tables, 3, candidates={"item": ["item-8", "item-9"]})
+    same = seqzoo.recommend_tables(model, tables, 3, candidates=["item-8", "item-9"])
+    assert next(of_all).equals(next(same))
+
+
+def test_lists_by_user_follow_ids_that_are_numbers(model):
+    events = pl.DataFrame({"user": [7, 8], "item": ["item-1", "item-1"]})
+    bought = pl.DataFrame({"user": [8], "item": ["item-2"]})
+    options = {"time_col": "", "exclude": bought}
+    (found,) = seqzoo.recommend_tables(model, [events], len(model.vocabulary) - 1, **options)
+    assert "item-2" in found.filter(user=7)["item"]
+    assert "item-2" not in found.filter(user=8)["item"]
+
+
+def test_files_are_asked_for_where_a_table_is_given(model, tmp_path):
+    table = pl.DataFrame({"user": ["a"], "item": ["item-1"]})
+    for source in (table, table.to_pandas(), [("a", "item-1", 1)]):
+        with pytest.raises(UsageError, match=r"the source is a .*call seqzoo.recommend_tables"):
+            seqzoo.recommend_file(model, source, tmp_path / "out.csv")
+    table.write_csv(tmp_path / "views.csv")
+    with pytest.raises(UsageError, match=r"exclude is a DataFrame.*seqzoo.recommend_tables"):
+        seqzoo.recommend_file(model, tmp_path / "views.csv", tmp_path / "out.csv", exclude=table)
+    assert not (tmp_path / "out.csv").exists()

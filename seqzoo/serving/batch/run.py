@@ -22,7 +22,7 @@ from seqzoo.serving.batch.buckets import buckets_for
 from seqzoo.serving.batch.engines import check_engine, make_engine
 from seqzoo.serving.batch.job import Job, Part, out_error
 from seqzoo.serving.batch.layout import Columns, Layout, find_layout
-from seqzoo.serving.batch.lists import ItemLists
+from seqzoo.serving.batch.lists import ItemLists, is_table
 from seqzoo.serving.batch.score import SCHEMA, Options
 from seqzoo.serving.batch.tasks import Engine, Task
 from seqzoo.serving.batch.users import (
@@ -136,6 +136,7 @@ def recommend_file(
         UsageError: an argument is invalid.
     """
     started = time.perf_counter()
+    _check_files(source, {"candidates": candidates, "exclude": exclude})
     options = Options(k, exclude_seen, on_unknown, on_cold, batch_size)
     options.check(model)
     check_engine(engine, workers, model)
@@ -176,6 +177,25 @@ def recommend_file(
         out=str(out),
         **totals,
     )
+
+
+def _check_files(source: object, lists: Mapping[str, object]) -> None:
+    """Refuse tables in memory, which another function takes.
+
+    Raises:
+        UsageError: the source is not a path or a name, or a list is a table in memory.
+    """
+    if not isinstance(source, str | Path):
+        raise UsageError(
+            f"the source is a {type(source).__name__}; expected the path of a file or the name of "
+            "a data set; for tables in memory call seqzoo.recommend_tables(model, [TABLE])"
+        )
+    for what, given in lists.items():
+        if is_table(given):
+            raise UsageError(
+                f"{what} is a {type(given).__name__}; expected item ids or the path of a file; "
+                "seqzoo.recommend_tables takes a table in memory"
+            )
 
 
 def _tasks(

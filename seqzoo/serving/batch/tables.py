@@ -8,6 +8,7 @@ import polars as pl
 from seqzoo.data.readers.memory import InMemory, rows_in_memory
 from seqzoo.model.sequence_model import SequenceModel
 from seqzoo.serving.batch.layout import Columns, find_layout
+from seqzoo.serving.batch.lists import ItemLists, is_table
 from seqzoo.serving.batch.score import SCHEMA, Options, answer
 from seqzoo.serving.batch.users import grouped_in_memory
 
@@ -41,9 +42,10 @@ def recommend_tables(
         time_col: column of timestamps; by default the one with a common name; empty for the order
             of the rows.
         history_col: column with all items of a user.
-        options: ``exclude_seen``, ``candidates``, ``exclude`` (item ids for everyone),
-            ``on_unknown``, ``on_cold`` (``empty`` by default) and ``batch_size``, as for
-            ``recommend_many``.
+        options: ``exclude_seen``, ``on_unknown``, ``on_cold`` (``empty`` by default) and
+            ``batch_size``, as for ``recommend_many``; ``candidates`` and ``exclude``: item ids for
+            everyone, or a table in memory like the files of ``recommend_file``: with a column of
+            users, each user has a list of their own, and users without candidates get nothing.
 
     Yields:
         Tables with the columns user, rank, item, score and label. ``.to_arrow()`` and
@@ -54,9 +56,12 @@ def recommend_tables(
         UsageError: an argument is invalid.
         UnknownItemError: as for ``recommend_many``.
     """
-    lists = {what: options.pop(what, None) for what in ("candidates", "exclude")}
+    given = {what: options.pop(what, None) for what in ("candidates", "exclude")}
     checked = Options(k, **options)
     checked.check(model)
+    lists: dict[str, Any] = {
+        what: ItemLists.of_table(each) if is_table(each) else each for what, each in given.items()
+    }
     columns = Columns(user_col, item_col, time_col, history_col)
     warned = False
     for table in tables:
@@ -66,5 +71,9 @@ def recommend_tables(
             if not warned:
                 model.warn_of_timestamps(block.times)
                 warned = True
-            found.append(answer(model, block, checked, **lists).frame)
+            wanted: dict[str, Any] = {
+                what: each.of(block.users, None) if isinstance(each, ItemLists) else each
+                for what, each in lists.items()
+            }
+            found.append(answer(model, block, checked, **wanted).frame)
         yield pl.concat(found) if found else pl.DataFrame(schema=SCHEMA)
