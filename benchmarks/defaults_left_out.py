@@ -87,15 +87,15 @@ def chosen_without(values: Values, left_out: str | None) -> str:
 
 def rows(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table as lines of Markdown: a row for each architecture, a column for each set."""
-    sets = sorted({entry["data"] for entry in entries})
+    by_architecture = {name: values_of(entries, name) for name in CANDIDATES}
+    compared = {name: values for name, values in by_architecture.items() if len(values) > 1}
+    # A set without all candidates of any architecture would be an empty column.
+    sets = sorted({data for values in compared.values() for data in values})
     found = [
         f"| architecture | chosen on all sets | {' | '.join(sets)} |",
         f"|---|---|{'---:|' * len(sets)}",
     ]
-    for architecture in CANDIDATES:
-        values = values_of(entries, architecture)
-        if len(values) < 2:
-            continue
+    for architecture, values in compared.items():
         cells = []
         for data in sets:
             if data not in values:

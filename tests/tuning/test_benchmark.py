@@ -75,3 +75,24 @@ def test_settings_chosen_without_one_data_set(tmp_path):
     )
     assert f"→ {measured:.4f}".replace("0.", ".") in row
     assert row.count("|") == head.count("|")
+
+
+def test_a_data_set_without_all_candidates_has_no_column(tmp_path):
+    norms = [f"model.embedding_norm={each}" for each in ("none", "after-dropout")]
+    candidates = ["train.adapt=false", *norms]
+    runs = [("first", 3), ("second", 3), ("third", 2)]
+    entries = [
+        {
+            "data": data,
+            "architecture": "narm",
+            "candidate": candidate,
+            "selected_by": "loo-full",
+            "valid": {"loo-full": {"ndcg@10": 0.1 * (number + 1)}},
+        }
+        for data, count in runs
+        for number, candidate in enumerate(candidates[:count])
+    ]
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(each) + "\n" for each in entries))
+    head, _, row = script("defaults_left_out.py", "--out", tmp_path, "--table").splitlines()
+    assert head == "| architecture | chosen on all sets | first | second |"
+    assert row == f"| `narm` | `{norms[1]}` | .1000 → .3000 (100%) | .1000 → .3000 (100%) |"
