@@ -110,6 +110,10 @@ def test_the_rest_of_the_interface(client, checkpoint):
     assert "https://" not in page
     for asset in ("/static-offline-docs/swagger-ui-bundle.js", "/openapi.json"):
         assert client.get(asset).status_code == 200
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    fields = schemas["RecommendRequest"]["properties"]
+    assert "at most 16,384" in fields["k"]["description"]
+    assert "at most 16,384" in fields["histories"]["description"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,7 @@ def test_the_rest_of_the_interface(client, checkpoint):
         ({"history": ["item-1"] * 2, "timestamps": [2, 1]}, 422, "invalid_request", "earlier"),
         ({"history": ["item-1"], "model": "smal"}, 404, "unknown_model", "no model 'smal'"),
         ({"history": ["item-1"] * 10_001}, 422, "invalid_request", "history: "),
+        ({"histories": [["item-1"]] * 256, "k": 65}, 422, "invalid_request", "at most 64 for k"),
     ],
 )
 def test_wrong_requests(client, body, status, kind, message):

@@ -181,6 +181,7 @@ def _add_requests(app: FastAPI, service: Service, wanted: documents.Documents) -
         """Recommend items for one history, or for each of several."""
         model = service.model(body.model)
         histories, timestamps = _histories(body)
+        _check_size(len(histories), body.k, service.limits.recommendations)
         request = ask.RecommendRequest(
             histories,
             timestamps,
@@ -198,7 +199,7 @@ def _add_requests(app: FastAPI, service: Service, wanted: documents.Documents) -
                 "history": history,
                 "unknown": best.unknown,
                 "cold": best.cold,
-                "recommendations": ask.items_json(best),
+                "recommendations": list(best),
             }
             for history, best in zip(histories, answers, strict=True)
         ]
@@ -211,7 +212,7 @@ def _add_requests(app: FastAPI, service: Service, wanted: documents.Documents) -
         """The items most similar to an item."""
         model = service.model(body.model)
         best = await service.ask(model, ask.SimilarRequest(body.item, body.k))
-        document = {"model": model.name, "item": body.item, "similar": ask.items_json(best)}
+        document = {"model": model.name, "item": body.item, "similar": list(best)}
         return json_answer(document)  # type: ignore[return-value]
 
 
@@ -259,7 +260,7 @@ def _add_sessions(app: FastAPI, service: Service, wanted: documents.Documents) -
             "model": served.name,
             "user": user,
             "cold": cold,
-            "recommendations": ask.items_json(best),
+            "recommendations": best,
         }
         return json_answer(document)  # type: ignore[return-value]
 
@@ -270,6 +271,22 @@ def _add_sessions(app: FastAPI, service: Service, wanted: documents.Documents) -
             await service.ask(model, ask.ForgetRequest(user)) for model in service.models.values()
         ]
         return json_answer({"user": user, "events": sum(counts)})  # type: ignore[return-value]
+
+
+def _check_size(histories: int, k: int, most: int) -> None:
+    """Check how many recommendations a request asks for.
+
+    Raises:
+        ServiceError: more than ``most``.
+    """
+    if histories * k > most:
+        raise ServiceError(
+            422,
+            "invalid_request",
+            f"{histories} histories with k {k} are {histories * k:,} recommendations; a request "
+            f"has at most {most:,}: send fewer histories at once, or at most {most // histories} "
+            "for k",
+        )
 
 
 def _histories(body: Any) -> tuple[list[list[str]], list[list[int]] | None]:

@@ -41,6 +41,8 @@ class Batcher:
         work: Callable[[Sequence[Any]], Sequence[Any]],
         *,
         most: int,
+        room: int,
+        size: Callable[[Any], tuple[int, int]],
         waiting: int,
         name: str = "model",
         observe: Callable[[int, float], None] = lambda size, seconds: None,
@@ -50,11 +52,16 @@ class Batcher:
         Args:
             work: answers requests, in their order; an exception is the answer of one of them.
             most: requests that are computed together.
+            room: recommendations that are computed together; a request that has more of them is
+                computed alone.
+            size: the number of histories of a request, and of recommendations for each. Requests
+                that are computed together all get as many as the one that asks for most.
             waiting: requests that may wait.
             name: the name of the thread.
             observe: called with the number of requests and the seconds of each computation.
         """
         self._work, self._most, self._waiting, self._observe = work, most, waiting, observe
+        self._room, self._size = room, size
         self._jobs: deque[Job] = deque()
         self._ready = threading.Condition()
         self._closed = False
@@ -98,12 +105,23 @@ class Batcher:
                     self._ready.wait()
                 if not self._jobs:
                     return
-                jobs = [self._jobs.popleft() for _ in range(min(self._most, len(self._jobs)))]
+                jobs = self._take()
             now = time.monotonic()
             # Clients that have gone away get no computation.
             jobs = [job for job in jobs if job.until > now and not job.future.cancelled()]
             if jobs:
                 self._compute(jobs)
+
+    def _take(self) -> list[Job]:
+        """The oldest requests, as many as there is room for, at least one."""
+        jobs, histories, k = list[Job](), 0, 1
+        while self._jobs and len(jobs) < self._most:
+            more, wanted = self._size(self._jobs[0].request)
+            histories, k = histories + more, max(k, wanted)
+            if jobs and histories * k > self._room:
+                break
+            jobs.append(self._jobs.popleft())
+        return jobs
 
     def _compute(self, jobs: list[Job]) -> None:
         started = time.perf_counter()

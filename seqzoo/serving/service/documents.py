@@ -217,7 +217,11 @@ def _recommend(types: _Types) -> Any:
         ),
         histories=(
             types.histories | None,
-            Field(None, description="Item ids of several users."),
+            Field(
+                None,
+                description="Item ids of several users; their number times k is at most "
+                f"{types.limits.recommendations:,}.",
+            ),
         ),
         timestamps=(
             types.times | None,
@@ -231,7 +235,14 @@ def _recommend(types: _Types) -> Any:
                 "of the newest event by default.",
             ),
         ),
-        k=types.k,
+        k=(
+            types.k[0],
+            Field(
+                10,
+                description="Recommendations for each history; times the number of histories, at "
+                f"most {types.limits.recommendations:,}.",
+            ),
+        ),
         exclude_seen=(bool, Field(True, description="Leave out the items of the history.")),
         candidates=(types.choice | None, Field(None, description="Item ids to choose from.")),
         exclude=(types.choice, Field([], description="Item ids that are not recommended.")),

@@ -12,7 +12,6 @@ from seqzoo.serving.service import documents
 from seqzoo.serving.service import reasons as why
 from seqzoo.serving.service.answers import errors_of, json_answer
 from seqzoo.serving.service.errors import ServiceError
-from seqzoo.serving.service.requests import items_json
 
 if TYPE_CHECKING:
     from seqzoo.serving.service.app import Service
@@ -66,11 +65,5 @@ def add_page(app: FastAPI, service: "Service", wanted: documents.Documents) -> N
         """Why a model recommends an item: its score and rank, and the items nearest to it."""
         model = service.model(body.model)
         found = await service.ask(model, why.ReasonsRequest(body.history, body.item, body.k))
-        nearest = found["nearest"]
-        document = {
-            "model": model.name,
-            "item": body.item,
-            **found,
-            "nearest": None if nearest is None else items_json(nearest),
-        }
+        document = {"model": model.name, "item": body.item, **found}
         return json_answer(document)  # type: ignore[return-value]

@@ -1,11 +1,11 @@
 """What a model is asked for, and the answers for many requests at once."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seqzoo.errors import SeqzooError, UnknownItemError, UsageError
-from seqzoo.model.choice import read_choice
+from seqzoo.model.choice import Exclusions, read_choice
 from seqzoo.model.context import read_context
 from seqzoo.model.histories import encode_histories, refuse_unknown
 from seqzoo.model.recommendations import Recommendations
@@ -18,9 +18,15 @@ __all__ = [
     "RecommendRequest",
     "SessionRequest",
     "SimilarRequest",
-    "items_json",
     "recommend",
+    "size_of",
 ]
+
+_FEW = 10_000
+"""Exclusions, counted for each history, up to which a request is scored with others.
+
+More of them take much memory and time for each history, so they are read once for all histories.
+"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,12 @@ class _Group:
     requests: list[RecommendRequest] = field(default_factory=list)
 
 
+def size_of(request: Any) -> tuple[int, int]:
+    """The number of histories of a request of any kind, and of recommendations for each."""
+    histories = len(request.histories) if isinstance(request, RecommendRequest) else 1
+    return histories, getattr(request, "k", 1)
+
+
 def recommend(model: SequenceModel, requests: Sequence[RecommendRequest]) -> list[Any]:
     """The answers to requests, in their order: a list of recommendations, or an exception."""
     answers: list[Any] = [None] * len(requests)
@@ -94,6 +106,7 @@ def recommend(model: SequenceModel, requests: Sequence[RecommendRequest]) -> lis
         key = (
             request.exclude_seen,
             request.candidates,
+            _many(request),
             request.timestamps is None,
             request.at is None,
             request.on_cold == "popular",
@@ -136,7 +149,7 @@ def _check(model: SequenceModel, request: RecommendRequest) -> None:
 
 
 def _together(model: SequenceModel, requests: Sequence[RecommendRequest]) -> list[Any]:
-    """The answers to requests that differ only in histories, times, exclusions and ``k``."""
+    """The answers to requests that differ only in histories, times, few exclusions and ``k``."""
     first = requests[0]
     histories = [history for request in requests for history in request.histories]
     timestamps = None
@@ -145,8 +158,8 @@ def _together(model: SequenceModel, requests: Sequence[RecommendRequest]) -> lis
     at = None
     if first.at is not None:
         at = [request.at or 0 for request in requests for _ in request.histories]
-    exclude = None
-    if any(request.exclude for request in requests):
+    exclude: Exclusions | None = _many(first)
+    if exclude is None and any(request.exclude for request in requests):
         exclude = [request.exclude for request in requests for _ in request.histories]
     on_cold = "popular" if first.on_cold == "popular" else "empty"
     try:
@@ -181,6 +194,7 @@ def _together(model: SequenceModel, requests: Sequence[RecommendRequest]) -> lis
     return answers
 
 
-def items_json(best: Sequence[Any]) -> list[dict[str, Any]]:
-    """Recommended items as JSON has them."""
-    return [asdict(each) for each in best]
+def _many(request: RecommendRequest) -> tuple[str, ...] | None:
+    """The exclusions of a request if they are many; None for few."""
+    many = len(request.exclude) * len(request.histories) > _FEW
+    return request.exclude if many else None

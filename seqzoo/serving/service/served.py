@@ -77,7 +77,13 @@ class ServedModel:
         self._titles: tuple[Vocabulary, asyncio.Future[TitleIndex]] | None = None
         self.loaded = time.time()
         self.batcher = Batcher(
-            self._work, most=limits.batch, waiting=limits.waiting, name=self.name, observe=observe
+            self._work,
+            most=limits.batch,
+            room=limits.recommendations,
+            size=ask.size_of,
+            waiting=limits.waiting,
+            name=self.name,
+            observe=observe,
         )
 
     def _load(self) -> tuple[SequenceModel, Any]:

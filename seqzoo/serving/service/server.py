@@ -43,13 +43,19 @@ class Server(uvicorn.Server):
 
 
 def protocol_with(seconds: float) -> type[HttpToolsProtocol]:
-    """The HTTP protocol that closes connections whose headers do not come in time."""
+    """The HTTP protocol that closes connections of slow clients.
+
+    Headers must arrive within some seconds, and an answer must be received within as many.
+    """
 
     class Protocol(HttpToolsProtocol):
         _waiting: asyncio.TimerHandle | None = None
+        _writing: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            # Without a buffer that may stay full, the protocol hears of all bytes that wait.
+            transport.set_write_buffer_limits(high=0)
             self._waiting = self.loop.call_later(seconds, transport.close)
 
         def on_message_begin(self) -> None:
@@ -63,7 +69,18 @@ def protocol_with(seconds: float) -> type[HttpToolsProtocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
+            self._stop_writing()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            # Closing would wait for the client to receive the rest; abort drops it.
+            if self._writing is None:
+                self._writing = self.loop.call_later(seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._stop_writing()
+            super().resume_writing()
 
         def send_400_response(self, msg: str) -> None:
             error = ServiceError(400, "invalid_http", "this is not a valid HTTP request")
@@ -78,6 +95,11 @@ def protocol_with(seconds: float) -> type[HttpToolsProtocol]:
             if self._waiting is not None:
                 self._waiting.cancel()
                 self._waiting = None
+
+        def _stop_writing(self) -> None:
+            if self._writing is not None:
+                self._writing.cancel()
+                self._writing = None
 
     return Protocol
 
