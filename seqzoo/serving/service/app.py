@@ -126,7 +126,7 @@ class Service:
 
     async def _reload(self, *, changed: bool) -> None:
         for model in self.models.values():
-            if not changed or model.changed:
+            if not changed or model.due:
                 replaced = await asyncio.to_thread(model.reload)
                 result = "replaced" if replaced else "failed"
                 self.metrics.reloads.labels(model.name, result).inc()

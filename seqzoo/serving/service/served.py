@@ -29,6 +29,9 @@ __all__ = ["ManySessions", "ServedModel", "split_name"]
 logger = logging.getLogger("seqzoo.serve")
 
 _CONFIG = "config.json"
+# Seconds to the next try after a checkpoint could not be loaded: each pause is twice the last one.
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 60.0
 _NAMED = re.compile(r"([\w.-]+)=(.+)")
 
 
@@ -71,7 +74,10 @@ class ServedModel:
         self.folder = Path(self.source).expanduser() if looks_like_path(self.source) else None
         self.reloads = 0
         self._replacing = threading.Lock()
+        self._taking = threading.Lock()
         self._next: tuple[SequenceModel, Any] | None = None
+        self._pause = 0.0
+        self._try_at: float | None = None
         self._signature = self.signature()
         self.model, self.sessions = self._load()
         self._titles: tuple[Vocabulary, asyncio.Future[TitleIndex]] | None = None
@@ -106,9 +112,16 @@ class ServedModel:
         return tuple(found)
 
     @property
-    def changed(self) -> bool:
-        """Whether the folder holds another checkpoint than the one that is loaded."""
-        return self.signature() != self._signature
+    def due(self) -> bool:
+        """Whether to load the checkpoint again.
+
+        That is when the folder has changed since the last try, or when that try failed and a pause
+        has passed: a program that copies a checkpoint may write ``config.json`` before the weights.
+        The pause is 2 seconds, and doubles with each failure up to a minute.
+        """
+        if self.signature() != self._signature:
+            return True
+        return self._try_at is not None and time.monotonic() >= self._try_at
 
     def reload(self) -> bool:
         """Load the checkpoint again; requests go to the previous model until it is ready.
@@ -122,22 +135,64 @@ class ServedModel:
                 model, sessions = self._load()
             # Parts are third-party code; after any exception the previous model stays in use.
             except Exception as error:
-                self._signature = signature
+                self._plan_another_try(signature)
                 logger.error(
                     "reload failed",
-                    extra={"fields": {"model": self.name, "reason": error_text(error)}},
+                    extra={
+                        "fields": {
+                            "model": self.name,
+                            "reason": error_text(error),
+                            "retry_seconds": self._pause,
+                        }
+                    },
                 )
                 return False
-            self._signature = signature
-            # The worker takes it over between two batches, so that no request sees a mixture.
-            self._next = model, sessions
+            self._signature, self._pause, self._try_at = signature, 0.0, None
+            self._offer(model, sessions)
             self.loaded, self.reloads = time.time(), self.reloads + 1
             logger.info("reloaded", extra={"fields": {"model": self.name}})
             return True
 
+    def _plan_another_try(self, signature: tuple[int, ...] | None) -> None:
+        """Choose the time of the next try; after a change of the folder the pauses start again."""
+        again = self._pause > 0 and signature == self._signature
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again else _FIRST_PAUSE
+        self._signature, self._try_at = signature, time.monotonic() + self._pause
+
+    def _offer(self, model: SequenceModel, sessions: Any) -> None:
+        """Leave a model for the worker, which takes it between two batches.
+
+        So no request sees a mixture of two models.
+        """
+        with self._taking:
+            unused, self._next = self._next, (model, sessions)
+        if unused is not None:
+            self._close_sessions(unused[1])
+
+    def _take(self) -> None:
+        """Use the model that was left for the worker, if there is one."""
+        with self._taking:
+            if self._next is None:
+                return
+            previous = self.sessions
+            (self.model, self.sessions), self._next = self._next, None
+        self._close_sessions(previous)
+
+    def _close_sessions(self, sessions: Any) -> None:
+        """Close the sessions of a model that is no longer used; an error only goes to the log."""
+        try:
+            _close(sessions)
+        # The states that cannot be stored are computed again from the stored events.
+        except Exception as error:
+            logger.error(
+                "closing sessions failed",
+                extra={"fields": {"model": self.name, "reason": error_text(error)}},
+            )
+
     def close(self) -> None:
         """Answer what waits, end the worker, and store the states of sessions."""
         self.batcher.close()
+        self._take()
         _close(self.sessions)
 
     def describe(self) -> dict[str, Any]:
@@ -183,10 +238,7 @@ class ServedModel:
 
     def _work(self, requests: Sequence[Any]) -> list[Any]:
         """The answers to requests of all kinds, those of one kind computed together."""
-        if self._next is not None:
-            previous = self.sessions
-            (self.model, self.sessions), self._next = self._next, None
-            _close(previous)
+        self._take()
         model, sessions = self.model, self.sessions
         answers: list[Any] = [None] * len(requests)
         # Forgetting comes last: what was sent before it belongs to the user who is forgotten.
