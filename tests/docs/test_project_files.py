@@ -88,7 +88,8 @@ def test_the_manifest_for_kubernetes_agrees_with_the_command_and_the_container()
     options = [word for word in container["args"] if word.startswith("--")]
     assert all(f"{option} " in described for option in options)
     drain = float(container["args"][container["args"].index("--drain") + 1])
-    assert pod["spec"]["terminationGracePeriodSeconds"] > drain + 10
+    remaining = 21  # seconds of timeout_graceful_shutdown with the default --timeout
+    assert pod["spec"]["terminationGracePeriodSeconds"] > drain + remaining + 10
     environment = {each["name"]: each.get("value") for each in container["env"]}
     assert environment["OMP_NUM_THREADS"] == container["resources"]["limits"]["cpu"]
     assert "SEQZOO_TOKEN" in environment

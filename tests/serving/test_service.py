@@ -106,6 +106,9 @@ def test_the_rest_of_the_interface(client, checkpoint):
     text = client.get("/metrics").text
     assert 'seqzoo_requests_total{method="GET",route="/healthz",status="200"}' in text
     assert client.get("/").status_code == 200
+    for path in ("/", "/healthz"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
     page = client.get("/docs").text
     assert "https://" not in page
     for asset in ("/static-offline-docs/swagger-ui-bundle.js", "/openapi.json"):

@@ -95,8 +95,9 @@ def recommend_file(
 ) -> BatchResult:
     """Write the recommendations of all users of a file.
 
-    Memory does not grow with the number of users. A call with the same arguments resumes an
-    interrupted run; the output file appears only when it is complete.
+    Memory does not grow with the number of users, up to files of 4 GiB (Parquet) or 16 GiB (text);
+    above that it grows with the file, and a warning says so. A call with the same arguments resumes
+    an interrupted run; the output file appears only when it is complete.
 
     Args:
         model: any model.

@@ -153,6 +153,7 @@ def _routes(service: Service) -> FastAPI:
 def _add_state(app: FastAPI, service: Service) -> None:
     """The routes for health, metrics and models."""
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", responses={503: {"model": documents.Health}})
     async def healthz() -> documents.Health:
         """Whether the service answers requests; 503 while it is stopping."""

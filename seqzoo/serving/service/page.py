@@ -43,6 +43,7 @@ class _PageFiles(StaticFiles):
 def add_page(app: FastAPI, service: "Service", wanted: documents.Documents) -> None:
     """Add the page, its files, and ``/v1/items`` and ``/v1/reasons``."""
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers=_HEADERS)
