@@ -23,6 +23,7 @@ from seqzoo import builtin
 from seqzoo.errors import PluginError, error_text, nearest
 from seqzoo.hookspecs import GROUP, HookSpecs
 from seqzoo.hookspecs import hookimpl as hookimpl
+from seqzoo.hookspecs import hookspec as hookspec
 from seqzoo.registrar import Registrar
 from seqzoo.registry import Catalogue
 from seqzoo.specs import Spec

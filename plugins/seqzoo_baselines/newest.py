@@ -18,7 +18,7 @@ MOST_ITEMS = 2**24 - 1
 
 
 class ItemIndexEmbedder(Embedder):
-    """The index of each event's item, D times: the backbone puts other events in their place.
+    """The index of each event's item, repeated D times; the backbone replaces them by other events.
 
     Nothing is copied: all D columns are one in memory.
     """

@@ -1,4 +1,4 @@
-"""The FuXi-Linear backbone (arXiv 2602.23671): linear in the length, streaming, with real times.
+"""The FuXi-Linear backbone (arXiv 2602.23671): linear in the length, streaming, with timestamps.
 
 The query time of a position is the time of the next event. An event can therefore be completed only
 when the next one, or a request, arrives: in streaming the newest event is pending.

@@ -165,7 +165,7 @@ def read_parts(pairs: Tensor) -> Tensor:
 
 
 def turned(state: Tensor, factors: Tensor) -> Tensor:
-    """States times what some seconds leave of them: [B, 2H, W, 2], [B, H, 2] -> [B, 2H, W, 2]."""
+    """Let states decay: [B, 2H, W, 2] and factors [B, H, 2] -> [B, 2H, W, 2]."""
     real, imaginary = torch.cat([factors, factors], dim=1)[:, :, None].unbind(-1)
     return torch.stack(
         [

@@ -1,4 +1,4 @@
-"""HSTU: pointwise gated attention over events and the times between them (arXiv 2402.17152).
+"""HSTU: pointwise gated attention over events and the time gaps between them (arXiv 2402.17152).
 
 This is the model of the authors' research code (section 4.1.1), not DLRM-v3. The query time of a
 position is the time of the next event in training and evaluation, and the time of the request when
@@ -87,8 +87,8 @@ def seqzoo_register(zoo: Registrar) -> None:
             "model.max_length": [50, 100, 200],
             "model.dropout": "0.1..0.6",
         },
-        description="gated attention without softmax, with biases for distances and for times up "
-        "to the request",
+        description="gated attention without softmax, with biases for distances and for time gaps "
+        "up to the request",
         importer="seqzoo_hstu.public_weights:from_public",
         published=PUBLISHED,
     )

@@ -1,4 +1,4 @@
-"""The HSTU backbone: a stack of layers that compare the times of events with that of the request.
+"""The HSTU backbone: layers that compare the timestamps of events with that of the request.
 
 Shapes in brackets: B batch, L positions, D width, m events of a session.
 """

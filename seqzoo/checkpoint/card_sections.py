@@ -192,7 +192,7 @@ def _metrics(facts: CardFacts) -> str:
 
 
 def _baselines(facts: CardFacts, protocol: str) -> str:
-    """The baselines' metrics beside the checkpoint's on the same test items."""
+    """The metrics of the baselines and of the checkpoint on the same test items."""
     entry, own = facts.metrics[protocol], facts.values(protocol)
     title = f"compared with baselines, {code_span(protocol, cell=True)}"
     if (sample := entry.get("baselines_sample")) is not None:

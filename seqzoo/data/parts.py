@@ -11,7 +11,7 @@ __all__ = ["histories_of"]
 def histories_of(sequences: Sequences, split: Split) -> Sequences:
     """The histories of a split, one after another; the targets after them are left out.
 
-    Features, and what batches are to hold of times and users, stay.
+    Features, and whether batches have timestamps and users, stay the same.
 
     Args:
         sequences: the histories of all users.

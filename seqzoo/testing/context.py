@@ -39,10 +39,13 @@ def check_query_times(
 
 
 def check_answers(model: SequenceModel) -> None:
-    """``step`` predicts for a request at the time of its event; it accepts events without times."""
+    """``step`` predicts for a request at the time of its event, also without timestamps."""
     timed = example_batch(model, rows=3, ragged=False)
     untimed = replace(timed, timestamps=None, query_times=None)
-    for batch, what in ((timed, "at the time of the newest event"), (untimed, "without times")):
+    for batch, what in (
+        (timed, "at the time of the newest event"),
+        (untimed, "without timestamps"),
+    ):
         states = initial_states(model, len(batch.items))
         for t in range(batch.items.shape[1]):
             hidden, states = step_once(model, replace(batch, query_times=None), t, states)

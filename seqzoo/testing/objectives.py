@@ -94,7 +94,7 @@ class Maskless(ItemEmbedder):
 
 
 class _Identity(Embedder):
-    """One-hot vectors: the sum of some says which items they are."""
+    """One-hot vectors, so that a sum of vectors shows which items are in it."""
 
     takes_mask = True
 
@@ -108,7 +108,7 @@ class _Identity(Embedder):
 
 
 class _Copier(Backbone):
-    """Every position gives away all that it may read, at the best score that there is."""
+    """Every position scores all items that it can read as high as possible."""
 
     def __init__(self, causal: bool) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ class TuningFile(Closed):
 
 
 def open_folder(folder: Path, base: Recipe, space: Space) -> None:
-    """Create the folder of a tuning, or check that it holds this same one.
+    """Create the folder of a tuning, or check that it holds the same tuning.
 
     Raises:
         TrainingError: it holds another tuning or something else, or ``tuning.json`` is damaged.

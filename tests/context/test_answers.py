@@ -97,7 +97,7 @@ def test_the_kit_passes_and_finds_faults(register):
         (Remembers, "step by step differs from the whole sequence"),
         (Forgets, "step by step differs from the whole sequence"),
         (Late, "for a request at the time of the newest event"),
-        (NeedsTimes, "for a request without times"),
+        (NeedsTimes, "for a request without timestamps"),
     ):
         with pytest.raises(ConformanceError, match=words):
             check_streaming(small_model(register(Plain, backbone)))

@@ -196,7 +196,8 @@ class Recommender:
                 raise RunnerError(_NO_TIMES)
             if len(at) != len(rows):
                 raise RunnerError(
-                    f"at has {len(at)} times for {len(rows)} histories; give one for each"
+                    f"at has {len(at)} entries for {len(rows)} histories; "
+                    "give one timestamp for each"
                 )
         longest = min(self.max_length, max(map(len, rows)))
         # A model may fill the window with padding, however short the histories are.

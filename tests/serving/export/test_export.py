@@ -160,7 +160,7 @@ def test_the_times_of_requests_are_counted_before_batches_are_made(
     runner = Recommender(exported.out)
     runner.uses_query_time = True
     histories = [[model.vocabulary.items[0]]] * 2
-    message = f"at has {len(at)} times for 2 histories; give one for each"
+    message = f"at has {len(at)} entries for 2 histories; give one timestamp for each"
     with pytest.raises(RunnerError, match=message):
         runner.encode(histories, [[1], [2]], at)
     with pytest.raises(RunnerError, match="give the timestamps of the events too"):
