@@ -177,8 +177,9 @@ def picture(name: str, stored: Mapping[str, Any], folder: Path) -> None:
         for label, (_, _, weight) in zip(axes.get_yticklabels(), ticks, strict=True):
             label.set_fontweight(weight)
         axes.tick_params(axis="y", length=0)
-        axes.margins(x=0.15, y=0.01)
-        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        # The first line is a title, above all bars.
+        axes.set_ylim(y, -0.8)
         axes.set_xlabel("ratio (logarithmic); the grey bar's alternative is 1, less is better")
 
     folder.mkdir(parents=True, exist_ok=True)
