@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import seqzoo.testing
 from seqzoo.cli.app import run
 from seqzoo.errors import UnknownNameError
 from seqzoo.interfaces import Embedder
@@ -174,3 +175,7 @@ def test_the_command(capsys, plant, monkeypatch):
     assert "checks failed" in shown
     assert run(["check", "sasrec", "train.lr=3"]) == 2
     assert run(["check", "sasrec", "model.num_layrs=1"]) == 2
+
+
+def test_the_earlier_name_of_a_check_still_works():
+    assert seqzoo.testing.check_claims is seqzoo.testing.check_capabilities
