@@ -111,6 +111,11 @@ def run(architecture: str, data: Interactions, settings: list[str], out: Path) -
     }
 
 
+def short(value: float) -> str:
+    """A metric as the tables of the docs have it: ``.1234``."""
+    return f"{value:.4f}".lstrip("0")
+
+
 def main() -> None:
     """Run everything that is asked for and not there yet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

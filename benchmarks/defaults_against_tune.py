@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from defaults import Log, sampled, validated
+from defaults import Log, sampled, short, validated
 
 import seqzoo
 from seqzoo.config import parse_overrides
@@ -70,17 +70,12 @@ def rows(entries: list[dict[str, Any]]) -> list[str]:
         pairs += [tuple(each["valid"]["loo-full-unseen"]["ndcg@10"] for each in (plain, tuned))]
         by = plain["selected_by"]
         pairs += [tuple(each["test"][by]["ndcg@10"] for each in (plain, tuned))]
-        cells = [f"{_plain(one)} | {_plain(two)} | {one / two:.0%}" for one, two in pairs]
+        cells = [f"{short(one)} | {short(two)} | {one / two:.0%}" for one, two in pairs]
         found.append(
             f"| {entry['data']} | {plain['users']:,} | `{entry['architecture']}` | "
             f"`{by}` | {' | '.join(cells)} |"
         )
     return found
-
-
-def _plain(value: float) -> str:
-    """A metric as the tables of the docs have it: ``.1234``."""
-    return f"{value:.4f}".lstrip("0")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from defaults import Log, run, sampled
+from defaults import Log, run, sampled, short
 
 from seqzoo.data.interactions import Interactions
 
@@ -104,17 +104,12 @@ def rows(entries: Sequence[Mapping[str, Any]]) -> list[str]:
             own, chosen = values[data], chosen_without(values, data)
             plain = own[CANDIDATES[architecture][0]]
             share = own[chosen] / max(own.values())
-            cells.append(f"{_short(plain)} → {_short(own[chosen])} ({share:.0%})")
+            cells.append(f"{short(plain)} → {short(own[chosen])} ({share:.0%})")
         # What all candidates share is not shown.
         parts = [set(each.split()) for each in CANDIDATES[architecture]]
         whole = [w for w in chosen_without(values, None).split() if not all(w in p for p in parts)]
         found.append(f"| `{architecture}` | `{' '.join(whole)}` | {' | '.join(cells)} |")
     return found
-
-
-def _short(value: float) -> str:
-    """A metric as the tables of the docs have it: ``.1234``."""
-    return f"{value:.4f}".lstrip("0")
 
 
 def main() -> None:

@@ -84,8 +84,8 @@ _MEMORY = (
 _START = (
     "`python -X importtime -m seqzoo recommend …`: not counting torch and safetensors, "
     "seqzoo's own modules take 29 % of the import time, omegaconf with attr and yaml 22 %, "
-    "pydantic 17 %, rich 10 %, typer 10 %. Tried: nothing of torch._dynamo is imported, and the "
-    "metadata of a distribution are read once for all of its plugins"
+    "pydantic 17 %, rich 10 %, typer 10 %. Tried: torch._dynamo is not imported, and the "
+    "metadata of each distribution is read once for all of its plugins"
 )
 _SEARCH = _PROFILE.format(
     "best 1",

@@ -183,7 +183,7 @@ def _scores(model: SequenceModel) -> Check:
 
 
 def _with_context(model: SequenceModel, batch: SequenceBatch) -> SequenceBatch:
-    """The same histories with everything else the model reads, every code of a feature in turn."""
+    """The same histories with all other inputs of the model; features take each of their codes."""
     reads, features = model.reads, {}
     for name in reads.features:
         known = model.vocabulary.features[name]

@@ -61,7 +61,7 @@ def example_batch(
 def with_context(
     model: SequenceModel, batch: SequenceBatch, generator: torch.Generator
 ) -> SequenceBatch:
-    """The same histories with random values of everything else the model reads."""
+    """The same histories with random values of all other inputs of the model."""
     if not model.reads:
         return batch
     shape, inside = batch.items.shape, batch.mask
